@@ -8,14 +8,14 @@ returns: whoever builds it waits for asynchronous work inside it and returns eve
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from statistics import median
-from types import MappingProxyType
 
 from bench.clock import Clock
+from bench.profiles import REWARM_NS, Profile
 
 Call = Callable[[], object]
 
@@ -25,54 +25,8 @@ _NS_PER_S = 1_000_000_000
 WARM_BLOCK_NS = 5_000_000
 #: Two consecutive medians this close count as settled. Judgement: see ``WarmUp``.
 WARM_TOLERANCE = 0.05
-#: Another process's turn leaves cold caches; this long, and so many calls, are discarded after it.
-REWARM_NS = 5_000_000
 #: No real call is so short that more of them are needed: an empty one takes 30 ns.
 MAX_INNER = 1 << 24
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """How much to measure. ``half_width`` is that of the 95% interval of the log ratio: 0.05 is about 5%.
-
-    ``rounds_max`` rounds are measured per comparison and pair of processes; where their calls are so long that this
-    takes over ``comparison_s``, fewer, but never under ``rounds_min``.
-    """
-
-    name: str
-    pairs_min: int
-    pairs_max: int
-    rounds_min: int
-    rounds_max: int
-    comparison_s: float
-    block_ns: int
-    warm_calls: int
-    warm_min_s: float
-    warm_cap_s: float
-    warm_window: int
-    rewarm_calls: int
-    half_width: float
-
-
-_STANDARD = Profile(
-    name="standard",
-    pairs_min=5,
-    pairs_max=15,
-    rounds_min=8,
-    rounds_max=8,
-    comparison_s=float("inf"),
-    block_ns=50_000_000,
-    warm_calls=3,
-    warm_min_s=0.2,
-    warm_cap_s=5.0,
-    warm_window=5,
-    rewarm_calls=3,
-    half_width=0.05,
-)
-
-#: ``quick`` measures one pair of processes. Its blocks are 20 ms: a clock read costs 0.1 us and a scheduler tick
-#: 4 ms, so that shorter blocks would be noisier and not merely shorter. Of long calls it takes fewer rounds.
-PROFILES: Mapping[str, Profile] = MappingProxyType({"standard": _STANDARD})
 
 
 @dataclass(frozen=True)
