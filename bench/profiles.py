@@ -1,0 +1,121 @@
+"""How much to measure, and what it will cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+#: Another process's turn leaves cold caches: calls are discarded for this long after it, and at least so many.
+REWARM_NS = 5_000_000
+
+_NS_PER_S = 1_000_000_000
+#: A count found by doubling makes blocks of one to two times the length asked for.
+_BLOCK_OVERSHOOT = 1.5
+#: Blocks that calibration costs: 1 + 1/2 + 1/4 + ... of the doubling, one more of the last, and the confirmation.
+_CALIBRATION_BLOCKS = 4.0
+#: Blocks in a round (A B B A), and changes of worker in it, each followed by a re-warm.
+_BLOCKS_PER_ROUND = 4
+_SWITCHES_PER_ROUND = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """How much to measure.
+
+    ``pairs_min`` to ``pairs_max`` pairs of processes, until the 95% interval of the log ratio is ``half_width`` to
+    either side (0.05 is about 5%). ``rounds_max`` rounds per comparison and pair; of calls so long that this takes
+    over ``comparison_s``, fewer, but never under ``rounds_min``.
+    """
+
+    name: str
+    pairs_min: int
+    pairs_max: int
+    half_width: float
+    rounds_min: int
+    rounds_max: int
+    comparison_s: float
+    block_ns: int
+    warm_calls: int
+    warm_min_s: float
+    warm_cap_s: float
+    warm_window: int
+    rewarm_calls: int
+
+    def rounds(self, call_s: float) -> int:
+        """Rounds to measure of a comparison whose two calls take ``call_s`` on average, in seconds."""
+        fitting = self.comparison_s / self.round_s(call_s)
+        return max(self.rounds_min, int(min(fitting, self.rounds_max)))
+
+    def round_s(self, call_s: float) -> float:
+        """Seconds that a round of four blocks takes, with the re-warming around it."""
+        block_s = max(_BLOCK_OVERSHOOT * self.block_ns / _NS_PER_S, call_s)
+        rewarm_s = max(REWARM_NS / _NS_PER_S, self.rewarm_calls * call_s)
+        return _BLOCKS_PER_ROUND * block_s + _SWITCHES_PER_ROUND * rewarm_s
+
+    def start_s(self, call_s: float, spawn_s: float) -> float:
+        """Seconds until a worker can be sampled: ``spawn_s`` to start and import, then warm-up and calibration."""
+        settle_s = max(self.warm_min_s, 2 * self.warm_window * call_s)
+        warm_s = max(min(settle_s, self.warm_cap_s), self.warm_calls * call_s)
+        block_s = _CALIBRATION_BLOCKS * self.block_ns / _NS_PER_S
+        return spawn_s + warm_s + max(block_s, 2 * call_s)
+
+    def pair_s(self, workers: int, call_s: float, spawn_s: float) -> float:
+        """Seconds for one pair of processes: ``workers`` of them, each but the reference compared with it once."""
+        comparison_s = self.rounds(call_s) * self.round_s(call_s)
+        return workers * self.start_s(call_s, spawn_s) + (workers - 1) * comparison_s
+
+
+_STANDARD = Profile(
+    name="standard",
+    pairs_min=5,
+    pairs_max=15,
+    half_width=0.05,
+    rounds_min=8,
+    rounds_max=8,
+    comparison_s=float("inf"),
+    block_ns=50_000_000,
+    warm_calls=3,
+    warm_min_s=0.2,
+    warm_cap_s=5.0,
+    warm_window=5,
+    rewarm_calls=3,
+)
+
+#: One pair of processes, because their starts are most of the cost: five backends and a twin at three sizes are 18
+#: starts of two seconds. Blocks of 20 ms: 50,000 clock readings long, and several of the system's 4 ms ticks, so that
+#: they are noisier than 50 ms but not biased; what the noise costs shows in the interval.
+_QUICK = Profile(
+    name="quick",
+    pairs_min=1,
+    pairs_max=1,
+    half_width=0.05,
+    rounds_min=4,
+    rounds_max=8,
+    comparison_s=6.0,
+    block_ns=20_000_000,
+    warm_calls=3,
+    warm_min_s=0.2,
+    warm_cap_s=2.5,
+    warm_window=3,
+    rewarm_calls=1,
+)
+
+#: Half the width: a difference of 10% stands clear of the 5% floor on a machine half as quiet.
+_FULL = Profile(
+    name="full",
+    pairs_min=8,
+    pairs_max=30,
+    half_width=0.025,
+    rounds_min=8,
+    rounds_max=8,
+    comparison_s=float("inf"),
+    block_ns=50_000_000,
+    warm_calls=3,
+    warm_min_s=0.2,
+    warm_cap_s=5.0,
+    warm_window=5,
+    rewarm_calls=3,
+)
+
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_QUICK, _STANDARD, _FULL)})

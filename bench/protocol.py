@@ -1,0 +1,202 @@
+"""Timing one call inside a worker: warm up, calibrate, then a block at a time. Pure but for the injected clock.
+
+The order is fixed: ``warm_up`` (compilation, caches, allocator), ``calibrate`` (how often to call in one block, then
+frozen), and for each turn ``rewarm`` (another process ran in between) and ``sample``. The call is complete when it
+returns: whoever builds it waits for asynchronous work inside it and returns everything that it computes.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import repeat
+from statistics import median
+
+from bench.clock import Clock
+from bench.profiles import REWARM_NS, Profile
+
+Call = Callable[[], object]
+
+_NS_PER_S = 1_000_000_000
+
+#: Warm-up looks at blocks of this length: long enough for the clock, short against the shortest warm-up.
+WARM_BLOCK_NS = 5_000_000
+#: Two consecutive medians this close count as settled. Judgement: see ``WarmUp``.
+WARM_TOLERANCE = 0.05
+#: No real call is so short that more of them are needed: an empty one takes 30 ns.
+MAX_INNER = 1 << 24
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """What warming up took. ``converged`` is False where the call had not settled when the time was up."""
+
+    calls: int
+    seconds: float
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """``inner`` calls timed together. ``stolen_ns`` is None where the system does not tell."""
+
+    wall_ns: int
+    cpu_ns: int
+    inner: int
+    minor_faults: int
+    context_switches: int
+    stolen_ns: int | None
+
+    @property
+    def call_ns(self) -> float:
+        """Wall-clock nanoseconds per call."""
+        return self.wall_ns / self.inner
+
+
+@contextmanager
+def collector(*, on: bool) -> Iterator[None]:
+    """Run a block with the garbage collector off; or on, over the whole heap, as a user's program has it.
+
+    Garbage is collected first, so that a block neither pays for the last one's nor keeps it alive. Freezing comes
+    after collecting, never before: ``gc.freeze`` on uncollected cycles would keep them for ever, a leak per block.
+    """
+    was_on = gc.isenabled()
+    if on:
+        gc.unfreeze()
+        gc.collect()
+        gc.enable()
+    else:
+        gc.collect()
+        gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            settle_heap()
+        if was_on:
+            gc.enable()
+        else:
+            gc.disable()
+
+
+def settle_heap() -> None:
+    """Collect, then set what is left aside (``gc.freeze``): collections between blocks skip it and cost microseconds."""
+    gc.collect()
+    gc.freeze()
+
+
+def warm_up(call: Call, clock: Clock, profile: Profile) -> WarmUp:
+    """Call until the time per call has settled: at least 3 calls and 0.2 s, at most 5 s (standard profile).
+
+    Settled: the medians of two consecutive windows of blocks agree within 5%. A call so long that two windows do not
+    fit under the cap is judged by two halves of what there was, without the first call.
+    """
+    started_ns, calls = clock.wall_ns(), 0
+    per_call_ns: list[float] = []
+    cap_ns, least_ns = profile.warm_cap_s * _NS_PER_S, profile.warm_min_s * _NS_PER_S
+    while True:
+        with collector(on=False):
+            count, block_ns = _call_for(call, clock, least_calls=1, least_ns=WARM_BLOCK_NS)
+        calls += count
+        per_call_ns.append(block_ns / count)
+        elapsed_ns = clock.wall_ns() - started_ns
+        enough = calls >= profile.warm_calls and elapsed_ns >= least_ns
+        converged = enough and _settled(per_call_ns, profile.warm_window)
+        capped = calls >= profile.warm_calls and elapsed_ns >= cap_ns
+        if capped and not converged and len(per_call_ns) < 2 * profile.warm_window:
+            converged = _settled(per_call_ns, (len(per_call_ns) - 1) // 2)
+        if converged or capped:
+            settle_heap()
+            return WarmUp(calls=calls, seconds=elapsed_ns / _NS_PER_S, converged=converged)
+
+
+def _settled(per_call_ns: list[float], window: int) -> bool:
+    """Whether the medians of the last two windows agree within the tolerance."""
+    if window < 1 or len(per_call_ns) < 2 * window:
+        return False
+    before, after = median(per_call_ns[-2 * window : -window]), median(per_call_ns[-window:])
+    return abs(after - before) <= WARM_TOLERANCE * min(after, before)
+
+
+def calibrate(call: Call, clock: Clock, block_ns: int) -> int:
+    """How many calls make a block of ``block_ns``: 1, doubled until it lasts; only after ``warm_up``, and then frozen.
+
+    A count must last twice in a row: one interruption would otherwise pass for a long call, and leave blocks too
+    short to time.
+    """
+    inner, lasted = 1, 0
+    while inner < MAX_INNER:
+        with collector(on=False):
+            started_ns = clock.wall_ns()
+            for _ in repeat(None, inner):
+                call()
+            elapsed_ns = clock.wall_ns() - started_ns
+        lasted = lasted + 1 if elapsed_ns >= block_ns else 0
+        if lasted == 2:
+            break
+        if not lasted:
+            inner *= 2
+    return inner
+
+
+def rewarm(call: Call, clock: Clock, *, calls: int = 3) -> int:
+    """Discard ``calls`` calls, or 5 ms of them where that is more, after another process had its turn.
+
+    Returns:
+        How many were made.
+    """
+    with collector(on=False):
+        made, _ = _call_for(call, clock, least_calls=calls, least_ns=REWARM_NS)
+    return made
+
+
+def _call_for(call: Call, clock: Clock, *, least_calls: int, least_ns: int) -> tuple[int, int]:
+    """Call until both limits are reached: how many calls, and how many nanoseconds."""
+    started_ns, calls = clock.wall_ns(), 0
+    while True:
+        call()
+        calls += 1
+        elapsed_ns = clock.wall_ns() - started_ns
+        if calls >= least_calls and elapsed_ns >= least_ns:
+            return calls, elapsed_ns
+
+
+def sample(call: Call, inner: int, clock: Clock, *, garbage_collector: bool = False) -> Block:
+    """Time one block of ``inner`` calls."""
+    return sample_with_output(call, inner, clock, garbage_collector=garbage_collector)[0]
+
+
+def sample_with_output(
+    call: Call, inner: int, clock: Clock, *, garbage_collector: bool = False
+) -> tuple[Block, object]:
+    """Time one block of ``inner`` calls, and return the last timed output too: it is checked against the truth.
+
+    Raises:
+        ValueError: ``inner`` is under 1.
+    """
+    if inner < 1:
+        raise ValueError(f"inner: got {inner}, expected 1 or more")
+    with collector(on=garbage_collector):
+        before = clock.counters()
+        cpu_started_ns = clock.cpu_ns()
+        started_ns = clock.wall_ns()
+        for _ in repeat(None, inner - 1):
+            call()
+        output = call()
+        ended_ns = clock.wall_ns()
+        cpu_ended_ns = clock.cpu_ns()
+        after = clock.counters()
+    known = before.stolen_ns is not None and after.stolen_ns is not None
+    return (
+        Block(
+            wall_ns=ended_ns - started_ns,
+            cpu_ns=cpu_ended_ns - cpu_started_ns,
+            inner=inner,
+            minor_faults=after.minor_faults - before.minor_faults,
+            context_switches=after.context_switches - before.context_switches,
+            stolen_ns=(after.stolen_ns or 0) - (before.stolen_ns or 0) if known else None,
+        ),
+        output,
+    )
