@@ -196,16 +196,16 @@ def compare(rounds: Iterable[Round], profile: Profile, aa: Control | None = None
     """The ratio of reference to challenger over all rounds measured, with its interval."""
     pairs = pair_values(rounds)
     values = [pair.log_ratio for pair in pairs if pair.log_ratio is not None]
-    centre = mean(values) if values else None
-    if len(values) >= PAIRS_FOR_INTERVAL:
-        half_width = _half_width_between(values, profile)
-    else:
-        half_width = _half_width_within([pair for pair in pairs if pair.log_ratio is not None], aa or control())
-    known = centre is not None and half_width is not None
+    ratio = low = high = half_width = None
+    if values:
+        centre = mean(values)
+        ratio, half_width = math.exp(centre), _half_width(pairs, values, profile, aa or control())
+        if half_width is not None:
+            low, high = math.exp(centre - half_width), math.exp(centre + half_width)
     return Comparison(
-        ratio=math.exp(centre) if centre is not None else None,
-        low=math.exp(centre - half_width) if known else None,
-        high=math.exp(centre + half_width) if known else None,
+        ratio=ratio,
+        low=low,
+        high=high,
         half_width=half_width,
         pairs=len(values),
         rounds=sum(pair.rounds for pair in pairs),
@@ -214,8 +214,10 @@ def compare(rounds: Iterable[Round], profile: Profile, aa: Control | None = None
     )
 
 
-def _half_width_between(values: Sequence[float], profile: Profile) -> float:
-    """``t s0 / sqrt(n)``, s0 from the pairs that fixed n (see ``pairs_needed``): exact 95% for normal values."""
+def _half_width(pairs: Sequence[PairValue], values: Sequence[float], profile: Profile, aa: Control) -> float | None:
+    """``t s0 / sqrt(n)``, s0 from the pairs that fixed n (see ``pairs_needed``): exactly 95% for normal values."""
+    if len(values) < PAIRS_FOR_INTERVAL:
+        return _half_width_within([pair for pair in pairs if pair.log_ratio is not None], aa)
     first = values[: max(profile.pairs_min, PAIRS_FOR_INTERVAL)]
     return t_quantile(len(first) - 1) * stdev(first) / math.sqrt(len(values))
 
@@ -270,7 +272,7 @@ def median_interval(values: Sequence[float]) -> MedianInterval:
     ordered, n = sorted(values), len(values)
     # Counted in whole numbers out of 2^n, so that many values cannot underflow.
     below, term, rank = 0, 1, 0
-    while 2 * (below + term) <= (1 - CONFIDENCE) * 2**n and 2 * (rank + 1) <= n:
+    while 40 * (below + term) <= 2**n:  # 2 P <= 1/20
         below += term
         rank += 1
         term = term * (n - rank + 1) // rank
