@@ -82,7 +82,7 @@ def collector(*, on: bool) -> Iterator[None]:
 
 
 def settle_heap() -> None:
-    """Collect, then set what is left aside (``gc.freeze``): collections between blocks skip it and cost microseconds."""
+    """Collect, then set the rest aside (``gc.freeze``): collections between blocks skip it and cost microseconds."""
     gc.collect()
     gc.freeze()
 
