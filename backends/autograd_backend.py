@@ -94,8 +94,9 @@ class AutogradProgram:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
-        blocked = isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked"
-        self.value_and_gradient = loss.blocked_value_and_gradient if blocked else value_and_grad(loss)
+        self.value_and_gradient = value_and_grad(loss)
+        if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
+            self.value_and_gradient = loss.blocked_value_and_gradient
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
         return make_jvp(self.loss)(params, data)(tangents)[1]

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jaxlib
+import jaxlib.version
 import numpy as np
 from jax import lax
 
@@ -114,7 +114,7 @@ class JaxBackend:
         jax.config.update("jax_enable_x64", True)
 
     def versions(self) -> dict[str, str]:
-        return {"jax": jax.__version__, "jaxlib": jaxlib.__version__}
+        return {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
 
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: jnp.array(value) for name, value in tree.items()}

@@ -68,8 +68,8 @@ def autograd_value_and_gradient(loss: Loss) -> Callable[[Params, Data], tuple[Ar
     def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         value = loss(leaves, data)
-        gradient = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
-        return value.detach(), dict(zip(leaves, gradient, strict=True))
+        gradients = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
+        return value.detach(), dict(zip(leaves, gradients, strict=True))
 
     return value_and_gradient
 
@@ -100,8 +100,8 @@ def blocked_value_and_gradient(
             cotangent += gradient["w"]
         # <cotangent, u> has the data term's gradient in the parameters, and finish() its scale and its penalty.
         surrogate = loss.finish(torch.dot(cotangent, u), leaves, data)
-        gradient = torch.autograd.grad(surrogate, tuple(leaves.values()))
-        return loss.finish(total, params, data), dict(zip(leaves, gradient, strict=True))
+        gradients = torch.autograd.grad(surrogate, tuple(leaves.values()))
+        return loss.finish(total, params, data), dict(zip(leaves, gradients, strict=True))
 
     return value_and_gradient
 
@@ -154,7 +154,7 @@ class TorchBackend:
         torch.set_num_threads(threads)
 
     def versions(self) -> dict[str, str]:
-        return {"torch": torch.__version__}
+        return {"torch": str(torch.__version__)}
 
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: torch.tensor(value) for name, value in tree.items()}

@@ -62,10 +62,10 @@ class Logistic:
 
     def __post_init__(self) -> None:
         _require_count("features", self.features)
-        _require_member("formulation", self.formulation, Formulation)
-        _require_member("numerics", self.numerics, Numerics)
-        _require_member("reduction", self.reduction, Reduction)
-        _require_member("dtype", self.dtype, DType)
+        require_member("formulation", self.formulation, Formulation)
+        require_member("numerics", self.numerics, Numerics)
+        require_member("reduction", self.reduction, Reduction)
+        require_member("dtype", self.dtype, DType)
         if not (_is_real(self.logit_scale) and math.isfinite(self.logit_scale) and self.logit_scale):
             raise InputError("logit_scale", got=self.logit_scale, expected="a finite number other than 0")
         if not (_is_real(self.l2) and math.isfinite(self.l2) and self.l2 >= 0):
@@ -91,7 +91,7 @@ class Logistic:
 
         Zeros are a saddle of ProjectedLogistic: both gradients vanish there and descent never leaves.
         """
-        _require_member("start", start, Start)
+        require_member("start", start, Start)
         if start == "zeros":
             return {name: np.zeros(shape, self.dtype) for name, shape in self.shapes.items()}
         rng = np.random.default_rng(seed)
@@ -204,7 +204,8 @@ def _require_count(name: str, value: object) -> None:
         raise InputError(name, got=value, expected="an integer of 1 or more")
 
 
-def _require_member(name: str, value: object, literal: Any) -> None:
+def require_member(name: str, value: object, literal: Any) -> None:
+    """Raise `InputError` unless ``value`` is one of a ``Literal``'s."""
     members = get_args(literal)
     if value not in members:
         raise InputError(name, got=repr(value), expected=f"one of {', '.join(members)}")
