@@ -1,0 +1,63 @@
+"""Shared fixtures: the registry's backends, one thread, float64, and never a network."""
+
+from __future__ import annotations
+
+import os
+
+# Before any framework is imported: the same switches that the launcher sets for a worker.
+os.environ.update(
+    {
+        **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1"),
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",
+    }
+)
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from backends import BACKENDS, load, missing
+from backends.protocol import Backend
+
+#: Missing here is a failure in CI, not a skip: these four are what the project is about.
+CORE = ("numpy", "autograd", "jax", "torch")
+
+settings.register_profile(
+    "gradparity", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("gradparity")
+
+
+@cache
+def configured(name: str) -> Backend:
+    """The backend of that name in this process, or the reason why there is none, as a skip."""
+    cure = missing(BACKENDS[name])
+    if cure is not None:
+        if os.environ.get("CI") and name in CORE:
+            pytest.fail(f"{name} must be installed in CI: {cure}")
+        pytest.skip(f"{name} is not installed: {cure}")
+    backend = load(BACKENDS[name].target)
+    backend.configure(threads=1)
+    return backend
+
+
+@pytest.fixture(params=CORE)
+def name(request: pytest.FixtureRequest) -> str:
+    """Name of each core backend in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def backend(name: str) -> Backend:
+    """Each core backend in turn."""
+    return configured(name)
+
+
+@pytest.fixture
+def backend_of() -> Callable[[str], Backend]:
+    """A backend by name."""
+    return configured

@@ -1,0 +1,156 @@
+"""The contract of a backend, written once and run over the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from backends.protocol import Backend
+from gradparity.evaluation import evaluate
+from gradparity.messages import unpack
+from gradparity.results import Finding
+from gradparity.truth.extended import reference, trajectory
+from gradparity.verdicts import judge, judge_training
+from model_spec import Logistic, ProjectedLogistic
+from model_spec.problem import Problem
+from tests.conftest import CORE, configured
+from tests.contract.problems import KNOWN_LOSSES, drawn, known
+
+FORMULATIONS = ("as_written", "reassociated", "blocked")
+
+
+def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
+    """The verdicts on one backend, as a run would give them."""
+    loss = backend.loss(problem.spec)
+    evaluation = evaluate(backend, loss, backend.program(loss), problem)
+    assert evaluation.impurity == ""
+    quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+    return judge(name, quantities, reference(problem), problem.spec.dtype)
+
+
+def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding]:
+    """The findings that are not an agreement; none is what a correct backend has."""
+    return [finding for finding in findings(name, backend, problem) if finding.verdict != "agrees"]
+
+
+def losses_of_descent(backend: Backend, problem: Problem, steps: int, rate: float) -> Any:
+    """The losses of a gradient descent, on the host."""
+    program = backend.program(backend.loss(problem.spec))
+    losses, _ = backend.wait(program.descend(backend.put(problem.params), backend.put(problem.data), steps, rate))
+    return backend.get({"": losses})[""]
+
+
+@pytest.mark.parametrize("index", range(len(KNOWN_LOSSES)), ids=[row[0] for row in KNOWN_LOSSES])
+@pytest.mark.parametrize("formulation", FORMULATIONS)
+def test_descent_reaches_the_published_loss(name: str, backend: Backend, index: int, formulation: str) -> None:
+    problem = known(index, formulation=formulation)
+    losses = losses_of_descent(backend, problem, 100, 0.01)
+    expected, floor = trajectory(problem, 100, 0.01)
+    _, _, _, first, last = KNOWN_LOSSES[index]
+    # The reference itself is held to the published digits, then the backend to its noise floor around them.
+    assert abs(expected[0] - np.longdouble(first)) <= floor[0]
+    assert abs(expected[-1] - np.longdouble(last)) <= floor[-1]
+    assert losses.shape == (101,)
+    assert judge_training(name, losses, expected, floor, 0.0).verdict == "agrees"
+
+
+def test_torch_compile_agrees_and_reaches_the_published_loss(backend_of: Callable[[str], Backend]) -> None:
+    backend, problem = backend_of("torch-compile"), known(2)
+    assert disagreements("torch-compile", backend, problem) == []
+    losses = losses_of_descent(backend, problem, 100, 0.01)
+    assert judge_training("torch-compile", losses, *trajectory(problem, 100, 0.01), 0.0).verdict == "agrees"
+
+
+OPTIONS = [
+    {"formulation": formulation, "reduction": reduction, "l2": l2, "logit_scale": scale}
+    for (formulation, (reduction, l2, scale)) in product(
+        FORMULATIONS, (("sum", 0.0, 1.0), ("mean", 0.0, 2.0), ("sum", 0.25, -1.5))
+    )
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("projection", [4, None])
+def test_every_quantity_agrees(
+    name: str, backend: Backend, options: dict[str, Any], dtype: Any, projection: int | None
+) -> None:
+    shared = {"features": 7, "dtype": dtype, **options}
+    spec = ProjectedLogistic(**shared, projection=projection) if projection else Logistic(**shared)
+    assert disagreements(name, backend, drawn(spec, 40, seed=1)) == []
+
+
+def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
+    spec = ProjectedLogistic(features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean")
+    problem = drawn(spec, 2 * spec.block_rows + 5, seed=2, scale=1e-3)
+    assert problem.rows > 2 * spec.block_rows > 0
+    assert disagreements(name, backend, problem) == []
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """Any shape from one row, one feature and one column up, logits from 1e-6 to 30, either dtype."""
+    shared: dict[str, Any] = {
+        "features": draw(st.integers(1, 6)),
+        "logit_scale": draw(st.sampled_from([1.0, 2.0, -0.5])),
+        "formulation": draw(st.sampled_from(FORMULATIONS)),
+        "reduction": draw(st.sampled_from(["sum", "mean"])),
+        "l2": draw(st.sampled_from([0.0, 0.5])),
+        "dtype": draw(st.sampled_from(["float64", "float32"])),
+    }
+    width = draw(st.integers(0, 4))
+    spec = ProjectedLogistic(**shared, projection=width) if width else Logistic(**shared)
+    return drawn(spec, draw(st.integers(1, 9)), draw(st.integers(0, 2**16)), scale=draw(st.sampled_from([1e-6, 1, 30])))
+
+
+#: JAX compiles four functions for every new shape.
+EXAMPLES = {"numpy": 200, "autograd": 100, "torch": 60, "jax": 25}
+
+
+@pytest.mark.parametrize("backend_name", CORE)
+def test_any_drawn_problem_agrees(backend_name: str) -> None:
+    backend = configured(backend_name)
+
+    @settings(max_examples=EXAMPLES[backend_name])
+    @given(problem=problems())
+    def holds(problem: Problem) -> None:
+        assert disagreements(backend_name, backend, problem) == []
+
+    holds()
+
+
+@pytest.mark.parametrize("logit", [0.0, 1e-300, 40.0, -40.0, 800.0, -800.0])
+def test_extreme_logits_are_exact_under_stable_numerics(name: str, backend: Backend, logit: float) -> None:
+    spec = Logistic(features=1)
+    problem = drawn(spec, 2, seed=0)
+    problem.data["X"][:] = [[1.0], [1.0]]
+    problem.data["y"][:] = [1.0, 0.0]
+    problem.params["w"][:] = logit
+    found = [f for f in findings(name, backend, problem) if f.quantity in ("loss", "gradient", "jvp")]
+    assert [f for f in found if f.verdict != "agrees"] == []
+
+
+def test_naive_numerics_overflow_and_are_not_passed(name: str, backend: Backend) -> None:
+    spec = Logistic(features=1, numerics="naive")
+    problem = drawn(spec, 1, seed=0)
+    problem.data["X"][:], problem.data["y"][:], problem.params["w"][:] = 1.0, 0.0, 800.0
+    with np.errstate(all="ignore"):
+        found = {(f.quantity, f.parameter): f.verdict for f in findings(name, backend, problem)}
+    assert found["loss", ""] == "nonfinite"
+
+
+def test_the_answer_keeps_the_dtype_and_the_shapes(name: str, backend: Backend) -> None:
+    for dtype in ("float64", "float32"):
+        problem = drawn(ProjectedLogistic(features=3, projection=2, dtype=dtype), 5, seed=3)  # type: ignore[arg-type]
+        program = backend.program(backend.loss(problem.spec))
+        params, data = backend.put(problem.params), backend.put(problem.data)
+        value, gradient = program.value_and_gradient(params, data)
+        host = backend.get({"value": value, **gradient})
+        assert {key: array.dtype for key, array in host.items()} == dict.fromkeys(host, np.dtype(dtype))
+        assert {key: array.shape for key, array in host.items()} == {"value": (), **problem.spec.shapes}

@@ -1,0 +1,102 @@
+"""Three traps that people fell into with exactly this model, on every backend: each must show, and be explained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends.protocol import Backend, Data, Params
+from gradparity.diagnoses import diagnose
+from gradparity.evaluation import evaluate
+from gradparity.truth.extended import reference
+from model_spec import InputError, ProjectedLogistic
+from model_spec.datasets import load
+from model_spec.problem import make_problem
+from tests.contract.problems import drawn
+
+
+def test_the_zero_start_has_exactly_zero_gradients_and_is_reported_as_a_saddle(backend: Backend) -> None:
+    toy = load("toy")
+    problem = make_problem("toy", ProjectedLogistic(features=3, projection=2), toy.X, toy.y, start="zeros")
+    program = backend.program(backend.loss(problem.spec))
+    params, data = backend.put(problem.params), backend.put(problem.data)
+    gradient = backend.get(program.value_and_gradient(params, data)[1])
+    assert not gradient["w"].any()
+    assert not gradient["W"].any()
+    losses, final = program.descend(params, data, 10, 0.5)
+    assert len(set(backend.get({"": losses})[""].tolist())) == 1
+    assert not backend.get(final)["W"].any()
+    # The Hessian there is indefinite: along (v, V) and (v, -V) the curvatures are opposite, and not zero.
+    product = backend.get(program.hvp(params, data, backend.put(problem.tangents)))
+    assert abs(sum(np.vdot(product[name], problem.tangents[name]) for name in product)) > 1e-3
+    (found,) = diagnose(problem, reference(problem))
+    assert found.name == "saddle start"
+    assert "random" in found.cure
+
+
+def test_a_start_off_zero_is_no_saddle() -> None:
+    problem = drawn(ProjectedLogistic(features=3, projection=2), 6, seed=0)
+    assert diagnose(problem, reference(problem)) == []
+
+
+def impure(backend: Backend, pure: Any) -> Any:
+    """The loss as someone wrote it: it overwrites the global that it reads, ``inputs = inputs @ W``."""
+    state: dict[str, Any] = {}
+
+    def loss(params: Params, data: Data) -> Any:
+        inputs = state.get("inputs", data["X"])
+        state["inputs"] = inputs = inputs @ params["W"]
+        return pure({"w": params["w"]}, {"X": inputs, "y": data["y"]})
+
+    return loss
+
+
+@pytest.mark.parametrize("projection", [3, 2], ids=["square W", "narrow W"])
+def test_an_impure_loss_is_reported_as_impure(name: str, backend: Backend, projection: int) -> None:
+    problem = drawn(ProjectedLogistic(features=3, projection=projection), 5, seed=4)
+    plain = backend.loss(ProjectedLogistic(features=projection, projection=1))  # reads only w: its direction is w
+    loss = impure(backend, plain)
+    program = backend.program(backend.loss(problem.spec) if name == "numpy" else loss)
+    found = evaluate(backend, loss, program, problem)
+    assert "the loss returned" in found.impurity
+    assert found.quantities == {}
+
+
+def test_a_loss_that_changes_its_argument_is_reported(name: str, backend: Backend) -> None:
+    if name == "jax":
+        pytest.skip("JAX arrays cannot be changed in place")
+    problem = drawn(ProjectedLogistic(features=3, projection=2), 5, seed=4)
+    inner = backend.loss(problem.spec)
+    program = backend.program(inner)
+
+    def loss(params: Params, data: Data) -> Any:
+        value = inner(params, data)
+        data["X"] += 0  # the value is the same; only a check of the bytes can tell, so change them for real
+        data["X"][0, 0] = 123.0
+        return value
+
+    assert evaluate(backend, loss, program, problem).impurity != ""
+
+
+@given(features=st.integers(1, 6), projection=st.integers(1, 6), seed=st.integers(0, 99))
+def test_packing_and_unpacking_are_inverse_for_any_width(features: int, projection: int, seed: int) -> None:
+    spec = ProjectedLogistic(features=features, projection=projection)
+    params = spec.initial(seed)
+    vector = spec.pack(params)
+    assert vector.shape == (projection + features * projection,)
+    # [w, W.ravel()]: w has L entries, not F. Splitting at F is the trap.
+    assert vector[:projection].tolist() == params["w"].tolist()
+    assert vector[projection:].tolist() == params["W"].ravel().tolist()
+    back = spec.unpack(vector)
+    assert back["w"].tolist() == params["w"].tolist()
+    assert back["W"].tolist() == params["W"].tolist()
+
+
+def test_a_vector_of_another_length_is_refused_with_the_layout() -> None:
+    spec = ProjectedLogistic(features=3, projection=2)
+    with pytest.raises(InputError, match=r"w \(2,\), W \(3, 2\)"):
+        spec.unpack(np.zeros(9))
