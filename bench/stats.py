@@ -1,4 +1,4 @@
-"""From timed rounds to a ratio, its interval and a verdict. Pure: no clock, no process, no framework.
+"""From pairs of processes to a ratio, its interval and a verdict. Pure: no clock, no process, no framework.
 
 The ratio is time of the reference over time of the challenger: how many times as fast the challenger is. Everything
 is computed on its logarithm, where "twice as fast" and "half as fast" lie equally far from 0.
@@ -17,16 +17,13 @@ from statistics import fmean, median, stdev
 from typing import Literal
 
 from bench.profiles import Profile
-from bench.protocol import Block
+from bench.rounds import PairValue
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "unstable"]
 
 CONFIDENCE = 0.95
 #: Differences below this are not called: layout and alignment alone make as much.
 FLOOR = 0.05
-#: A round is discarded above this share of stolen time, or below this share of CPU in the wall-clock time.
-STEAL_LIMIT = 0.01
-CPU_LIMIT = 0.9
 #: Above this share of discarded rounds there is no verdict.
 DISCARD_LIMIT = 0.25
 #: Standard deviation between pairs of identical processes on a quiet machine, assumed where fewer than three pairs
@@ -35,48 +32,6 @@ PRIOR_SD = 0.02
 PRIOR_PAIRS = 4
 #: From this many pairs on, their own scatter gives the interval.
 PAIRS_FOR_INTERVAL = 3
-
-_Z = 1.96
-_FEW_ROUNDS = 4
-
-
-@dataclass(frozen=True)
-class Round:
-    """Two blocks of the reference and two of the challenger, taken in turn (A B B A or B A A B)."""
-
-    pair: int
-    index: int
-    reference: tuple[Block, Block]
-    challenger: tuple[Block, Block]
-
-    @property
-    def log_ratio(self) -> float:
-        """``1/2 log(A1 A2 / (B1 B2))``: drift that is linear over the round cancels."""
-        a1, a2 = (block.call_ns for block in self.reference)
-        b1, b2 = (block.call_ns for block in self.challenger)
-        return 0.5 * math.log(a1 * a2 / (b1 * b2))
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether the machine was taken away meanwhile, by the hypervisor or by other processes."""
-        blocks = self.reference + self.challenger
-        wall_ns = sum(block.wall_ns for block in blocks)
-        stolen_ns = sum(block.stolen_ns or 0 for block in blocks)
-        return stolen_ns > STEAL_LIMIT * wall_ns or any(block.cpu_ns < CPU_LIMIT * block.wall_ns for block in blocks)
-
-
-@dataclass(frozen=True)
-class PairValue:
-    """One pair of processes: the median of its undisturbed rounds, and the standard error of that median.
-
-    ``log_ratio`` is None without an undisturbed round, ``standard_error`` with fewer than two.
-    """
-
-    pair: int
-    log_ratio: float | None
-    standard_error: float | None
-    rounds: int
-    discarded: int
 
 
 @dataclass(frozen=True)
@@ -134,43 +89,6 @@ def t_quantile(df: float) -> float:
     from scipy.special import stdtrit  # here, so that importing this module stays cheap
 
     return float(stdtrit(df, 0.5 + CONFIDENCE / 2))
-
-
-def pair_value(rounds: Sequence[Round]) -> PairValue:
-    """The value of one pair of processes, from its rounds with one challenger.
-
-    Raises:
-        ValueError: there are no rounds, or they belong to several pairs.
-    """
-    pairs = {measured.pair for measured in rounds}
-    if len(pairs) != 1:
-        raise ValueError(f"rounds: got pairs {sorted(pairs)}, expected the rounds of one pair")
-    values = sorted(measured.log_ratio for measured in rounds if not measured.disturbed)
-    return PairValue(
-        pair=pairs.pop(),
-        log_ratio=median(values) if values else None,
-        standard_error=median_error(values),
-        rounds=len(rounds),
-        discarded=len(rounds) - len(values),
-    )
-
-
-def median_error(ordered: Sequence[float]) -> float | None:
-    """Standard error of the median of sorted values; None for fewer than two.
-
-    ``(x[n-c+1] - x[c]) / (2 z)`` with ``c = (n + 1) / 2 - z sqrt(n / 4)``, rounded: a single outlier does not move
-    it, where the standard deviation of eight rounds doubles. Under four values, ``sqrt(pi / (2 n)) s``.
-
-    Reference: McKean and Schrader (1984), A comparison of methods for studentizing the sample median,
-    Communications in Statistics - Simulation and Computation 13.
-    """
-    n = len(ordered)
-    if n < 2:
-        return None
-    if n < _FEW_ROUNDS:
-        return math.sqrt(math.pi / (2 * n)) * stdev(ordered)
-    rank = max(1, round((n + 1) / 2 - _Z * math.sqrt(n / 4)))
-    return (ordered[n - rank] - ordered[rank - 1]) / (2 * _Z)
 
 
 def pairs_needed(pairs: Sequence[PairValue], profile: Profile) -> int:

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from bench.clock import Counters
 from bench.profiles import Profile
 from bench.protocol import Block
-from bench.stats import PairValue, Round, pair_value, pairs_needed
+from bench.rounds import PairValue, Round, pair_value
+from bench.stats import pairs_needed
 
 _BLOCK_NS = 60_000_000
 _TICK_NS = 5_000_000  # the system's 10 ms tick, averaged over two CPUs
