@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 #: Another process's turn leaves cold caches: calls are discarded for this long after it, and at least so many.
@@ -101,6 +101,9 @@ _QUICK = Profile(
     rewarm_calls=1,
 )
 
+#: A first look: as few rounds as give an interval at all, which is wide.
+_BRIEF = replace(_QUICK, name="brief", rounds_min=3, rounds_max=3, block_ns=10_000_000, warm_cap_s=1.0)
+
 #: Half the width: a difference of 10% stands clear of the 5% floor on a machine half as quiet.
 _FULL = Profile(
     name="full",
@@ -118,4 +121,4 @@ _FULL = Profile(
     rewarm_calls=3,
 )
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_QUICK, _STANDARD, _FULL)})
+PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_BRIEF, _QUICK, _STANDARD, _FULL)})

@@ -13,11 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from statistics import median
+from typing import TypeVar
 
 from bench.clock import Clock
 from bench.profiles import REWARM_NS, Profile
 
 Call = Callable[[], object]
+_Output = TypeVar("_Output")
 
 _NS_PER_S = 1_000_000_000
 
@@ -169,8 +171,8 @@ def sample(call: Call, inner: int, clock: Clock, *, garbage_collector: bool = Fa
 
 
 def sample_with_output(
-    call: Call, inner: int, clock: Clock, *, garbage_collector: bool = False
-) -> tuple[Block, object]:
+    call: Callable[[], _Output], inner: int, clock: Clock, *, garbage_collector: bool = False
+) -> tuple[Block, _Output]:
     """Time one block of ``inner`` calls, and return the last timed output too: it is checked against the truth.
 
     Raises:

@@ -1,0 +1,81 @@
+"""The registry of backends. Nothing here imports a framework: each is imported only by its own file, in a worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from importlib.util import find_spec
+from typing import cast
+
+from backends.protocol import Backend
+from model_spec.errors import InputError
+
+#: Third parties register ``name = "module:attribute"`` here in their own package's metadata.
+ENTRY_POINT_GROUP = "gradparity.backends"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where a backend lives (``module:attribute``) and the module it cannot do without, if any.
+
+    ``requires`` is both the module looked for and the extra of ours that installs it.
+    """
+
+    target: str
+    requires: str | None = None
+    compiler: bool = False
+
+
+BACKENDS: dict[str, Registration] = {
+    "numpy": Registration("backends.numpy_backend:backend"),
+    "autograd": Registration("backends.autograd_backend:backend", "autograd"),
+    "jax": Registration("backends.jax_backend:backend", "jax"),
+    "torch": Registration("backends.torch_backend:eager", "torch"),
+    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True),
+}
+
+
+def registered() -> dict[str, Registration]:
+    """Every backend by name: ours, then those of the entry-point group ``gradparity.backends``."""
+    others = {entry.name: Registration(entry.value) for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return {**others, **BACKENDS} if others else dict(BACKENDS)
+
+
+def missing(registration: Registration) -> str | None:
+    """What to do so that this backend can run, or ``None`` where nothing is missing."""
+    if registration.requires and find_spec(registration.requires) is None:
+        return f"pip install 'gradparity[{registration.requires}]'"
+    if registration.compiler and not (shutil.which(os.environ.get("CXX", "g++")) or shutil.which("c++")):
+        return "install a C++ compiler (g++), or set CXX to one"
+    return None
+
+
+def available() -> list[str]:
+    """Names of the backends that can run here, in the registry's order."""
+    return [name for name, registration in registered().items() if missing(registration) is None]
+
+
+def lookup(name: str) -> Registration:
+    """The registration of one backend.
+
+    Raises:
+        InputError: no backend has that name.
+    """
+    known = registered()
+    if name not in known:
+        raise InputError("backend", got=repr(name), expected=f"one of {', '.join(known)}")
+    return known[name]
+
+
+def load(target: str) -> Backend:
+    """Import the backend at ``module:attribute``, and with it its framework.
+
+    Raises:
+        ImportError: the framework, or something it needs, is not installed.
+        AttributeError: the module has no such attribute.
+    """
+    module, _, attribute = target.partition(":")
+    return cast("Backend", getattr(import_module(module), attribute))

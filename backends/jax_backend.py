@@ -1,0 +1,135 @@
+"""JAX: pure functions, transformed and compiled by ``jit``.
+
+Everything is an argument, nothing is closed over: XLA would fold data that it can see into the program. Under
+``blocked`` the loss and the cotangent of ``u = W w`` come from one ``fori_loop`` over blocks of rows, which reads X
+once; the transpose of ``u`` is applied once, at the end. That loop is a function like any other, so ``jax.jvp`` of it
+is the HVP. The whole descent is one ``scan``: no Python between the steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jaxlib.version
+import numpy as np
+from jax import lax
+
+from backends.protocol import Array, Data, HostArray, Loss, Params
+from model_spec.spec import Logistic
+
+
+class BuiltInLoss:
+    """The built-in model as a pure function of parameters and data."""
+
+    def __init__(self, spec: Logistic) -> None:
+        self.spec = spec
+
+    def __call__(self, params: Params, data: Data) -> Array:
+        X, y = data["X"], data["y"]
+        as_written = self.spec.formulation == "as_written" and "W" in params
+        z = (X @ params["W"]) @ params["w"] if as_written else X @ direction(params)
+        return self.reduce(self.nll(z, y), data) + self.penalty(params)
+
+    def value_and_grad(self, params: Params, data: Data) -> tuple[Array, Params]:
+        if self.spec.formulation != "blocked":
+            return jax.value_and_grad(self)(params, data)
+        u, pull_back = jax.vjp(direction, params)
+        value, cotangent = self.reduce(self.blocked_nll_value_and_grad(u, data), data)
+        term = value, pull_back(cotangent)[0]
+        return jax.tree.map(jnp.add, term, jax.value_and_grad(self.penalty)(params))
+
+    def nll(self, z: Array, y: Array) -> Array:
+        """Negative log-likelihood of rows with projections ``z``, summed."""
+        logits = self.spec.logit_scale * z
+        if self.spec.numerics == "stable":
+            return jax.nn.softplus((1 - 2 * y) * logits).sum()
+        p = 1 / (1 + jnp.exp(-logits))
+        return -jnp.log(p * y + (1 - p) * (1 - y)).sum()
+
+    def blocked_nll_value_and_grad(self, u: Array, data: Data) -> tuple[Array, Array]:
+        """Negative log-likelihood of all rows and its gradient in ``u``, in one pass over X."""
+        rows = data["y"].shape[0]
+        size = min(self.spec.block_rows, rows)
+        value_and_grad = jax.value_and_grad(lambda u, X, y: self.nll(X @ u, y))
+
+        def add_block(begin: Array | int, size: int, total: tuple[Array, Array]) -> tuple[Array, Array]:
+            X, y = (lax.dynamic_slice_in_dim(data[name], begin, size) for name in ("X", "y"))
+            return jax.tree.map(jnp.add, total, value_and_grad(u, X, y))
+
+        zero = jnp.zeros((), u.dtype), jnp.zeros_like(u)
+        total = lax.fori_loop(0, rows // size, lambda i, total: add_block(i * size, size, total), zero)
+        return add_block(rows - rows % size, rows % size, total) if rows % size else total
+
+    def reduce(self, total: Any, data: Data) -> Any:
+        scale = 1 / data["y"].shape[0] if self.spec.reduction == "mean" else 1.0
+        return jax.tree.map(lambda leaf: scale * leaf, total)
+
+    def penalty(self, params: Params) -> Array:
+        return 0.5 * self.spec.l2 * sum(jnp.vdot(p, p) for p in params.values())
+
+
+def direction(params: Params) -> Array:
+    """``u``, what the rows of X are projected on: ``W w``, or ``w`` where there is no projection."""
+    return params["W"] @ params["w"] if "W" in params else params["w"]
+
+
+class JaxProgram:
+    """Four compiled functions. Forward over reverse is the Hessian-vector product."""
+
+    def __init__(self, loss: Loss) -> None:
+        value_and_grad = loss.value_and_grad if isinstance(loss, BuiltInLoss) else jax.value_and_grad(loss)
+
+        @jax.jit
+        def jvp(params: Params, data: Data, tangents: Params) -> Array:
+            return jax.jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
+
+        @jax.jit
+        def hvp(params: Params, data: Data, tangents: Params) -> Params:
+            return jax.jvp(lambda params: value_and_grad(params, data)[1], (params,), (tangents,))[1]
+
+        @partial(jax.jit, static_argnames="steps")
+        def descend(params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+            def step(params: Params, _: None) -> tuple[Params, Array]:
+                value, gradient = value_and_grad(params, data)
+                return jax.tree.map(lambda p, g: p - learning_rate * g, params, gradient), value
+
+            params, losses = lax.scan(step, params, length=steps)
+            return jnp.append(losses, loss(params, data)), params
+
+        self.value_and_gradient = jax.jit(value_and_grad)
+        self.jvp = jvp
+        self.hvp = hvp
+        self.descend = descend
+
+
+class JaxBackend:
+    """JAX behind the protocol."""
+
+    def configure(self, threads: int) -> None:
+        """Float64 on. XLA's CPU threads follow the environment (``NPROC``), which the launcher sets."""
+        jax.config.update("jax_enable_x64", True)
+
+    def versions(self) -> dict[str, str]:
+        return {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
+
+    def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        return {name: jnp.array(value) for name, value in tree.items()}
+
+    def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
+        return {name: np.asarray(value) for name, value in tree.items()}
+
+    def wait(self, result: Any) -> Any:
+        return jax.block_until_ready(result)
+
+    def loss(self, spec: Logistic) -> Loss:
+        return BuiltInLoss(spec)
+
+    def program(self, loss: Loss) -> JaxProgram:
+        return JaxProgram(loss)
+
+
+backend = JaxBackend()

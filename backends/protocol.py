@@ -1,0 +1,63 @@
+"""What a backend is, in one screen. The protocol is structural: nothing here needs to be imported.
+
+A backend differentiates losses of the form ``loss(params, data) -> scalar`` with named parameters and
+named data, both dictionaries of its own arrays. ``loss(spec)`` gives the built-in model in the
+framework's own idiom; ``program(loss)`` gives what the harness calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from model_spec.spec import Logistic
+
+Array: TypeAlias = Any  #: an array of the framework
+Params: TypeAlias = dict[str, Array]
+Data: TypeAlias = dict[str, Array]
+Loss: TypeAlias = Callable[[Params, Data], Array]
+HostArray: TypeAlias = npt.NDArray[np.generic]
+
+
+class Program(Protocol):
+    """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them."""
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
+        """The loss, a scalar, and its gradient, shaped like ``params``."""
+
+    def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
+        """The directional derivative ``<gradient, tangents>``, a scalar, by forward mode where there is one."""
+
+    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
+        """The Hessian-vector product ``H tangents``, shaped like ``params``."""
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+        """``steps`` of gradient descent: the ``steps + 1`` losses along the way and the final parameters."""
+
+
+class Backend(Protocol):
+    """One framework, or one way of using it."""
+
+    def configure(self, threads: int) -> None:
+        """Set the process-wide switches (precision, threads): once, in a worker, before anything else."""
+
+    def versions(self) -> dict[str, str]:
+        """Version of each package that computes, by distribution name."""
+
+    def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        """Copies of host arrays as arrays of the framework, dtype kept."""
+
+    def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
+        """Arrays of the framework as host arrays, dtype kept."""
+
+    def wait(self, result: Any) -> Any:
+        """The same result, once it has been computed: what asynchronous dispatch needs inside a timed call."""
+
+    def loss(self, spec: Logistic) -> Loss:
+        """The built-in model in the framework's own idiom."""
+
+    def program(self, loss: Loss) -> Program:
+        """What differentiates ``loss``; compiled where the framework compiles."""

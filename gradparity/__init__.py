@@ -1,0 +1,3 @@
+"""Do autograd, JAX and PyTorch compute the same gradient, which one is wrong, and which is fastest here?"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,216 @@
+"""The command line: arguments and exit codes only. Everything heavy is imported inside the commands.
+
+Exit codes: 0 everything agrees; 1 a verdict other than agrees or kink; 2 the input or the command is at fault;
+3 a requested backend failed.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from gradparity.results import RunResult
+
+app = typer.Typer(
+    name="gradparity",
+    help="Do autograd, JAX and PyTorch compute the same gradient? Which is wrong where they differ, and which is "
+    "fastest here?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class ExitCode(IntEnum):
+    """What the process ends with."""
+
+    AGREES = 0
+    DISAGREES = 1
+    INPUT = 2
+    BACKEND = 3
+    INTERRUPTED = 130
+
+
+_DATA_HELP = (
+    "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPZ or svmlight file. Repeatable."
+)
+
+Backends = Annotated[
+    str | None, typer.Option(help="Backends, separated by commas. Default: all that are installed.", metavar="NAMES")
+]
+Data = Annotated[list[str] | None, typer.Option(help=_DATA_HELP, metavar="SOURCE")]
+Target = Annotated[str | None, typer.Option(help="Label column of a data file.", metavar="COLUMN")]
+Standardise = Annotated[
+    bool | None,
+    typer.Option("--standardise/--raw", help="Scale features to mean 0 and deviation 1. Default: real data only."),
+]
+Projection = Annotated[
+    str, typer.Option(help="Width L of the learned projection; 'none' for plain logistic regression.", metavar="L")
+]
+Formulation = Annotated[str, typer.Option(help="as_written, reassociated or blocked.")]
+Numerics = Annotated[str, typer.Option(help="stable or naive.")]
+Reduction = Annotated[str, typer.Option(help="Loss over rows: sum or mean.")]
+LogitScale = Annotated[float, typer.Option(help="Logit scale c; 2 is HIPS autograd's example.")]
+L2 = Annotated[float, typer.Option(help="L2 penalty on every parameter.")]
+DType = Annotated[str, typer.Option(help="float64 or float32.")]
+Start = Annotated[str, typer.Option(help="Start: random (small, seeded) or zeros (a saddle).")]
+Steps = Annotated[int, typer.Option(help="Steps of gradient descent.")]
+Lr = Annotated[float, typer.Option(help="Learning rate.")]
+Seed = Annotated[int, typer.Option(help="Seed of the start, the directions and the order of timing.")]
+Threads = Annotated[int, typer.Option(help="Threads a backend.")]
+Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
+Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
+Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
+
+_OUT = "gradparity-report"
+
+
+@app.command()
+def run(
+    backends: Backends = None,
+    data: Data = None,
+    target: Target = None,
+    standardise: Standardise = None,
+    projection: Projection = "5",
+    formulation: Formulation = "as_written",
+    numerics: Numerics = "stable",
+    reduction: Reduction = "mean",
+    logit_scale: LogitScale = 1.0,
+    l2: L2 = 0.0,
+    dtype: DType = "float64",
+    start: Start = "random",
+    steps: Steps = 100,
+    lr: Lr = 0.1,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    out: Out = _OUT,
+    json: Json = False,
+    quick: Quick = False,
+) -> None:
+    """Check gradients, train, time and recommend: on toy and breast_cancer unless told otherwise."""
+    _execute("run", **locals())
+
+
+@app.command()
+def check(
+    backends: Backends = None,
+    data: Data = None,
+    target: Target = None,
+    standardise: Standardise = None,
+    projection: Projection = "5",
+    formulation: Formulation = "as_written",
+    numerics: Numerics = "stable",
+    reduction: Reduction = "mean",
+    logit_scale: LogitScale = 1.0,
+    l2: L2 = 0.0,
+    dtype: DType = "float64",
+    start: Start = "random",
+    steps: Steps = 100,
+    lr: Lr = 0.1,
+    seed: Seed = 0,
+    threads: Threads = 1,
+    out: Out = _OUT,
+    json: Json = False,
+) -> None:
+    """Check loss, gradient, JVP, HVP and trained losses against the truth; time nothing."""
+    _execute("check", quick=False, **locals())
+
+
+@app.command()
+def bench(
+    backends: Backends = None,
+    data: Data = None,
+    target: Target = None,
+    standardise: Standardise = None,
+    projection: Projection = "5",
+    formulation: Formulation = "as_written",
+    numerics: Numerics = "stable",
+    reduction: Reduction = "mean",
+    logit_scale: LogitScale = 1.0,
+    l2: L2 = 0.0,
+    dtype: DType = "float64",
+    start: Start = "random",
+    seed: Seed = 0,
+    threads: Threads = 1,
+    out: Out = _OUT,
+    json: Json = False,
+    quick: Quick = False,
+) -> None:
+    """Time a value-and-gradient step of every backend that is correct, interleaved, with intervals."""
+    _execute("bench", steps=1, lr=0.1, **locals())
+
+
+@app.command(name="backends")
+def list_backends(json: Json = False) -> None:
+    """List the backends: which are installed, and what adds those that are not."""
+    from gradparity.report.inventory import inventory, print_inventory
+
+    found = inventory()
+    if json:
+        import msgspec
+
+        _print_document(msgspec.json.format(msgspec.json.encode(found), indent=1))
+    else:
+        from rich.console import Console
+
+        print_inventory(Console(), found)
+
+
+def _execute(
+    command: str, *, backends: str | None, data: list[str] | None, json: bool, quick: bool, **rest: Any
+) -> None:
+    """Settings from arguments, the run, its report and its exit code."""
+    from rich.console import Console
+
+    from gradparity.engine import run as run_engine
+    from gradparity.report.progress import Watch
+    from gradparity.report.terminal import print_summary
+    from gradparity.results import RESULTS_FILE, encode
+    from gradparity.settings import settings_from
+    from model_spec.errors import InputError
+
+    out, err = _console(stderr=False), Console(stderr=True)
+    try:
+        settings = settings_from(command, backends=backends, data=data, quick=quick, **rest)
+        with Watch(None if json else out, err) as watch:
+            result = run_engine(settings, watch)
+    except InputError as error:
+        err.print(f"gradparity: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(ExitCode.INPUT) from None
+    except KeyboardInterrupt:
+        err.print(f"gradparity: interrupted; results so far are in {rest['out']}/{RESULTS_FILE}", style="yellow")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if json:
+        _print_document(encode(result))
+    else:
+        print_summary(out, result, f"{settings.out}/{RESULTS_FILE}")
+    raise typer.Exit(exit_code(result))
+
+
+def exit_code(result: RunResult) -> ExitCode:
+    """What a finished run ends with; a wrong derivative outranks a lost backend."""
+    if result.disagreements:
+        return ExitCode.DISAGREES
+    return ExitCode.BACKEND if result.troubles else ExitCode.AGREES
+
+
+def _console(*, stderr: bool) -> Any:
+    """A console; tables piped into a file get the width they need instead of 80 columns."""
+    from rich.console import Console
+
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(stderr=stderr, width=120)
+
+
+def _print_document(document: bytes) -> None:
+    import sys
+
+    sys.stdout.buffer.write(document + b"\n")
+
+
+def main() -> None:
+    """Entry point of the ``gradparity`` command."""
+    app()

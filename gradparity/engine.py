@@ -1,0 +1,280 @@
+"""The run, as a table of contents: problems, workers, evaluations, verdicts, training, timing, choice.
+
+Results are saved as they arrive: a crash loses at most the measurement in flight. No framework is imported here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from backends import available, lookup, missing, registered
+from bench.profiles import PROFILES
+from bench.schedule import is_twin
+from bench.stats import compare, control, median_interval, verdict
+from gradparity import __version__, machine, results
+from gradparity import messages as m
+from gradparity.diagnoses import diagnose
+from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.recommend import recommend
+from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Trouble
+from gradparity.settings import Settings
+from gradparity.timing import Sampled, control_name, measure
+from gradparity.truth.extended import (
+    Reference,
+    reference,
+    require_extended_precision,
+    trajectory,
+)
+from gradparity.verdicts import judge, judge_training, without_answer
+from model_spec.datasets import Dataset
+from model_spec.errors import InputError
+from model_spec.problem import Problem
+from model_spec.spec import to_dict
+
+#: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
+REFERENCE = "numpy"
+
+
+class Observer(Protocol):
+    """Who watches a run."""
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        """A stage starts."""
+
+    def finished(self, result: ProblemResult) -> None:
+        """A problem is done."""
+
+
+def run(settings: Settings, observer: Observer) -> RunResult:
+    """Everything that ``settings`` ask for.
+
+    Raises:
+        InputError: the data, the model or the output folder is at fault; nothing was started or written over.
+    """
+    require_extended_precision()
+    names, infos, absent = _backends(settings)
+    datasets = settings.datasets()
+    problems = [settings.problem(data, len(names)) for data in datasets]
+    folder = _output_folder(settings.out)
+    result = RunResult(
+        gradparity_version=__version__,
+        command=settings.command,
+        settings=msgspec.to_builtins(settings),
+        machine=machine.describe(),
+        backends=infos,
+    )
+    for data, problem in zip(datasets, problems, strict=True):
+        outcome = _problem_result(data, problem, absent)
+        result.problems.append(outcome)
+        with _ProblemRun(settings, problem, outcome, result, folder, observer) as work:
+            work.start(names)
+            work.check()
+            if settings.command != "check":
+                work.time()
+        observer.finished(outcome)
+    result.complete = True
+    results.save(result, folder)
+    return result
+
+
+def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
+    """Names to run, every backend's state, and the requested ones that are missing."""
+    wanted = settings.backends or available()
+    cures = {name: missing(registration) for name, registration in registered().items()}
+    infos = [BackendInfo(name=name, cure=cure or "") for name, cure in cures.items()]
+    absent = [
+        Trouble(backend=name, stage="import", reason=f"not installed; add it with: {cures[name]}")
+        for name in wanted
+        if cures[name]
+    ]
+    return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent
+
+
+def _output_folder(out: str) -> Path:
+    """The output folder, made and tried, so that no result is lost to it at the end."""
+    folder = Path(out)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
+    return folder
+
+
+def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> ProblemResult:
+    return ProblemResult(
+        name=data.name,
+        source=data.source,
+        digest=data.digest,
+        rows=data.rows,
+        spec=to_dict(problem.spec),
+        truth="closed form in extended precision (numpy.longdouble)",
+        troubles=list(absent),
+    )
+
+
+class _ProblemRun:
+    """The workers of one problem, and what they have answered so far. A context: on leaving, no worker is left."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        problem: Problem,
+        outcome: ProblemResult,
+        result: RunResult,
+        folder: Path,
+        observer: Observer,
+    ) -> None:
+        self.settings, self.problem, self.outcome = settings, problem, outcome
+        self.result, self.folder, self.observer = result, folder, observer
+        self.workers: dict[str, WorkerProcess] = {}
+        self.configured: dict[str, m.Configured] = {}
+        self.loaded: dict[str, m.Loaded] = {}
+        self.truth: Reference
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _ProblemRun:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def start(self, names: list[str]) -> None:
+        """Start all workers side by side; the truth is computed while they import their frameworks."""
+        self.reference = REFERENCE if REFERENCE in names else (names[0] if names else "")
+        timed = self.settings.command != "check" and names
+        for name in [*names, control_name(self.reference)] if timed else names:
+            self.workers[name] = self._stack.enter_context(
+                WorkerProcess(
+                    name,
+                    lookup(self.reference if is_twin(name) else name),
+                    threads=self.settings.threads,
+                    log=self.folder / "logs" / f"{self.problem_slug}.{name}.log",
+                )
+            )
+        self._begin("truth", "")
+        self.truth = reference(self.problem)
+        self.outcome.diagnoses = diagnose(self.problem, self.truth)
+
+    @property
+    def problem_slug(self) -> str:
+        """The data set's name as part of a file name."""
+        return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.problem.name)
+
+    def check(self) -> None:
+        """Each backend in turn: import, first call, evaluation, training; its verdicts are saved at once."""
+        trained = self.settings.command != "bench"
+        losses = trajectory(self.problem, self.settings.steps, self.settings.learning_rate) if trained else None
+        load = m.load_request(self.problem)
+        for name, worker in list(self.workers.items()):
+            try:
+                self._load(name, worker, load)
+                if is_twin(name):
+                    continue
+                self._begin("evaluation", name)
+                evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+                self._judge(name, evaluation)
+                if losses is not None and not evaluation.impurity:
+                    self._begin("training", name)
+                    request = m.Descend(self.settings.steps, self.settings.learning_rate)
+                    descent = worker.ask(request, m.Descent)
+                    ran = m.unpack({"": descent.losses})[""]
+                    self.outcome.training.append(judge_training(name, ran, *losses, descent.loop_s))
+            except WorkerFailed as failure:
+                self._lost(name, failure)
+            results.save(self.result, self.folder)
+
+    def _load(self, name: str, worker: WorkerProcess, load: m.Load) -> None:
+        self._begin("import", name)
+        self.configured[name] = worker.receive(m.Configured)
+        if not is_twin(name):
+            info = BackendInfo(name=name, versions=self.configured[name].versions)
+            self.result.backends = [info if known.name == name else known for known in self.result.backends]
+        self._begin("first call", name)
+        self.loaded[name] = worker.ask(load, m.Loaded)
+
+    def _judge(self, name: str, evaluation: m.Evaluation) -> None:
+        if evaluation.impurity:
+            self.outcome.findings += without_answer(name, self.truth, "impure", evaluation.impurity)
+            return
+        quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        self.outcome.findings += judge(name, quantities, self.truth, self.problem.spec.dtype)
+
+    def time(self) -> None:
+        """Rounds of every backend against the reference, then ratios, verdicts and the choice."""
+        if not self.workers:
+            return
+        profile = PROFILES[self.settings.profile]
+        seen = measure(
+            {name: worker for name, worker in self.workers.items() if name in self.loaded},
+            self.reference,
+            profile,
+            pair=0,
+            seed=self.settings.seed,
+            lost=self._lost,
+            begin=lambda stage, name: self._begin(stage, name),
+        )
+        aa = control(seen.rounds.get(control_name(self.reference), []))
+        self.outcome.reference, self.outcome.control = self.reference, aa
+        for name in [name for name in seen.blocks if not is_twin(name)]:
+            blocks = seen.blocks[name]
+            ratio = compare(seen.rounds[name], profile, aa) if name in seen.rounds else None
+            stopped = self.workers[name].stop() if name in self.workers else None
+            self.outcome.timings.append(
+                Timing(
+                    backend=name,
+                    import_s=self.configured[name].import_s,
+                    first_call_s=self.loaded[name].first_call_s,
+                    compile_cache=self.loaded[name].compile_cache,
+                    warm_up=seen.warm_ups[name],
+                    inner=seen.inner[name],
+                    blocks=blocks,
+                    step_ns=median_interval([block.call_ns for block in blocks]) if blocks else None,
+                    ratio=ratio,
+                    speed=verdict(ratio, aa.floor) if ratio else None,
+                    peak_resident_bytes=stopped.peak_resident_bytes if stopped else None,
+                    import_resident_bytes=self.configured[name].resident_bytes,
+                )
+            )
+        self._judge_timed(seen)
+        self.outcome.recommendation = recommend(self.outcome)
+        results.save(self.result, self.folder)
+
+    def _judge_timed(self, seen: Sampled) -> None:
+        """The last output that was timed, checked like any other; only what is off is added."""
+        for name in [name for name in seen.outputs if not is_twin(name)]:
+            tree = m.unpack(seen.outputs[name])
+            quantities: Mapping[str, Mapping[str, np.ndarray]] = {
+                "loss": {"": tree[""]},
+                "gradient": {parameter: value for parameter, value in tree.items() if parameter},
+            }
+            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem.spec.dtype)
+            self.outcome.findings += [
+                msgspec.structs.replace(finding, rule=f"last timed output: {finding.rule}")
+                for finding in found
+                if finding.verdict != "agrees"
+            ]
+
+    def _lost(self, name: str, failure: WorkerFailed) -> None:
+        """Write a failure down; a worker that only raised stays, one that is gone is taken out."""
+        self.loaded.pop(name, None)
+        worker = self.workers.pop(name, None)
+        if worker is not None:
+            worker.close()
+        self.outcome.troubles.append(
+            Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
+        )
+        if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
+            self.outcome.findings += without_answer(name, self.truth, "failed", f"{failure.stage}: {failure.reason}")
+        results.save(self.result, self.folder)
+
+    def _begin(self, stage: str, backend: str) -> None:
+        self.observer.begin(self.problem.name, stage, backend)

@@ -1,0 +1,111 @@
+"""One backend evaluates one problem: every quantity, called twice. Runs in a worker; imports no framework itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from backends.protocol import Array, Backend, Data, Loss, Params, Program
+from gradparity.messages import Evaluation, Tensors, pack
+from model_spec.problem import Problem
+
+TimedCall = Callable[[], tuple[Array, Params]]
+Quantities = dict[str, dict[str, npt.NDArray[Any]]]
+
+
+def evaluate(backend: Backend, loss: Loss, program: Program, problem: Problem) -> Evaluation:
+    """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
+
+    The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
+    state it reads, since it runs its Python only once.
+    """
+    params, data, tangents = (backend.put(tree) for tree in (problem.params, problem.data, problem.tangents))
+    impurity = _loss_impurity(backend, loss, params, data)
+    if impurity:
+        return Evaluation({}, impurity)
+
+    def derivatives() -> Quantities:
+        value, gradient = program.value_and_gradient(params, data)
+        return {
+            "loss": backend.get({"": value}),
+            "gradient": backend.get(gradient),
+            "jvp": backend.get({"": program.jvp(params, data, tangents)}),
+            "hvp": backend.get(program.hvp(params, data, tangents)),
+        }
+
+    try:
+        first, second = derivatives(), derivatives()
+    except Exception as error:
+        if _is_leak(error):
+            return Evaluation({}, f"a traced value leaked out of the loss: {_first_line(error)}")
+        raise
+    return Evaluation(
+        packed(first), _difference(first, second) or _inputs_touched(backend, problem, params, data, tangents)
+    )
+
+
+def packed(quantities: Quantities) -> dict[str, Tensors]:
+    """Quantities as messages."""
+    return {name: pack(tree) for name, tree in quantities.items()}
+
+
+def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
+    """How a second call of the plain loss differed from the first, or ``""``."""
+    first = _scalar(backend, loss(params, data))
+    try:
+        second = _scalar(backend, loss(params, data))
+    except Exception as error:
+        return f"the loss returned {first!r} at first, and raised on the second call: {_first_line(error)}"
+    if first.tobytes() != second.tobytes():
+        return f"the loss returned {first!r}, then {second!r}, for the same arguments"
+    return ""
+
+
+def _scalar(backend: Backend, value: Array) -> npt.NDArray[Any]:
+    return np.asarray(backend.get({"": backend.wait(value)})[""])[()]
+
+
+def _difference(first: Quantities, second: Quantities) -> str:
+    """The first quantity whose second evaluation has other bits, or ``""``."""
+    for quantity, tree in first.items():
+        for name, value in tree.items():
+            if value.tobytes() != second[quantity][name].tobytes():
+                worst = np.max(np.abs(value - second[quantity][name]))
+                return f"{quantity} {name}".rstrip() + f" differed by up to {worst:.3g} between two identical calls"
+    return ""
+
+
+def _inputs_touched(backend: Backend, problem: Problem, params: Params, data: Data, tangents: Params) -> str:
+    """Which argument no longer holds what was put there, or ``""``."""
+    for kind, original, current in (
+        ("parameter", problem.params, params),
+        ("data", problem.data, data),
+        ("tangent", problem.tangents, tangents),
+    ):
+        for name, value in backend.get(current).items():
+            if name not in original or value.tobytes() != original[name].tobytes():
+                return f"the loss changed its argument: {kind} {name}"
+    return ""
+
+
+def _is_leak(error: Exception) -> bool:
+    """Whether a tracer or a box outlived the function that it was made for."""
+    return type(error).__name__ in {"UnexpectedTracerError", "TracerArrayConversionError"} or "leaked" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def timed_call(backend: Backend, program: Program, params: Params, data: Data) -> TimedCall:
+    """One value-and-gradient call, complete when it returns; everything is placed before the clock starts."""
+    value_and_gradient, wait = program.value_and_gradient, backend.wait
+
+    def call() -> tuple[Array, Params]:
+        result: tuple[Array, Params] = wait(value_and_gradient(params, data))
+        return result
+
+    return call

@@ -1,0 +1,214 @@
+"""Worker processes: environment, start, questions with a time limit, and a certain end.
+
+Each worker gets one end of a socket pair and an allow-listed environment, in a session of its own: Ctrl-C reaches
+the parent alone, which then ends its workers and whatever they started (compilers).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from multiprocessing import Pipe
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from backends import Registration
+from gradparity import messages as m
+
+#: Seconds that each kind of request may take before its worker is given up. Import and compilation are the long ones.
+TIMEOUTS_S: Mapping[type[m.Request], float] = {
+    m.Configure: 120,
+    m.Load: 600,
+    m.Evaluate: 600,
+    m.Descend: 600,
+    m.WarmUp: 120,
+    m.Sample: 120,
+    m.Stop: 5,
+}
+
+#: What a request is called in messages to the user.
+STAGES: Mapping[type[m.Request], str] = {
+    m.Configure: "import",
+    m.Load: "build and first call",
+    m.Evaluate: "evaluation",
+    m.Descend: "training",
+    m.WarmUp: "warm-up",
+    m.Sample: "timing",
+    m.Stop: "stop",
+}
+
+#: Variables that a worker inherits; everything else could change what is measured.
+_INHERITED = (
+    *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "VIRTUAL_ENV"),
+    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CC", "CXX", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"),
+    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"),
+)
+
+_Reply = TypeVar("_Reply", bound=m.Reply)
+
+
+class WorkerFailed(Exception):
+    """A worker raised, crashed, hung or was lost. The rest of the run goes on."""
+
+    def __init__(self, backend: str, stage: str, reason: str, *, detail: str = "", alive: bool = False) -> None:
+        super().__init__(f"{backend} failed in {stage}: {reason}")
+        self.backend = backend
+        self.stage = stage
+        self.reason = reason
+        self.detail = detail
+        self.alive = alive
+
+
+def worker_environment(threads: int) -> dict[str, str]:
+    """The environment of a worker: allow-listed, with every framework's thread count set before it is imported.
+
+    XLA's CPU client obeys ``NPROC`` alone; NumPy and PyTorch read the OpenMP and BLAS variables at import. In
+    multi-threaded runs idle pool threads sleep instead of spinning.
+    """
+    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    environment |= dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC"), str(threads)
+    )
+    if threads > 1:
+        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
+    return environment | {
+        "JAX_ENABLE_X64": "1",
+        "JAX_PLATFORMS": "cpu",
+        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compiler processes to outlive the worker
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+class WorkerProcess:
+    """One backend's process, started at once; importing goes on while the caller does something else.
+
+    Args:
+        backend: name for messages.
+        registration: where the backend lives.
+        log: file that gets everything the process prints; its folder exists.
+        python: interpreter, this one by default.
+    """
+
+    def __init__(
+        self, backend: str, registration: Registration, *, threads: int, log: Path, python: str = sys.executable
+    ) -> None:
+        self.backend = backend
+        self.log = log
+        self._pipe, theirs = Pipe()
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [python, "-P", "-m", "gradparity.worker", str(theirs.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=worker_environment(threads),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._pending: type[m.Request] | None = None
+        self.send(m.Configure(registration.target, threads))
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self._process.pid
+
+    def send(self, request: m.AnyRequest) -> None:
+        """Send a request; its reply is for `receive`.
+
+        Raises:
+            WorkerFailed: the process is gone.
+        """
+        self._pending = type(request)
+        try:
+            self._pipe.send_bytes(m.encode(request))
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._lost() from None
+
+    def receive(self, reply: type[_Reply], *, timeout_s: float | None = None) -> _Reply:
+        """Wait for the reply to the last request.
+
+        Raises:
+            WorkerFailed: the worker raised (and lives), or died, or did not answer in time (and is killed).
+        """
+        assert self._pending is not None, "receive() without a request"  # noqa: S101
+        limit_s = TIMEOUTS_S[self._pending] if timeout_s is None else timeout_s
+        try:
+            if not self._pipe.poll(limit_s):
+                self.kill()
+                raise WorkerFailed(self.backend, self._stage, f"no answer after {limit_s:.0f} s; killed")
+            answer = m.decode_reply(self._pipe.recv_bytes())
+        except (EOFError, ConnectionResetError):
+            raise self._lost() from None
+        if isinstance(answer, m.Failure):
+            reason = f"{answer.kind}: {(answer.message.strip().splitlines() or [''])[0]}"
+            raise WorkerFailed(self.backend, self._stage, reason, detail=answer.traceback, alive=True)
+        assert isinstance(answer, reply), f"expected {reply.__name__}, got {type(answer).__name__}"  # noqa: S101
+        self._pending = None
+        return answer
+
+    def ask(self, request: m.AnyRequest, reply: type[_Reply], *, timeout_s: float | None = None) -> _Reply:
+        """Send a request and wait for its reply; raises as `send` and `receive` do."""
+        self.send(request)
+        return self.receive(reply, timeout_s=timeout_s)
+
+    def stop(self) -> m.Stopped | None:
+        """End the worker in good order, or kill it; what it used, if it still said so."""
+        try:
+            return self.ask(m.Stop(), m.Stopped)
+        except WorkerFailed:
+            return None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the worker and everything in its session, now."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._pipe.close()
+
+    def close(self) -> None:
+        """Kill the worker unless it has ended already."""
+        if not self._pipe.closed:
+            self.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def _stage(self) -> str:
+        return STAGES[self._pending] if self._pending else "start"
+
+    def _lost(self) -> WorkerFailed:
+        """The failure of a process that closed its pipe: how it ended, and the last line that it printed."""
+        stage = self._stage
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            code = None
+        self.kill()
+        if code is not None and code < 0:
+            reason = f"killed by {signal.Signals(-code).name}"
+        else:
+            reason = f"exited with code {code}" if code is not None else "closed its pipe"
+        tail = last_line(self.log)
+        return WorkerFailed(self.backend, stage, f"{reason}; it last said: {tail}" if tail else reason)
+
+
+def last_line(log: Path, limit: int = 4096) -> str:
+    """The last line that a worker printed, without reading megabytes of log; ``""`` where there is none."""
+    with log.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+        lines = file.read().decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

@@ -1,0 +1,191 @@
+"""Typed messages between the parent and its workers: msgpack over a private pipe, one message a frame.
+
+``PROTOCOL`` goes up when a message changes its meaning; a worker of another version is refused, not guessed at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from bench.protocol import Block
+from bench.protocol import WarmUp as WarmUpRecord
+from model_spec.problem import Problem
+from model_spec.spec import from_dict, to_dict
+
+PROTOCOL = 1
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """An array: dtype in NumPy's notation with its byte order, shape, and C-ordered bytes."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    data: bytes
+
+
+Tensors: TypeAlias = dict[str, Tensor]
+
+
+def pack(tree: Mapping[str, npt.ArrayLike]) -> Tensors:
+    """Arrays as messages."""
+    arrays = {name: np.asarray(value) for name, value in tree.items()}
+    return {name: Tensor(a.dtype.str, a.shape, a.tobytes()) for name, a in arrays.items()}
+
+
+def unpack(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
+    """Messages as arrays; read-only views of the message's bytes.
+
+    Raises:
+        ValueError: the bytes do not fill the shape, or the dtype holds Python objects.
+    """
+    return {name: np.frombuffer(t.data, np.dtype(t.dtype)).reshape(t.shape) for name, t in tensors.items()}
+
+
+class Request(msgspec.Struct, frozen=True, tag=True):
+    """What the parent asks for; every request is answered by one reply, `Failure` among them."""
+
+
+class Configure(Request, frozen=True):
+    """Import the backend at ``module:attribute`` and set the process-wide switches."""
+
+    target: str
+    threads: int
+    protocol: int = PROTOCOL
+
+
+class Load(Request, frozen=True):
+    """Take a problem, build its program and make the first call."""
+
+    name: str
+    spec: dict[str, Any]
+    params: Tensors
+    data: Tensors
+    tangents: Tensors
+    seed: int
+
+
+class Evaluate(Request, frozen=True):
+    """Loss, gradient, JVP and HVP of the loaded problem, each computed twice."""
+
+
+class Descend(Request, frozen=True):
+    """Gradient descent from the loaded problem's parameters."""
+
+    steps: int
+    learning_rate: float
+
+
+class WarmUp(Request, frozen=True):
+    """Warm the value-and-gradient call up and calibrate how many of them make a block."""
+
+    profile: str
+
+
+class Sample(Request, frozen=True):
+    """Time one block of ``inner`` value-and-gradient calls, after ``rewarm_calls`` discarded ones."""
+
+    inner: int
+    rewarm_calls: int
+
+
+class Stop(Request, frozen=True):
+    """End the worker."""
+
+
+class Reply(msgspec.Struct, frozen=True, tag=True):
+    """What a worker answers."""
+
+
+class Configured(Reply, frozen=True):
+    """The framework is imported: by which version, in how long, and how large the process is."""
+
+    versions: dict[str, str]
+    import_s: float
+    resident_bytes: int
+
+
+class Loaded(Reply, frozen=True):
+    """The program is built; seconds of the first value-and-gradient call, compilation included."""
+
+    first_call_s: float
+    compile_cache: str
+
+
+class Evaluation(Reply, frozen=True):
+    """Every quantity by name (``loss``, ``gradient``, ``jvp``, ``hvp``), then by parameter (``""`` for scalars).
+
+    ``impurity`` says how a second call differed from the first, if it did.
+    """
+
+    quantities: dict[str, Tensors]
+    impurity: str = ""
+
+
+class Descent(Reply, frozen=True):
+    """Losses of ``steps + 1`` points and the final parameters; seconds of the whole loop, called once."""
+
+    losses: Tensor
+    params: Tensors
+    loop_s: float
+
+
+class Warm(Reply, frozen=True):
+    """Warmed up, and how many calls make a block."""
+
+    warm_up: WarmUpRecord
+    inner: int
+
+
+class Sampled(Reply, frozen=True):
+    """One timed block, and its last output: the loss under ``""`` and the gradient by parameter."""
+
+    block: Block
+    output: Tensors
+
+
+class Stopped(Reply, frozen=True):
+    """The last word of a worker: its peak resident size."""
+
+    peak_resident_bytes: int
+
+
+class Failure(Reply, frozen=True):
+    """An exception in the worker; the worker lives on."""
+
+    kind: str
+    message: str
+    traceback: str
+
+
+AnyRequest: TypeAlias = Configure | Load | Evaluate | Descend | WarmUp | Sample | Stop
+AnyReply: TypeAlias = Configured | Loaded | Evaluation | Descent | Warm | Sampled | Stopped | Failure
+
+_encoder = msgspec.msgpack.Encoder()
+_requests = msgspec.msgpack.Decoder(AnyRequest)
+_replies = msgspec.msgpack.Decoder(AnyReply)
+encode = _encoder.encode
+decode_request = _requests.decode
+decode_reply = _replies.decode
+
+
+def load_request(problem: Problem) -> Load:
+    """A problem as a message."""
+    return Load(
+        problem.name,
+        to_dict(problem.spec),
+        pack(problem.params),
+        pack(problem.data),
+        pack(problem.tangents),
+        problem.seed,
+    )
+
+
+def problem_of(load: Load) -> Problem:
+    """The problem of a message."""
+    params, data, tangents = (unpack(tensors) for tensors in (load.params, load.data, load.tangents))
+    return Problem(load.name, from_dict(load.spec), params, data, tangents, load.seed)

@@ -1,0 +1,1 @@
+"""Results, as people read them: one file for each form."""

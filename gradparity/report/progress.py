@@ -1,0 +1,58 @@
+"""What is running, while it runs: a live line on a terminal, plain lines elsewhere. Always on standard error."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from gradparity.report.terminal import print_problem
+from gradparity.results import ProblemResult
+
+
+class Watch:
+    """The observer of a run started from the command line.
+
+    Args:
+        out: console that gets each problem's tables as it is done, or ``None`` to print none.
+        err: console for the progress.
+    """
+
+    def __init__(self, out: Console | None, err: Console) -> None:
+        self._out, self._err = out, err
+        self._started = time.perf_counter()
+        self._said = ""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._progress.add_task("starting", total=None)
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        """Show a stage; on a plain stream each one once, and timing, which goes round and round, as one."""
+        line = f"{problem}: {stage} {backend}".rstrip()
+        if self._err.is_terminal:
+            self._progress.update(self._task, description=line)
+            return
+        line = f"{problem}: timing in turns" if stage == "timing" else line
+        if line != self._said:
+            self._said = line
+            elapsed_s = time.perf_counter() - self._started
+            self._err.print(f"[{elapsed_s:5.1f} s] {line}", markup=False, highlight=False)
+
+    def finished(self, result: ProblemResult) -> None:
+        """Print a problem's tables; the live line makes room for them."""
+        if self._out is not None:
+            self._progress.stop()
+            print_problem(self._out, result)
+            self._progress.start()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()

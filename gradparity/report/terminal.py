@@ -1,0 +1,229 @@
+"""Results as tables in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from bench.stats import MedianInterval
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timing, Training
+from gradparity.units import duration, ratio, size, three
+from gradparity.verdicts import AGREES_FLOORS, worst
+
+_STYLES = {
+    **dict.fromkeys(("agrees", "kink", "faster"), "green"),
+    **dict.fromkeys(("slower", "unstable"), "yellow"),
+    **dict.fromkeys(("equivalent", "undecided"), ""),
+    "reference": "dim",
+}
+
+
+def print_problem(console: Console, problem: ProblemResult) -> None:
+    """Everything found on one data set."""
+    console.print()
+    console.rule(Text(problem.name, style="bold"), align="left")
+    console.print(Text(f"{_model(problem)}\n{problem.source}", style="dim"))
+    sections: list[RenderableType] = [agreement(problem)]
+    details = [found for found in problem.findings if found.verdict not in GOOD and found.verdict != "failed"]
+    if details:
+        sections.append(disagreements(details))
+    if problem.training:
+        sections.append(training(problem.training))
+    if problem.timings:
+        sections.append(timings(problem))
+    for section in sections:
+        console.print(Padding(section, (1, 0, 0, 0)))
+    for trouble in problem.troubles:
+        console.print(
+            Text.assemble((f"\n{trouble.backend} failed", "bold red"), f" in {trouble.stage}: {trouble.reason}")
+        )
+    for diagnosis in problem.diagnoses:
+        console.print(Text.assemble((f"\n{diagnosis.name}", "bold yellow"), f": {diagnosis.finding}. {diagnosis.cure}"))
+    if problem.recommendation is not None:
+        chosen = " or ".join(problem.recommendation.choice)
+        console.print(Text.assemble("\nChoose ", (chosen, "bold"), f" for {problem.name}:"))
+        for reason in problem.recommendation.reasons:
+            console.print(Padding(Text(f"- {reason}"), (0, 0, 0, 2)))
+
+
+def print_summary(console: Console, result: RunResult, saved: str) -> None:
+    """The last lines: does everything agree, what is missing, where the results are."""
+    console.print()
+    console.rule(Text("Summary", style="bold"), align="left")
+    if result.ok:
+        count = len({found.backend for problem in result.problems for found in problem.findings})
+        names = " and ".join(problem.name for problem in result.problems)
+        agreed = f"All {count} backends agree" if count > 1 else "The backend agrees with the truth"
+        console.print(Text.assemble((agreed, "bold green"), f" on {names}."))
+    for problem in result.problems:
+        for backend, verdicts in _bad_verdicts(problem).items():
+            console.print(Text.assemble((backend, "bold red"), f" on {problem.name}: {', '.join(verdicts)}"))
+    for info in result.backends:
+        if info.cure:
+            console.print(Text(f"{info.name} is missing; add it with: {info.cure}", style="yellow"))
+    versions = {name: version for info in result.backends for name, version in info.versions.items()}
+    machine, threads = result.machine, result.settings["threads"]
+    console.print(
+        Text(
+            f"{', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}; Python "
+            f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, {threads} "
+            f"thread{'s' if threads > 1 else ''} a backend. Times hold for this machine and these versions only.",
+            style="dim",
+        )
+    )
+    console.print(Text(f"Results: {saved}", style="dim"))
+
+
+def agreement(problem: ProblemResult) -> Table:
+    """A row a backend, a column a block: the error in noise floors."""
+    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees. Truth: {problem.truth}")
+    blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))
+    table.add_column("backend", style="bold", no_wrap=True)
+    table.add_column("verdict")
+    for quantity, parameter in blocks:
+        table.add_column(f"{quantity} {parameter}".strip(), justify="right")
+    table.add_column("furthest from its floor", justify="right")
+    for backend in dict.fromkeys(f.backend for f in problem.findings):
+        found = [f for f in problem.findings if f.backend == backend]
+        verdicts = dict.fromkeys(f.verdict for f in found if f.verdict not in GOOD) or ["agrees"]
+        cells = [_floors(f for f in found if (f.quantity, f.parameter) == block) for block in blocks]
+        table.add_row(backend, _styled(", ".join(verdicts)), *cells, _furthest(found))
+    return table
+
+
+def disagreements(found: list[Finding]) -> Table:
+    """One row for every block that does not agree: by how much, where, and which rule decided."""
+    table = _table("What does not agree")
+    for name in ("backend", "block", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for name in ("error, ulp", "floor, ulp", "relative", "got", "truth"):
+        table.add_column(name, justify="right")
+    table.add_column("why")
+    for f in found:
+        figures = (f.error_ulps, f.floor_ulps, f.relative_error, f.got, f.truth)
+        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.rule)
+    return table
+
+
+def training(runs: list[Training]) -> Table:
+    """Whether the trained losses agree, and from which step on they do not."""
+    table = _table(f"Gradient descent, {runs[0].steps} steps; every loss against the same steps in extended precision")
+    table.add_column("backend", style="bold", no_wrap=True)
+    table.add_column("verdict")
+    for name in ("loss at start", "trained loss", "floors", "first divergence", "whole loop, first time"):
+        table.add_column(name, justify="right")
+    for ran in runs:
+        table.add_row(
+            ran.backend,
+            _styled(ran.verdict),
+            _loss(ran.initial_loss),
+            _loss(ran.final_loss),
+            "-" if ran.floors is None else three(ran.floors),
+            "none" if ran.first_divergence is None else f"step {ran.first_divergence}",
+            duration(1e9 * ran.loop_s),
+        )
+    checked = min(ran.checked_steps for ran in runs)
+    if checked < runs[0].steps:
+        table.caption = f"The reference covers the first {checked} steps: more would take it too long."
+        table.caption_justify = "left"
+    return table
+
+
+def timings(problem: ProblemResult) -> Table:
+    """One-off costs and the step, with an interval on every ratio."""
+    table = _table("Time of a gradient step: one value-and-gradient call from Python")
+    table.add_column("backend", style="bold", no_wrap=True)
+    for name in ("import", "first call", "step", "95% interval", f"times as fast as {problem.reference}"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    table.add_column("peak memory", justify="right")
+    for timing in problem.timings:
+        cache = f" ({timing.compile_cache})" if timing.compile_cache else ""
+        table.add_row(
+            timing.backend,
+            duration(1e9 * timing.import_s),
+            duration(1e9 * timing.first_call_s) + cache,
+            duration(timing.step_ns.median) if timing.step_ns else "-",
+            _interval(timing.step_ns),
+            _ratio(timing),
+            _styled(timing.speed or "reference"),
+            size(timing.peak_resident_bytes) if timing.peak_resident_bytes else "-",
+        )
+    if problem.control is not None and problem.control.sd is not None:
+        table.caption = (
+            f"Quick: one process a backend. Two identical {problem.reference} workers differed by "
+            f"{100 * problem.control.sd:.1f}%; differences under {100 * problem.control.floor:.0f}% are not called."
+        )
+        table.caption_justify = "left"
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="", header_style="dim", pad_edge=False, box=None)
+
+
+def _model(problem: ProblemResult) -> str:
+    spec = problem.spec
+    width = f", L = {spec['projection']}" if "projection" in spec else ", no projection"
+    return (
+        f"{problem.rows} rows, {spec['features']} features{width}; {spec['formulation']}, {spec['dtype']}, "
+        f"{spec['reduction']} over rows"
+    )
+
+
+def _bad_verdicts(problem: ProblemResult) -> dict[str, list[str]]:
+    """Backends with a verdict that is not good, and which."""
+    bad: dict[str, list[str]] = {}
+    for found in problem.not_good:
+        if found.verdict not in bad.setdefault(found.backend, []):
+            bad[found.backend].append(found.verdict)
+    return bad
+
+
+def _floors(found: Iterable[Finding]) -> Text:
+    cells = list(found)
+    if not cells:
+        return Text("-", style="dim")
+    shown = worst(cells)
+    return Text(shown.verdict if shown.floors is None else three(shown.floors), style=_STYLES.get(shown.verdict, "red"))
+
+
+def _furthest(found: list[Finding]) -> str:
+    figures = [f for f in found if f.error_ulps is not None]
+    if not figures:
+        return "-"
+    shown = max(figures, key=lambda f: f.floors or 0)
+    return f"{three(shown.error_ulps or 0)} ulp at {_block(shown)}"
+
+
+def _block(found: Finding) -> str:
+    index = f"[{', '.join(map(str, found.worst_index))}]" if found.worst_index else ""
+    return f"{found.quantity} {found.parameter}".strip() + index
+
+
+def _styled(words: str) -> Text:
+    return Text(words, style=_STYLES.get(words, "red"))
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
+
+
+def _loss(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.12g}"
+
+
+def _interval(step: MedianInterval | None) -> str:
+    return "-" if step is None else f"{duration(step.low)} - {duration(step.high)}"
+
+
+def _ratio(timing: Timing) -> str:
+    found = timing.ratio
+    if found is None or found.ratio is None:
+        return "1" if timing.speed is None else "-"
+    interval = "" if found.low is None or found.high is None else f" [{three(found.low)}, {three(found.high)}]"
+    return ratio(found.ratio) + interval

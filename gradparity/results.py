@@ -1,0 +1,192 @@
+"""What a run found: typed, versioned, written as it arrives. ``results.json`` is this module's `RunResult`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from bench.protocol import Block, WarmUp
+from bench.stats import Comparison, Control, MedianInterval
+from bench.stats import Verdict as SpeedVerdict
+
+#: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
+SCHEMA_VERSION = 1
+
+RESULTS_FILE = "results.json"
+
+Verdict: TypeAlias = Literal["agrees", "unstable", "wrong", "kink", "nonfinite", "impure", "nondeterministic", "failed"]
+#: Verdicts that leave the exit code at 0 and a backend in the ranking.
+GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's value of one quantity of one parameter, against the truth.
+
+    Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
+    ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
+    it is not a finite number.
+    """
+
+    backend: str
+    quantity: str
+    parameter: str
+    verdict: Verdict
+    rule: str
+    absolute_error: float | None = None
+    relative_error: float | None = None
+    error_ulps: float | None = None
+    floor_ulps: float | None = None
+    floors: float | None = None
+    worst_index: tuple[int, ...] = ()
+    got: float | None = None
+    truth: float | None = None
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's gradient descent against the same steps in extended precision.
+
+    ``first_divergence`` is the first step whose loss is beyond the floor grown so far, ``None`` where there is none up
+    to ``checked_steps``.
+    """
+
+    backend: str
+    verdict: Verdict
+    steps: int
+    checked_steps: int
+    initial_loss: float | None
+    final_loss: float | None
+    reference_loss: float | None
+    floors: float | None
+    first_divergence: int | None
+    loop_s: float
+    losses: list[float | None]
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's clock: one-off costs apart from the step, every raw block kept.
+
+    ``ratio`` is the reference's time over this backend's: how many times as fast it is. ``speed`` says whether that is
+    a difference at all, and ``None`` for the reference itself.
+    """
+
+    backend: str
+    import_s: float
+    first_call_s: float
+    compile_cache: str
+    warm_up: WarmUp
+    inner: int
+    blocks: list[Block]
+    step_ns: MedianInterval | None
+    ratio: Comparison | None = None
+    speed: SpeedVerdict | None = None
+    peak_resident_bytes: int | None = None
+    import_resident_bytes: int | None = None
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that could not be measured, or not to the end; the others went on."""
+
+    backend: str
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about the problem itself that a person should know, with what to do about it."""
+
+    name: str
+    finding: str
+    cure: str
+
+
+class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
+    """Which backend to choose for this problem, and why. ``choice`` has ties as several names, best first."""
+
+    choice: list[str]
+    reasons: list[str]
+
+
+class ProblemResult(msgspec.Struct, kw_only=True):
+    """Everything found on one data set."""
+
+    name: str
+    source: str
+    digest: str
+    rows: int
+    spec: dict[str, Any]
+    truth: str
+    reference: str = ""
+    control: Control | None = None
+    findings: list[Finding] = []
+    training: list[Training] = []
+    timings: list[Timing] = []
+    troubles: list[Trouble] = []
+    diagnoses: list[Diagnosis] = []
+    recommendation: Recommendation | None = None
+
+    @property
+    def not_good(self) -> list[Finding | Training]:
+        """Findings and training runs whose verdict is not a good one, failures included."""
+        judged: list[Finding | Training] = [*self.findings, *self.training]
+        return [found for found in judged if found.verdict not in GOOD]
+
+
+class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend of the run, or one that is missing and what would add it."""
+
+    name: str
+    versions: dict[str, str] = {}
+    cure: str = ""
+
+
+class RunResult(msgspec.Struct, kw_only=True):
+    """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end."""
+
+    schema_version: int = SCHEMA_VERSION
+    gradparity_version: str
+    command: str
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    backends: list[BackendInfo] = []
+    problems: list[ProblemResult] = []
+    complete: bool = False
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Backends that failed, over all problems."""
+        return [trouble for problem in self.problems for trouble in problem.troubles]
+
+    @property
+    def disagreements(self) -> list[Finding | Training]:
+        """Findings and training runs whose verdict is not good; failures are in `troubles`."""
+        return [f for problem in self.problems for f in problem.not_good if f.verdict != "failed"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for was measured and agrees."""
+        return self.complete and not self.troubles and not self.disagreements
+
+
+def encode(result: RunResult) -> bytes:
+    """The result as indented JSON; non-finite numbers are ``null``."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=1)
+
+
+def save(result: RunResult, folder: Path) -> None:
+    """Write ``results.json`` whole or not at all: a reader never sees half a file."""
+    path = folder / RESULTS_FILE
+    partial = path.with_suffix(".json.partial")
+    partial.write_bytes(encode(result))
+    partial.replace(path)
+
+
+def load(path: Path) -> RunResult:
+    """Read a ``results.json``.
+
+    Raises:
+        msgspec.MsgspecError: the file is not a result of this schema.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=RunResult)

@@ -1,0 +1,179 @@
+"""What a run is asked to do: validated once, before anything is started or written."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import msgspec
+import psutil
+
+from backends import lookup
+from gradparity.machine import usable_cores
+from gradparity.units import size
+from model_spec.datasets import Dataset, load
+from model_spec.errors import InputError
+from model_spec.problem import Problem, make_problem
+from model_spec.spec import (
+    DType,
+    Formulation,
+    Logistic,
+    Numerics,
+    ProjectedLogistic,
+    Reduction,
+    Start,
+    require_member,
+)
+
+Command = Literal["run", "check", "bench"]
+
+#: Copies of X that the parent holds at its peak: float64, the spec's dtype, and two in 16-byte extended precision.
+_PARENT_COPIES = 6
+#: Copies of X in a worker: the message, and the framework's own.
+_WORKER_COPIES = 2
+#: Resident bytes of a framework's process without data; PyTorch's, with a compiler at work, is the largest.
+_PROCESS_BYTES = 400 * 2**20
+
+#: Timing profile by command and ``--quick``.
+PROFILE_OF = {
+    ("run", False): "quick",
+    ("run", True): "brief",
+    ("check", False): "brief",
+    ("bench", False): "quick",
+    ("bench", True): "brief",
+}
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """One run, as asked for. ``projection`` is ``None`` for the plain logistic model; ``backends`` for all there are.
+
+    ``standardise`` is ``None`` for the default: real data is standardised, toy and synthetic data are not.
+
+    Raises:
+        InputError: a setting is out of its range, or a backend is unknown.
+    """
+
+    command: Command
+    out: str
+    backends: list[str] | None = None
+    data: tuple[str, ...] = ("toy", "breast_cancer")
+    target: str | None = None
+    standardise: bool | None = None
+    projection: int | None = 5
+    logit_scale: float = 1.0
+    formulation: Formulation = "as_written"
+    numerics: Numerics = "stable"
+    reduction: Reduction = "mean"
+    l2: float = 0.0
+    dtype: DType = "float64"
+    start: Start = "random"
+    steps: int = 100
+    learning_rate: float = 0.1
+    seed: int = 0
+    threads: int = 1
+    profile: str = "quick"
+
+    def __post_init__(self) -> None:
+        for name in self.backends or []:
+            lookup(name)
+        for name, value, kind in (
+            ("--formulation", self.formulation, Formulation),
+            ("--numerics", self.numerics, Numerics),
+            ("--reduction", self.reduction, Reduction),
+            ("--dtype", self.dtype, DType),
+            ("--start", self.start, Start),
+        ):
+            require_member(name, value, kind)
+        if self.steps < 1:
+            raise InputError("--steps", got=self.steps, expected="1 or more")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise InputError("--lr", got=self.learning_rate, expected="a finite number over 0")
+        if self.seed < 0:
+            raise InputError("--seed", got=self.seed, expected="0 or more")
+        if not 1 <= self.threads <= usable_cores():
+            raise InputError(
+                "--threads", got=self.threads, expected=f"1 to {usable_cores()}, the cores of this machine"
+            )
+
+    def spec(self, features: int) -> Logistic:
+        """The model for data of so many features.
+
+        Raises:
+            InputError: a field of the model is out of its range.
+        """
+        shared: dict[str, Any] = {
+            "features": features,
+            "logit_scale": self.logit_scale,
+            "formulation": self.formulation,
+            "numerics": self.numerics,
+            "reduction": self.reduction,
+            "l2": self.l2,
+            "dtype": self.dtype,
+        }
+        if self.projection is None:
+            return Logistic(**shared)
+        return ProjectedLogistic(**shared, projection=self.projection)
+
+    def datasets(self) -> list[Dataset]:
+        """The data, read and checked.
+
+        Raises:
+            InputError: a source is unknown, unreadable, or not binary classification data.
+        """
+        return [
+            load(source, target=self.target, standardise=self._standardised(source), seed=self.seed)
+            for source in self.data
+        ]
+
+    def problem(self, data: Dataset, workers: int) -> Problem:
+        """The problem on one data set.
+
+        Raises:
+            InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
+        """
+        self.spec(data.features)  # a fault of the model is said before one of memory
+        _require_memory(data, workers)
+        return make_problem(data.name, self.spec(data.features), data.X, data.y, seed=self.seed, start=self.start)
+
+    def _standardised(self, source: str) -> bool:
+        if self.standardise is not None:
+            return self.standardise
+        return source != "toy" and not source.startswith("synthetic:")
+
+
+def _require_memory(data: Dataset, workers: int) -> None:
+    """Refuse a run that the machine's free memory cannot hold, before anything is started.
+
+    Raises:
+        InputError: the estimate is over what is available.
+    """
+    needed = data.X.nbytes * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
+    available = psutil.virtual_memory().available
+    if needed > available:
+        raise InputError(
+            f"memory for {data.name} ({data.rows} x {data.features})",
+            got=f"about {size(needed)} needed with {workers} workers",
+            expected=f"at most the {size(available)} available",
+            cure="Use fewer rows, or fewer backends at once (--backends).",
+        )
+
+
+def settings_from(command: str, *, backends: str | None, data: list[str] | None, quick: bool, **rest: Any) -> Settings:
+    """Settings from the command line's words.
+
+    Raises:
+        InputError: a word is not what its option takes.
+    """
+    projection, rate = rest.pop("projection"), rest.pop("lr")
+    if projection != "none" and not projection.lstrip("-").isdigit():
+        raise InputError("--projection", got=repr(projection), expected="an integer of 1 or more, or none")
+    fields = {
+        **rest,
+        "command": command,
+        "backends": backends.replace(" ", "").split(",") if backends is not None else None,
+        **({"data": tuple(data)} if data else {}),
+        "projection": None if projection == "none" else int(projection),
+        "learning_rate": rate,
+        "profile": PROFILE_OF[command, quick],
+    }
+    return Settings(**fields)

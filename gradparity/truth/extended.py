@@ -1,0 +1,200 @@
+"""The built-in models' closed form in extended precision (``numpy.longdouble``), and the noise floor around it.
+
+Written apart from ``backends.numpy_backend`` on purpose: a mistake in one of them shows as a disagreement. With
+``s = 1 - 2 y`` and ``m = s c z``: loss ``sum softplus(m)``, ``r = s c sigmoid(m)``, ``g = X^T r``, ``dw = W^T g``,
+``dW = g w^T``; the Hessian-vector product is the derivative of that gradient along the tangents, term by term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from model_spec.errors import InputError
+from model_spec.problem import Problem
+from model_spec.spec import Logistic
+
+Extended: TypeAlias = npt.NDArray[np.longdouble]
+Tree: TypeAlias = dict[str, Extended]
+
+#: Random perturbations that the noise floor is estimated from.
+FLOOR_DRAWS = 16
+
+#: Perturbed trajectories that the floor of a training run is estimated from.
+TRAJECTORY_DRAWS = 4
+#: Entries of X read, over all steps and draws, that a reference trajectory may cost: some seconds.
+TRAJECTORY_OPERATIONS = 10**9
+
+
+@dataclass(frozen=True)
+class Quantities:
+    """Loss, gradient, directional derivative and Hessian-vector product, by name of quantity and parameter.
+
+    ``blocks["gradient", "W"]`` has the shape of ``W``; the scalars stand under the parameter ``""``.
+    """
+
+    blocks: dict[tuple[str, str], Extended]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry."""
+
+    truth: Quantities
+    floor: Quantities
+
+    def only(self, *quantities: str) -> Reference:
+        """The reference of some quantities."""
+        kept = [key for key in self.truth.blocks if key[0] in quantities]
+        truth, floor = ({key: source.blocks[key] for key in kept} for source in (self.truth, self.floor))
+        return Reference(Quantities(truth), Quantities(floor))
+
+
+def require_extended_precision() -> None:
+    """Raise unless ``numpy.longdouble`` is wider than float64, as it is on x86-64.
+
+    Raises:
+        InputError: on a platform whose long double is a double.
+    """
+    if np.finfo(np.longdouble).eps >= np.finfo(np.float64).eps:
+        raise InputError(
+            "numpy.longdouble",
+            got="64 bits on this platform",
+            expected="extended precision, as the reference needs",
+            cure="Run on x86-64, or use --dtype float32, whose reference float64 can be.",
+        )
+
+
+def reference(problem: Problem, draws: int = FLOOR_DRAWS) -> Reference:
+    """Truth and floor of a problem at its parameters.
+
+    The floor of an entry is the root mean square, over ``draws``, of how far it moves when every entry of X, of the
+    parameters and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry
+    itself added in quadrature. A backward stable evaluation cannot be told from one at perturbed inputs (Higham,
+    Accuracy and Stability of Numerical Algorithms, 2002, section 1.5). Labels are exact: 0 and 1 do not move.
+    """
+    truth = evaluate(problem)
+    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
+    squares = {key: np.zeros_like(value) for key, value in truth.blocks.items()}
+    for moved in perturbed(problem, draws):
+        for key, value in evaluate(moved).blocks.items():
+            squares[key] += (value - truth.blocks[key]) ** 2
+    floor = {key: np.sqrt(square / draws + (u * truth.blocks[key]) ** 2) for key, square in squares.items()}
+    return Reference(truth, Quantities(floor))
+
+
+def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
+    """Copies of a problem whose every continuous input is off by one rounding, seeded; extended precision."""
+    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
+    rng = np.random.default_rng(problem.seed)
+
+    def moved(value: npt.NDArray[Any]) -> Extended:
+        signs = 1 - 2 * rng.integers(0, 2, value.shape, dtype=np.int8)
+        return _extended(value) * (1 + u * signs)
+
+    for _ in range(draws):
+        yield replace(
+            problem,
+            data={"X": moved(problem.data["X"]), "y": problem.data["y"]},
+            params={name: moved(value) for name, value in problem.params.items()},
+            tangents={name: moved(value) for name, value in problem.tangents.items()},
+        )
+
+
+def evaluate(problem: Problem) -> Quantities:
+    """Every quantity of a problem in extended precision, by the closed form."""
+    spec, X, y = problem.spec, _extended(problem.data["X"]), _extended(problem.data["y"])
+    params, tangents = _tree(problem.params), _tree(problem.tangents)
+    loss, gradient, m, g = _value_and_gradient(spec, params, X, y)
+    c, s, scale = np.longdouble(spec.logit_scale), 1 - 2 * y, _scale(spec, y)
+    W, w = params.get("W"), params["w"]
+    V, v = tangents.get("W"), tangents["w"]
+    dm = s * c * (X @ (v if W is None or V is None else W @ v + V @ w))
+    dg = scale * (X.T @ (s * c * _sigmoid(m) * _sigmoid(-m) * dm))
+    if W is None or V is None:
+        product = {"w": dg}
+    else:
+        product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
+    product = {name: value + np.longdouble(spec.l2) * tangents[name] for name, value in product.items()}
+    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
+    return Quantities(
+        {
+            ("loss", ""): np.asarray(loss),
+            **{("gradient", name): value for name, value in gradient.items()},
+            ("jvp", ""): np.asarray(along),
+            **{("hvp", name): value for name, value in product.items()},
+        }
+    )
+
+
+def trajectory(problem: Problem, steps: int, learning_rate: float) -> tuple[Extended, Extended]:
+    """Losses of gradient descent in extended precision, and the noise floor grown along the way.
+
+    The floor at a step is the largest root mean square so far, over ``TRAJECTORY_DRAWS``, of how far the loss moves
+    when every continuous input is off by one rounding, with one rounding of the loss itself.
+
+    Returns:
+        Two arrays of length ``steps + 1``, shorter where the run would pass ``TRAJECTORY_OPERATIONS``.
+    """
+    affordable = TRAJECTORY_OPERATIONS // (problem.data["X"].size * (1 + TRAJECTORY_DRAWS))
+    steps = min(steps, max(1, affordable))
+    losses = descend(problem, steps, learning_rate)
+    squares = np.zeros_like(losses)
+    for moved in perturbed(problem, TRAJECTORY_DRAWS):
+        squares += (descend(moved, steps, learning_rate) - losses) ** 2
+    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
+    floor = np.maximum.accumulate(np.sqrt(squares / TRAJECTORY_DRAWS)) + u * np.abs(losses)
+    return losses, floor
+
+
+def descend(problem: Problem, steps: int, learning_rate: float) -> Extended:
+    """The ``steps + 1`` losses of gradient descent from the problem's parameters, in extended precision.
+
+    The rate is first rounded to the problem's dtype, as the backends' is.
+    """
+    losses = np.empty(steps + 1, np.longdouble)
+    rate = np.longdouble(np.dtype(problem.spec.dtype).type(learning_rate))
+    params: Mapping[str, Any] = _tree(problem.params)
+    X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
+    for step in range(steps + 1):
+        losses[step], gradient, _, _ = _value_and_gradient(problem.spec, params, X, y)
+        params = {name: value - rate * gradient[name] for name, value in params.items()}
+    return losses
+
+
+def _value_and_gradient(
+    spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended
+) -> tuple[Any, Tree, Extended, Extended]:
+    """Loss and gradient, with the margins ``m`` and ``g = X^T r`` that they came from."""
+    c, l2, s = np.longdouble(spec.logit_scale), np.longdouble(spec.l2), 1 - 2 * y
+    w, W = params["w"], params.get("W")
+    m = s * c * (X @ (w if W is None else W @ w))
+    g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
+    gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
+    loss = _scale(spec, y) * _softplus(m).sum() + l2 / 2 * sum((p * p).sum() for p in params.values())
+    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}, m, g
+
+
+def _scale(spec: Logistic, y: Extended) -> np.longdouble:
+    return 1 / np.longdouble(len(y)) if spec.reduction == "mean" else np.longdouble(1)
+
+
+def _softplus(m: Extended) -> Extended:
+    return np.asarray(np.maximum(m, 0) + np.log1p(np.exp(-np.abs(m))))
+
+
+def _sigmoid(m: Extended) -> Extended:
+    t = np.exp(-np.abs(m))
+    return np.asarray(np.where(m >= 0, 1, t) / (1 + t))
+
+
+def _extended(value: npt.ArrayLike) -> Extended:
+    return np.asarray(value, np.longdouble)
+
+
+def _tree(values: Mapping[str, npt.ArrayLike]) -> Tree:
+    return {name: _extended(value) for name, value in values.items()}

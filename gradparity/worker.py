@@ -1,0 +1,150 @@
+"""One backend in one process: ``python -P -m gradparity.worker FD`` answers requests on an inherited pipe.
+
+The pipe is private. Whatever the framework prints goes to the process's own output, which the parent keeps as a log.
+An exception while answering is a reply like any other; the worker ends when told to, or when the pipe closes.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING
+
+import psutil
+
+from gradparity import messages as m
+
+if TYPE_CHECKING:
+    from backends.protocol import Backend, Loss, Program
+    from gradparity.evaluation import TimedCall
+    from model_spec.problem import Problem
+
+
+class Worker:
+    """The state of a worker between requests: a backend, then a problem, then a call to time."""
+
+    def __init__(self) -> None:
+        self.backend: Backend
+        self.problem: Problem
+        self.loss: Loss
+        self.program: Program
+        self.call: TimedCall
+
+    def answer(self, request: m.AnyRequest) -> bytes:
+        """The reply to one request as a frame, a failure included."""
+        try:
+            return m.encode(self._answer(request))
+        except Exception as error:
+            return m.encode(m.Failure(type(error).__name__, str(error), traceback.format_exc()))
+
+    def _answer(self, request: m.AnyRequest) -> m.AnyReply:
+        match request:
+            case m.Configure():
+                return self._configure(request)
+            case m.Load():
+                return self._load(request)
+            case m.Evaluate():
+                from gradparity.evaluation import evaluate
+
+                return evaluate(self.backend, self.loss, self.program, self.problem)
+            case m.Descend():
+                return self._descend(request)
+            case m.WarmUp():
+                return self._warm_up(request)
+            case m.Sample():
+                return self._sample(request)
+            case m.Stop():
+                return m.Stopped(_peak_resident_bytes())
+
+    def _configure(self, request: m.Configure) -> m.Configured:
+        if request.protocol != m.PROTOCOL:
+            raise RuntimeError(f"message protocol: got {request.protocol}, expected {m.PROTOCOL}")
+        from backends import load
+
+        started = time.perf_counter()
+        self.backend = load(request.target)
+        self.backend.configure(request.threads)
+        import_s = time.perf_counter() - started
+        return m.Configured(self.backend.versions(), import_s, psutil.Process().memory_info().rss)
+
+    def _load(self, request: m.Load) -> m.Loaded:
+        from gradparity.evaluation import timed_call
+
+        self.problem = m.problem_of(request)
+        self.loss = self.backend.loss(self.problem.spec)
+        self.program = self.backend.program(self.loss)
+        params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
+        self.call = timed_call(self.backend, self.program, params, data)
+        started = time.perf_counter()
+        self.call()
+        return m.Loaded(time.perf_counter() - started, _compile_cache())
+
+    def _descend(self, request: m.Descend) -> m.Descent:
+        params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
+        started = time.perf_counter()
+        losses, params = self.backend.wait(self.program.descend(params, data, request.steps, request.learning_rate))
+        loop_s = time.perf_counter() - started
+        tensors = m.pack(self.backend.get({"": losses}))
+        return m.Descent(tensors[""], m.pack(self.backend.get(params)), loop_s)
+
+    def _warm_up(self, request: m.WarmUp) -> m.Warm:
+        from bench.clock import SystemClock
+        from bench.profiles import PROFILES
+        from bench.protocol import calibrate, warm_up
+
+        profile, clock = PROFILES[request.profile], SystemClock()
+        warm = warm_up(self.call, clock, profile)
+        return m.Warm(warm, calibrate(self.call, clock, profile.block_ns))
+
+    def _sample(self, request: m.Sample) -> m.Sampled:
+        from bench.clock import SystemClock
+        from bench.protocol import rewarm, sample_with_output
+
+        clock = SystemClock()
+        if request.rewarm_calls:
+            rewarm(self.call, clock, calls=request.rewarm_calls)
+        block, (value, gradient) = sample_with_output(self.call, request.inner, clock)
+        return m.Sampled(block, m.pack(self.backend.get({"": value, **gradient})))
+
+
+def _peak_resident_bytes() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return int(psutil.Process().memory_info().rss)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _compile_cache() -> str:
+    """``warm`` or ``cold`` where a compiler keeps its work on disk between runs, and ``""`` where none does."""
+    dynamo = sys.modules.get("torch._dynamo.utils")
+    if dynamo is None:
+        return ""
+    counters = dynamo.counters["inductor"]
+    if not counters:
+        return ""
+    return "cold" if counters["fxgraph_cache_miss"] else "warm"
+
+
+def main(descriptor: int) -> None:
+    """Answer requests until told to stop or the parent is gone."""
+    worker = Worker()
+    with Connection(descriptor) as pipe:
+        while True:
+            try:
+                request = m.decode_request(pipe.recv_bytes())
+            except EOFError:
+                return
+            try:
+                pipe.send_bytes(worker.answer(request))
+            except BrokenPipeError:
+                return
+            if isinstance(request, m.Stop):
+                return
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,54 @@
+"""The user's own files: which reader takes which, and what is checked before any of them opens one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from model_spec.arrays import read_npz, read_svmlight
+from model_spec.errors import InputError
+from model_spec.frames import read_csv, read_parquet
+from model_spec.tables import Table
+
+#: Readers by file extension.
+READERS: dict[str, Callable[[Path, str | None], Table]] = {
+    ".csv": read_csv,
+    ".parquet": read_parquet,
+    ".npz": read_npz,
+    ".svmlight": read_svmlight,
+    ".svm": read_svmlight,
+    ".libsvm": read_svmlight,
+}
+
+
+def read(source: str, target: str | None) -> Table:
+    """The table in a file, by the file's extension.
+
+    Raises:
+        InputError: the file cannot be opened, is empty, is not of its kind, has no such target, or
+            would not fit in memory.
+    """
+    path = Path(source)
+    try:
+        # Before opening: to open a pipe waits for its writer, possibly for ever.
+        if path.exists() and not path.is_file():
+            kind = "a directory" if path.is_dir() else "a special file"
+            raise InputError(source, got=kind, expected="a file", cure="Name the file of data itself.")
+        reader = READERS.get(path.suffix.lower())
+        if reader is None:
+            raise InputError(
+                f"{source}, file extension",
+                got=repr(path.suffix),
+                expected=f"one of {', '.join(READERS)}",
+                cure="Convert the file, or rename it if it is one of these.",
+            )
+        with path.open("rb") as stream:
+            start = stream.read(1)
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(source, got=reason, expected="a file that can be read", cure="Check the path.") from None
+    if not start:
+        raise InputError(source, got="an empty file", expected="rows of data")
+    return reader(path, target)

@@ -1,0 +1,173 @@
+"""Readers of CSV and Parquet files, by Polars.
+
+Polars is imported inside the functions: it takes longer to import than most commands take to run.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model_spec.errors import InputError
+from model_spec.memory import require_memory
+from model_spec.tables import Table, refusing, require_target, row_place
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def read_csv(path: Path, target: str | None) -> Table:
+    """Cells as text first, so that the first one that is no number can be shown as it stands."""
+    import polars as pl
+
+    file = str(path)
+    require_memory(file, (path.stat().st_size,), item_bytes=1)
+    # A panic inside Polars is not an Exception.
+    with refusing(path, "CSV", pl.exceptions.PanicException):
+        try:
+            # The header is read as a row: Polars would rename a column that comes twice.
+            frame = pl.read_csv(path.resolve(), has_header=False, infer_schema=False, glob=False)
+        except pl.exceptions.ComputeError:
+            _refuse_long_record(path)
+            raise
+    names = [(name or "").strip() for name in frame.row(0)]
+    _require_names(file, names, target)
+    frame.columns = names
+    frame = frame[1:]
+    # A blank line at the end is no row; one between rows is, and is reported as missing cells.
+    while frame.height and all(cell is None for cell in frame.row(-1)):
+        frame = frame[:-1]
+    return _from_frame(file, frame, require_target(file, names, target), partial(_csv_place, path), text=True)
+
+
+def _require_names(file: str, names: list[str], target: str | None) -> None:
+    seen: set[str] = set()
+    for number, name in enumerate(names, start=1):
+        place = f"{file}, header (line 1), column {number}"
+        if not name:
+            cure = "Name it, or leave it out if it is only a row index."
+            raise InputError(place, got="no name", expected="a name for every column", cure=cure)
+        if name in seen:
+            raise InputError(
+                place,
+                got=f"the name {name!r} a second time",
+                expected="a different name for every column",
+                cure="Rename or remove one of the two; a file without a header needs one.",
+            )
+        seen.add(name)
+    if len(names) == 1 and target != names[0] and (found := next((mark for mark in ";\t|" if mark in names[0]), None)):
+        raise InputError(
+            f"{file}, header (line 1)",
+            got=f"one column, whose name contains {found!r}",
+            expected="columns separated by commas",
+            cure="Save the file with commas between cells.",
+        )
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Line on which each record begins, and its cells; records span lines where a quoted cell does."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        records, line = csv.reader(stream), 1
+        for cells in records:
+            yield line, cells
+            line = records.line_num + 1
+
+
+def _csv_place(path: Path, row: int) -> str:
+    try:
+        line = next(line for number, (line, _) in enumerate(_csv_records(path)) if number == row + 1)
+    except (csv.Error, OSError, StopIteration):
+        return f"row {row + 1}"
+    return f"row {row + 1} (line {line})"
+
+
+def _refuse_long_record(path: Path) -> None:
+    """Name the first record that has more cells than the header, if that is what ails the file."""
+    records = _csv_records(path)
+    width = len(next(records)[1])
+    if not width:
+        expected, cure = "the names of the columns", "Remove the blank lines above the header."
+        raise InputError(f"{path}, header (line 1)", got="a blank line", expected=expected, cure=cure)
+    for row, (line, cells) in enumerate(records, start=1):
+        if len(cells) > width:
+            raise InputError(
+                f"{path}, row {row} (line {line})",
+                got=f"{len(cells)} cells",
+                expected=f"{width}, as in the header",
+                cure="Put quotes around a cell that contains a comma.",
+            )
+
+
+def read_parquet(path: Path, target: str | None) -> Table:
+    """Columns of numbers or booleans; the file's metadata says how large it is before it is read.
+
+    A damaged file is refused, but for the rare footer whose false sizes make Polars abort the process.
+    """
+    import polars as pl
+
+    file = str(path)
+    with refusing(path, "Parquet", pl.exceptions.PanicException):
+        scan = pl.scan_parquet(path.resolve(), glob=False)
+        names = scan.collect_schema().names()
+        rows = int(scan.select(pl.len()).collect().item())
+        found = require_target(file, names, target)
+        require_memory(file, (rows, len(names)))
+        frame = scan.collect()
+    return _from_frame(file, frame, found, row_place, text=False)
+
+
+def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[int], str], *, text: bool) -> Table:
+    """A table from columns; strings are read as numbers only where all the file has is ``text``."""
+    features = frame.drop(target)
+    numbers = features.select([_numbers(column, text=text) for column in features])
+    labels = frame[target]
+
+    def cell(row: int, column: int | None) -> str | None:
+        series = labels if column is None else features.to_series(column)
+        value = series[row]
+        if isinstance(value, str) and text:
+            return repr(value.strip()) if value.strip() else None
+        kind = "" if series.dtype.is_numeric() else f" ({series.dtype})"
+        return None if value is None else f"{value!r}{kind}"
+
+    return Table(
+        file=file,
+        X=np.ascontiguousarray(numbers.to_numpy(order="c")) if numbers.width else np.empty((frame.height, 0)),
+        y=_numbers(labels, text=text).to_numpy(),
+        feature_names=tuple(features.columns),
+        target=target,
+        cell=cell,
+        place=place,
+        boolean_target=_is_boolean(labels, text=text),
+    )
+
+
+def _numbers(column: pl.Series, *, text: bool) -> pl.Series:
+    """The column as float64, null where a cell is no number; true and false are 1 and 0."""
+    import polars as pl
+
+    if _is_boolean(column, text=text):
+        truth = column if column.dtype == pl.Boolean else column.str.strip_chars().str.to_lowercase() == "true"
+        return truth.cast(pl.Float64)
+    if text:
+        return column.str.strip_chars().cast(pl.Float64, strict=False)
+    if column.dtype.is_numeric():
+        return column.cast(pl.Float64)
+    return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+
+
+def _is_boolean(column: pl.Series, *, text: bool) -> bool:
+    import polars as pl
+
+    if not text:
+        return column.dtype == pl.Boolean
+    # The first cell spares columns of numbers the pass over their text.
+    first = column.first()
+    if not isinstance(first, str) or first.strip().lower() not in ("true", "false"):
+        return False
+    return bool(column.drop_nulls().str.strip_chars().str.to_lowercase().is_in(["true", "false"]).all())

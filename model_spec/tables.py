@@ -1,0 +1,187 @@
+"""What every data file must hold once it is read: finite numbers, and two classes to tell apart.
+
+A reader gives a `Table`. Rows are counted from 1 for people, the first one after any header.
+"""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from model_spec.errors import InputError
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+
+#: Names or values listed in one message.
+_LISTED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A file as read, unchecked: ``X (S, F)`` and ``y (S,)``, NaN wherever a cell is no number.
+
+    ``cell(row, column)`` is the file's own content as messages show it, None where there is none;
+    both count from 0, and column None is the target. ``place(row)`` is that row for people, ``row 3 (line 4)``.
+    """
+
+    file: str
+    X: Floats
+    y: Floats
+    feature_names: tuple[str, ...]
+    target: str
+    cell: Callable[[int, int | None], str | None]
+    place: Callable[[int], str]
+    boolean_target: bool = False
+
+
+def check_features(table: Table) -> None:
+    """Every feature is a finite number.
+
+    Raises:
+        InputError: there are no rows or no features, or a cell is missing, not a number or not
+            finite; the message names the first such cell's file, column and row.
+    """
+    rows, features = table.X.shape
+    if rows == 0:
+        raise InputError(f"{table.file}, rows", got="none", expected="1 or more", cure="Add rows of data to the file.")
+    if features == 0:
+        raise InputError(
+            f"{table.file}, feature columns",
+            got="none",
+            expected=f"1 or more beside the target {table.target!r}",
+            cure="Add a column of numbers to the file.",
+        )
+    finite = np.isfinite(table.X)
+    if finite.all():
+        return
+    row, column = divmod(int(finite.argmin()), features)
+    raise InputError(
+        f"{table.file}, column {table.feature_names[column]!r}, {table.place(row)}",
+        got=_shown(table.cell(row, column)),
+        expected="a finite number",
+        cure="Correct the cell, or leave its row or column out of the file; write categories as numbers.",
+    )
+
+
+def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
+    """Labels ``(S,)`` in {0.0, 1.0}, and what 0 and 1 mean in the file: the smaller value is 0.
+
+    Raises:
+        InputError: a label is missing or not a number (the message names its row), or there are
+            not exactly two distinct ones.
+    """
+    y, rule = table.y, f"{table.file}, target column {table.target!r}"
+    finite = np.isfinite(y)
+    if not finite.all():
+        row = int(finite.argmin())
+        raise InputError(
+            f"{rule}, {table.place(row)}",
+            got=_shown(table.cell(row, None)),
+            expected="numbers: two distinct ones, such as 0 and 1",
+            cure="Map the two classes to 0 and 1 in the file, and leave out rows that have no label.",
+        )
+    first_rows = np.sort(np.unique(y, return_index=True)[1])
+    seen = [float(y[row]) for row in first_rows[: _LISTED + 1]]
+    if len(seen) == 1:
+        raise InputError(
+            rule,
+            got=f"one class only, {_number(seen[0])} in every row",
+            expected="two classes",
+            cure="Include rows of the other class, or name another target.",
+        )
+    if len(seen) > 2:
+        raise InputError(
+            f"{rule}, {table.place(int(first_rows[2]))}",
+            got=f"a third value, {_number(seen[2])}; the column holds {listing(map(_number, seen), len(first_rows))}",
+            expected="two distinct values, such as 0 and 1",
+            cure="Map the labels to two classes, or name another target.",
+        )
+    low, high = sorted(seen)
+    names = ("false", "true") if table.boolean_target else (_number(low), _number(high))
+    return (y == high).astype(np.float64), names
+
+
+def require_target(file: str, names: Iterable[str], target: str | None) -> str:
+    """The target's name, found among the file's columns.
+
+    Raises:
+        InputError: no target is given, or no column has that name; the message lists what there is.
+    """
+    columns = list(names)
+    if target is None:
+        raise InputError(
+            f"{file}, target",
+            got="none",
+            expected=f"the name of the label column, one of {listing(columns, len(columns))}",
+            cure="Name it with --target.",
+        )
+    if target not in columns:
+        raise InputError(
+            f"{file}, target",
+            got=repr(target),
+            expected=f"a column of the file: {listing(columns, len(columns))}",
+            cure=suggestion(target, columns) or "Name one of them with --target.",
+        )
+    return target
+
+
+def suggestion(wrong: str, right: Iterable[str]) -> str:
+    """``Did you mean 'iris'?``, or nothing where no name comes close."""
+    folded = {name.lower(): name for name in right}
+    matches = difflib.get_close_matches(wrong.strip().lower(), folded, n=1, cutoff=0.5)
+    return f"Did you mean {folded[matches[0]]!r}?" if matches else ""
+
+
+def listing(names: Iterable[str], total: int) -> str:
+    """The first dozen names, and how many more there are."""
+    shown = [_shown(name if name.isprintable() else repr(name)) for name, _ in zip(names, range(_LISTED), strict=False)]
+    more = f" and {total - len(shown)} more" if total > len(shown) else ""
+    return ", ".join(shown) + more
+
+
+def numbered(features: int) -> tuple[str, ...]:
+    """Names ``x1`` to ``xF`` for features that have none."""
+    return tuple(f"x{number}" for number in range(1, features + 1))
+
+
+def row_place(row: int) -> str:
+    """The row for people, who count from 1; only text files have lines as well."""
+    return f"row {row + 1}"
+
+
+@contextmanager
+def refusing(file: Path, kind: str, *also: type[BaseException]) -> Iterator[None]:
+    """Turn whatever a parser raises for a file that is not of its kind into one `InputError`."""
+    # The parsers' errors have no common base below Exception.
+    errors: tuple[type[BaseException], ...] = (Exception, *also)
+    try:
+        with warnings.catch_warnings():
+            # NumPy warns of files that Python 2 wrote and then reads them; the user can do nothing about it.
+            warnings.simplefilter("ignore")
+            yield
+    except InputError as error:
+        raise error from None
+    except errors as error:
+        reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(
+            str(file), got=f"content that cannot be read ({reason[:200].rstrip('.')})", expected=f"a valid {kind} file"
+        ) from None
+
+
+def _shown(text: str | None) -> str:
+    if text is None:
+        return "an empty cell"
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 2**53 else repr(value)
