@@ -7,15 +7,15 @@ pair    median of its undisturbed rounds
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
 from bench.protocol import Block
 
 #: A round is discarded where a block got less than this share of CPU in its wall-clock time. On a shared virtual
-#: machine such rounds scattered two to four times as much as the others; a stricter 0.9 discards twice as many, no
-#: better ones.
+#: machine such rounds scattered two to five times as much as the others; a stricter 0.9 discards up to twice as many
+#: and leaves the rest no better.
 CPU_LIMIT = 0.85
 #: And where more than this share was stolen, beyond one tick: the counter moves by 10 ms, which may have been stolen
 #: before the round began. Stolen time is no CPU time, so that cpu/wall finds most of it: a limit of 1% discarded half
@@ -86,6 +86,14 @@ def pair_value(rounds: Sequence[Round]) -> PairValue:
         rounds=len(rounds),
         discarded=len(rounds) - len(values),
     )
+
+
+def pair_values(rounds: Iterable[Round]) -> list[PairValue]:
+    """One value per pair of processes, in the order of the pairs, from all rounds with one challenger."""
+    by_pair: dict[int, list[Round]] = {}
+    for measured in rounds:
+        by_pair.setdefault(measured.pair, []).append(measured)
+    return [pair_value(by_pair[pair]) for pair in sorted(by_pair)]
 
 
 def median_error(ordered: Sequence[float]) -> float | None:
