@@ -130,7 +130,6 @@ class TorchProgram:
         else:
             self.value_and_gradient = differentiated(loss)
             self.update = compiler(update) if compiler else update
-        self.loss = compiler(loss) if compiler else loss
         self.jvp = compiler(program_jvp) if compiler else program_jvp
         self.hvp = compiler(program_hvp) if compiler else program_hvp
 
@@ -140,7 +139,8 @@ class TorchProgram:
         for _ in range(steps):
             value, params = self.update(params, data, rate)
             losses.append(value)
-        return torch.stack([*losses, self.loss(params, data)]), params
+        losses.append(self.value_and_gradient(params, data)[0])
+        return torch.stack(losses), params
 
 
 class TorchBackend:

@@ -6,8 +6,10 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
 import msgspec
@@ -26,6 +28,7 @@ from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Tr
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
 from gradparity.truth.extended import (
+    Extended,
     Reference,
     reference,
     require_extended_precision,
@@ -139,6 +142,8 @@ class _ProblemRun:
         self.configured: dict[str, m.Configured] = {}
         self.loaded: dict[str, m.Loaded] = {}
         self.truth: Reference
+        self._order = list(registered())
+        self._lock = Lock()
         self._stack = ExitStack()
 
     def __enter__(self) -> _ProblemRun:
@@ -170,26 +175,44 @@ class _ProblemRun:
         return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.problem.name)
 
     def check(self) -> None:
-        """Each backend in turn: import, first call, evaluation, training; its verdicts are saved at once."""
+        """Import, first call, evaluation and training of every backend; each one's verdicts are saved at once.
+
+        As many workers are busy at a time as each can have its threads to itself, the compiling ones first: they take
+        longest. Nothing is compared by the clock here.
+        """
         trained = self.settings.command != "bench"
         losses = trajectory(self.problem, self.settings.steps, self.settings.learning_rate) if trained else None
         load = m.load_request(self.problem)
-        for name, worker in list(self.workers.items()):
-            try:
-                self._load(name, worker, load)
-                if is_twin(name):
-                    continue
-                self._begin("evaluation", name)
-                evaluation = worker.ask(m.Evaluate(), m.Evaluation)
-                self._judge(name, evaluation)
-                if losses is not None and not evaluation.impurity:
-                    self._begin("training", name)
-                    request = m.Descend(self.settings.steps, self.settings.learning_rate)
-                    descent = worker.ask(request, m.Descent)
-                    ran = m.unpack({"": descent.losses})[""]
+        queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
+        with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
+            for done in [pool.submit(self._check_one, name, load, losses) for name in queue]:
+                done.result()
+
+    def _check_one(self, name: str, load: m.Load, losses: tuple[Extended, Extended] | None) -> None:
+        worker = self.workers[name]
+        try:
+            self._load(name, worker, load)
+            if is_twin(name):
+                return
+            self._begin("evaluation", name)
+            evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+            self._judge(name, evaluation)
+            if losses is not None and not evaluation.impurity:
+                self._begin("training", name)
+                request = m.Descend(self.settings.steps, self.settings.learning_rate)
+                descent = worker.ask(request, m.Descent)
+                ran = m.unpack({"": descent.losses})[""]
+                with self._lock:
                     self.outcome.training.append(judge_training(name, ran, *losses, descent.loop_s))
-            except WorkerFailed as failure:
-                self._lost(name, failure)
+        except WorkerFailed as failure:
+            self._lost(name, failure)
+        self._save()
+
+    def _save(self) -> None:
+        """Write what there is, rows in the order of the registry whichever backend was done first."""
+        with self._lock:
+            for rows in (self.outcome.findings, self.outcome.training):
+                rows.sort(key=lambda row: self._order.index(row.backend))
             results.save(self.result, self.folder)
 
     def _load(self, name: str, worker: WorkerProcess, load: m.Load) -> None:
@@ -197,16 +220,19 @@ class _ProblemRun:
         self.configured[name] = worker.receive(m.Configured)
         if not is_twin(name):
             info = BackendInfo(name=name, versions=self.configured[name].versions)
-            self.result.backends = [info if known.name == name else known for known in self.result.backends]
+            with self._lock:
+                self.result.backends = [info if known.name == name else known for known in self.result.backends]
         self._begin("first call", name)
         self.loaded[name] = worker.ask(load, m.Loaded)
 
     def _judge(self, name: str, evaluation: m.Evaluation) -> None:
         if evaluation.impurity:
-            self.outcome.findings += without_answer(name, self.truth, "impure", evaluation.impurity)
-            return
-        quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-        self.outcome.findings += judge(name, quantities, self.truth, self.problem.spec.dtype)
+            found = without_answer(name, self.truth, "impure", evaluation.impurity)
+        else:
+            quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+            found = judge(name, quantities, self.truth, self.problem.spec.dtype)
+        with self._lock:
+            self.outcome.findings += found
 
     def time(self) -> None:
         """Rounds of every backend against the reference, then ratios, verdicts and the choice."""
@@ -246,7 +272,7 @@ class _ProblemRun:
             )
         self._judge_timed(seen)
         self.outcome.recommendation = recommend(self.outcome)
-        results.save(self.result, self.folder)
+        self._save()
 
     def _judge_timed(self, seen: Sampled) -> None:
         """The last output that was timed, checked like any other; only what is off is added."""
@@ -269,12 +295,13 @@ class _ProblemRun:
         worker = self.workers.pop(name, None)
         if worker is not None:
             worker.close()
-        self.outcome.troubles.append(
-            Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
-        )
-        if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
-            self.outcome.findings += without_answer(name, self.truth, "failed", f"{failure.stage}: {failure.reason}")
-        results.save(self.result, self.folder)
+        trouble = Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
+        with self._lock:
+            self.outcome.troubles.append(trouble)
+            if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
+                rule = f"{failure.stage}: {failure.reason}"
+                self.outcome.findings += without_answer(name, self.truth, "failed", rule)
+        self._save()
 
     def _begin(self, stage: str, backend: str) -> None:
         self.observer.begin(self.problem.name, stage, backend)

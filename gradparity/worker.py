@@ -6,10 +6,12 @@ An exception while answering is a reply like any other; the worker ends when tol
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 import traceback
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
@@ -110,6 +112,11 @@ class Worker:
 
 
 def _peak_resident_bytes() -> int:
+    """Largest resident size so far. ``ru_maxrss`` on Linux starts at the parent's size, so ``VmHWM`` comes first."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
     try:
         import resource
     except ImportError:  # Windows
