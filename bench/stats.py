@@ -44,9 +44,10 @@ CONFIDENCE = 0.95
 FLOOR = 0.05
 #: Above this share of discarded rounds there is no verdict.
 DISCARD_LIMIT = 0.25
-#: Standard deviation between pairs of identical processes on a quiet machine, assumed where fewer than three pairs
-#: are measured, and how many measured pairs that assumption is worth.
-PRIOR_SD = 0.02
+#: Scatter between identical processes on a quiet machine, assumed where fewer than three pairs are measured, and how
+#: many measured pairs that assumption is worth. Pairs of identical workers were 2% apart, of which their eight rounds
+#: explain 1.2%: sqrt(2^2 - 1.2^2) = 1.6.
+PRIOR_SD = 0.016
 PRIOR_PAIRS = 4
 #: From this many pairs on, their own scatter gives the interval.
 PAIRS_FOR_INTERVAL = 3
@@ -138,18 +139,19 @@ def control_of_pairs(aa_pairs: Sequence[PairValue]) -> Control:
 
     The true log ratio of identical workers is 0, so the deviations are taken from 0 and not from their mean.
 
-    For fewer than three pairs the scatter between processes is the mean of the measured squares and of four
-    assumed ones of 2% (the mean of a scaled inverse chi-square posterior, with as many degrees of freedom).
+    For fewer than three pairs the scatter between processes is the mean of the measured squares, less what the
+    rounds explain of them, and of four assumed ones of 1.6%: the mean of a scaled inverse chi-square posterior, with
+    as many degrees of freedom.
     """
-    values = _log_ratios(aa_pairs)
-    squares = sum(value**2 for value in values)
-    sd = math.sqrt(squares / len(values)) if values else None
-    between_df = PRIOR_PAIRS + len(values)
+    measured = [(pair.log_ratio, pair.standard_error or 0.0) for pair in aa_pairs if pair.log_ratio is not None]
+    sd = math.sqrt(fmean(value**2 for value, _ in measured)) if measured else None
+    between = sum(max(0.0, value**2 - error**2) for value, error in measured)
+    between_df = PRIOR_PAIRS + len(measured)
     return Control(
-        pairs=len(values),
+        pairs=len(measured),
         sd=sd,
         floor=max(FLOOR, 2 * (sd or 0.0)),
-        between_sd=math.sqrt((PRIOR_PAIRS * PRIOR_SD**2 + squares) / between_df),
+        between_sd=math.sqrt((PRIOR_PAIRS * PRIOR_SD**2 + between) / between_df),
         between_df=between_df,
     )
 

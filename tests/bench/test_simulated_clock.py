@@ -61,7 +61,7 @@ def test_the_standard_interval_holds_the_truth_in_95_of_100_runs(machine: str) -
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_quick_interval_errs_on_the_wide_side(machine: str) -> None:
-    assert coverage(machine, "quick", RATIO) >= 0.93
+    assert 0.93 <= coverage(machine, "quick", RATIO) <= 0.99
 
 
 @pytest.mark.parametrize("profile", ["quick", "standard"])
