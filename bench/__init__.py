@@ -1,1 +1,1 @@
-"""How time is measured: in the worker (clock, protocol), in turns (schedule), in figures (rounds, stats, break_even)."""
+"""How time is measured: in a worker (clock, protocol), in turns (schedule), in figures (rounds, stats, break_even)."""
