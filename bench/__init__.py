@@ -1,1 +1,1 @@
-"""How time is measured: the worker's half (protocol), the order of turns (schedule), the figures (stats)."""
+"""How time is measured: in a worker (clock, protocol), in turns (schedule), in figures (rounds, stats, break_even)."""

@@ -23,9 +23,7 @@ _Output = TypeVar("_Output")
 
 _NS_PER_S = 1_000_000_000
 
-#: Warm-up looks at blocks of this length: long enough for the clock, short against the shortest warm-up.
-WARM_BLOCK_NS = 5_000_000
-#: Two consecutive medians this close count as settled. Judgement: see ``WarmUp``.
+#: Two consecutive medians this close count as settled: closer than most blocks of a settled call are to each other.
 WARM_TOLERANCE = 0.05
 #: No real call is so short that more of them are needed: an empty one takes 30 ns.
 MAX_INNER = 1 << 24
@@ -33,11 +31,15 @@ MAX_INNER = 1 << 24
 
 @dataclass(frozen=True)
 class WarmUp:
-    """What warming up took. ``converged`` is False where the call had not settled when the time was up."""
+    """What warming up took. ``converged`` is False where the call had not settled when the time was up.
+
+    ``call_s`` is what a call took in the end (median of the last window): good enough to plan with.
+    """
 
     calls: int
     seconds: float
     converged: bool
+    call_s: float
 
 
 @dataclass(frozen=True)
@@ -92,17 +94,20 @@ def settle_heap() -> None:
 def warm_up(call: Call, clock: Clock, profile: Profile) -> WarmUp:
     """Call until the time per call has settled: at least 3 calls and 0.2 s, at most 5 s (standard profile).
 
-    Settled: the medians of two consecutive windows of blocks agree within 5%. A call so long that two windows do not
-    fit under the cap is judged by two halves of what there was, without the first call.
+    Settled: the medians of two consecutive windows of blocks agree within 5%. The blocks are as long as lets two
+    windows fill the shortest warm-up, so that the medians are a tenth of a second apart: a trend slower than 5% in
+    that time is not seen here, and left to the order of the turns. A call so long that two windows do not fit under
+    the cap is judged by two halves of what there was, without the first call.
     """
+    block_ns = round(profile.warm_min_s * _NS_PER_S / (2 * profile.warm_window))
     started_ns, calls = clock.wall_ns(), 0
     per_call_ns: list[float] = []
     cap_ns, least_ns = profile.warm_cap_s * _NS_PER_S, profile.warm_min_s * _NS_PER_S
     while True:
         with collector(on=False):
-            count, block_ns = _call_for(call, clock, least_calls=1, least_ns=WARM_BLOCK_NS)
+            count, took_ns = _call_for(call, clock, least_calls=1, least_ns=block_ns)
         calls += count
-        per_call_ns.append(block_ns / count)
+        per_call_ns.append(took_ns / count)
         elapsed_ns = clock.wall_ns() - started_ns
         enough = calls >= profile.warm_calls and elapsed_ns >= least_ns
         converged = enough and _settled(per_call_ns, profile.warm_window)
@@ -111,7 +116,8 @@ def warm_up(call: Call, clock: Clock, profile: Profile) -> WarmUp:
             converged = _settled(per_call_ns, (len(per_call_ns) - 1) // 2)
         if converged or capped:
             settle_heap()
-            return WarmUp(calls=calls, seconds=elapsed_ns / _NS_PER_S, converged=converged)
+            call_s = median(per_call_ns[-profile.warm_window :]) / _NS_PER_S
+            return WarmUp(calls=calls, seconds=elapsed_ns / _NS_PER_S, converged=converged, call_s=call_s)
 
 
 def _settled(per_call_ns: list[float], window: int) -> bool:

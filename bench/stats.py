@@ -1,4 +1,4 @@
-"""From timed rounds to a ratio, its interval and a verdict. Pure: no clock, no process, no framework.
+"""From pairs of processes to a ratio, its interval and a verdict. Pure: no clock, no process, no framework.
 
 The ratio is time of the reference over time of the challenger: how many times as fast the challenger is. Everything
 is computed on its logarithm, where "twice as fast" and "half as fast" lie equally far from 0.
@@ -13,67 +13,44 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from statistics import mean, median, stdev
+from statistics import fmean, median, stdev
 from typing import Literal
 
 from bench.profiles import Profile
-from bench.protocol import Block
+from bench.rounds import PairValue, Round, pair_values
+
+__all__ = [
+    "Comparison",
+    "Control",
+    "MedianInterval",
+    "PairValue",
+    "Round",
+    "Verdict",
+    "compare",
+    "compare_pairs",
+    "control",
+    "control_of_pairs",
+    "median_interval",
+    "pair_values",
+    "pairs_needed",
+    "t_quantile",
+    "verdict",
+]
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "unstable"]
 
 CONFIDENCE = 0.95
 #: Differences below this are not called: layout and alignment alone make as much.
 FLOOR = 0.05
-#: A round is discarded above this share of stolen time, or below this share of CPU in the wall-clock time.
-STEAL_LIMIT = 0.01
-CPU_LIMIT = 0.9
 #: Above this share of discarded rounds there is no verdict.
 DISCARD_LIMIT = 0.25
-#: Standard deviation between pairs of identical processes on a quiet machine, assumed where fewer than three pairs
-#: are measured, and how many measured pairs that assumption is worth.
-PRIOR_SD = 0.02
+#: Scatter between identical processes on a quiet machine, assumed where fewer than three pairs are measured, and how
+#: many measured pairs that assumption is worth. Pairs of identical workers were 2% apart, of which their eight rounds
+#: explain 1.2%: sqrt(2^2 - 1.2^2) = 1.6.
+PRIOR_SD = 0.016
 PRIOR_PAIRS = 4
 #: From this many pairs on, their own scatter gives the interval.
 PAIRS_FOR_INTERVAL = 3
-
-
-@dataclass(frozen=True)
-class Round:
-    """Two blocks of the reference and two of the challenger, taken in turn (A B B A or B A A B)."""
-
-    pair: int
-    index: int
-    reference: tuple[Block, Block]
-    challenger: tuple[Block, Block]
-
-    @property
-    def log_ratio(self) -> float:
-        """``1/2 log(A1 A2 / (B1 B2))``: drift that is linear over the round cancels."""
-        a1, a2 = (block.call_ns for block in self.reference)
-        b1, b2 = (block.call_ns for block in self.challenger)
-        return 0.5 * math.log(a1 * a2 / (b1 * b2))
-
-    @property
-    def disturbed(self) -> bool:
-        """Whether the machine was taken away meanwhile, by the hypervisor or by other processes."""
-        blocks = self.reference + self.challenger
-        wall_ns = sum(block.wall_ns for block in blocks)
-        stolen_ns = sum(block.stolen_ns or 0 for block in blocks)
-        return stolen_ns > STEAL_LIMIT * wall_ns or any(block.cpu_ns < CPU_LIMIT * block.wall_ns for block in blocks)
-
-
-@dataclass(frozen=True)
-class PairValue:
-    """One pair of processes: the median of its undisturbed rounds, and the standard error of that median.
-
-    ``log_ratio`` is None without an undisturbed round, ``standard_error`` with fewer than two.
-    """
-
-    pair: int
-    log_ratio: float | None
-    standard_error: float | None
-    rounds: int
-    discarded: int
 
 
 @dataclass(frozen=True)
@@ -133,73 +110,64 @@ def t_quantile(df: float) -> float:
     return float(stdtrit(df, 0.5 + CONFIDENCE / 2))
 
 
-def pair_values(rounds: Iterable[Round]) -> list[PairValue]:
-    """One value per pair of processes, in the order of the pairs."""
-    by_pair: dict[int, list[Round]] = {}
-    for measured in rounds:
-        by_pair.setdefault(measured.pair, []).append(measured)
-    return [_pair_value(pair, by_pair[pair]) for pair in sorted(by_pair)]
+def pairs_needed(pairs: Sequence[PairValue], profile: Profile) -> int:
+    """How many process pairs make the interval as narrow as the profile asks, from those measured so far.
 
-
-def _pair_value(pair: int, rounds: Sequence[Round]) -> PairValue:
-    values = [measured.log_ratio for measured in rounds if not measured.disturbed]
-    # sqrt(pi/2) s / sqrt(n): the standard error of a median of normal values, for large n; a little much for small n.
-    error = math.sqrt(math.pi / 2) * stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
-    return PairValue(
-        pair=pair,
-        log_ratio=median(values) if values else None,
-        standard_error=error,
-        rounds=len(rounds),
-        discarded=len(rounds) - len(values),
-    )
-
-
-def pairs_needed(values: Sequence[float], profile: Profile) -> int:
-    """How many process pairs make the interval as narrow as the profile asks, from the log ratios so far.
-
-    Decided once, from the first ``pairs_min`` pairs: later ones change nothing. Asking after every pair whether the
-    interval is narrow enough by now stops where the scatter happens to look small, and covers the truth in 92.5%
-    instead of 95%. Only the width is asked for, never the ratio, so that no verdict is waited for.
+    Decided once, from the first ``pairs_min`` pairs with a value: later ones change nothing. Asking after every pair
+    whether the interval is narrow enough by now stops where the scatter happens to look small, and covers the truth
+    in 92.5% instead of 95%. Only the width is asked for, never the ratio, so that no verdict is waited for.
 
     Reference: Stein (1945), A two-sample test for a linear hypothesis whose power is independent of the variance,
     Annals of Mathematical Statistics 16: n = max(n0, ceil((t s0 / d)^2)), t with n0 - 1 degrees of freedom.
     """
+    values = _log_ratios(pairs)
+    missing = len(pairs) - len(values)
     first = values[: profile.pairs_min]
     if len(first) < max(profile.pairs_min, 2):
-        return profile.pairs_min
+        return min(profile.pairs_min + missing, profile.pairs_max)
     wanted = math.ceil((t_quantile(len(first) - 1) * stdev(first) / profile.half_width) ** 2)
-    return min(max(wanted, profile.pairs_min), profile.pairs_max)
+    return min(max(wanted, profile.pairs_min) + missing, profile.pairs_max)
 
 
 def control(aa_rounds: Iterable[Round] = ()) -> Control:
-    """The scatter and the floor that the A/A rounds of a run give: floor = max(5%, twice the A/A sd).
+    """``control_of_pairs``, from all A/A rounds of a run."""
+    return control_of_pairs(pair_values(aa_rounds))
+
+
+def control_of_pairs(aa_pairs: Sequence[PairValue]) -> Control:
+    """The scatter and the floor that the A/A pairs of a run give: floor = max(5%, twice the A/A sd).
 
     The true log ratio of identical workers is 0, so the deviations are taken from 0 and not from their mean.
 
-    For fewer than three pairs the scatter between processes is the mean of the measured squares and of four
-    assumed ones of 2% (the mean of a scaled inverse chi-square posterior, with as many degrees of freedom).
+    For fewer than three pairs the scatter between processes is the mean of the measured squares, less what the
+    rounds explain of them, and of four assumed ones of 1.6%: the mean of a scaled inverse chi-square posterior, with
+    as many degrees of freedom.
     """
-    values = [value.log_ratio for value in pair_values(aa_rounds) if value.log_ratio is not None]
-    squares = sum(value**2 for value in values)
-    sd = math.sqrt(squares / len(values)) if values else None
-    between_df = PRIOR_PAIRS + len(values)
+    measured = [(pair.log_ratio, pair.standard_error or 0.0) for pair in aa_pairs if pair.log_ratio is not None]
+    sd = math.sqrt(fmean(value**2 for value, _ in measured)) if measured else None
+    between = sum(max(0.0, value**2 - error**2) for value, error in measured)
+    between_df = PRIOR_PAIRS + len(measured)
     return Control(
-        pairs=len(values),
+        pairs=len(measured),
         sd=sd,
         floor=max(FLOOR, 2 * (sd or 0.0)),
-        between_sd=math.sqrt((PRIOR_PAIRS * PRIOR_SD**2 + squares) / between_df),
+        between_sd=math.sqrt((PRIOR_PAIRS * PRIOR_SD**2 + between) / between_df),
         between_df=between_df,
     )
 
 
 def compare(rounds: Iterable[Round], profile: Profile, aa: Control | None = None) -> Comparison:
-    """The ratio of reference to challenger over all rounds measured, with its interval."""
-    pairs = pair_values(rounds)
-    values = [pair.log_ratio for pair in pairs if pair.log_ratio is not None]
+    """``compare_pairs``, from all rounds with one challenger."""
+    return compare_pairs(pair_values(rounds), profile, aa)
+
+
+def compare_pairs(pairs: Sequence[PairValue], profile: Profile, aa: Control | None = None) -> Comparison:
+    """The ratio of reference to challenger over all pairs measured, with its interval."""
+    values = _log_ratios(pairs)
     ratio = low = high = half_width = None
     if values:
-        centre = mean(values)
-        ratio, half_width = math.exp(centre), _half_width(pairs, values, profile, aa or control())
+        centre = fmean(values)
+        ratio, half_width = math.exp(centre), _half_width(pairs, profile, aa or control())
         if half_width is not None:
             low, high = math.exp(centre - half_width), math.exp(centre + half_width)
     return Comparison(
@@ -214,8 +182,13 @@ def compare(rounds: Iterable[Round], profile: Profile, aa: Control | None = None
     )
 
 
-def _half_width(pairs: Sequence[PairValue], values: Sequence[float], profile: Profile, aa: Control) -> float | None:
+def _log_ratios(pairs: Sequence[PairValue]) -> list[float]:
+    return [pair.log_ratio for pair in pairs if pair.log_ratio is not None]
+
+
+def _half_width(pairs: Sequence[PairValue], profile: Profile, aa: Control) -> float | None:
     """``t s0 / sqrt(n)``, s0 from the pairs that fixed n (see ``pairs_needed``): exactly 95% for normal values."""
+    values = _log_ratios(pairs)
     if len(values) < PAIRS_FOR_INTERVAL:
         return _half_width_within([pair for pair in pairs if pair.log_ratio is not None], aa)
     first = values[: max(profile.pairs_min, PAIRS_FOR_INTERVAL)]

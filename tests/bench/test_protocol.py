@@ -1,0 +1,231 @@
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from bench import protocol
+from bench.clock import Clock, SystemClock, parse_stolen_ticks
+from bench.profiles import PROFILES
+from bench.protocol import Block, calibrate, collector, rewarm, sample, sample_with_output, warm_up
+from tests.bench.simulation import SimulatedCall, SimulatedClock
+
+US, MS, S = 1_000, 1_000_000, 1_000_000_000
+STANDARD = PROFILES["standard"]
+
+
+@pytest.fixture(autouse=True)
+def _frozen_heap() -> Iterator[None]:
+    gc.freeze()  # pytest's own heap takes 50 ms to go through, for every block
+    yield
+    gc.unfreeze()
+
+
+def steady(cost_ns: float) -> tuple[SimulatedClock, SimulatedCall]:
+    clock = SimulatedClock()
+    return clock, SimulatedCall(clock, lambda _call, _now: cost_ns)
+
+
+def test_a_steady_short_call_is_warm_after_a_fifth_of_a_second() -> None:
+    clock, call = steady(100 * US)
+    warm = warm_up(call, clock, STANDARD)
+    assert warm.converged
+    assert warm.seconds == pytest.approx(0.2)
+    assert warm.calls == call.calls == 2000
+
+
+def test_two_windows_of_five_blocks_are_needed_however_long_the_call() -> None:
+    clock, call = steady(100 * MS)
+    assert warm_up(call, clock, STANDARD) == protocol.WarmUp(calls=10, seconds=1.0, converged=True, call_s=0.1)
+
+
+def test_a_slow_first_call_is_not_taken_for_a_trend() -> None:
+    clock = SimulatedClock()
+    call = SimulatedCall(clock, lambda n, _now: 3 * S if n == 0 else 100 * US)
+    warm = warm_up(call, clock, STANDARD)
+    assert warm.converged
+    # It is the first of ten blocks of 20 ms, and does not move the median of five.
+    assert 3.17 < warm.seconds < 3.19
+
+
+def test_a_call_that_keeps_getting_faster_is_warmed_until_it_stops() -> None:
+    clock = SimulatedClock()
+    call = SimulatedCall(clock, lambda _n, now: 1 * MS * max(1, 8 * 2 ** (-now / (0.3 * S))))
+    warm = warm_up(call, clock, STANDARD)
+    assert warm.converged
+    assert warm.call_s == pytest.approx(0.001, rel=0.05)
+    assert warm.seconds > 0.9
+
+
+def test_a_call_that_never_settles_is_flagged_after_five_seconds() -> None:
+    clock = SimulatedClock()
+    call = SimulatedCall(clock, lambda _n, now: 10 * MS * 3 ** (now / S))
+    warm = warm_up(call, clock, STANDARD)
+    assert not warm.converged
+    assert 5 <= warm.seconds < 13
+
+
+@pytest.mark.parametrize("seconds, calls", [(1, 5), (2, 3), (30, 3)])
+def test_a_steady_call_too_long_for_ten_blocks_still_counts_as_warm(seconds: int, calls: int) -> None:
+    clock, call = steady(seconds * S)
+    warm = warm_up(call, clock, STANDARD)
+    assert warm == protocol.WarmUp(calls=calls, seconds=calls * seconds, converged=True, call_s=seconds)
+
+
+def test_a_long_call_that_halves_each_time_is_flagged() -> None:
+    clock = SimulatedClock()
+    call = SimulatedCall(clock, lambda n, _now: 8 * S / 2**n)
+    assert not warm_up(call, clock, STANDARD).converged
+
+
+@pytest.mark.parametrize("cost_ns, inner", [(70 * MS, 1), (50 * MS, 1), (49 * MS, 2), (1 * MS, 64), (11 * US, 8192)])
+def test_the_inner_count_doubles_until_a_block_lasts_50_ms(cost_ns: int, inner: int) -> None:
+    clock, call = steady(cost_ns)
+    assert calibrate(call, clock, 50 * MS) == inner
+
+
+def test_one_interruption_does_not_pass_for_a_long_call() -> None:
+    clock = SimulatedClock()
+    call = SimulatedCall(clock, lambda n, _now: 80 * MS if n == 0 else 1 * MS)
+    assert calibrate(call, clock, 50 * MS) == 64
+
+
+def test_a_clock_that_stands_still_ends_the_doubling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "MAX_INNER", 1024)
+    clock, call = steady(0)
+    assert calibrate(call, clock, 50 * MS) == 1024
+
+
+@pytest.mark.parametrize("cost_ns, calls", [(1 * MS, 5), (10 * US, 500), (2 * MS, 3), (1 * S, 3)])
+def test_rewarming_discards_three_calls_or_five_milliseconds(cost_ns: int, calls: int) -> None:
+    clock, call = steady(cost_ns)
+    assert rewarm(call, clock) == call.calls == calls
+
+
+def test_the_quick_profile_rewarms_a_long_call_once() -> None:
+    clock, call = steady(400 * MS)
+    assert rewarm(call, clock, calls=PROFILES["quick"].rewarm_calls) == 1
+
+
+def test_a_block_holds_what_its_calls_took_and_nothing_else() -> None:
+    clock = SimulatedClock()
+    clock.spend(7 * S, stolen_ns=3)
+    clock.minor_faults, clock.context_switches = 1000, 50
+
+    def call() -> None:
+        clock.spend(10 * MS, cpu_share=0.8, stolen_ns=1 * MS)
+        clock.minor_faults += 4
+        clock.context_switches += 1
+
+    block = sample(call, 5, clock)
+    assert block == Block(
+        wall_ns=50 * MS, cpu_ns=40 * MS, inner=5, minor_faults=20, context_switches=5, stolen_ns=5 * MS
+    )
+    assert block.call_ns == 10 * MS
+
+
+def test_stolen_time_is_unknown_where_the_system_does_not_tell() -> None:
+    clock, call = steady(1 * MS)
+    clock.stolen_total_ns = None
+    assert sample(call, 1, clock).stolen_ns is None
+
+
+def test_the_last_timed_output_is_kept_for_checking() -> None:
+    clock, call = steady(1 * MS)
+    assert sample_with_output(call, 7, clock)[1] == 7
+
+
+def test_an_inner_count_of_zero_is_refused() -> None:
+    clock, call = steady(1 * MS)
+    with pytest.raises(ValueError, match="inner: got 0, expected 1 or more"):
+        sample(call, 0, clock)
+
+
+class Cycle:
+    def __init__(self) -> None:
+        self.itself = self
+
+
+def test_a_block_runs_with_the_collector_off_and_leaves_no_garbage_behind() -> None:
+    clock = SimulatedClock()
+    seen: list[weakref.ref[Cycle]] = []
+
+    def call() -> None:
+        assert not gc.isenabled()
+        seen.append(weakref.ref(Cycle()))
+
+    warm_up(lambda: clock.spend(100 * MS), clock, STANDARD)
+    for _ in range(3):
+        sample(call, 1, clock)
+    # Frozen before it was collected, the garbage of the first two blocks would live for ever.
+    assert [cycle() is None for cycle in seen] == [True, True, False]
+    assert gc.isenabled()
+
+
+def test_a_block_can_run_with_the_collector_on_over_the_whole_heap() -> None:
+    clock = SimulatedClock()
+    seen: list[tuple[bool, int]] = []
+    gc.collect()
+    gc.freeze()
+    sample(lambda: seen.append((gc.isenabled(), gc.get_freeze_count())), 1, clock, garbage_collector=True)
+    assert seen == [(True, 0)]
+    assert gc.get_freeze_count() > 0
+
+
+def test_a_call_that_raises_leaves_the_collector_as_it_was() -> None:
+    def call() -> None:
+        raise RuntimeError("lost")
+
+    for on in (True, False):
+        with pytest.raises(RuntimeError, match="lost"):
+            sample(call, 1, SimulatedClock(), garbage_collector=on)
+        assert gc.isenabled()
+    gc.disable()
+    try:
+        with collector(on=True):
+            assert gc.isenabled()
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_the_systems_clock_goes_forward_and_counts_page_faults() -> None:
+    clock: Clock = SystemClock()
+    readings = [clock.wall_ns() for _ in range(100)]
+    assert all(a <= b for a, b in pairwise(readings))
+    block, data = sample_with_output(lambda: bytearray(os.urandom(4096) * 4096), 1, clock)
+    assert isinstance(data, bytearray)
+    assert block.cpu_ns > 0
+    assert 0 < block.wall_ns < 60 * S
+    assert block.minor_faults >= 0
+
+
+PROC_STAT = """\
+cpu  9313 0 3379 172755 343 0 50 284 0 0
+cpu0 1162 0 867 90765 61 0 6 141 0 0
+cpu1 8150 0 2511 81990 281 0 44 143 0 0
+intr 144838 0 0
+"""
+
+
+@pytest.mark.parametrize("cpus, ticks", [({0, 1}, 142), ({0}, 141), ({1}, 143), ({5}, None)])
+def test_stolen_ticks_are_averaged_over_the_cpus_we_may_use(cpus: set[int], ticks: float | None) -> None:
+    assert parse_stolen_ticks(PROC_STAT, frozenset(cpus)) == ticks
+
+
+def test_an_old_kernel_without_the_field_says_nothing_of_steal() -> None:
+    assert parse_stolen_ticks("cpu  1 2 3 4\ncpu0 1 2 3 4\n", frozenset({0})) is None
+
+
+def test_importing_the_measuring_code_imports_no_framework_and_no_scipy() -> None:
+    code = (
+        "import sys, bench.protocol, bench.schedule, bench.stats, bench.break_even\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules}"
+        " & {'autograd', 'gradparity', 'jax', 'scipy', 'torch'}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

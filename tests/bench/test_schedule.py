@@ -1,0 +1,137 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.profiles import PROFILES
+from bench.schedule import Schedule, Turn, is_twin, twin
+
+NAMES = ["autograd", "jax", "torch"]
+
+
+def names_of(turns: list[Turn]) -> list[str]:
+    return [turn.challenger for turn in turns]
+
+
+def test_a_round_is_a_b_b_a_and_the_next_is_b_a_a_b() -> None:
+    turns = list(Schedule("numpy", {"jax": 3}, pair=0, seed=1))
+    assert [turn.order for turn in turns] == [
+        ("numpy", "jax", "jax", "numpy"),
+        ("jax", "numpy", "numpy", "jax"),
+        ("numpy", "jax", "jax", "numpy"),
+    ]
+    assert [(turn.pair, turn.round) for turn in turns] == [(0, 0), (0, 1), (0, 2)]
+
+
+def test_the_next_pair_of_processes_begins_the_other_way_round() -> None:
+    first = next(iter(Schedule("numpy", {"jax": 1}, pair=1, seed=1)))
+    assert first.order == ("jax", "numpy", "numpy", "jax")
+
+
+def test_every_backend_is_compared_with_the_reference_once_per_round() -> None:
+    turns = list(Schedule("numpy", dict.fromkeys(NAMES, 8), pair=0, seed=3))
+    for index in range(8):
+        assert sorted(turn.challenger for turn in turns if turn.round == index) == NAMES
+    assert all(turn.reference == "numpy" and Counter(turn.order)["numpy"] == 2 for turn in turns)
+
+
+def test_the_order_is_drawn_anew_each_round_and_follows_from_the_seed() -> None:
+    def order(seed: int, pair: int = 0) -> list[str]:
+        return names_of(list(Schedule("numpy", dict.fromkeys(NAMES, 8), pair=pair, seed=seed)))
+
+    assert order(3) == order(3)
+    assert order(3) != order(4)
+    assert order(3) != order(3, pair=1)
+    assert len({tuple(order(3)[start : start + 3]) for start in range(0, 24, 3)}) > 1
+
+
+def test_a_lost_worker_has_no_more_turns_and_the_others_have_all_of_theirs() -> None:
+    schedule = Schedule("numpy", dict.fromkeys(NAMES, 4), pair=0, seed=5)
+    turns = []
+    for turn in schedule:
+        turns.append(turn)
+        if turn.challenger == "jax" and turn.round == 1:
+            schedule.drop("jax")
+    assert Counter(names_of(turns)) == {"autograd": 4, "torch": 4, "jax": 2}
+    assert schedule.lost == {"jax"}
+
+
+def test_without_the_reference_the_others_are_timed_alone() -> None:
+    schedule = Schedule("numpy", {"jax": 2, "torch": 2}, pair=0, seed=5)
+    turns = []
+    for turn in schedule:
+        turns.append(turn)
+        if len(turns) == 2:
+            schedule.drop("numpy")
+    assert [turn.reference for turn in turns] == ["numpy", "numpy", None, None]
+    assert sorted(turn.order for turn in turns[2:]) == [("jax", "jax"), ("torch", "torch")]
+
+
+def test_slow_challengers_may_have_fewer_rounds() -> None:
+    turns = list(Schedule("numpy", {"jax": 8, "torch": 4, "autograd": 0}, pair=0, seed=0))
+    assert Counter(names_of(turns)) == {"jax": 8, "torch": 4}
+
+
+def test_the_control_is_a_second_worker_of_the_reference() -> None:
+    assert is_twin(twin("numpy"))
+    assert not is_twin("numpy")
+    turn = next(iter(Schedule("numpy", {twin("numpy"): 1}, pair=0, seed=0)))
+    assert turn.order == ("numpy", "numpy~twin", "numpy~twin", "numpy")
+
+
+def test_the_reference_cannot_be_compared_with_itself() -> None:
+    with pytest.raises(ValueError, match="expected its twin 'numpy~twin'"):
+        Schedule("numpy", {"numpy": 8}, pair=0, seed=0)
+    with pytest.raises(ValueError, match="expected 0 or more"):
+        Schedule("numpy", {"jax": -1}, pair=0, seed=0)
+
+
+@given(
+    rounds=st.dictionaries(st.sampled_from(["a", "b", "c", "d", "e"]), st.integers(0, 9)),
+    pair=st.integers(0, 20),
+    seed=st.integers(0, 2**32),
+    lost=st.sets(st.sampled_from(["a", "b", "c", "d", "e", "reference"])),
+    when=st.integers(0, 30),
+)
+def test_whoever_is_lost_the_others_get_every_round_exactly_once(
+    rounds: dict[str, int], pair: int, seed: int, lost: set[str], when: int
+) -> None:
+    schedule = Schedule("reference", rounds, pair=pair, seed=seed)
+    turns = []
+    for turn in schedule:
+        assert not set(turn.order) & schedule.lost
+        turns.append(turn)
+        if len(turns) == when:
+            for name in lost:
+                schedule.drop(name)
+    for name, count in rounds.items():
+        done = [turn.round for turn in turns if turn.challenger == name]
+        assert done == list(range(len(done)))
+        assert name in lost or len(done) == count
+
+
+def test_the_standard_profile_is_the_one_written_down() -> None:
+    standard = PROFILES["standard"]
+    assert (standard.pairs_min, standard.pairs_max, standard.half_width) == (5, 15, 0.05)
+    assert [standard.rounds(call_s) for call_s in (1e-6, 0.4, 30.0)] == [8, 8, 8]
+    assert standard.block_ns == 50_000_000
+
+
+def test_a_quick_run_takes_fewer_rounds_of_long_calls() -> None:
+    quick = PROFILES["quick"]
+    assert [quick.rounds(call_s) for call_s in (1e-6, 0.05, 0.4, 30.0)] == [8, 8, 4, 4]
+
+
+def test_five_backends_and_a_twin_at_three_sizes_are_quick_in_under_150_seconds() -> None:
+    # The calls of 4x3x3, 1000x20x10 and 200000x100x50 as written, and two seconds to start a worker.
+    seconds = sum(PROFILES["quick"].pair_s(6, call_s, spawn_s=2.0) for call_s in (20e-6, 1e-3, 0.4))
+    assert seconds < 140
+
+
+def test_the_cost_of_a_round_is_four_blocks_and_three_rewarms() -> None:
+    standard = PROFILES["standard"]
+    assert standard.round_s(10e-6) == pytest.approx(4 * 0.075 + 3 * 0.005)
+    assert standard.round_s(0.4) == pytest.approx(4 * 0.4 + 3 * 3 * 0.4)
+    assert standard.start_s(10e-6, spawn_s=2.0) == pytest.approx(2.0 + 0.2 + 0.2)
+    assert standard.start_s(2.0, spawn_s=2.0) == pytest.approx(2.0 + 6.0 + 4.0)
