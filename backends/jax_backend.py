@@ -22,6 +22,23 @@ from backends.protocol import Array, Data, HostArray, Loss, Params
 from model_spec.spec import Logistic
 
 
+@jax.custom_jvp
+def softplus(m: Array) -> Array:
+    """``log(1 + exp(m))``; ``jax.nn.softplus`` with its derivatives stated."""
+    return jax.nn.softplus(m)
+
+
+@jax.custom_jvp
+def sigmoid(m: Array) -> Array:
+    """``1 / (1 + exp(-m))``; ``jax.nn.sigmoid`` with its derivative stated."""
+    return jax.nn.sigmoid(m)
+
+
+# JAX forms sigmoid' as p (1 - p), which cancels to zero from m = 37 on (jax-ml/jax#40342); this product does not.
+softplus.defjvps(lambda tangent, _, m: tangent * sigmoid(m))
+sigmoid.defjvps(lambda tangent, p, m: tangent * p * sigmoid(-m))
+
+
 class BuiltInLoss:
     """The built-in model as a pure function of parameters and data."""
 
@@ -46,7 +63,7 @@ class BuiltInLoss:
         """Negative log-likelihood of rows with projections ``z``, summed."""
         logits = self.spec.logit_scale * z
         if self.spec.numerics == "stable":
-            return jax.nn.softplus((1 - 2 * y) * logits).sum()
+            return softplus((1 - 2 * y) * logits).sum()
         p = 1 / (1 + jnp.exp(-logits))
         return -jnp.log(p * y + (1 - p) * (1 - y)).sum()
 

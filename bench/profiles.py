@@ -102,7 +102,7 @@ _QUICK = Profile(
 )
 
 #: A first look: as few rounds as give an interval at all, which is wide.
-_BRIEF = replace(_QUICK, name="brief", rounds_min=3, rounds_max=3, block_ns=10_000_000, warm_cap_s=1.0)
+_BRIEF = replace(_QUICK, name="brief", rounds_min=4, rounds_max=4, block_ns=10_000_000, warm_cap_s=1.0)
 
 #: Half the width: a difference of 10% stands clear of the 5% floor on a machine half as quiet.
 _FULL = Profile(

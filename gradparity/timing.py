@@ -12,9 +12,6 @@ from bench.stats import Round
 from gradparity import messages as m
 from gradparity.launch import WorkerFailed, WorkerProcess
 
-#: Calibration doubles until a block lasts, so that blocks are one to two times as long as asked for.
-_TYPICAL_OVERSHOOT = 1.5
-
 
 @dataclass
 class Sampled:
@@ -25,10 +22,6 @@ class Sampled:
     warm_ups: dict[str, WarmUp] = field(default_factory=dict)
     inner: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, m.Tensors] = field(default_factory=dict)
-
-    def call_s(self, name: str, profile: Profile) -> float:
-        """Seconds of one call, roughly, from the calibration."""
-        return _TYPICAL_OVERSHOOT * profile.block_ns / 1e9 / self.inner[name]
 
 
 def measure(
@@ -66,7 +59,7 @@ def measure(
     challengers = [name for name in seen.inner if name != reference]
     of_reference = reference if reference in seen.inner else None
     rounds = {
-        name: profile.rounds((seen.call_s(name, profile) + seen.call_s(of_reference or name, profile)) / 2)
+        name: profile.rounds((seen.warm_ups[name].call_s + seen.warm_ups[of_reference or name].call_s) / 2)
         for name in challengers
     }
     schedule = Schedule(reference, rounds, pair=pair, seed=seed)

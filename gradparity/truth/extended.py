@@ -74,8 +74,9 @@ def reference(problem: Problem, draws: int = FLOOR_DRAWS) -> Reference:
 
     The floor of an entry is the root mean square, over ``draws``, of how far it moves when every entry of X, of the
     parameters and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry
-    itself added in quadrature. A backward stable evaluation cannot be told from one at perturbed inputs (Higham,
-    Accuracy and Stability of Numerical Algorithms, 2002, section 1.5). Labels are exact: 0 and 1 do not move.
+    itself added in quadrature, and one subnormal number where the dtype underflows. A backward stable evaluation
+    cannot be told from one at perturbed inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
+    1.5). Labels are exact: 0 and 1 do not move.
     """
     truth = evaluate(problem)
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
@@ -83,7 +84,8 @@ def reference(problem: Problem, draws: int = FLOOR_DRAWS) -> Reference:
     for moved in perturbed(problem, draws):
         for key, value in evaluate(moved).blocks.items():
             squares[key] += (value - truth.blocks[key]) ** 2
-    floor = {key: np.sqrt(square / draws + (u * truth.blocks[key]) ** 2) for key, square in squares.items()}
+    tiny = np.longdouble(np.finfo(problem.spec.dtype).smallest_subnormal)
+    floor = {key: np.sqrt(square / draws + (u * truth.blocks[key]) ** 2) + tiny for key, square in squares.items()}
     return Reference(truth, Quantities(floor))
 
 
