@@ -1,0 +1,334 @@
+"""The engine: a neutral loss along a line, in Taylor series of balls, at whatever precision it takes.
+
+``f(t) = loss(params + t direction)`` is evaluated as a truncated series, so that ``f(0)``, ``f'(0) = g.v`` and
+``f''(0) = v^T H v`` come out as enclosures. The precision starts at 128 bits and doubles until each is tight.
+At a kink the series is evaluated again on the other side of t = 0: the result has both one-sided derivatives.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from flint import arb
+
+from gradparity.truth.balls import ZERO, Array, asarray, exact
+from gradparity.truth.context import (
+    MAX_ORDER,
+    START_BITS,
+    Context,
+    Kink,
+    OutOfTimeError,
+    UndecidedError,
+    evaluation,
+)
+from gradparity.truth.enclosure import Enclosure, Enclosures
+from gradparity.truth.namespace import xp
+from gradparity.truth.trees import leaves, map_tree
+from model_spec.errors import InputError
+
+Loss = Callable[[Any, Any, Any], Any]
+Status = Literal["certified", "zero_unproven", "loose", "not_finite", "undecided", "out_of_time"]
+
+_UNKNOWN = Enclosure(arb.nan())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """The loss on one side of t = 0.
+
+    Attributes:
+        value: limit of the loss.
+        first: its one-sided derivative ``g.v``; for the left side too, a derivative in t and not in -t.
+        second: the one-sided ``v^T H v``; not a number where the first derivative is infinite or jumps.
+    """
+
+    value: Enclosure
+    first: Enclosure
+    second: Enclosure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Certificate:
+    """What is proven about a loss and its derivatives along one direction.
+
+    Attributes:
+        value: the loss at the point.
+        right: t -> 0+; where nothing is piecewise, simply the derivatives.
+        left: t -> 0-; the same object as `right` where no active kink was met.
+        kinks: ties of piecewise functions at the point.
+        singular: functions proven to be evaluated where they have no finite value or derivative.
+        status: ``certified``: all tight or proven zero; ``zero_unproven``: what is not tight contains zero and is
+            below 2^-1140, or as small as `max_bits` could show; ``loose``: wider than asked; ``not_finite``: proven to
+            have no finite value; ``undecided``: a comparison could not be decided; ``out_of_time``.
+        reason: the status in words; empty when certified.
+        bits: precision of the last evaluation.
+        seconds: time taken.
+    """
+
+    value: Enclosure
+    right: Side
+    left: Side
+    kinks: tuple[Kink, ...] = ()
+    singular: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    status: Status = "certified"
+    reason: str = ""
+    bits: int = START_BITS
+    seconds: float = 0.0
+
+    @property
+    def first(self) -> Enclosure:
+        """``g.v``, from the right where the two sides differ."""
+        return self.right.first
+
+    @property
+    def second(self) -> Enclosure:
+        """``v^T H v``, from the right where the two sides differ."""
+        return self.right.second
+
+    @property
+    def jumps(self) -> bool:
+        """Proven discontinuous along this direction."""
+        return any(not self.value.ball.overlaps(side.value.ball) for side in (self.right, self.left))
+
+    @property
+    def is_kink(self) -> bool:
+        """Proven not differentiable along this direction: the one-sided derivatives differ, or are not finite."""
+        sides = (self.right.first, self.left.first)
+        active = any(kink.active for kink in self.kinks)
+        different = not sides[0].ball.overlaps(sides[1].ball)
+        return active and (different or not all(side.is_finite for side in sides) or self.jumps)
+
+    @property
+    def interval(self) -> tuple[Enclosure, Enclosure]:
+        """The one-sided derivatives, smaller first; a side where the loss is undefined is left out."""
+        sides = [side for side in (self.left.first, self.right.first) if not side.ball.is_nan()]
+        if not sides:
+            return Enclosure(arb.neg_inf()), Enclosure(arb.pos_inf())
+        ordered = sorted(sides, key=lambda side: side.as_float())
+        return ordered[0], ordered[-1]
+
+    def between(self, x: float, slack: float = 0.0) -> bool:
+        """Whether x is a one-sided derivative or lies between them, to within an absolute `slack`."""
+        lower, upper = self.interval
+        if math.isnan(x):
+            return False
+        if math.isinf(x):
+            return any(side.as_float() == x for side in (lower, upper))
+        low, high = (side.ball if side.is_finite else side.mid for side in (lower, upper))
+        return not (arb(x) + arb(slack) < low or arb(x) - arb(slack) > high)
+
+
+def certify(
+    loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, goal_bits: int = 70,
+    start_bits: int = START_BITS, max_bits: int = 16384, seconds: float = 60.0,
+) -> Certificate:  # fmt: skip
+    """Enclose a loss and its derivatives at `params` along `direction`.
+
+    Args:
+        loss: neutral loss ``loss(params, data, xp)``, returning a scalar.
+        params: tree (dict, list, tuple) of arrays; each number is taken exactly.
+        data: tree of arrays and plain Python values.
+        direction: tree of arrays with the structure and shapes of `params`.
+        order: highest derivative wanted, 0 to 2.
+        goal_bits: each result's relative width is to be 2^-goal_bits or less.
+        start_bits: first working precision.
+        max_bits: last working precision.
+        seconds: time budget; what is known by then is returned.
+
+    Raises:
+        InputError: the loss is no scalar, or the direction does not fit the parameters.
+        NotCertifiableError: the loss uses a name without a certified form.
+    """
+    problem = _Problem(loss, params, data, direction)
+    began = time.monotonic()
+    deadline = began + seconds
+    best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
+    bits, spent = start_bits, 0.0
+    while True:
+        pass_began = time.monotonic()
+        try:
+            best = problem.enclose(bits, order, goal_bits, deadline)
+        except UndecidedError as problem_met:
+            best = replace(best, status="undecided", reason=f"{problem_met} at {bits} bits", bits=bits)
+        except OutOfTimeError:
+            best = replace(best, status="out_of_time", reason=f"no result within {seconds} s at {bits} bits")
+            break
+        spent = time.monotonic() - pass_began
+        if best.status in ("certified", "zero_unproven", "not_finite") or 2 * bits > max_bits:
+            break
+        # The next pass costs two to three times this one: stop rather than be cut off in it.
+        if time.monotonic() + 2 * spent > deadline:
+            best = replace(best, reason=f"{best.reason}; no time for more bits within {seconds} s")
+            break
+        bits *= 2
+    return replace(_last_word(best, goal_bits), seconds=time.monotonic() - began)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientCertificate:
+    """A gradient, coordinate by coordinate.
+
+    Attributes:
+        gradient: tree of `params` with an Enclosures for each array; what was not reached or asked for is [nan].
+        kinks: coordinates (path, index) at which the loss is not differentiable, with their certificates.
+        unsettled: coordinates whose certificate is not `certified`, with them.
+        complete: every coordinate asked for was reached within the time.
+        bits: highest precision used.
+        seconds: time taken.
+    """
+
+    gradient: Any
+    kinks: dict[tuple[str, tuple[int, ...]], Certificate] = field(default_factory=dict)
+    unsettled: dict[tuple[str, tuple[int, ...]], Certificate] = field(default_factory=dict)
+    complete: bool = True
+    bits: int = START_BITS
+    seconds: float = 0.0
+
+
+def certify_gradient(
+    loss: Loss, params: Any, data: Any, paths: Iterable[str] | None = None, *, goal_bits: int = 70,
+    max_bits: int = 16384, seconds: float = 60.0,
+) -> GradientCertificate:  # fmt: skip
+    """Enclose the gradient of a loss, one first-order series for each coordinate.
+
+    `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers/0/W"``; all of them without it.
+    The other arguments, and what is raised, are as for `certify`. For the built-in models
+    `closed_form.value_and_gradient` gives the same in one pass.
+    """
+    began = time.monotonic()
+    wanted = None if paths is None else set(paths)
+    found = {path: np.full(np.shape(leaf), arb.nan(), dtype=object) for path, leaf in leaves(params)}
+    kinks: dict[tuple[str, tuple[int, ...]], Certificate] = {}
+    unsettled: dict[tuple[str, tuple[int, ...]], Certificate] = {}
+    complete, bits = True, START_BITS
+    for path, index in _coordinates(params, wanted):
+        left = began + seconds - time.monotonic()
+        if left <= 0:
+            complete = False
+            break
+        direction = {name: np.zeros(np.shape(leaf)) for name, leaf in leaves(params)}
+        direction[path][index] = 1.0
+        velocity = map_tree(lambda name, _: direction[name], params)
+        result = certify(
+            loss, params, data, velocity, order=1, goal_bits=goal_bits, start_bits=min(bits, max_bits),
+            max_bits=max_bits, seconds=left,
+        )  # fmt: skip
+        bits = max(bits, result.bits) if result.status == "certified" else bits
+        found[path][index] = result.first.ball
+        if result.is_kink:
+            kinks[path, index] = result
+        if result.status != "certified":
+            unsettled[path, index] = result
+            complete = complete and result.status != "out_of_time"
+    return GradientCertificate(
+        gradient=map_tree(lambda name, _: Enclosures(found[name]), params), kinks=kinks, unsettled=unsettled,
+        complete=complete, bits=bits, seconds=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def _coordinates(params: Any, wanted: set[str] | None) -> list[tuple[str, tuple[int, ...]]]:
+    known = [path for path, _ in leaves(params)]
+    for path in wanted or ():
+        if path not in known:
+            raise InputError("parameter path", got=path, expected=f"one of {', '.join(known)}")
+    return [
+        (path, index)
+        for path, leaf in leaves(params)
+        if wanted is None or path in wanted
+        for index in np.ndindex(*np.shape(leaf))
+    ]
+
+
+class _Problem:
+    """A loss with its inputs converted once: exact balls hold at every precision."""
+
+    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
+        self.loss = loss
+        self.params = params
+        self.data = map_tree(lambda _, leaf: _constant(leaf), data)
+        velocities = dict(leaves(direction))
+        if set(velocities) != {path for path, _ in leaves(params)}:
+            raise InputError("direction", got=sorted(velocities), expected=str([path for path, _ in leaves(params)]))
+        self.lines = {}
+        for path, leaf in leaves(params):
+            if np.shape(leaf) != np.shape(velocities[path]):
+                got, expected = np.shape(velocities[path]), np.shape(leaf)
+                raise InputError(f"direction at {path}", got=f"shape {got}", expected=f"shape {expected}")
+            moves = bool(np.any(np.asarray(velocities[path]) != 0))
+            self.lines[path] = (exact(leaf), exact(velocities[path])) if moves else (exact(leaf),)
+
+    def enclose(self, bits: int, order: int, goal_bits: int, deadline: float) -> Certificate:
+        """One certificate at one precision.
+
+        Raises:
+            UndecidedError: a comparison could not be decided at this precision.
+            OutOfTimeError: the deadline passed.
+        """
+        context, right = self._pass(bits, order, 1, deadline)
+        if context.needs_order > order:
+            context, right = self._pass(bits, context.needs_order, 1, deadline)
+        kinks, singular = list(context.kinks), list(context.singular)
+        left, value = right, right.value
+        active = any(kink.active for kink in kinks)
+        if active:
+            mirrored, left = self._pass(bits, max(order, context.order), -1, deadline)
+            kinks += mirrored.kinks
+            point, at = self._pass(bits, 0, 0, deadline)
+            value = at.value
+            singular += mirrored.singular + point.singular
+        wanted = [value, right.first, left.first]
+        # At a kink a second derivative may well be unknown; the first one says all there is to say.
+        wanted += [side.second for side in (right, left) if not active or side.second.is_finite]
+        return Certificate(
+            value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
+            **_judge(wanted, active, singular, goal_bits),
+        )  # fmt: skip
+
+    def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
+        with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline)) as context:
+            params = map_tree(lambda path, _: Array(self.lines[path]), self.params)
+            result = asarray(self.loss(params, self.data, xp))
+            if result.size != 1:
+                raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
+            series = [c.ravel()[0] for c in result.balls()]
+            series += [ZERO] * (MAX_ORDER + 1 - len(series))
+            return context, Side(
+                value=Enclosure(series[0]), first=Enclosure(series[1]), second=Enclosure(2 * series[2])
+            )
+
+
+def _judge(wanted: list[Enclosure], active: bool, singular: list[Any], goal_bits: int) -> dict[str, Any]:
+    if all(each.is_tight(goal_bits) or (active and each.ball.is_nan()) for each in wanted):
+        if wanted[0].is_finite:
+            return {"status": "certified", "reason": ""}
+        return {"status": "not_finite", "reason": "the loss is infinite"}
+    if any(not each.is_finite for each in wanted) and singular:
+        name, index = singular[0]
+        return {"status": "not_finite", "reason": f"{name} at index {index} has no finite value or derivative there"}
+    if all(each.is_settled(goal_bits) for each in wanted):
+        return {"status": "zero_unproven", "reason": "below every double, though not proven to be zero"}
+    return {"status": "loose", "reason": f"wider than 2^-{goal_bits} relative"}
+
+
+def _last_word(best: Certificate, goal_bits: int) -> Certificate:
+    """A loose result whose every loose part contains zero is a zero that could not be proven."""
+    parts = [best.value, best.first, best.second, best.left.first]
+    loose = [part for part in parts if not part.is_settled(goal_bits) and not part.ball.is_nan()]
+    if best.status != "loose" or not loose or any(part.zero_within is None for part in loose):
+        return best
+    within = min(part.zero_within or 0 for part in loose)
+    return replace(best, status="zero_unproven", reason=f"zero within 2^-{within} at {best.bits} bits, not proven")
+
+
+def _unknown_side() -> Side:
+    return Side(value=_UNKNOWN, first=_UNKNOWN, second=_UNKNOWN)
+
+
+def _constant(leaf: Any) -> Any:
+    """Arrays and floats as certified constants; what a loss may use as a plain Python value stays one."""
+    return asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | float) else leaf
