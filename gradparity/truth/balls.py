@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+import flint
 import numpy as np
 import numpy.typing as npt
 from flint import arb
@@ -23,12 +24,18 @@ from gradparity.truth.context import NotCertifiableError, current
 
 Coefficient: TypeAlias = npt.NDArray[Any]
 
-ZERO, ONE = arb(0), arb(1)
+# Typed as Any: to NumPy's stubs a ball is no array element.
+ZERO: Any = arb(0)
+ONE: Any = arb(1)
+TWO: Any = arb(2)
 
-METHODS = frozenset(
-    "all any argmax argmin astype clip conj cumprod cumsum diagonal dot flatten max mean min prod ravel repeat reshape "
-    "round squeeze std sum swapaxes take trace transpose var".split()
-)
+# fmt: off
+METHODS = frozenset((
+    "all", "any", "argmax", "argmin", "astype", "clip", "conj", "cumprod", "cumsum", "diagonal", "dot", "flatten",
+    "max", "mean", "min", "prod", "ravel", "repeat", "reshape", "squeeze", "std", "sum", "swapaxes", "take", "trace",
+    "transpose", "var",
+))
+# fmt: on
 
 
 def box(value: Any) -> Coefficient:
@@ -53,23 +60,33 @@ def exact(values: npt.ArrayLike) -> Coefficient:
     if array.dtype.kind in "biu" or (array.dtype.kind == "f" and array.dtype.itemsize <= 8):
         return fill(array.shape, [arb(value) for value in array.ravel().tolist()])
     if array.dtype.kind == "f":
-        return fill(array.shape, [_from_longdouble(value) for value in array.ravel()])
+        return _exact_extended(array)
     if array.dtype == object and all(isinstance(value, arb | int | float) for value in array.ravel()):
         return fill(array.shape, [value if isinstance(value, arb) else arb(value) for value in array.ravel()])
     raise NotCertifiableError(f"an array of dtype {array.dtype}", "Only real numbers are enclosed.")
 
 
-def _from_longdouble(value: np.longdouble) -> arb:
-    """Exact ball of an extended number: its fraction in float64 parts, then a power of two."""
-    if not np.isfinite(value):
-        return arb(float(value))
-    fraction, exponent = np.frexp(value)
-    total = ZERO
-    while fraction:
-        part = float(fraction)
-        total = total + arb(part)
-        fraction = fraction - np.longdouble(part)
-    return total * arb(2) ** int(exponent)
+def _exact_extended(array: npt.NDArray[np.floating[Any]]) -> Coefficient:
+    """Exact balls of extended numbers: their fractions as sums of float64 parts, times a power of two."""
+    finite = np.isfinite(array)
+    rest = np.where(finite, array, 0).ravel()
+    # Away from float64's limits the parts are taken as they stand; frexp brings everything else there.
+    plain = bool(np.all((rest == 0) | ((abs(rest) > 2.0**-900) & (abs(rest) < 2.0**1000))))
+    powers = None
+    if not plain:
+        rest, powers = np.frexp(rest)
+    total = np.full(array.size, ZERO, dtype=object)
+    # 256 bits hold any fraction of 113 exactly, whatever precision is current.
+    with flint.ctx.workprec(256):
+        while np.any(rest):
+            part = rest.astype(np.float64)
+            total = total + exact(part)
+            rest = rest - part
+        if powers is not None:
+            total = fill(total.shape, [value * TWO ** int(p) for value, p in zip(total, powers, strict=True)])
+    for position in np.flatnonzero(~finite.ravel()):
+        total[position] = arb(float(array.ravel()[position]))
+    return total.reshape(array.shape)
 
 
 def _index(part: Any) -> Any:
@@ -134,8 +151,8 @@ class Array:
     __le__ = _operator("less_equal")
     __gt__ = _operator("greater")
     __ge__ = _operator("greater_equal")
-    __eq__ = _operator("equal")  # type: ignore[assignment]
-    __ne__ = _operator("not_equal")  # type: ignore[assignment]
+    __eq__ = _operator("equal")
+    __ne__ = _operator("not_equal")
     __neg__ = _unary("negative")
     __pos__ = _unary("positive")
     __abs__ = _unary("abs")
@@ -177,12 +194,12 @@ class Array:
         return len(self.series) == 1
 
     @property
-    def T(self) -> Array:
+    def T(self) -> Array:  # noqa: N802 (NumPy's name)
         """All axes reversed."""
         return self.map(lambda c: c.T)
 
     @property
-    def mT(self) -> Array:
+    def mT(self) -> Array:  # noqa: N802 (the array API's name)
         """The last two axes swapped."""
         return self.map(lambda c: np.swapaxes(c, -1, -2))
 
@@ -244,7 +261,7 @@ class Array:
         """Nested lists of a boolean or integer array; a real one has none."""
         return float(self) if self.is_real else self.series[0].tolist()
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:  # noqa: ARG002 (the standard's signature)
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
         from gradparity.truth.namespace import xp
 
         return xp

@@ -34,6 +34,9 @@ from model_spec.errors import InputError
 Loss = Callable[[Any, Any, Any], Any]
 Status = Literal["certified", "zero_unproven", "loose", "not_finite", "undecided", "out_of_time"]
 
+#: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
+_SINGULAR_BITS = 2048
+
 _UNKNOWN = Enclosure(arb.nan())
 
 
@@ -211,9 +214,7 @@ def certify_gradient(
         if left <= 0:
             complete = False
             break
-        direction = {name: np.zeros(np.shape(leaf)) for name, leaf in leaves(params)}
-        direction[path][index] = 1.0
-        velocity = map_tree(lambda name, _: direction[name], params)
+        velocity = _unit(params, path, index)
         result = certify(
             loss, params, data, velocity, order=1, goal_bits=goal_bits, start_bits=min(bits, max_bits),
             max_bits=max_bits, seconds=left,
@@ -229,6 +230,13 @@ def certify_gradient(
         gradient=map_tree(lambda name, _: Enclosures(found[name]), params), kinks=kinks, unsettled=unsettled,
         complete=complete, bits=bits, seconds=time.monotonic() - began,
     )  # fmt: skip
+
+
+def _unit(params: Any, path: str, index: tuple[int, ...]) -> Any:
+    """The tree of zeros with a one at one coordinate."""
+    move = {name: np.zeros(np.shape(leaf)) for name, leaf in leaves(params)}
+    move[path][index] = 1.0
+    return map_tree(lambda name, _: move[name], params)
 
 
 def _coordinates(params: Any, wanted: set[str] | None) -> list[tuple[str, tuple[int, ...]]]:
@@ -286,7 +294,7 @@ class _Problem:
         wanted += [side.second for side in (right, left) if not active or side.second.is_finite]
         return Certificate(
             value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
-            **_judge(wanted, active, singular, goal_bits),
+            **_judge(wanted, active, singular, goal_bits, bits),
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
@@ -302,12 +310,12 @@ class _Problem:
             )
 
 
-def _judge(wanted: list[Enclosure], active: bool, singular: list[Any], goal_bits: int) -> dict[str, Any]:
+def _judge(wanted: list[Enclosure], active: bool, singular: list[Any], goal_bits: int, bits: int) -> dict[str, Any]:
     if all(each.is_tight(goal_bits) or (active and each.ball.is_nan()) for each in wanted):
         if wanted[0].is_finite:
             return {"status": "certified", "reason": ""}
         return {"status": "not_finite", "reason": "the loss is infinite"}
-    if any(not each.is_finite for each in wanted) and singular:
+    if any(not each.is_finite for each in wanted) and singular and bits >= _SINGULAR_BITS:
         name, index = singular[0]
         return {"status": "not_finite", "reason": f"{name} at index {index} has no finite value or derivative there"}
     if all(each.is_settled(goal_bits) for each in wanted):

@@ -22,7 +22,7 @@ def to_mat(c: Coefficient) -> arb_mat:
 
 
 def from_mat(m: arb_mat) -> Coefficient:
-    """flint's matrix as an object array, shape (m, n)."""
+    """Flint's matrix as an object array, shape (m, n)."""
     return fill((m.nrows(), m.ncols()), m.entries())
 
 

@@ -103,6 +103,8 @@ class Enclosure:
 
     def digits(self, count: int = 20) -> str:
         """Midpoint and radius in decimal, only proven digits shown."""
+        if is_infinite(self.ball):
+            return "inf" if self.ball > 0 else "-inf"
         return str(self.ball.str(count))
 
     def __repr__(self) -> str:
@@ -200,7 +202,7 @@ def to_longdouble(x: arb) -> np.longdouble:
     value = np.longdouble(0)
     for shift in range(96, -1, -32):
         value = value * np.longdouble(2.0**32) + np.longdouble((mantissa >> shift) & 0xFFFFFFFF)
-    return np.longdouble(sign) * np.ldexp(value, exponent)
+    return np.longdouble(sign * np.ldexp(value, exponent))
 
 
 def _rounded(x: arb, bits: int, lowest: int, mode: Rounding) -> tuple[int, int, int]:

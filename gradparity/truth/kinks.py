@@ -15,11 +15,12 @@ import numpy as np
 from flint import arb
 
 from gradparity.truth.arithmetic import compose, multiply, note_singular, power_jet, subtract
-from gradparity.truth.balls import ONE, ZERO, Array, Coefficient, asarray, box, exact, fill
+from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box, exact, fill
 from gradparity.truth.context import Kink, NotCertifiableError, UndecidedError, current
 
-NAN, INFINITY = arb.nan(), arb.pos_inf()
-HALF = arb(0.5)
+NAN: Any = arb.nan()
+INFINITY: Any = arb.pos_inf()
+HALF: Any = arb(0.5)
 
 
 def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coefficient:
@@ -56,7 +57,8 @@ def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...])
         if not (coefficient > 0 or coefficient < 0):
             raise UndecidedError(name, index)
         context.kinks.append(Kink(name, index, active=True))
-        return (1 if coefficient > 0 else -1) * context.side**k
+        turn = 1 if coefficient > 0 else -1
+        return turn if context.side > 0 or (k % 2 == 0 and context.side) else turn * context.side
     context.kinks.append(Kink(name, index, active=False))
     return 0
 
@@ -141,16 +143,16 @@ def minimum(a: Any, b: Any) -> Array:
 
 def clip(x: Any, low: Any = None, high: Any = None, **bounds: Any) -> Array:
     """``min(max(x, low), high)``; either bound may be None."""
-    x = asarray(x)
+    out = asarray(x)
     low = bounds.get("min", bounds.get("a_min", low))
     high = bounds.get("max", bounds.get("a_max", high))
     if low is not None:
         low = asarray(low)
-        x = choose(compare(x, low, "clip") >= 0, x, low)
+        out = choose(compare(out, low, "clip") >= 0, out, low)
     if high is not None:
         high = asarray(high)
-        x = choose(compare(x, high, "clip") <= 0, x, high)
-    return x
+        out = choose(compare(out, high, "clip") <= 0, out, high)
+    return out
 
 
 def absolute(x: Any) -> Array:
@@ -195,7 +197,7 @@ def ceil(x: Any) -> Array:
 
 
 def sqrt(x: Any) -> Array:
-    """Square root; at exactly 0 its one-sided derivative is infinite, or ``sqrt(x_2)`` where x leaves 0 as ``x_2 t^2``."""
+    """Square root; a one-sided derivative at exactly 0 is infinite, or ``sqrt(x_2)`` where x is ``x_2 t^2``."""
     x = asarray(x)
     return fractional_power(x, Array((np.broadcast_to(exact(0.5), x.shape),)))
 
@@ -232,8 +234,8 @@ def _root_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
 def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) -> list[arb]:
     """Coefficients of ``(x_1 t + x_2 t^2)^p`` on the context's side, p not whole.
 
-    With x = x_m t^m + ..., the result starts at |x_m|^p |t|^(m p): coefficients below m p are zero, one at m p is known,
-    an order that is not whole has an infinite next derivative, and what lies above needs more of the series.
+    With x = x_m t^m + ..., the result starts at |x_m|^p |t|^(m p): coefficients below m p are zero, one at m p is
+    known, an order that is not whole has an infinite next derivative, and what lies above needs more of the series.
     """
     context = current()
     if p <= 0:
@@ -269,7 +271,7 @@ def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) 
 
 
 def norm2(x: Array) -> Array:
-    """Euclidean norm along the last axis; where all of x is exactly 0 it is ``|t| |x_1 + x_2 t|``, with finite sides."""
+    """Euclidean norm along the last axis; where all of x is exactly 0 it is ``|t| |x_1 + x_2 t|``."""
     total = multiply(x, x).map(lambda c: np.add.reduce(c, axis=-1))
     values = total.balls()[0]
     zeros = np.array([value.is_zero() for value in values.ravel()], dtype=bool).reshape(values.shape)

@@ -6,7 +6,6 @@ Reference: M. Giles, "Collected matrix derivative results for forward and revers
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,12 +13,13 @@ import numpy as np
 from flint import arb, arb_mat
 
 from gradparity.truth.arithmetic import add, divide, multiply, negative
-from gradparity.truth.balls import ONE, ZERO, Array, Coefficient, asarray, fill
+from gradparity.truth.balls import ZERO, Array, Coefficient, asarray
 from gradparity.truth.context import NotCertifiableError, current
 from gradparity.truth.contraction import from_mat, matmul, to_mat
 from gradparity.truth.kinks import signs
-from gradparity.truth.reductions import Axis, sum as sum_over, vector_norm
-from gradparity.truth.smooth import exp, log
+from gradparity.truth.reductions import Axis, vector_norm
+from gradparity.truth.reductions import sum as sum_over
+from gradparity.truth.smooth import log
 
 
 class SlogdetResult(NamedTuple):
@@ -157,12 +157,12 @@ def _zero_mat(rows: int, columns: int) -> arb_mat:
 
 
 def _square(a: Any, name: str) -> Array:
-    a = asarray(a)
-    if a.ndim > 2:
+    matrix = asarray(a)
+    if matrix.ndim > 2:
         raise NotCertifiableError(f"linalg.{name} of a batch", "Loop over the batch.")
-    if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise ValueError(f"linalg.{name}: a square matrix is needed, got shape {a.shape}")
-    return a
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"linalg.{name}: a square matrix is needed, got shape {matrix.shape}")
+    return matrix
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

@@ -130,14 +130,12 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 _SMOOTH: dict[str, Callable[..., Any]] = {
-    name: getattr(smooth, name)
-    for name in (
-        "arccos arccosh arcsin arcsinh arctan arctanh cos cosh erf erfc exp exp2 expm1 log log10 log1p log2 logaddexp "
-        "sin sinh tan tanh"
-    ).split()
-} | {
-    "acos": smooth.arccos, "acosh": smooth.arccosh, "asin": smooth.arcsin, "asinh": smooth.arcsinh,
-    "atan": smooth.arctan, "atanh": smooth.arctanh,
+    "acos": smooth.arccos, "acosh": smooth.arccosh, "arccos": smooth.arccos, "arccosh": smooth.arccosh,
+    "arcsin": smooth.arcsin, "arcsinh": smooth.arcsinh, "arctan": smooth.arctan, "arctanh": smooth.arctanh,
+    "asin": smooth.arcsin, "asinh": smooth.arcsinh, "atan": smooth.arctan, "atanh": smooth.arctanh, "cos": smooth.cos,
+    "cosh": smooth.cosh, "erf": smooth.erf, "erfc": smooth.erfc, "exp": smooth.exp, "exp2": smooth.exp2,
+    "expm1": smooth.expm1, "log": smooth.log, "log10": smooth.log10, "log1p": smooth.log1p, "log2": smooth.log2,
+    "logaddexp": smooth.logaddexp, "sin": smooth.sin, "sinh": smooth.sinh, "tan": smooth.tan, "tanh": smooth.tanh,
 }  # fmt: skip
 
 FUNCTIONS: dict[str, Callable[..., Any]] = (

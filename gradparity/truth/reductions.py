@@ -10,7 +10,7 @@ import numpy as np
 
 from gradparity.truth.arithmetic import divide, multiply, subtract
 from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box
-from gradparity.truth.kinks import not_equal, norm2, sqrt, winners
+from gradparity.truth.kinks import norm2, not_equal, sqrt, winners
 
 Axis = int | tuple[int, ...] | None
 
@@ -35,14 +35,14 @@ def keep(out: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
 def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, **_: Any) -> Array:  # noqa: A001
     """Sum over the axes; of integers and booleans, an integer."""
     del dtype
-    x = asarray(x)
-    if not x.is_real:
-        return Array((box(np.sum(x.series[0], axis=axis, keepdims=keepdims)),))
-    return x.map(lambda c: _added(c, _axes(x, axis), keepdims))
+    a = asarray(x)
+    if not a.is_real:
+        return Array((box(np.sum(a.series[0], axis=axis, keepdims=keepdims)),))
+    return a.map(lambda c: _added(c, _axes(a, axis), keepdims))
 
 
 def _added(c: Coefficient, axes: tuple[int, ...], keepdims: bool) -> Coefficient:
-    total = box(np.add.reduce(c, axis=axes, keepdims=keepdims))
+    total = box(np.sum(c, axis=axes, keepdims=keepdims))
     return total if c.size else np.full(total.shape, ZERO, dtype=object)
 
 
@@ -107,10 +107,10 @@ def cumprod(x: Any, axis: int | None = None, **_: Any) -> Array:
 
 def diff(x: Any, n: int = 1, axis: int = -1) -> Array:
     """Differences of neighbours along an axis, n times."""
-    x = asarray(x).map(lambda c: np.moveaxis(c, axis, -1))
+    out = asarray(x).map(lambda c: np.moveaxis(c, axis, -1))
     for _ in range(n):
-        x = subtract(x[..., 1:], x[..., :-1])
-    return x.map(lambda c: np.moveaxis(c, -1, axis))
+        out = subtract(out[..., 1:], out[..., :-1])
+    return out.map(lambda c: np.moveaxis(c, -1, axis))
 
 
 def _extreme(name: str, largest: bool) -> Callable[..., Array]:

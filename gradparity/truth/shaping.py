@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -113,9 +113,9 @@ def broadcast_arrays(*arrays: Any) -> list[Array]:
     return [broadcast_to(x, shape) for x in arrays]
 
 
-def reshape(x: Any, *shape: Any, order: str = "C", **_: Any) -> Array:
+def reshape(x: Any, *shape: Any, order: Literal["C", "F", "A"] = "C", **_: Any) -> Array:
     """As numpy.reshape; the shape as a tuple or, for the method, as numbers."""
-    target = shape[0] if len(shape) == 1 else shape
+    target: Any = shape[0] if len(shape) == 1 else shape
     return asarray(x).map(lambda c: np.reshape(c, target, order=order))
 
 
@@ -183,18 +183,18 @@ def _masked(name: str, keep: Callable[..., Any]) -> Callable[..., Array]:
 
 def diag(x: Any, k: int = 0) -> Array:
     """The diagonal of a matrix, or the diagonal matrix of a vector."""
-    x = asarray(x)
-    if x.ndim != 1:
-        return x.map(lambda c: np.diagonal(c, k))
-    size = x.size + abs(k)
-    rows, columns = np.arange(x.size) + max(-k, 0), np.arange(x.size) + max(k, 0)
+    a = asarray(x)
+    if a.ndim != 1:
+        return a.map(lambda c: np.diagonal(c, k))
+    size = a.size + abs(k)
+    rows, columns = np.arange(a.size) + max(-k, 0), np.arange(a.size) + max(k, 0)
 
     def place(c: Any) -> Any:
         out = np.full((size, size), ZERO if c.dtype == object else c.dtype.type(0), dtype=c.dtype)
         out[rows, columns] = c
         return out
 
-    return x.map(place)
+    return a.map(place)
 
 
 def take(x: Any, indices: Any, axis: int | None = None, **_: Any) -> Array:
@@ -209,12 +209,13 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Array:
     return asarray(x).map(lambda c: np.take_along_axis(c, where, axis=axis))
 
 
+_REARRANGED: tuple[Callable[..., Any], ...] = (
+    np.atleast_1d, np.atleast_2d, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.moveaxis, np.ravel,
+    np.repeat, np.roll, np.rot90, np.squeeze, np.swapaxes, np.tile,
+)  # fmt: skip
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    name: _rearranged(name, getattr(np, name))
-    for name in (
-        "atleast_1d atleast_2d diagonal expand_dims flip fliplr flipud moveaxis ravel repeat roll rot90 squeeze swapaxes "
-        "tile"
-    ).split()
+    function.__name__: _rearranged(function.__name__, function) for function in _REARRANGED
 } | {
     "arange": arange, "array": array, "asarray": array, "astype": astype, "broadcast_arrays": broadcast_arrays,
     "broadcast_to": broadcast_to, "column_stack": column_stack, "concat": concatenate, "concatenate": concatenate,

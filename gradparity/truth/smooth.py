@@ -1,7 +1,9 @@
 """Smooth elementary functions: each by its value, its first derivative and half its second, in balls.
 
 The derivative formulas are those that do not cancel where the value saturates: ``sech^2`` and not ``1 - tanh^2``, so
-that a logit of 800 needs no extra precision. Reference: NIST Digital Library of Mathematical Functions, 4.20, 4.34, 7.2.
+that a logit of 800 needs no extra precision.
+
+Reference: NIST Digital Library of Mathematical Functions, sections 4.20, 4.34 and 7.2.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from typing import Any
 from flint import arb
 
 from gradparity.truth.arithmetic import add, compose, divide, multiply, note_singular, subtract
-from gradparity.truth.balls import ONE, ZERO, Array, asarray
+from gradparity.truth.balls import Array, asarray
 
 Jet = Callable[[arb, int], tuple[arb, ...]]
 
@@ -27,7 +29,8 @@ def _expm1(x: arb, n: int) -> tuple[arb, ...]:
 
 
 def _log(x: arb, n: int) -> tuple[arb, ...]:
-    return (x.log(), *_inverse(x, n))
+    # The logarithm of exactly 0 is -inf by proof; what python-flint gives is no number, which may be anything.
+    return (arb.neg_inf() if x.is_zero() else x.log(), *_inverse(x, n))
 
 
 def _log1p(x: arb, n: int) -> tuple[arb, ...]:
