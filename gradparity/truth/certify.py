@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import flint
 import numpy as np
 from flint import arb
 
@@ -36,6 +37,11 @@ Status = Literal["certified", "zero_unproven", "loose", "not_finite", "undecided
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
+
+#: Holds the sum of any two doubles exactly.
+_ENOUGH_BITS = 2200
+
+_ROOTS = ("sqrt", "power", "norm")
 
 _UNKNOWN = Enclosure(arb.nan())
 
@@ -112,18 +118,18 @@ class Certificate:
         sides = [side for side in (self.left.first, self.right.first) if not side.ball.is_nan()]
         if not sides:
             return Enclosure(arb.neg_inf()), Enclosure(arb.pos_inf())
-        ordered = sorted(sides, key=lambda side: side.as_float())
-        return ordered[0], ordered[-1]
+        return (sides[-1], sides[0]) if sides[-1].mid < sides[0].mid else (sides[0], sides[-1])
 
     def between(self, x: float, slack: float = 0.0) -> bool:
-        """Whether x is a one-sided derivative or lies between them, to within an absolute `slack`."""
+        """Whether x is a one-sided derivative, correctly rounded, or lies between them to within an absolute `slack`."""
         lower, upper = self.interval
         if math.isnan(x):
             return False
-        if math.isinf(x):
-            return any(side.as_float() == x for side in (lower, upper))
+        if math.isinf(x) or x in (lower.as_float(), upper.as_float()):
+            return x in (lower.as_float(), upper.as_float())
         low, high = (side.ball if side.is_finite else side.mid for side in (lower, upper))
-        return not (arb(x) + arb(slack) < low or arb(x) - arb(slack) > high)
+        with flint.ctx.workprec(_ENOUGH_BITS):
+            return not (arb(x) + arb(slack) < low or arb(x) - arb(slack) > high)
 
 
 def certify(
@@ -289,12 +295,15 @@ class _Problem:
             point, at = self._pass(bits, 0, 0, deadline)
             value = at.value
             singular += mirrored.singular + point.singular
-        wanted = [value, right.first, left.first]
-        # At a kink a second derivative may well be unknown; the first one says all there is to say.
-        wanted += [side.second for side in (right, left) if not active or side.second.is_finite]
+        # A root leaves derivatives without a value; of any other kink that takes more than too little precision.
+        excused = active and (bits >= _SINGULAR_BITS or any(kink.name in _ROOTS for kink in kinks))
+        wanted = [value]
+        wanted += [
+            part for side in (right, left) for part in (side.first, side.second) if not (excused and part.ball.is_nan())
+        ]
         return Certificate(
             value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
-            **_judge(wanted, active, singular, goal_bits, bits),
+            **_judge(wanted, singular, goal_bits, bits),
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
@@ -310,8 +319,8 @@ class _Problem:
             )
 
 
-def _judge(wanted: list[Enclosure], active: bool, singular: list[Any], goal_bits: int, bits: int) -> dict[str, Any]:
-    if all(each.is_tight(goal_bits) or (active and each.ball.is_nan()) for each in wanted):
+def _judge(wanted: list[Enclosure], singular: list[Any], goal_bits: int, bits: int) -> dict[str, Any]:
+    if all(each.is_tight(goal_bits) for each in wanted):
         if wanted[0].is_finite:
             return {"status": "certified", "reason": ""}
         return {"status": "not_finite", "reason": "the loss is infinite"}

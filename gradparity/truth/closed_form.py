@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb, arb_mat
 
-from gradparity.truth.balls import ZERO, exact
+from gradparity.truth.balls import ZERO, exact, fill
 from gradparity.truth.context import START_BITS
 from gradparity.truth.contraction import to_mat
 from gradparity.truth.enclosure import Enclosure, Enclosures

@@ -69,7 +69,8 @@ class Enclosure:
     @property
     def float_is_certain(self) -> bool:
         """Every number of the ball rounds to the same float64."""
-        return to_float(self.ball.lower()) == to_float(self.ball.upper())
+        with flint.ctx.workprec(_enough_bits(self.mid)):
+            return to_float(self.ball.lower()) == to_float(self.ball.upper())
 
     def is_tight(self, goal_bits: int = 70) -> bool:
         """Proven zero, proven infinite, or of relative accuracy 2^-goal_bits."""
