@@ -95,7 +95,32 @@ def compose(x: Array, jet: Callable[[arb, int], tuple[arb, ...]]) -> Array:
     if order >= 2:
         curvature = np.multiply(F[2], np.multiply(X[1], X[1]))
         out.append(box(np.add(curvature, np.multiply(F[1], X[2])) if len(X) > 2 else curvature))
-    return Array(tuple(out))
+    return Array(_shared(X, tuple(out)) if current().share else tuple(out))
+
+
+def _shared(X: tuple[Coefficient, ...], Y: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
+    """The same results, elements of equal exact arguments made one object: a proof of their equality.
+
+    The k-th coefficient of a result depends on the first k + 1 of its argument.
+    """
+    keys: list[tuple[Any, ...] | None] = [()] * X[0].size
+    out = []
+    for k, y in enumerate(Y):
+        if k < len(X):
+            parts = [_key(value) for value in X[k].ravel()]
+            keys = [
+                None if key is None or part is None else (*key, *part) for key, part in zip(keys, parts, strict=True)
+            ]
+        first: dict[tuple[Any, ...], Any] = {}
+        shared = [
+            value if key is None else first.setdefault(key, value) for key, value in zip(keys, y.ravel(), strict=True)
+        ]
+        out.append(fill(y.shape, shared))
+    return tuple(out)
+
+
+def _key(value: arb) -> tuple[Any, ...] | None:
+    return value.man_exp() if value.is_exact() and value.is_finite() else None
 
 
 def power(a: Any, b: Any) -> Array:

@@ -121,7 +121,7 @@ class Certificate:
         return (sides[-1], sides[0]) if sides[-1].mid < sides[0].mid else (sides[0], sides[-1])
 
     def between(self, x: float, slack: float = 0.0) -> bool:
-        """Whether x is a one-sided derivative, correctly rounded, or lies between them to within an absolute `slack`."""
+        """Whether x is a one-sided derivative, rounded, or between them to within an absolute `slack`."""
         lower, upper = self.interval
         if math.isnan(x):
             return False
@@ -163,6 +163,7 @@ def certify(
         try:
             best = problem.enclose(bits, order, goal_bits, deadline)
         except UndecidedError as problem_met:
+            problem.share = True
             best = replace(best, status="undecided", reason=f"{problem_met} at {bits} bits", bits=bits)
         except OutOfTimeError:
             best = replace(best, status="out_of_time", reason=f"no result within {seconds} s at {bits} bits")
@@ -263,6 +264,7 @@ class _Problem:
 
     def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
         self.loss = loss
+        self.share = False
         self.params = params
         self.data = map_tree(lambda _, leaf: _constant(leaf), data)
         velocities = dict(leaves(direction))
@@ -307,9 +309,11 @@ class _Problem:
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
-        with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline)) as context:
+        with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline, share=self.share)) as context:
             params = map_tree(lambda path, _: Array(self.lines[path]), self.params)
-            result = asarray(self.loss(params, self.data, xp))
+            # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
+            data = map_tree(lambda _, leaf: leaf, self.data)
+            result = asarray(self.loss(params, data, xp))
             if result.size != 1:
                 raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
             series = [c.ravel()[0] for c in result.balls()]

@@ -68,6 +68,8 @@ class Context:
         deadline: `time.monotonic()` value after which the evaluation stops, or None.
         kinks: ties met, in order.
         singular: functions evaluated where they are proven to have no finite value or derivative.
+        share: give one object to elements that are computed alike from equal exact numbers, so that ties of theirs can
+            be proven; slower, so only where a comparison was undecided.
         needs_order: the order at which a coefficient that is unknown at this order would be known.
     """
 
@@ -75,6 +77,7 @@ class Context:
     order: int = MAX_ORDER
     side: int = 1
     deadline: float | None = None
+    share: bool = False
     kinks: list[Kink] = field(default_factory=list)
     singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     needs_order: int = 0

@@ -101,7 +101,7 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Array:
     return einsum(f"{A},{B}->{out}", a, b)
 
 
-def einsum(subscripts: str, *operands: Any, **_: Any) -> Array:
+def einsum(subscripts: str, *operands: Any) -> Array:
     """As numpy.einsum, pairs contracted from the left as matrix products.
 
     Raises:

@@ -64,11 +64,14 @@ def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...])
 
 
 def difference(a: Any, b: Any) -> Array:
-    """``a - b`` where one object on both sides gives the exact zero, whatever its radius."""
+    """``a - b`` where one object on both sides gives the exact zero, whatever its radius.
+
+    A ball is one true number, so equal to itself; one that is no number proves nothing, as NaN equals nothing.
+    """
     a, b = asarray(a), asarray(b)
     A, B = a.balls(), b.balls()
     zero = exact(0)
-    subtract_same = np.frompyfunc(lambda p, q: ZERO if p is q else p - q, 2, 1)
+    subtract_same = np.frompyfunc(lambda p, q: ZERO if p is q and not p.is_nan() else p - q, 2, 1)
     pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
     shape = np.broadcast_shapes(a.shape, b.shape)
     return Array(tuple(np.broadcast_to(box(subtract_same(p, q)), shape) for p, q in pairs))
@@ -141,11 +144,13 @@ def minimum(a: Any, b: Any) -> Array:
     return choose(compare(a, b, "minimum") <= 0, a, b)
 
 
-def clip(x: Any, low: Any = None, high: Any = None, **bounds: Any) -> Array:
-    """``min(max(x, low), high)``; either bound may be None."""
+def clip(
+    x: Any, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None,  # noqa: A002 (the standard's names)
+    a_min: Any = None, a_max: Any = None,
+) -> Array:  # fmt: skip
+    """``min(max(x, low), high)``; either bound may be None, and has three names in use."""
     out = asarray(x)
-    low = bounds.get("min", bounds.get("a_min", low))
-    high = bounds.get("max", bounds.get("a_max", high))
+    low, high = (next((b for b in names if b is not None), None) for names in ((low, min, a_min), (high, max, a_max)))
     if low is not None:
         low = asarray(low)
         out = choose(compare(out, low, "clip") >= 0, out, low)

@@ -72,12 +72,12 @@ def slogdet(a: Any) -> SlogdetResult:
     return SlogdetResult(Array(sign.balls()), log(multiply(sign, value)))
 
 
-def cholesky(a: Any, **options: Any) -> Array:
+def cholesky(a: Any, *, upper: bool = False) -> Array:
     """Lower triangular L with ``L L^T = A``, from the lower triangle of A, shape (n, n).
 
     With P = L_0^-1 (A_k - [k = 2] L_1 L_1^T) L_0^-T, L_k = L_0 low(P), low halving the diagonal.
     """
-    if options.get("upper"):
+    if upper:
         return cholesky(a).mT
     a = _square(a, "cholesky")
     lower = [np.tril(np.ones(a.shape, dtype=bool)), np.tril(np.ones(a.shape, dtype=bool), -1)]
@@ -96,7 +96,7 @@ def cholesky(a: Any, **options: Any) -> Array:
     return Array(tuple(np.where(lower[0], from_mat(x), ZERO) for x in L))
 
 
-def trace(a: Any, **_: Any) -> Array:
+def trace(a: Any) -> Array:
     """Sum of the diagonal of the last two axes."""
     return sum_over(asarray(a).map(lambda c: np.diagonal(c, axis1=-2, axis2=-1)), -1)
 

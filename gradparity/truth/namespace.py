@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -138,9 +140,33 @@ _SMOOTH: dict[str, Callable[..., Any]] = {
     "logaddexp": smooth.logaddexp, "sin": smooth.sin, "sinh": smooth.sinh, "tan": smooth.tan, "tanh": smooth.tanh,
 }  # fmt: skip
 
-FUNCTIONS: dict[str, Callable[..., Any]] = (
+#: Options that change where or how numbers are stored, never which: exact numbers have no use for them.
+_IGNORED = frozenset(("device", "copy", "like", "dtype", "order", "optimize", "precision", "casting"))
+
+
+def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, refusing an option it does not know instead of computing something else."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return function
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        for option in list(options):
+            if option not in parameters:
+                if option not in _IGNORED:
+                    raise NotCertifiableError(f"xp.{name} with the option {option}=", "Write it without the option.")
+                del options[option]
+        return function(*args, **options)
+
+    return wrapper
+
+
+_ALL: dict[str, Callable[..., Any]] = (
     shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | _ELEMENTWISE | _SMOOTH | {"trace": linalg.trace}
 )
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}
 
 _CONSTANTS: dict[str, Any] = {
     # The doubles that every framework has, so that a loss means the same number here.
@@ -155,5 +181,5 @@ xp: Any = Namespace(
     "xp",
     {name: function for name, function in FUNCTIONS.items() if name not in _METHODS_ONLY}
     | _CONSTANTS
-    | {"linalg": Namespace("xp.linalg", linalg.FUNCTIONS)},
+    | {"linalg": Namespace("xp.linalg", {name: _checked(f"linalg.{name}", f) for name, f in linalg.FUNCTIONS.items()})},
 )

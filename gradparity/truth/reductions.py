@@ -32,7 +32,7 @@ def keep(out: Array, x: Array, axis: Axis, keepdims: bool) -> Array:
     return out.map(lambda c: c.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape))))
 
 
-def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, **_: Any) -> Array:  # noqa: A001
+def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:  # noqa: A001
     """Sum over the axes; of integers and booleans, an integer."""
     del dtype
     a = asarray(x)
@@ -46,7 +46,7 @@ def _added(c: Coefficient, axes: tuple[int, ...], keepdims: bool) -> Coefficient
     return total if c.size else np.full(total.shape, ZERO, dtype=object)
 
 
-def mean(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, **_: Any) -> Array:
+def mean(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
     """Sum divided by the number of elements."""
     del dtype
     x = asarray(x)
@@ -55,7 +55,7 @@ def mean(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False
 
 def var(
     x: Any, axis: Axis = None, dtype: Any = None, *, correction: float = 0, ddof: float | None = None,
-    keepdims: bool = False, **_: Any,
+    keepdims: bool = False,
 ) -> Array:  # fmt: skip
     """``sum (x - mean)^2 / (n - correction)``; `ddof` is NumPy's name for the correction."""
     del dtype
@@ -65,12 +65,15 @@ def var(
     return divide(sum(multiply(centred, centred), axis, keepdims=keepdims), divisor)
 
 
-def std(x: Any, axis: Axis = None, dtype: Any = None, **options: Any) -> Array:
+def std(
+    x: Any, axis: Axis = None, dtype: Any = None, *, correction: float = 0, ddof: float | None = None,
+    keepdims: bool = False,
+) -> Array:  # fmt: skip
     """Square root of the variance."""
-    return sqrt(var(x, axis, dtype, **options))
+    return sqrt(var(x, axis, dtype, correction=correction, ddof=ddof, keepdims=keepdims))
 
 
-def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False, **_: Any) -> Array:
+def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
     """Product over the axes, by halves."""
     del dtype
     x = asarray(x)
@@ -89,12 +92,12 @@ def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False
     return keep(out[..., 0], x, axis, keepdims)
 
 
-def cumsum(x: Any, axis: int | None = None, **_: Any) -> Array:
+def cumsum(x: Any, axis: int | None = None) -> Array:
     """Running sum along an axis; of the flattened array without one."""
     return asarray(x).map(lambda c: np.add.accumulate(c.ravel() if axis is None else c, axis=axis or 0))
 
 
-def cumprod(x: Any, axis: int | None = None, **_: Any) -> Array:
+def cumprod(x: Any, axis: int | None = None) -> Array:
     """Running product along an axis; of the flattened array without one."""
     x = asarray(x)
     x = x.map(np.ravel) if axis is None else x.map(lambda c: np.moveaxis(c, axis, 0))
@@ -114,7 +117,7 @@ def diff(x: Any, n: int = 1, axis: int = -1) -> Array:
 
 
 def _extreme(name: str, largest: bool) -> Callable[..., Array]:
-    def wrapper(x: Any, axis: Axis = None, *, keepdims: bool = False, **_: Any) -> Array:
+    def wrapper(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
         x = asarray(x)
         if not x.is_real:
             return Array((box(getattr(np, name)(x.series[0], axis=axis, keepdims=keepdims)),))
@@ -128,7 +131,7 @@ def _extreme(name: str, largest: bool) -> Callable[..., Array]:
 
 
 def _position(name: str, largest: bool) -> Callable[..., Array]:
-    def wrapper(x: Any, axis: int | None = None, *, keepdims: bool = False, **_: Any) -> Array:
+    def wrapper(x: Any, axis: int | None = None, *, keepdims: bool = False) -> Array:
         x = asarray(x)
         index = Array((box(winners(lanes(Array(x.balls()), axis), name, largest)),))
         return keep(index, x, axis, keepdims)
@@ -139,7 +142,7 @@ def _position(name: str, largest: bool) -> Callable[..., Array]:
 
 
 def _logical(name: str) -> Callable[..., Array]:
-    def wrapper(x: Any, axis: Axis = None, *, keepdims: bool = False, **_: Any) -> Array:
+    def wrapper(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
         x = asarray(x)
         truth = not_equal(x, 0).series[0] if x.is_real else x.series[0]
         return Array((box(getattr(np, name)(truth, axis=axis, keepdims=keepdims)),))

@@ -13,42 +13,42 @@ from gradparity.truth.balls import ZERO, Array, asarray, box, exact
 from gradparity.truth.kinks import require_decided_whole
 
 
-def full(shape: Any, value: Any, dtype: Any = None, **_: Any) -> Array:
+def full(shape: Any, value: Any, dtype: Any = None) -> Array:
     """An array of one value."""
     return broadcast_to(astype(value, dtype) if dtype is not None else value, shape)
 
 
-def zeros(shape: Any, dtype: Any = None, **_: Any) -> Array:
+def zeros(shape: Any, dtype: Any = None) -> Array:
     """An array of zeros, real unless `dtype` says otherwise."""
     return full(shape, 0, np.float64 if dtype is None else dtype)
 
 
-def ones(shape: Any, dtype: Any = None, **_: Any) -> Array:
+def ones(shape: Any, dtype: Any = None) -> Array:
     """An array of ones, real unless `dtype` says otherwise."""
     return full(shape, 1, np.float64 if dtype is None else dtype)
 
 
-def full_like(x: Any, value: Any, dtype: Any = None, **_: Any) -> Array:
+def full_like(x: Any, value: Any, dtype: Any = None) -> Array:
     """An array of one value in the shape of `x`."""
     return full(asarray(x).shape, value, asarray(x).dtype if dtype is None else dtype)
 
 
-def zeros_like(x: Any, dtype: Any = None, **_: Any) -> Array:
+def zeros_like(x: Any, dtype: Any = None) -> Array:
     """Zeros in the shape of `x`."""
     return full_like(x, 0, dtype)
 
 
-def ones_like(x: Any, dtype: Any = None, **_: Any) -> Array:
+def ones_like(x: Any, dtype: Any = None) -> Array:
     """Ones in the shape of `x`."""
     return full_like(x, 1, dtype)
 
 
-def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None, **_: Any) -> Array:
+def eye(n: int, m: int | None = None, k: int = 0, dtype: Any = None) -> Array:
     """Ones on the k-th diagonal, shape ``(n, m or n)``."""
     return astype(np.eye(int(n), None if m is None else int(m), k=k), np.float64 if dtype is None else dtype)
 
 
-def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: Any) -> Array:
+def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Array:
     """``start, start + step, ...`` below `stop`; whole where all three are."""
     if stop is None:
         start, stop = 0, start
@@ -59,19 +59,19 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, **_: 
     return add(start, multiply(step, np.arange(math.ceil((stop - start) / step))))
 
 
-def linspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None, **_: Any) -> Array:
+def linspace(start: Any, stop: Any, num: int = 50, *, endpoint: bool = True, dtype: Any = None) -> Array:
     """`num` evenly spaced numbers: ``start + i (stop - start) / (num - 1)``, exact."""
     del dtype
     steps = max(num - 1 if endpoint else num, 1)
     return add(start, divide(multiply(np.arange(num), add(stop, multiply(-1, start))), steps))
 
 
-def array(value: Any, dtype: Any = None, **_: Any) -> Array:
+def array(value: Any, dtype: Any = None) -> Array:
     """`value` as an array; numbers are converted exactly and lists may hold arrays."""
     return asarray(value) if dtype is None else astype(value, dtype)
 
 
-def astype(x: Any, dtype: Any, **_: Any) -> Array:
+def astype(x: Any, dtype: Any) -> Array:
     """Conversion by kind: all real dtypes are the same here, so that float32 rounds nothing."""
     x = asarray(x)
     kind = "f" if dtype is float else np.dtype(dtype).kind
@@ -113,7 +113,7 @@ def broadcast_arrays(*arrays: Any) -> list[Array]:
     return [broadcast_to(x, shape) for x in arrays]
 
 
-def reshape(x: Any, *shape: Any, order: Literal["C", "F", "A"] = "C", **_: Any) -> Array:
+def reshape(x: Any, *shape: Any, order: Literal["C", "F", "A"] = "C") -> Array:
     """As numpy.reshape; the shape as a tuple or, for the method, as numbers."""
     target: Any = shape[0] if len(shape) == 1 else shape
     return asarray(x).map(lambda c: np.reshape(c, target, order=order))
@@ -140,12 +140,12 @@ def _joined(function: Callable[..., Any], arrays: Sequence[Any], **options: Any)
     return Array(tuple(box(function([c[k] for c in padded], **options)) for k in range(length)))
 
 
-def concatenate(arrays: Sequence[Any], axis: int | None = 0, **_: Any) -> Array:
+def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Array:
     """As numpy.concatenate."""
     return _joined(np.concatenate, arrays, axis=axis)
 
 
-def stack(arrays: Sequence[Any], axis: int = 0, **_: Any) -> Array:
+def stack(arrays: Sequence[Any], axis: int = 0) -> Array:
     """As numpy.stack."""
     return _joined(np.stack, arrays, axis=axis)
 
@@ -172,7 +172,7 @@ def split(x: Any, parts: Any, axis: int = 0) -> list[Array]:
 
 
 def _masked(name: str, keep: Callable[..., Any]) -> Callable[..., Array]:
-    def wrapper(x: Any, k: int = 0, **_: Any) -> Array:
+    def wrapper(x: Any, k: int = 0) -> Array:
         mask = keep(np.ones(asarray(x).shape[-2:], dtype=bool), k=k)
         return asarray(x).map(lambda c: np.where(mask, c, ZERO if c.dtype == object else c.dtype.type(0)))
 
@@ -197,7 +197,7 @@ def diag(x: Any, k: int = 0) -> Array:
     return a.map(place)
 
 
-def take(x: Any, indices: Any, axis: int | None = None, **_: Any) -> Array:
+def take(x: Any, indices: Any, axis: int | None = None) -> Array:
     """As numpy.take, with decided indices."""
     where = asarray(indices)
     return asarray(x).map(lambda c: np.take(c, np.asarray(where), axis=axis))

@@ -37,7 +37,7 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], Any, Any, float, float]] = {
     "std": (lambda x, n: n.std(x), [1.0, 1.0], [1.0, -1.0], -1, 1),
     "norm 1": (lambda x, n: n.linalg.norm(x, 1), ZERO3, MOVE, -6, 6),
     "norm inf": (lambda x, n: n.linalg.norm(x, np.inf), ZERO3, MOVE, -3, 3),
-    "x |x|^0.5": (lambda x, n: n.sum(x * n.abs(x) + n.abs(x)), [0.0], [1.0], -1, 1),
+    "x |x| + |x|": (lambda x, n: n.sum(x * n.abs(x) + n.abs(x)), [0.0], [1.0], -1, 1),
     "floor": (lambda x, n: n.sum(n.floor(x) * x), [2.0], [1.0], 1, 2),
     "sign": (lambda x, n: n.sum(n.sign(x) * x), [0.0], [1.0], -1, 1),
     "python branch": (lambda x, n: 2 * x[0] if x[0] > 0 else -x[0], [0.0], [1.0], -1, 2),
@@ -81,6 +81,28 @@ def test_a_tie_that_no_precision_decides_is_reported_as_undecided() -> None:
     assert "maximum at index ()" in result.reason
     assert not result.first.is_finite
     assert result.bits == 512
+
+
+def test_ties_behind_a_smooth_function_of_equal_numbers_are_proven() -> None:
+    def pooled(p: Any, d: Any, xp: Any) -> Any:
+        return xp.max(xp.tanh(d["X"] @ p["w"]))
+
+    data = {"X": np.array([[1.0, 2.0], [2.0, 1.5], [0.0, 1.0]])}
+    point, v = {"w": np.array([0.1, 0.2])}, {"w": np.array([1.0, 0.0])}
+    result = certify(pooled, point, data, v)
+    assert result.status == "certified"
+    slope = 1 / math.cosh(0.5) ** 2
+    assert sides(result) == (pytest.approx(slope, rel=1e-15), pytest.approx(2 * slope, rel=1e-15))
+
+
+def test_equal_rows_behind_a_smooth_function_are_no_kink() -> None:
+    def pooled(p: Any, d: Any, xp: Any) -> Any:
+        return xp.max(xp.tanh(d["X"] @ p["w"]))
+
+    data = {"X": np.array([[1.0, 2.0], [1.0, 2.0], [0.0, 1.0]])}
+    result = certify(pooled, {"w": np.array([0.1, 0.2])}, data, {"w": np.array([1.0, 0.3])})
+    assert result.status == "certified"
+    assert not result.is_kink
 
 
 def test_a_square_root_at_zero_has_an_infinite_derivative_where_it_is_defined() -> None:
