@@ -112,10 +112,8 @@ def _shared(X: tuple[Coefficient, ...], Y: tuple[Coefficient, ...]) -> tuple[Coe
                 None if key is None or part is None else (*key, *part) for key, part in zip(keys, parts, strict=True)
             ]
         first: dict[tuple[Any, ...], Any] = {}
-        shared = [
-            value if key is None else first.setdefault(key, value) for key, value in zip(keys, y.ravel(), strict=True)
-        ]
-        out.append(fill(y.shape, shared))
+        pairs = zip(keys, y.ravel(), strict=True)
+        out.append(fill(y.shape, [value if key is None else first.setdefault(key, value) for key, value in pairs]))
     return tuple(out)
 
 

@@ -100,6 +100,13 @@ class Certificate:
         return self.right.second
 
     @property
+    def settled(self) -> bool:
+        """Certified, or too small for any float64 to differ from zero: good enough to judge a backend by."""
+        parts = (self.value, self.first, self.second, self.left.first)
+        small = all(part.is_settled() for part in parts if not part.ball.is_nan())
+        return self.status == "certified" or (self.status == "zero_unproven" and small)
+
+    @property
     def jumps(self) -> bool:
         """Proven discontinuous along this direction."""
         return any(not self.value.ball.overlaps(side.value.ball) for side in (self.right, self.left))

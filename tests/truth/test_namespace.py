@@ -130,6 +130,36 @@ def test_an_expression_gives_numpys_numbers(position: int) -> None:
     close(expression(xp, asarray), expression(np, np.asarray))
 
 
+@pytest.mark.parametrize("position", range(len(EXPRESSIONS)))
+def test_an_expression_has_the_derivatives_that_its_values_show(position: int) -> None:
+    """Central differences of certified values with a step of 2^-80 know nothing of the derivative rules."""
+    step = arb(2) ** -80
+
+    def line(x: Any) -> Array:
+        x = asarray(x)
+        slope = np.random.default_rng(x.size).standard_normal(x.shape)
+        return Array((*x.series, asarray(slope).series[0])) if x.is_real else x
+
+    def shifted(t: arb) -> Callable[[Any], Array]:
+        return lambda x: line(x) if not line(x).is_real else Array((line(x).series[0] + t * line(x).series[1],))
+
+    with evaluation(Context(bits=1024)):
+        try:
+            out = EXPRESSIONS[position](xp, line)
+        except NotCertifiableError as error:
+            assert "conversion to integers" in str(error)  # noqa: PT017 (whole numbers have no derivative)
+            return
+        before, at, after = (EXPRESSIONS[position](xp, shifted(t)) for t in (-step, arb(0), step))
+        for f, a, b, c in zip(
+            *(x if isinstance(x, tuple | list) else [x] for x in (out, before, at, after)), strict=True
+        ):
+            series = (*f.balls(), *[np.full(f.shape, arb(0), dtype=object)] * 2)
+            a, b, c = (x.balls()[0] for x in (a, b, c))
+            for k, difference in ((1, (c - a) / (2 * step)), (2, (c - 2 * b + a) / (2 * step * step))):
+                for ours, theirs in zip(np.ravel(series[k]), np.ravel(difference), strict=True):
+                    assert abs(ours - theirs) < arb(2) ** -100 * (1 + abs(ours))
+
+
 UNARY = {
     "exp": (sympy.exp, -5, 5), "expm1": (lambda x: sympy.exp(x) - 1, -5, 5), "log": (sympy.log, 0.01, 9),
     "log1p": (lambda x: sympy.log(1 + x), -0.9, 9), "log2": (lambda x: sympy.log(x) / sympy.log(2), 0.01, 9),
