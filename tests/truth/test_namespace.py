@@ -120,6 +120,9 @@ EXPRESSIONS: list[Callable[..., Any]] = [
     lambda n, w: n.linalg.norm(w(V), np.inf), lambda n, w: n.linalg.norm(w(V), 3),
     lambda n, w: n.linalg.norm(w(A), axis=1, keepdims=True), lambda n, w: n.linalg.trace(w(SPD)),
     lambda n, w: n.linalg.matrix_power(w(SPD), 3), lambda n, w: n.linalg.matrix_power(w(SPD), -1),
+    lambda n, w: n.linalg.inv(w(SPD) @ w(SPD)), lambda n, w: n.linalg.solve(w(SPD) @ w(SPD), w(V) * w(V)),
+    lambda n, w: n.linalg.cholesky(w(SPD) @ w(SPD).T), lambda n, w: 1 / (w(P) * w(P)), lambda n, w: n.exp(w(A) * w(B)),
+    lambda n, w: n.std(w(A) * w(B), axis=1), lambda n, w: n.sqrt(w(P) * w(P) + 1), lambda n, w: (w(A) ** 2 + 1) ** w(B),
     lambda n, w: n.pi * w(V) + n.e, lambda n, w: n.where(w(A) > n.inf, 1.0, 0.0),
 ]  # fmt: skip
 
