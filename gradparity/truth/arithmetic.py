@@ -123,7 +123,7 @@ def _key(value: arb) -> tuple[Any, ...] | None:
 
 def power(a: Any, b: Any) -> Array:
     """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
-    from gradparity.truth.kinks import fractional_power
+    from gradparity.truth.roots import fractional_power
     from gradparity.truth.smooth import exp, log
 
     a, b = asarray(a), asarray(b)

@@ -7,22 +7,20 @@ At a kink the series is evaluated again on the other side of t = 0: the result h
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-import flint
 import numpy as np
 from flint import arb
 
 from gradparity.truth.balls import ZERO, Array, asarray, exact
+from gradparity.truth.certificate import Certificate, GradientCertificate, Side
 from gradparity.truth.context import (
     MAX_ORDER,
     START_BITS,
     Context,
-    Kink,
     OutOfTimeError,
     UndecidedError,
     evaluation,
@@ -33,110 +31,13 @@ from gradparity.truth.trees import leaves, map_tree
 from model_spec.errors import InputError
 
 Loss = Callable[[Any, Any, Any], Any]
-Status = Literal["certified", "zero_unproven", "loose", "not_finite", "undecided", "out_of_time"]
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
 
-#: Holds the sum of any two doubles exactly.
-_ENOUGH_BITS = 2200
-
 _ROOTS = ("sqrt", "power", "norm")
 
 _UNKNOWN = Enclosure(arb.nan())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Side:
-    """The loss on one side of t = 0.
-
-    Attributes:
-        value: limit of the loss.
-        first: its one-sided derivative ``g.v``; for the left side too, a derivative in t and not in -t.
-        second: the one-sided ``v^T H v``; not a number where the first derivative is infinite or jumps.
-    """
-
-    value: Enclosure
-    first: Enclosure
-    second: Enclosure
-
-
-@dataclass(frozen=True, kw_only=True)
-class Certificate:
-    """What is proven about a loss and its derivatives along one direction.
-
-    Attributes:
-        value: the loss at the point.
-        right: t -> 0+; where nothing is piecewise, simply the derivatives.
-        left: t -> 0-; the same object as `right` where no active kink was met.
-        kinks: ties of piecewise functions at the point.
-        singular: functions proven to be evaluated where they have no finite value or derivative.
-        status: ``certified``: all tight or proven zero; ``zero_unproven``: what is not tight contains zero and is
-            below 2^-1140, or as small as `max_bits` could show; ``loose``: wider than asked; ``not_finite``: proven to
-            have no finite value; ``undecided``: a comparison could not be decided; ``out_of_time``.
-        reason: the status in words; empty when certified.
-        bits: precision of the last evaluation.
-        seconds: time taken.
-    """
-
-    value: Enclosure
-    right: Side
-    left: Side
-    kinks: tuple[Kink, ...] = ()
-    singular: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    status: Status = "certified"
-    reason: str = ""
-    bits: int = START_BITS
-    seconds: float = 0.0
-
-    @property
-    def first(self) -> Enclosure:
-        """``g.v``, from the right where the two sides differ."""
-        return self.right.first
-
-    @property
-    def second(self) -> Enclosure:
-        """``v^T H v``, from the right where the two sides differ."""
-        return self.right.second
-
-    @property
-    def settled(self) -> bool:
-        """Certified, or too small for any float64 to differ from zero: good enough to judge a backend by."""
-        parts = (self.value, self.first, self.second, self.left.first)
-        small = all(part.is_settled() for part in parts if not part.ball.is_nan())
-        return self.status == "certified" or (self.status == "zero_unproven" and small)
-
-    @property
-    def jumps(self) -> bool:
-        """Proven discontinuous along this direction."""
-        return any(not self.value.ball.overlaps(side.value.ball) for side in (self.right, self.left))
-
-    @property
-    def is_kink(self) -> bool:
-        """Proven not differentiable along this direction: the one-sided derivatives differ, or are not finite."""
-        sides = (self.right.first, self.left.first)
-        active = any(kink.active for kink in self.kinks)
-        different = not sides[0].ball.overlaps(sides[1].ball)
-        return active and (different or not all(side.is_finite for side in sides) or self.jumps)
-
-    @property
-    def interval(self) -> tuple[Enclosure, Enclosure]:
-        """The one-sided derivatives, smaller first; a side where the loss is undefined is left out."""
-        sides = [side for side in (self.left.first, self.right.first) if not side.ball.is_nan()]
-        if not sides:
-            return Enclosure(arb.neg_inf()), Enclosure(arb.pos_inf())
-        return (sides[-1], sides[0]) if sides[-1].mid < sides[0].mid else (sides[0], sides[-1])
-
-    def between(self, x: float, slack: float = 0.0) -> bool:
-        """Whether x is a one-sided derivative, rounded, or between them to within an absolute `slack`."""
-        lower, upper = self.interval
-        if math.isnan(x):
-            return False
-        if math.isinf(x) or x in (lower.as_float(), upper.as_float()):
-            return x in (lower.as_float(), upper.as_float())
-        low, high = (side.ball if side.is_finite else side.mid for side in (lower, upper))
-        with flint.ctx.workprec(_ENOUGH_BITS):
-            return not (arb(x) + arb(slack) < low or arb(x) - arb(slack) > high)
 
 
 def certify(
@@ -150,7 +51,7 @@ def certify(
         params: tree (dict, list, tuple) of arrays; each number is taken exactly.
         data: tree of arrays and plain Python values.
         direction: tree of arrays with the structure and shapes of `params`.
-        order: highest derivative wanted, 0 to 2.
+        order: highest derivative wanted, 0 to 2; those above it are not numbers in the result.
         goal_bits: each result's relative width is to be 2^-goal_bits or less.
         start_bits: first working precision.
         max_bits: last working precision.
@@ -186,27 +87,6 @@ def certify(
     return replace(_last_word(best, goal_bits), seconds=time.monotonic() - began)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GradientCertificate:
-    """A gradient, coordinate by coordinate.
-
-    Attributes:
-        gradient: tree of `params` with an Enclosures for each array; what was not reached or asked for is [nan].
-        kinks: coordinates (path, index) at which the loss is not differentiable, with their certificates.
-        unsettled: coordinates whose certificate is not `certified`, with them.
-        complete: every coordinate asked for was reached within the time.
-        bits: highest precision used.
-        seconds: time taken.
-    """
-
-    gradient: Any
-    kinks: dict[tuple[str, tuple[int, ...]], Certificate] = field(default_factory=dict)
-    unsettled: dict[tuple[str, tuple[int, ...]], Certificate] = field(default_factory=dict)
-    complete: bool = True
-    bits: int = START_BITS
-    seconds: float = 0.0
-
-
 def certify_gradient(
     loss: Loss, params: Any, data: Any, paths: Iterable[str] | None = None, *, goal_bits: int = 70,
     max_bits: int = 16384, seconds: float = 60.0,
@@ -229,11 +109,8 @@ def certify_gradient(
             complete = False
             break
         velocity = _unit(params, path, index)
-        result = certify(
-            loss, params, data, velocity, order=1, goal_bits=goal_bits, start_bits=min(bits, max_bits),
-            max_bits=max_bits, seconds=left,
-        )  # fmt: skip
-        bits = max(bits, result.bits) if result.status == "certified" else bits
+        result = certify(loss, params, data, velocity, order=1, goal_bits=goal_bits, max_bits=max_bits, seconds=left)
+        bits = max(bits, result.bits)
         found[path][index] = result.first.ball
         if result.is_kink:
             kinks[path, index] = result
@@ -306,10 +183,8 @@ class _Problem:
             singular += mirrored.singular + point.singular
         # A root leaves derivatives without a value; of any other kink that takes more than too little precision.
         excused = active and (bits >= _SINGULAR_BITS or any(kink.name in _ROOTS for kink in kinks))
-        wanted = [value]
-        wanted += [
-            part for side in (right, left) for part in (side.first, side.second) if not (excused and part.ball.is_nan())
-        ]
+        parts = [part for side in (right, left) for part in (side.first, side.second)[:order]]
+        wanted = [value, *(part for part in parts if not (excused and part.ball.is_nan()))]
         return Certificate(
             value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
             **_judge(wanted, singular, goal_bits, bits),
@@ -324,7 +199,9 @@ class _Problem:
             if result.size != 1:
                 raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
             series = [c.ravel()[0] for c in result.balls()]
-            series += [ZERO] * (MAX_ORDER + 1 - len(series))
+            # A coefficient that is absent is zero up to the order of this pass, and unknown beyond it.
+            series += [ZERO] * (order + 1 - len(series))
+            series += [arb.nan()] * (MAX_ORDER + 1 - len(series))
             return context, Side(
                 value=Enclosure(series[0]), first=Enclosure(series[1]), second=Enclosure(2 * series[2])
             )
@@ -359,4 +236,5 @@ def _unknown_side() -> Side:
 
 def _constant(leaf: Any) -> Any:
     """Arrays and floats as certified constants; what a loss may use as a plain Python value stays one."""
-    return asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | float) else leaf
+    number = isinstance(leaf, np.ndarray | np.generic | float) and np.asarray(leaf).dtype.kind in "biuf"
+    return asarray(leaf) if number else leaf

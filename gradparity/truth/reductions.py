@@ -10,7 +10,8 @@ import numpy as np
 
 from gradparity.truth.arithmetic import divide, multiply, subtract
 from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box
-from gradparity.truth.kinks import norm2, not_equal, sqrt, winners
+from gradparity.truth.kinks import not_equal, winners
+from gradparity.truth.roots import norm2, sqrt
 
 Axis = int | tuple[int, ...] | None
 

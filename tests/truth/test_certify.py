@@ -214,6 +214,27 @@ def test_input_at_fault_is_named() -> None:
         certify(lambda p, d, xp: xp.sort(p), np.ones(2), {}, np.ones(2))
 
 
+def test_a_derivative_that_was_not_asked_for_is_unknown_and_not_zero() -> None:
+    first, value = (certify(logistic, draw(0), TOY, draw(1), order=order) for order in (1, 0))
+    assert first.status == value.status == "certified"
+    assert first.first.is_finite
+    assert not first.second.is_finite
+    assert not value.first.is_finite
+
+
+def test_data_that_is_no_number_is_handed_through() -> None:
+    data = TOY | {"names": np.array(["a", "b", "c"]), "title": "toy", "rows": 4, "scale": 0.5}
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        assert d["names"].tolist() == ["a", "b", "c"]
+        assert d["title"] == "toy"
+        return d["scale"] * sum(logistic(p, {"X": d["X"][i : i + 1], "y": d["y"][i]}, xp) for i in range(d["rows"]))
+
+    halves = certify(loss, draw(0), data, draw(1))
+    assert halves.status == "certified"
+    assert (halves.first.ball * 2).overlaps(certify(logistic, draw(0), TOY, draw(1)).first.ball)
+
+
 def test_a_loss_that_ignores_its_parameters_has_a_proven_zero_gradient() -> None:
     result = certify(lambda p, d, xp: 1.5, np.ones(2), {}, np.ones(2))
     assert (result.value.as_float(), result.first.is_zero, result.second.is_zero) == (1.5, True, True)
