@@ -182,7 +182,7 @@ class _Problem:
             value = at.value
             singular += mirrored.singular + point.singular
         # A root leaves derivatives without a value; of any other kink that takes more than too little precision.
-        excused = active and (bits >= _SINGULAR_BITS or any(kink.name in _ROOTS for kink in kinks))
+        excused = any(kink.name in _ROOTS for kink in kinks) or (active and bits >= _SINGULAR_BITS)
         parts = [part for side in (right, left) for part in (side.first, side.second)[:order]]
         wanted = [value, *(part for part in parts if not (excused and part.ball.is_nan()))]
         return Certificate(

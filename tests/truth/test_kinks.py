@@ -136,6 +136,15 @@ def test_the_order_rises_by_itself_where_a_root_needs_it() -> None:
     assert sides(result) == (pytest.approx(-math.sqrt(14), rel=1e-15), pytest.approx(math.sqrt(14), rel=1e-15))
 
 
+def test_a_root_that_stays_at_zero_has_a_first_derivative_and_no_second() -> None:
+    # The direction leaves x[0] alone: to second order nothing tells sqrt(x[0]) = 0 from sqrt of t^3.
+    result = at(lambda x, n: n.sum(n.sqrt(x)), [0.0, 4.0], [0.0, 1.0])
+    assert result.status == "certified"
+    assert sides(result) == (0.25, 0.25)
+    assert not result.is_kink
+    assert result.second.ball.is_nan()
+
+
 def test_a_norm_at_zero_keeps_its_second_derivative() -> None:
     # |x(t)| for x = (t + t^2, t^2) is |t| sqrt(1 + 2 t + 2 t^2) = |t| (1 + t + ...): second derivative 2 on the right.
     result = at(lambda x, n: n.linalg.norm(n.stack([x[0] + x[0] ** 2, x[0] ** 2])), [0.0], [1.0])
