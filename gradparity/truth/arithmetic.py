@@ -1,0 +1,177 @@
+"""The field operations on truncated series, and products that are bilinear in any other way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from gradparity.truth.balls import ONE, ZERO, Array, Coefficient, asarray, box, exact, fill
+from gradparity.truth.context import current
+
+
+def add(a: Any, b: Any) -> Array:
+    """``a + b``."""
+    return _linear(np.add, asarray(a), asarray(b))
+
+
+def subtract(a: Any, b: Any) -> Array:
+    """``a - b``."""
+    return _linear(np.subtract, asarray(a), asarray(b))
+
+
+def negative(a: Any) -> Array:
+    """``-a``."""
+    return asarray(a).map(np.negative)
+
+
+def positive(a: Any) -> Array:
+    """``+a``."""
+    return asarray(a)
+
+
+def multiply(a: Any, b: Any) -> Array:
+    """``a b``, element by element."""
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real:
+        return Array((box(np.multiply(a.series[0], b.series[0])),))
+    return bilinear(np.multiply, a, b)
+
+
+def square(a: Any) -> Array:
+    """``a^2``."""
+    return multiply(a, a)
+
+
+def divide(a: Any, b: Any) -> Array:
+    """``a / b``: c_k = (a_k - sum_{j<k} c_j b_{k-j}) / b_0. Exact for integers too, unlike NumPy's."""
+    a, b = asarray(a), asarray(b)
+    A, B = a.balls(), b.balls()
+    note_singular("division", box(B[0]), lambda value: value.is_zero())
+    length = len(A) if len(B) == 1 else current().order + 1
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    out: list[Coefficient] = []
+    for k in range(length):
+        top = A[k] if k < len(A) else exact(0)
+        for j in range(max(0, k - len(B) + 1), k):
+            top = box(np.subtract(top, np.multiply(out[j], B[k - j])))
+        out.append(np.broadcast_to(box(np.divide(top, B[0])), shape))
+    return Array(tuple(out))
+
+
+def reciprocal(a: Any) -> Array:
+    """``1 / a``."""
+    return divide(1, a)
+
+
+def bilinear(product: Callable[[Coefficient, Coefficient], Any], a: Array, b: Array) -> Array:
+    """Cauchy product of two series under any bilinear product: c_k = sum_j product(a_j, b_{k-j})."""
+    A, B = a.balls(), b.balls()
+    out = []
+    for k in range(min(len(A) + len(B) - 1, current().order + 1)):
+        terms = [product(A[j], B[k - j]) for j in range(max(0, k - len(B) + 1), min(k + 1, len(A)))]
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
+        out.append(box(total))
+    return Array(tuple(out))
+
+
+def compose(x: Array, jet: Callable[[arb, int], tuple[arb, ...]]) -> Array:
+    """``f(x)`` of a smooth f, from its own coefficients at each value.
+
+    ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
+    y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula).
+    """
+    X = x.balls()
+    order = current().order if len(X) > 1 else 0
+    jets = [jet(value, order) for value in X[0].ravel()]
+    F = [fill(x.shape, [each[k] for each in jets]) for k in range(order + 1)]
+    out = [F[0]]
+    if order >= 1:
+        out.append(box(np.multiply(F[1], X[1])))
+    if order >= 2:
+        curvature = np.multiply(F[2], np.multiply(X[1], X[1]))
+        out.append(box(np.add(curvature, np.multiply(F[1], X[2])) if len(X) > 2 else curvature))
+    return Array(_shared(X, tuple(out)) if current().share else tuple(out))
+
+
+def _shared(X: tuple[Coefficient, ...], Y: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
+    """The same results, elements of equal exact arguments made one object: a proof of their equality.
+
+    The k-th coefficient of a result depends on the first k + 1 of its argument.
+    """
+    keys: list[tuple[Any, ...] | None] = [()] * X[0].size
+    out = []
+    for k, y in enumerate(Y):
+        if k < len(X):
+            parts = [_key(value) for value in X[k].ravel()]
+            keys = [
+                None if key is None or part is None else (*key, *part) for key, part in zip(keys, parts, strict=True)
+            ]
+        first: dict[tuple[Any, ...], Any] = {}
+        pairs = zip(keys, y.ravel(), strict=True)
+        out.append(fill(y.shape, [value if key is None else first.setdefault(key, value) for key, value in pairs]))
+    return tuple(out)
+
+
+def _key(value: arb) -> tuple[Any, ...] | None:
+    return value.man_exp() if value.is_exact() and value.is_finite() else None
+
+
+def power(a: Any, b: Any) -> Array:
+    """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
+    from gradparity.truth.roots import fractional_power
+    from gradparity.truth.smooth import exp, log
+
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real and bool(np.all(b.series[0] >= 0)):
+        return Array((box(np.power(a.series[0], b.series[0])),))
+    if not b.is_constant:
+        return exp(multiply(b, log(a)))
+    a, b = _broadcast(a, b)
+    exponents = b.balls()[0].ravel()
+    if all(p.is_exact() and p.is_integer() for p in exponents):
+        note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents])
+        pairs = iter(exponents)
+        return compose(a, lambda value, n: power_jet(value, next(pairs), n))
+    return fractional_power(a, b)
+
+
+def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
+    """x^p, p x^(p-1), p (p-1)/2 x^(p-2); a factor of zero stops before a negative power of zero."""
+    factors = (ONE, p, p * (p - 1) / 2)
+    return tuple(ZERO if factor.is_zero() else factor * x ** (p - k) for k, factor in enumerate(factors[: n + 1]))
+
+
+def note_singular(
+    name: str, values: Coefficient, proven: Callable[[arb], bool], where: list[bool] | None = None
+) -> None:
+    """Record each element that is proven to be where `name` has no finite value or derivative."""
+    for position, value in enumerate(values.ravel()):
+        if proven(value) and (where is None or where[position]):
+            index = tuple(int(i) for i in np.unravel_index(position, values.shape)) if values.shape else ()
+            current().singular.append((name, index))
+
+
+def _linear(f: np.ufunc, a: Array, b: Array) -> Array:
+    if not a.is_real and not b.is_real:
+        return Array((box(f(a.series[0], b.series[0])),))
+    A, B = a.balls(), b.balls()
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    out = []
+    for k in range(max(len(A), len(B))):
+        if k < len(A) and k < len(B):
+            out.append(box(f(A[k], B[k])))
+        elif k < len(A):
+            out.append(np.broadcast_to(A[k], shape))
+        else:
+            out.append(np.broadcast_to(box(f(ZERO, B[k])), shape))
+    return Array(tuple(out))
+
+
+def _broadcast(a: Array, b: Array) -> tuple[Array, Array]:
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return a.map(lambda c: np.broadcast_to(c, shape)), b.map(lambda c: np.broadcast_to(c, shape))

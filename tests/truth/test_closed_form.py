@@ -1,0 +1,210 @@
+"""The built-in models' closed form in balls: against the series, mpmath, SciPy and what is known by hand."""
+
+import time
+from typing import Any
+
+import flint
+import mpmath
+import numpy as np
+import pytest
+from flint import arb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import expit
+
+from gradparity.truth import closed_form
+from gradparity.truth.certify import certify
+from model_spec import InputError, Logistic, ProjectedLogistic
+
+TOY_X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
+TOY = {"X": TOY_X, "y": np.array([1, 1, 0, 1])}
+
+
+def neutral(spec: Logistic) -> Any:
+    """The same loss as a user would write it, for the series."""
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        z = d["X"] @ p["W"] @ p["w"] if isinstance(spec, ProjectedLogistic) else d["X"] @ p["w"]
+        terms = xp.logaddexp(0.0, spec.logit_scale * z) - d["y"] * spec.logit_scale * z
+        total = xp.sum(terms) if spec.reduction == "sum" else xp.mean(terms)
+        return total + spec.l2 / 2 * sum(xp.sum(p[name] ** 2) for name in spec.shapes)
+
+    return loss
+
+
+def draw(spec: Logistic, seed: int, scale: float = 1.0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {name: scale * rng.standard_normal(shape) for name, shape in spec.shapes.items()}
+
+
+def problem(S: int, F: int, seed: int = 0) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {"X": rng.standard_normal((S, F)), "y": (rng.random(S) < 0.5).astype(float)}
+
+
+def contract(balls: dict[str, Any], v: dict[str, np.ndarray]) -> arb:
+    return sum(
+        (b * arb(float(m)) for k in v for b, m in zip(balls[k].balls.ravel(), v[k].ravel(), strict=True)), arb(0)
+    )
+
+
+specs = st.builds(
+    lambda F, L, c, reduction, l2, flat: (
+        Logistic(features=F, logit_scale=c, reduction=reduction, l2=l2)
+        if flat
+        else ProjectedLogistic(features=F, projection=L, logit_scale=c, reduction=reduction, l2=l2)
+    ),
+    st.integers(1, 4), st.integers(1, 4), st.sampled_from([1.0, 2.0, -0.7]), st.sampled_from(["sum", "mean"]),
+    st.sampled_from([0.0, 0.1]), st.booleans(),
+)  # fmt: skip
+
+
+@given(spec=specs, S=st.integers(1, 5), seed=st.integers(0, 10**6), scale=st.sampled_from([1e-6, 1.0, 30.0]))
+@settings(max_examples=60, deadline=None)
+def test_the_closed_form_is_the_series_in_random_directions(spec: Logistic, S: int, seed: int, scale: float) -> None:
+    params, v, data = draw(spec, seed, scale), draw(spec, seed + 1), problem(S, spec.features, seed)
+    series = certify(neutral(spec), params, data, v)
+    full = closed_form.value_and_gradient(spec, params, data)
+    line = closed_form.jvp(spec, params, data, v)
+    bent = closed_form.hvp(spec, params, data, v)
+    assert series.settled
+    assert full.settled
+    assert line.settled
+    assert bent.settled
+    for value in (full.value, line.value):
+        assert series.value.ball.overlaps(value.ball)
+    for first in (line.first.ball, contract(full.gradient, v)):
+        assert series.first.ball.overlaps(first)
+    for second in (line.second.ball, contract(bent.product, v)):
+        assert series.second.ball.overlaps(second)
+
+
+def test_the_hessian_product_is_symmetric() -> None:
+    spec = ProjectedLogistic(features=3, projection=2, l2=0.3, reduction="mean")
+    params, u, v = draw(spec, 0), draw(spec, 1), draw(spec, 2)
+    products = [closed_form.hvp(spec, params, TOY, x).product for x in (u, v)]
+    assert contract(products[0], v).overlaps(contract(products[1], u))
+
+
+def test_the_gradient_encloses_mpmaths_sixty_digits() -> None:
+    spec = ProjectedLogistic(features=3, projection=2, logit_scale=2.0)
+    params = draw(spec, 7)
+    result = closed_form.value_and_gradient(spec, params, TOY)
+    with mpmath.workdps(60):
+        X, w, W = (mpmath.matrix(a.tolist()) for a in (TOY_X, params["w"], params["W"]))
+        z = X * W * w
+        r = mpmath.matrix([2 / (1 + mpmath.exp(-2 * z[i])) - 2 * int(TOY["y"][i]) for i in range(4)])
+        g = X.T * r
+        expected = {"w": W.T * g, "W": g * w.T}
+        with flint.ctx.workprec(256):
+            for name, gradient in result.gradient.items():
+                for index in np.ndindex(*gradient.shape):
+                    digits = arb(mpmath.nstr(expected[name][(*index, 0)[:2]], 55)) + arb(0, 1) * arb(10) ** -50
+                    assert gradient[index].ball.overlaps(digits)
+
+
+def test_hips_autograds_example_ends_at_its_published_loss() -> None:
+    spec = Logistic(features=3, logit_scale=2.0)
+    w = np.zeros(3)
+    assert closed_form.value_and_gradient(spec, {"w": w}, TOY).value.as_float() == 2.772588722239781
+    for _ in range(100):
+        w = w - 0.01 * closed_form.value_and_gradient(spec, {"w": w}, TOY).gradient["w"].as_float()
+    assert closed_form.value_and_gradient(spec, {"w": w}, TOY).value.as_float() == pytest.approx(
+        0.38900754315581143, rel=1e-14
+    )
+
+
+def test_scipys_double_precision_lies_within_its_rounding() -> None:
+    spec = Logistic(features=4)
+    params, data = draw(spec, 1), problem(50, 4)
+    by_scipy = data["X"].T @ (expit(data["X"] @ params["w"]) - data["y"])
+    _, upper = closed_form.value_and_gradient(spec, params, data).gradient["w"].error_of(by_scipy)
+    assert np.all(upper < 1e-13)
+
+
+def test_the_zero_start_is_a_proven_saddle() -> None:
+    spec = ProjectedLogistic(features=3, projection=2)
+    zeros = spec.initial(start="zeros")
+    result = closed_form.value_and_gradient(spec, zeros, TOY)
+    assert all(np.all(part.is_zero) for part in result.gradient.values())
+    # v^T H v = 2 (r . X W' w') changes its sign with w'.
+    v = draw(spec, 3)
+    curvatures = [closed_form.jvp(spec, zeros, TOY, v | {"w": sign * v["w"]}).second.as_float() for sign in (1, -1)]
+    assert curvatures[0] == -curvatures[1] != 0
+
+
+def test_a_column_of_zeros_has_a_proven_zero_gradient() -> None:
+    spec = ProjectedLogistic(features=3, projection=2)
+    data = {"X": TOY_X * [1, 0, 1], "y": TOY["y"]}
+    result = closed_form.value_and_gradient(spec, draw(spec, 0), data)
+    np.testing.assert_array_equal(result.gradient["W"].is_zero, [[False] * 2, [True] * 2, [False] * 2])
+
+
+def test_a_cancelling_gradient_is_still_tight() -> None:
+    # The two residuals are s(z) and -s(-z) with z = 2^-60: they cancel to z/2, 61 bits down.
+    spec = Logistic(features=1)
+    data = {"X": np.array([[2.0**-60], [2.0**-60]]), "y": np.array([0, 1])}
+    entry = closed_form.value_and_gradient(spec, {"w": np.ones(1)}, data).gradient["w"][0]
+    assert entry.accuracy_bits >= 70
+    assert entry.as_float() == pytest.approx(2.0**-60 * 2.0**-61, rel=1e-15)
+
+
+@pytest.mark.parametrize("z", [0.0, 1e-300, -1e-300, 5e-324, 40.0, -40.0, 800.0, -800.0, 1e5, -1e5])
+@pytest.mark.parametrize("label", [0, 1])
+def test_extreme_logits_are_enclosed_tightly(z: float, label: int) -> None:
+    spec = Logistic(features=1)
+    result = closed_form.value_and_gradient(spec, {"w": np.array([z])}, {"X": np.ones((1, 1)), "y": np.array([label])})
+    assert result.settled
+    assert result.value.accuracy_bits >= 70
+    with mpmath.workdps(60):
+        sign = 1 - 2 * label
+        loss, slope = mpmath.log1p(mpmath.exp(sign * z)), sign / (1 + mpmath.exp(-sign * mpmath.mpf(z)))
+        assert mpmath.almosteq(mpmath.mpf(result.value.digits(30).strip("[").split(" ")[0]), loss, rel_eps=1e-25)
+        assert float(slope) == result.gradient["w"][0].as_float()
+
+
+def test_features_twelve_orders_apart_are_enclosed_tightly() -> None:
+    spec = ProjectedLogistic(features=3, projection=2)
+    data = {"X": TOY_X * [1e-12, 1.0, 1e12], "y": TOY["y"]}
+    params = draw(spec, 5, 1e-3)
+    result = closed_form.value_and_gradient(spec, params, data)
+    assert result.settled
+    series = certify(neutral(spec), params, data, draw(spec, 6))
+    assert series.first.ball.overlaps(contract(result.gradient, draw(spec, 6)))
+
+
+def test_float32_parameters_and_longdouble_data_are_taken_exactly() -> None:
+    spec = Logistic(features=3)
+    w = np.array([0.1, 0.2, 0.3], dtype=np.float32)
+    data = {"X": TOY_X.astype(np.longdouble), "y": TOY["y"].astype(bool)}
+    ours = closed_form.value_and_gradient(spec, {"w": w}, data)
+    theirs = closed_form.value_and_gradient(spec, {"w": w.astype(np.float64)}, TOY)
+    assert ours.value.ball.overlaps(theirs.value.ball)
+    assert ours.gradient["w"].as_float().tolist() == theirs.gradient["w"].as_float().tolist()
+
+
+def test_one_precision_is_used_where_it_is_given() -> None:
+    spec = Logistic(features=3)
+    assert closed_form.value_and_gradient(spec, {"w": np.ones(3)}, TOY, bits=64).bits == 64
+    assert not closed_form.jvp(spec, {"w": np.ones(3)}, TOY, {"w": np.ones(3)}, bits=60).settled
+
+
+def test_input_at_fault_is_named() -> None:
+    spec = Logistic(features=3)
+    with pytest.raises(InputError, match=r"labels y: got \[-1, 1\]"):
+        closed_form.value_and_gradient(spec, {"w": np.ones(3)}, TOY | {"y": np.array([1, -1, 1, 1])})
+    with pytest.raises(InputError, match="data"):
+        closed_form.value_and_gradient(spec, {"w": np.ones(3)}, TOY | {"X": TOY_X[:3]})
+    with pytest.raises(InputError, match="parameter"):
+        closed_form.jvp(spec, {"w": np.ones(3)}, TOY, {"v": np.ones(3)})
+
+
+def test_the_breast_cancer_size_takes_well_under_two_seconds() -> None:
+    spec = ProjectedLogistic(features=30, projection=5)
+    params, data, v = draw(spec, 0), problem(569, 30), draw(spec, 1)
+    began = time.perf_counter()
+    for _ in range(17):
+        assert closed_form.value_and_gradient(spec, params, data).settled
+    for _ in range(2):
+        assert certify(neutral(spec), params, data, v).status == "certified"
+    assert time.perf_counter() - began < 2
