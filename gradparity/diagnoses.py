@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from gradparity.results import Diagnosis
-from gradparity.truth.extended import Reference, evaluate
+from gradparity.truth.extended import evaluate
+from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
 

@@ -24,20 +24,19 @@ from gradparity import messages as m
 from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
 from gradparity.recommend import recommend
-from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Trouble
+from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
 from gradparity.truth.extended import (
     Extended,
-    Reference,
-    reference,
     require_extended_precision,
     trajectory,
 )
-from gradparity.verdicts import judge, judge_training, without_answer
+from gradparity.truth.reference import Reference, reference
+from gradparity.verdicts import judge, judge_training, needs_other_precision, told_apart, without_answer
 from model_spec.datasets import Dataset
 from model_spec.errors import InputError
-from model_spec.problem import Problem
+from model_spec.problem import Problem, in_other_precision
 from model_spec.spec import to_dict
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
@@ -119,7 +118,7 @@ def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> P
         digest=data.digest,
         rows=data.rows,
         spec=to_dict(problem.spec),
-        truth="closed form in extended precision (numpy.longdouble)",
+        truth="",
         troubles=list(absent),
     )
 
@@ -144,6 +143,8 @@ class _ProblemRun:
         self.truth: Reference
         self._order = list(registered())
         self._lock = Lock()
+        self._truth_lock = Lock()
+        self._other: tuple[Problem, Reference] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> _ProblemRun:
@@ -167,6 +168,7 @@ class _ProblemRun:
             )
         self._begin("truth", "")
         self.truth = reference(self.problem)
+        self.outcome.truth = self.truth.method
         self.outcome.diagnoses = diagnose(self.problem, self.truth)
 
     @property
@@ -195,9 +197,14 @@ class _ProblemRun:
             if is_twin(name):
                 return
             self._begin("evaluation", name)
-            evaluation = worker.ask(m.Evaluate(), m.Evaluation)
-            self._judge(name, evaluation)
-            if losses is not None and not evaluation.impurity:
+            found = self._evaluate(name, worker, self.problem, self.truth)
+            if needs_other_precision(found):
+                self._begin("evaluation in the other precision", name)
+                found = told_apart(found, self._in_other_precision(name, worker))
+                worker.ask(load, m.Loaded)
+            with self._lock:
+                self.outcome.findings += found
+            if losses is not None and found[0].verdict != "impure":
                 self._begin("training", name)
                 request = m.Descend(self.settings.steps, self.settings.learning_rate)
                 descent = worker.ask(request, m.Descent)
@@ -225,14 +232,23 @@ class _ProblemRun:
         self._begin("first call", name)
         self.loaded[name] = worker.ask(load, m.Loaded)
 
-    def _judge(self, name: str, evaluation: m.Evaluation) -> None:
+    def _evaluate(self, name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
+        """The verdicts on the problem that the worker has loaded."""
+        evaluation = worker.ask(m.Evaluate(), m.Evaluation)
         if evaluation.impurity:
-            found = without_answer(name, self.truth, "impure", evaluation.impurity)
-        else:
-            quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-            found = judge(name, quantities, self.truth, self.problem.spec.dtype)
-        with self._lock:
-            self.outcome.findings += found
+            return without_answer(name, truth, "impure", evaluation.impurity)
+        quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        return judge(name, quantities, truth, problem)
+
+    def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
+        """The verdicts on the same problem in the other dtype; its truth is computed once, when first needed."""
+        with self._truth_lock:
+            if self._other is None:
+                problem = in_other_precision(self.problem)
+                self._other = problem, reference(problem)
+        problem, truth = self._other
+        worker.ask(m.load_request(problem), m.Loaded)
+        return self._evaluate(name, worker, problem, truth)
 
     def time(self) -> None:
         """Rounds of every backend against the reference, then ratios, verdicts and the choice."""
@@ -282,7 +298,7 @@ class _ProblemRun:
                 "loss": {"": tree[""]},
                 "gradient": {parameter: value for parameter, value in tree.items() if parameter},
             }
-            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem.spec.dtype)
+            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem)
             self.outcome.findings += [
                 msgspec.structs.replace(finding, rule=f"last timed output: {finding.rule}")
                 for finding in found

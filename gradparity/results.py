@@ -24,6 +24,7 @@ GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's value of one quantity of one parameter, against the truth.
 
+    ``rule`` is what decided the verdict, ``cause`` why the block is off, where an explanation accounts for all of it.
     Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
     ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
     it is not a finite number.
@@ -34,6 +35,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     parameter: str
     verdict: Verdict
     rule: str
+    cause: str = ""
     absolute_error: float | None = None
     relative_error: float | None = None
     error_ulps: float | None = None

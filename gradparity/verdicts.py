@@ -11,24 +11,90 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.causes import Block, explain
 from gradparity.results import Finding, Training, Verdict
-from gradparity.truth.extended import Extended, Reference
+from gradparity.truth.extended import Extended
+from gradparity.truth.reference import Reference
+from model_spec.problem import Problem
 
 AGREES_FLOORS = 32.0
+
+#: Errors of float32 and float64 within this factor of each other, in floors, shrink with the precision.
+PRECISION_RATIO = 16.0
 
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def judge(backend: str, quantities: Quantities, reference: Reference, dtype: str) -> list[Finding]:
-    """A finding for every block of the reference, in its order."""
-    return [
-        judge_block(backend, quantity, parameter, quantities.get(quantity, {}).get(parameter), truth, floor, dtype)
+def judge(backend: str, quantities: Quantities, reference: Reference, problem: Problem) -> list[Finding]:
+    """A finding for every block of the reference, in its order, with the cause of what is off."""
+    found = {
+        (quantity, parameter): judge_block(
+            backend,
+            quantity,
+            parameter,
+            quantities.get(quantity, {}).get(parameter),
+            truth,
+            reference.floor.blocks[quantity, parameter],
+            problem.spec.dtype,
+        )
         for (quantity, parameter), truth in reference.truth.blocks.items()
-        for floor in (reference.floor.blocks[quantity, parameter],)
+    }
+    return [
+        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, reference, problem, found)
+        for finding in found.values()
     ]
+
+
+def _with_cause(
+    finding: Finding,
+    quantities: Quantities,
+    reference: Reference,
+    problem: Problem,
+    found: Mapping[tuple[str, str], Finding],
+) -> Finding:
+    got = quantities.get(finding.quantity, {}).get(finding.parameter)
+    if got is None:
+        return finding
+    others = {
+        parameter: other.verdict == "agrees"
+        for (quantity, parameter), other in found.items()
+        if quantity == finding.quantity and parameter != finding.parameter
+    }
+    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS)
+    return msgspec.structs.replace(finding, cause=explain(block))
+
+
+def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
+    """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
+
+    Counted in floors, the error of a poor formula is about the same in both precisions: it shrinks as the floor does. A
+    wrong rule is off by the same relative amount in both, which is 2^29 times as many floors in float64.
+    """
+    floors = {(f.quantity, f.parameter): f.floors for f in other}
+    return [
+        msgspec.structs.replace(
+            finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
+        )
+        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)))
+        else finding
+        for finding in findings
+    ]
+
+
+def _shrinks(finding: Finding, floors_in_other: float | None) -> bool:
+    if finding.verdict != "wrong" or finding.floors is None or floors_in_other is None:
+        return False
+    ratio = finding.floors / max(floors_in_other, 1.0)
+    return 1 / PRECISION_RATIO <= ratio <= PRECISION_RATIO
+
+
+def needs_other_precision(findings: Sequence[Finding]) -> bool:
+    """Whether a second evaluation can tell ``unstable`` from ``wrong``."""
+    return any(f.verdict == "wrong" and f.floors is not None for f in findings)
 
 
 def judge_block(

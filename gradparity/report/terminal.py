@@ -105,7 +105,7 @@ def disagreements(found: list[Finding]) -> Table:
     table.add_column("why")
     for f in found:
         figures = (f.error_ulps, f.floor_ulps, f.relative_error, f.got, f.truth)
-        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.rule)
+        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
     return table
 
 

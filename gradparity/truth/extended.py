@@ -40,20 +40,6 @@ class Quantities:
     blocks: dict[tuple[str, str], Extended]
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry."""
-
-    truth: Quantities
-    floor: Quantities
-
-    def only(self, *quantities: str) -> Reference:
-        """The reference of some quantities."""
-        kept = [key for key in self.truth.blocks if key[0] in quantities]
-        truth, floor = ({key: source.blocks[key] for key in kept} for source in (self.truth, self.floor))
-        return Reference(Quantities(truth), Quantities(floor))
-
-
 def require_extended_precision() -> None:
     """Raise unless ``numpy.longdouble`` is wider than float64, as it is on x86-64.
 
@@ -69,24 +55,53 @@ def require_extended_precision() -> None:
         )
 
 
-def reference(problem: Problem, draws: int = FLOOR_DRAWS) -> Reference:
-    """Truth and floor of a problem at its parameters.
+def floor(
+    problem: Problem, truth: Mapping[tuple[str, str], Extended], draws: int = FLOOR_DRAWS
+) -> dict[tuple[str, str], Extended]:
+    """The noise floor of every entry: how far it moves when the inputs move by one rounding.
 
-    The floor of an entry is the root mean square, over ``draws``, of how far it moves when every entry of X, of the
-    parameters and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry
-    itself added in quadrature, and one subnormal number where the dtype underflows. A backward stable evaluation
-    cannot be told from one at perturbed inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
-    1.5). Labels are exact: 0 and 1 do not move.
+    That is the root mean square, over ``draws``, of how far the entry moves when every entry of X, of the parameters
+    and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry itself added
+    in quadrature, and what underflow makes of it. A backward stable evaluation cannot be told from one at perturbed
+    inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 1.5). Labels are exact.
     """
-    truth = evaluate(problem)
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    squares = {key: np.zeros_like(value) for key, value in truth.blocks.items()}
+    centre = evaluate(problem).blocks
+    squares = {key: np.zeros_like(value) for key, value in truth.items()}
     for moved in perturbed(problem, draws):
         for key, value in evaluate(moved).blocks.items():
-            squares[key] += (value - truth.blocks[key]) ** 2
-    tiny = np.longdouble(np.finfo(problem.spec.dtype).smallest_subnormal)
-    floor = {key: np.sqrt(square / draws + (u * truth.blocks[key]) ** 2) + tiny for key, square in squares.items()}
-    return Reference(truth, Quantities(floor))
+            squares[key] += (value - centre[key]) ** 2
+    lost = underflow(problem)
+    return {key: np.sqrt(square / draws + (u * truth[key]) ** 2) + lost[key] for key, square in squares.items()}
+
+
+def underflow(problem: Problem) -> dict[tuple[str, str], Extended]:
+    """How far each entry moves when every row's slope and curvature is off by the smallest normal number.
+
+    Frameworks may flush subnormal numbers to zero, so nothing below that number can be asked of them.
+    """
+    spec, tiny = problem.spec, np.longdouble(np.finfo(problem.spec.dtype).tiny)
+    X = np.abs(_extended(problem.data["X"]))
+    params = {name: np.abs(value) for name, value in _tree(problem.params).items()}
+    tangents = {name: np.abs(value) for name, value in _tree(problem.tangents).items()}
+    g = tiny * X.sum(axis=0)
+    if "W" not in params:
+        du, gradient = tangents["w"], {"w": g}
+        dg = tiny * (X.T @ (1 + X @ du))
+        product = {"w": dg}
+    else:
+        W, w, V, v = params["W"], params["w"], tangents["W"], tangents["w"]
+        dg = tiny * (X.T @ (1 + X @ (W @ v + V @ w)))
+        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
+        product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
+    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
+    scale = _scale(spec, X[:, 0])
+    return {
+        ("loss", ""): np.asarray(tiny * len(X)),
+        **{("gradient", name): scale * value + tiny for name, value in gradient.items()},
+        ("jvp", ""): np.asarray(scale * along + tiny),
+        **{("hvp", name): scale * value + tiny for name, value in product.items()},
+    }
 
 
 def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
@@ -151,6 +166,39 @@ def trajectory(problem: Problem, steps: int, learning_rate: float) -> tuple[Exte
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
     floor = np.maximum.accumulate(np.sqrt(squares / TRAJECTORY_DRAWS)) + u * np.abs(losses)
     return losses, floor
+
+
+@dataclass(frozen=True)
+class RowContributions:
+    """What each row adds to the gradient of one parameter: ``scale r_i`` times ``(X W)_i``, ``x_i w^T``, or ``x_i``."""
+
+    left: Extended  #: (S, n): the contributions themselves, or their left factors
+    right: Extended | None  #: (L,): the right factor of an outer product
+
+    def contribution(self, row: int) -> Extended:
+        """Shaped like the parameter."""
+        row_values: Extended = self.left[row]
+        return row_values if self.right is None else np.multiply.outer(row_values, self.right)
+
+    def distance(self, wanted: Extended) -> Extended:
+        """Squared distance of every row's contribution from a wanted one, shape (S,); up to a constant factor."""
+        if self.right is not None:
+            norm = np.vdot(self.right, self.right)
+            wanted = wanted @ self.right / (norm or 1)
+        return np.asarray(((self.left - wanted) ** 2).sum(axis=1))
+
+
+def rows_of_gradient(problem: Problem, parameter: str) -> RowContributions:
+    """Each row's own contribution to the gradient of one parameter."""
+    X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
+    params, c, s = _tree(problem.params), np.longdouble(problem.spec.logit_scale), 1 - 2 * y
+    w, W = params["w"], params.get("W")
+    r = _scale(problem.spec, y) * s * c * _sigmoid(s * c * (X @ (w if W is None else W @ w)))
+    if W is None:
+        return RowContributions(r[:, None] * X, None)
+    if parameter == "w":
+        return RowContributions(r[:, None] * (X @ W), None)
+    return RowContributions(r[:, None] * X, w)
 
 
 def descend(problem: Problem, steps: int, learning_rate: float) -> Extended:

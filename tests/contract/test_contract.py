@@ -15,7 +15,8 @@ from backends.protocol import Backend
 from gradparity.evaluation import evaluate
 from gradparity.messages import unpack
 from gradparity.results import Finding
-from gradparity.truth.extended import reference, trajectory
+from gradparity.truth.extended import trajectory
+from gradparity.truth.reference import reference
 from gradparity.verdicts import judge, judge_training
 from model_spec import Logistic, ProjectedLogistic
 from model_spec.problem import Problem
@@ -31,7 +32,7 @@ def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
     evaluation = evaluate(backend, loss, backend.program(loss), problem)
     assert evaluation.impurity == ""
     quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-    return judge(name, quantities, reference(problem), problem.spec.dtype)
+    return judge(name, quantities, reference(problem), problem)
 
 
 def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from backends.protocol import Backend, Data, Params
 from gradparity.diagnoses import diagnose
 from gradparity.evaluation import evaluate
-from gradparity.truth.extended import reference
+from gradparity.truth.reference import reference
 from model_spec import InputError, ProjectedLogistic
 from model_spec.datasets import load
 from model_spec.problem import make_problem
