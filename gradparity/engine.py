@@ -24,7 +24,7 @@ from gradparity import messages as m
 from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
 from gradparity.recommend import recommend
-from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
+from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
 from gradparity.truth.extended import (
@@ -280,6 +280,7 @@ class _ProblemRun:
                     inner=seen.inner[name],
                     blocks=blocks,
                     step_ns=median_interval([block.call_ns for block in blocks]) if blocks else None,
+                    cpu_per_wall=sum(b.cpu_ns for b in blocks) / sum(b.wall_ns for b in blocks) if blocks else None,
                     ratio=ratio,
                     speed=verdict(ratio, aa.floor) if ratio else None,
                     peak_resident_bytes=stopped.peak_resident_bytes if stopped else None,
@@ -299,10 +300,13 @@ class _ProblemRun:
                 "gradient": {parameter: value for parameter, value in tree.items() if parameter},
             }
             found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem)
+            agreed = {
+                (f.quantity, f.parameter) for f in self.outcome.findings if f.backend == name and f.verdict in GOOD
+            }
             self.outcome.findings += [
                 msgspec.structs.replace(finding, rule=f"last timed output: {finding.rule}")
                 for finding in found
-                if finding.verdict != "agrees"
+                if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed
             ]
 
     def _lost(self, name: str, failure: WorkerFailed) -> None:

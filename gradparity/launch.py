@@ -100,7 +100,7 @@ class WorkerProcess:
         self.backend = backend
         self.log = log
         self._pipe, theirs = Pipe()
-        with theirs, log.open("ab") as output:
+        with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
                 [python, "-P", "-m", "gradparity.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,

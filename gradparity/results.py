@@ -71,6 +71,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     ``ratio`` is the reference's time over this backend's: how many times as fast it is. ``speed`` says whether that is
     a difference at all, and ``None`` for the reference itself.
+    ``cpu_per_wall``, over all blocks, is how many threads ran.
     """
 
     backend: str
@@ -81,6 +82,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     inner: int
     blocks: list[Block]
     step_ns: MedianInterval | None
+    cpu_per_wall: float | None = None
     ratio: Comparison | None = None
     speed: SpeedVerdict | None = None
     peak_resident_bytes: int | None = None
