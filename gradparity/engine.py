@@ -5,6 +5,7 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -35,7 +36,6 @@ from gradparity.truth.extended import (
 from gradparity.truth.reference import Reference, reference
 from gradparity.verdicts import judge, judge_training, needs_other_precision, told_apart, without_answer
 from model_spec.datasets import Dataset
-from model_spec.errors import InputError
 from model_spec.problem import Problem, in_other_precision
 from model_spec.spec import to_dict
 
@@ -63,7 +63,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
     names, infos, absent = _backends(settings)
     datasets = settings.datasets()
     problems = [settings.problem(data, len(names)) for data in datasets]
-    folder = _output_folder(settings.out)
+    folder = results.output_folder(settings.out)
     result = RunResult(
         gradparity_version=__version__,
         command=settings.command,
@@ -71,6 +71,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         machine=machine.describe(),
         backends=infos,
     )
+    results.save(result, folder)
     for data, problem in zip(datasets, problems, strict=True):
         outcome = _problem_result(data, problem, absent)
         result.problems.append(outcome)
@@ -96,19 +97,6 @@ def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Tr
         if cures[name]
     ]
     return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent
-
-
-def _output_folder(out: str) -> Path:
-    """The output folder, made and tried, so that no result is lost to it at the end."""
-    folder = Path(out)
-    try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
-    return folder
 
 
 def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> ProblemResult:
@@ -142,6 +130,7 @@ class _ProblemRun:
         self.loaded: dict[str, m.Loaded] = {}
         self.truth: Reference
         self._order = list(registered())
+        self._ending = False
         self._lock = Lock()
         self._truth_lock = Lock()
         self._other: tuple[Problem, Reference] | None = None
@@ -163,18 +152,20 @@ class _ProblemRun:
                     name,
                     lookup(self.reference if is_twin(name) else name),
                     threads=self.settings.threads,
-                    log=self.folder / "logs" / f"{self.problem_slug}.{name}.log",
+                    log=self.folder / "logs" / self._log_name(name),
                 )
             )
         self._begin("truth", "")
         self.truth = reference(self.problem)
         self.outcome.truth = self.truth.method
+        for absent in self.outcome.troubles:
+            self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
         self.outcome.diagnoses = diagnose(self.problem, self.truth)
 
-    @property
-    def problem_slug(self) -> str:
-        """The data set's name as part of a file name."""
-        return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.problem.name)
+    def _log_name(self, backend: str) -> str:
+        """A file name made of the data set's name and the backend's."""
+        data, name = (re.sub(r"[^A-Za-z0-9._~-]", "-", part)[-100:] for part in (self.problem.name, backend))
+        return f"{data}.{name}.log"
 
     def check(self) -> None:
         """Import, first call, evaluation and training of every backend; each one's verdicts are saved at once.
@@ -187,8 +178,16 @@ class _ProblemRun:
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
         with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
-            for done in [pool.submit(self._check_one, name, load, losses) for name in queue]:
-                done.result()
+            submitted = [pool.submit(self._check_one, name, load, losses) for name in queue]
+            try:
+                for done in submitted:
+                    done.result()
+            except BaseException:  # Ctrl-C: the threads wait for answers, and get none once the workers are gone
+                self._ending = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in list(self.workers.values()):
+                    worker.kill()
+                raise
 
     def _check_one(self, name: str, load: m.Load, losses: tuple[Extended, Extended] | None) -> None:
         worker = self.workers[name]
@@ -311,6 +310,8 @@ class _ProblemRun:
 
     def _lost(self, name: str, failure: WorkerFailed) -> None:
         """Write a failure down; a worker that only raised stays, one that is gone is taken out."""
+        if self._ending:
+            return
         self.loaded.pop(name, None)
         worker = self.workers.pop(name, None)
         if worker is not None:

@@ -10,6 +10,7 @@ import msgspec
 from bench.protocol import Block, WarmUp
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
+from model_spec.errors import InputError
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
 SCHEMA_VERSION = 1
@@ -172,6 +173,25 @@ class RunResult(msgspec.Struct, kw_only=True):
     def ok(self) -> bool:
         """Whether everything that was asked for was measured and agrees."""
         return self.complete and not self.troubles and not self.disagreements
+
+
+def output_folder(out: str) -> Path:
+    """The output folder, made and tried, so that no result is lost to it at the end.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    folder = Path(out)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
+    if (folder / RESULTS_FILE).is_dir():
+        raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
+    return folder
 
 
 def encode(result: RunResult) -> bytes:

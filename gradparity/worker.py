@@ -7,7 +7,11 @@ An exception while answering is a reply like any other; the worker ends when tol
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
 import sys
+import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -136,8 +140,20 @@ def _compile_cache() -> str:
     return "cold" if counters["fxgraph_cache_miss"] else "warm"
 
 
+def _end_with_parent(descriptor: int) -> None:
+    """Wait until the parent's end of the pipe closes; then end this process and what it started, busy or not."""
+    hang_up = select.poll()
+    hang_up.register(descriptor, 0)  # no event but the hang-up, so that no message wakes this thread
+    hang_up.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
 def main(descriptor: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
+    os.set_inheritable(descriptor, False)  # a process started here would keep the pipe open beyond this one's end
+    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     worker = Worker()
     with Connection(descriptor) as pipe:
         while True:
