@@ -64,7 +64,9 @@ def _with_cause(
         for (quantity, parameter), other in found.items()
         if quantity == finding.quantity and parameter != finding.parameter
     }
-    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS)
+    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
+    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
+    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS, leaks)
     return msgspec.structs.replace(finding, cause=explain(block))
 
 
