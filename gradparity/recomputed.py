@@ -78,7 +78,8 @@ def logits(problem: Problem) -> Extended:
     """Size of the logit ``c z`` of every row."""
     params = {name: np.asarray(value, np.longdouble) for name, value in problem.params.items()}
     u = params["W"] @ params["w"] if "W" in params else params["w"]
-    return np.abs(np.longdouble(problem.spec.logit_scale) * (np.asarray(problem.data["X"], np.longdouble) @ u))
+    z = np.asarray(problem.data["X"], np.longdouble) @ u
+    return np.asarray(np.abs(np.longdouble(problem.spec.logit_scale) * z))
 
 
 def detached(block: Block) -> str:
@@ -90,10 +91,11 @@ def detached(block: Block) -> str:
         still = {**block.problem.tangents, name: np.zeros_like(tangent)}
         shares = _value(block, replace(block.problem, tangents=still))
         moved = np.asarray(tangent, np.longdouble)
+        penalty: Any = np.longdouble(0)
         if block.quantity == "jvp":
             penalty = l2 * np.vdot(np.asarray(block.problem.params[name], np.longdouble), moved)
-        else:
-            penalty = l2 * moved if block.parameter == name else np.longdouble(0)
+        elif block.parameter == name:
+            penalty = l2 * moved
         if block.is_(shares) or block.is_(shares + penalty):
             return f"the share of {name} is missing: the path to {name} is detached"
     return ""

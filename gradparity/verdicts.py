@@ -23,8 +23,11 @@ from model_spec.problem import Problem
 
 AGREES_FLOORS = 32.0
 
-#: Errors of float32 and float64 within this factor of each other, in floors, shrink with the precision.
-PRECISION_RATIO = 16.0
+#: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
+#: half way, in octaves, from the 1 of a poor formula to the 2^29 of a wrong rule.
+PRECISION_RATIO = 2.0**14
+#: The same where the other precision agrees: a wrong rule may be too small to be seen there.
+AGREEING_RATIO = 16.0
 
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
@@ -91,7 +94,8 @@ def _shrinks(finding: Finding, floors_in_other: float | None) -> bool:
     if finding.verdict != "wrong" or finding.floors is None or floors_in_other is None:
         return False
     ratio = finding.floors / max(floors_in_other, 1.0)
-    return 1 / PRECISION_RATIO <= ratio <= PRECISION_RATIO
+    allowed = PRECISION_RATIO if floors_in_other > AGREES_FLOORS else AGREEING_RATIO
+    return 1 / allowed <= ratio <= allowed
 
 
 def needs_other_precision(findings: Sequence[Finding]) -> bool:

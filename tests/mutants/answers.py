@@ -42,7 +42,7 @@ def gradient(change: Any, cause: str | None, *problems: str) -> Mutant:
     return Mutant({"gradient": each(change)}, {GW: cause, Gw: cause}, problems or SHAPES)
 
 
-def gradient_W(change: Any, cause: str | None, *problems: str) -> Mutant:
+def gradient_in_one(change: Any, cause: str | None, *problems: str) -> Mutant:
     """A change of the gradient in W, with that in w left right."""
     return Mutant({"gradient": only("W", change)}, {GW: cause}, problems or SHAPES)
 
@@ -74,7 +74,7 @@ def gauss_newton(tree: Tree, problem: Problem) -> Tree:
     return {"w": W.T @ q + problem.spec.l2 * v, "W": np.outer(q, w) + problem.spec.l2 * V}
 
 
-def split_at_F(tree: Tree, problem: Problem) -> Tree:
+def split_at_features(tree: Tree, problem: Problem) -> Tree:
     """The flat vector ``[w, W]`` taken apart as if w had F entries."""
     flat = np.concatenate([tree["w"], tree["W"].ravel()])
     return {"w": flat[: problem.spec.features], "W": flat[problem.spec.features :]}
@@ -97,27 +97,27 @@ MUTANTS: dict[str, Mutant] = {
     "factor c": gradient(lambda v, p: v * p.spec.logit_scale, "factor c", *WITH_C),
     "factor 1/c": gradient(lambda v, p: v / p.spec.logit_scale, "factor 1/c", *WITH_C),
     "factor c^2": gradient(lambda v, p: v * p.spec.logit_scale**2, "factor c^2", *WITH_C),
-    "factor 2 in one block": gradient_W(lambda v, p: 2 * v, "factor 2"),
+    "factor 2 in one block": gradient_in_one(lambda v, p: 2 * v, "factor 2"),
     "factor 2, float32": gradient(lambda v, p: 2 * v, "factor 2", "4x3x3 float32"),
     "factor 3": gradient(lambda v, p: 3 * v, "factor 3"),
     "sign": gradient(lambda v, p: -v, "sign"),
     "sign of the JVP": Mutant({"jvp": each(lambda v, p: -v)}, {JVP: "sign"}),
     "sign, float32": gradient(lambda v, p: -v, "sign", "4x3x3 float32"),
-    "square transpose": gradient_W(lambda v, p: v.T.copy(), "transposed", "4x3x3", "4x3x3 float32"),
-    "transpose": gradient_W(lambda v, p: v.T.copy(), "transposed", *NOT_SQUARE),
-    "transpose in the right shape": gradient_W(lambda v, p: v.T.reshape(v.shape), "transposed", *NOT_SQUARE),
-    "zero block": gradient_W(lambda v, p: 0 * v, DETACHED),
+    "square transpose": gradient_in_one(lambda v, p: v.T.copy(), "transposed", "4x3x3", "4x3x3 float32"),
+    "transpose": gradient_in_one(lambda v, p: v.T.copy(), "transposed", *NOT_SQUARE),
+    "transpose in the right shape": gradient_in_one(lambda v, p: v.T.reshape(v.shape), "transposed", *NOT_SQUARE),
+    "zero block": gradient_in_one(lambda v, p: 0 * v, DETACHED),
     "zero gradient": gradient(lambda v, p: 0 * v, "zero block"),
     "zero gradient of 1e-9": gradient(lambda v, p: 0 * v, "zero block", "tiny"),
     "zero HVP": Mutant({"hvp": each(lambda v, p: 0 * v)}, {HW: "zero block", Hw: "zero block"}),
     "zero JVP": Mutant({"jvp": each(lambda v, p: 0 * v)}, {JVP: "zero block"}),
     "permuted block": gradient(lambda v, p: v[::-1].copy(), PERMUTED),
-    "permuted columns": gradient_W(lambda v, p: np.roll(v, 1, axis=1), PERMUTED),
-    "one entry off by 1e-12": gradient_W(
+    "permuted columns": gradient_in_one(lambda v, p: np.roll(v, 1, axis=1), PERMUTED),
+    "one entry off by 1e-12": gradient_in_one(
         lambda v, p: entry(v, (2, 1), lambda x: x * (1 + 1e-12)), "one entry off: [2, 1]"
     ),
-    "one entry zero": gradient_W(lambda v, p: entry(v, (0, 0), 0.0), "one entry off: [0, 0]"),
-    "one row of W off": gradient_W(lambda v, p: entry(v, (1,), lambda x: x * 1.001), "only row 1 of W is off"),
+    "one entry zero": gradient_in_one(lambda v, p: entry(v, (0, 0), 0.0), "one entry off: [0, 0]"),
+    "one row of W off": gradient_in_one(lambda v, p: entry(v, (1,), lambda x: x * 1.001), "only row 1 of W is off"),
     "gradient cast to float32 and back": gradient(narrowed, FLOAT32),
     "HVP cast to float32 and back": Mutant({"hvp": each(narrowed)}, {HW: FLOAT32, Hw: FLOAT32}),
     "gradient in float32": gradient(lambda v, p: v.astype(np.float32), FLOAT32),
@@ -133,8 +133,8 @@ MUTANTS: dict[str, Mutant] = {
         dict.fromkeys((GW, Gw), "the L2 term is counted twice"),
         NOT_SQUARE,
     ),
-    "split at F": Mutant({"gradient": split_at_F}, {GW: SPLIT_12, Gw: SPLIT_12}, NOT_SQUARE[:1]),
-    "split at F, larger": Mutant({"gradient": split_at_F}, {GW: SPLIT_200, Gw: SPLIT_200}, NOT_SQUARE[1:]),
+    "split at F": Mutant({"gradient": split_at_features}, {GW: SPLIT_12, Gw: SPLIT_12}, NOT_SQUARE[:1]),
+    "split at F, larger": Mutant({"gradient": split_at_features}, {GW: SPLIT_200, Gw: SPLIT_200}, NOT_SQUARE[1:]),
     "gradient for HVP": Mutant(
         {"hvp": lambda t, p: right_gradient(p)},
         dict.fromkeys((HW, Hw), "the gradient in place of the Hessian-vector product"),
@@ -142,8 +142,8 @@ MUTANTS: dict[str, Mutant] = {
     "Gauss-Newton for HVP": Mutant(
         {"hvp": gauss_newton}, dict.fromkeys((HW, Hw), "the Gauss-Newton part of the Hessian only")
     ),
-    "nan at one entry": gradient_W(lambda v, p: entry(v, (0, 1), np.nan), None),
-    "inf at one entry": gradient_W(lambda v, p: entry(v, (1, 0), np.inf), None),
+    "nan at one entry": gradient_in_one(lambda v, p: entry(v, (0, 1), np.nan), None),
+    "inf at one entry": gradient_in_one(lambda v, p: entry(v, (1, 0), np.inf), None),
     "-inf everywhere": gradient(lambda v, p: 0 * v - np.inf, None),
     "nan for the loss": Mutant({"loss": each(lambda v, p: v * np.nan)}, {LOSS: None}),
     "scaled by 1 + 1e-3": gradient(lambda v, p: v * (1 + 1e-3), "factor 1 + 0.001"),
@@ -157,7 +157,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "HVP halved": Mutant({"hvp": each(lambda v, p: v / 2)}, {HW: "factor 1/2", Hw: "factor 1/2"}),
     "w as a column": Mutant({"gradient": only("w", lambda v, p: v[:, None])}, {Gw: None}),
-    "W as a vector": gradient_W(lambda v, p: v.ravel(), None),
+    "W as a vector": gradient_in_one(lambda v, p: v.ravel(), None),
     "W left out": Mutant({"gradient": lambda t, p: {"w": t["w"]}}, {GW: None}),
     "w and W swapped": Mutant({"gradient": lambda t, p: {"w": t["W"], "W": t["w"]}}, {GW: None, Gw: None}),
 }
