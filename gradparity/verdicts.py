@@ -80,22 +80,24 @@ def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Fi
     wrong rule is off by the same relative amount in both, which is 2^29 times as many floors in float64.
     """
     floors = {(f.quantity, f.parameter): f.floors for f in other}
+    most = max((value for value in floors.values() if value is not None), default=0.0)
     return [
         msgspec.structs.replace(
             finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
         )
-        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)))
+        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)), most)
         else finding
         for finding in findings
     ]
 
 
-def _shrinks(finding: Finding, floors_in_other: float | None) -> bool:
-    if finding.verdict != "wrong" or finding.floors is None or floors_in_other is None:
+def _shrinks(finding: Finding, in_other: float | None, most_in_other: float) -> bool:
+    if finding.verdict != "wrong" or finding.floors is None or in_other is None:
         return False
-    ratio = finding.floors / max(floors_in_other, 1.0)
-    allowed = PRECISION_RATIO if floors_in_other > AGREES_FLOORS else AGREEING_RATIO
-    return 1 / allowed <= ratio <= allowed
+    # A single number may come out right by luck: then the backend's other blocks say whether the formula is poor.
+    reached = in_other if in_other > AGREES_FLOORS else max(in_other, most_in_other, 1.0)
+    allowed = PRECISION_RATIO if reached > AGREES_FLOORS else AGREEING_RATIO
+    return 1 / allowed <= finding.floors / reached <= allowed
 
 
 def needs_other_precision(findings: Sequence[Finding]) -> bool:

@@ -173,13 +173,22 @@ def off_by(floors: float | None, verdict: Any = "wrong") -> list[Finding]:
         (1e3, 1e3 * 2.0**29, "wrong"),  # the same relative error, asked for in float32
         (1e3 * 2.0**29, 1e3, "wrong"),  # and in float64
         (1e3, 1.0, "wrong"),  # float64 alone sees it
-        (2 * AGREES_FLOORS, 0.8 * AGREES_FLOORS, "unstable"),
+        (2 * AGREES_FLOORS, 0.8 * AGREES_FLOORS, "unstable"),  # of the size of rounding: not a rule
         (1e3, None, "wrong"),  # the other precision gave no number
     ],
 )
 def test_the_ratio_of_floors_decides(floors: float, in_other: float | None, expected: str) -> None:
     other = off_by(in_other, "wrong" if in_other is None or in_other > AGREES_FLOORS else "agrees")
     assert [f.verdict for f in told_apart(off_by(floors), other)] == [expected]
+
+
+def test_a_scalar_that_is_right_by_luck_is_judged_by_the_other_blocks() -> None:
+    lucky = Finding(backend="b", quantity="loss", parameter="", verdict="agrees", rule="r", floors=0.0)
+    wrong = Finding(backend="b", quantity="loss", parameter="", verdict="wrong", rule="r", floors=600.0)
+    assert told_apart([wrong], [lucky, *off_by(170.0)])[0].verdict == "unstable"
+    assert told_apart([wrong], [lucky, *off_by(17.0, "agrees")])[0].verdict == "wrong"
+    # What is off by its own amount in the other precision is judged by that alone.
+    assert told_apart(off_by(1e10), [lucky, *off_by(170.0)])[0].verdict == "wrong"
 
 
 def test_only_what_is_wrong_by_a_number_needs_the_other_precision() -> None:
