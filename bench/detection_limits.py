@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 
 from backends import BACKENDS, load, missing
-from backends.numpy_backend import ClosedForm
-from backends.protocol import Backend, Data, Loss, Params
+from bench.wrong_rules import wrong_loss
 from model_spec import ProjectedLogistic
 from model_spec.datasets import load as load_data
 from model_spec.problem import Problem, make_problem
@@ -39,7 +38,6 @@ HALVINGS = 4
 
 #: Whether a check that was given a problem with this error in its rule refused it.
 Caught = Callable[[float], bool]
-Rule = Callable[[Any], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,104 +50,6 @@ class Limit:
     check: str
     error: float | None
     note: str = ""
-
-
-class WrongClosedForm(ClosedForm):
-    """NumPy's closed form with the slope of row i scaled by ``scale[i]``, and the derivative in W by ``block``."""
-
-    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
-        value, g, q = super()._sums(params, data, tangents)
-        off = data["scale"] != 1
-        if off.any():
-            rows = {name: data[name][off] for name in ("X", "y")}
-            _, more_g, more_q = super()._sums(params, rows, tangents)
-            d = data["scale"][off][0] - 1
-            g, q = g + d * more_g, q + d * more_q
-        return value, g, q
-
-    def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
-        value, gradient = super().value_and_gradient(params, data)
-        return value, {**gradient, "W": data["block"] * gradient["W"]}
-
-
-def wrong_loss(name: str, backend: Backend, spec: ProjectedLogistic) -> Loss:
-    """The built-in model in one framework, its rules scaled by ``data["scale"]`` and ``data["block"]``."""
-    if name == "numpy":
-        return WrongClosedForm(spec)
-    ruled, softplus, sigmoid, one = {"autograd": _autograd, "jax": _jax, "torch": _torch}[name]()
-    scaled_softplus, scaled_identity = ruled(softplus, sigmoid), ruled(lambda x: x * 1, one)
-
-    def loss(params: Params, data: Data) -> Any:
-        z = (data["X"] @ scaled_identity(params["W"], data["block"])) @ params["w"]
-        return scaled_softplus((1 - 2 * data["y"]) * z, data["scale"]).sum()
-
-    return loss
-
-
-def _one(_: Any) -> int:
-    return 1
-
-
-def _autograd() -> tuple[Any, Rule, Rule, Rule]:
-    from autograd.extend import defjvp, defvjp, primitive
-
-    from backends.autograd_backend import sigmoid, softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        g = primitive(lambda x, _: f(x))
-        defvjp(g, lambda _, x, scale: lambda cotangent: cotangent * scale * slope(x), argnums=(0,))
-        defjvp(g, lambda tangent, _, x, scale: tangent * scale * slope(x), argnums=(0,))
-        return g
-
-    return ruled, softplus, sigmoid, _one
-
-
-def _jax() -> tuple[Any, Rule, Rule, Rule]:
-    import jax
-
-    from backends.jax_backend import sigmoid, softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        g = jax.custom_jvp(lambda x, _: f(x))
-        g.defjvp(lambda primals, tangents: (g(*primals), tangents[0] * primals[1] * slope(primals[0])))
-        return g
-
-    return ruled, softplus, sigmoid, _one
-
-
-def _torch() -> tuple[Any, Rule, Rule, Rule]:
-    import torch
-
-    from backends.torch_backend import curved_softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        class Ruled(torch.autograd.Function):
-            @staticmethod
-            def forward(x: Any, _: Any) -> Any:
-                return f(x)
-
-            @staticmethod
-            def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ARG004 - torch calls it by position
-                ctx.save_for_backward(*inputs)
-                ctx.save_for_forward(*inputs)
-
-            @staticmethod
-            def backward(ctx: Any, cotangent: Any) -> Any:
-                x, scale = ctx.saved_tensors
-                return cotangent * scale * slope(x), None
-
-            @staticmethod
-            def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
-                x, scale = ctx.saved_tensors
-                return tangent * scale * slope(x)
-
-        return Ruled.apply
-
-    def sigmoid(m: Any) -> Any:
-        t = torch.exp(-torch.abs(m))
-        return torch.where(m >= 0, 1, t) / (1 + t)
-
-    return ruled, curved_softplus, sigmoid, _one
 
 
 def with_error(problem: Problem, place: str, d: float) -> Problem:
@@ -170,7 +70,7 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
     from gradparity.verdicts import judge
 
     backend = load(BACKENDS[name].target)
-    loss = wrong_loss(name, backend, problem.spec)  # type: ignore[arg-type]
+    loss = wrong_loss(name, problem.spec)
     program = backend.program(loss)
 
     def caught(place: str, d: float) -> bool:
@@ -185,7 +85,7 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
 def theirs(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
     """The framework's own checker, for each place of the error."""
     backend = load(BACKENDS[name].target)
-    loss = wrong_loss(name, backend, problem.spec)  # type: ignore[arg-type]
+    loss = wrong_loss(name, problem.spec)
     check = {"autograd": _autograd_check, "jax": _jax_check, "torch": _torch_check}[name]
 
     def caught(place: str, d: float) -> bool:
@@ -206,14 +106,15 @@ def _autograd_check(f: Any, w: Any, W: Any) -> None:
 
     np.random.seed(0)  # noqa: NPY002 - the direction comes from this generator, unseeded by default
     # One argument that holds both: of several, it checks the first.
-    check: Any = check_grads(lambda params: f(params["w"], params["W"]), modes=["fwd", "rev"], order=1)  # type: ignore[no-untyped-call]
+    check: Any = check_grads(lambda params: f(params["w"], params["W"]), modes=["fwd", "rev"], order=1)
     check({"w": w, "W": W})
 
 
 def _jax_check(f: Any, w: Any, W: Any) -> None:
-    from jax.test_util import check_grads
+    from jax import test_util
 
-    check_grads(f, (w, W), order=1)
+    check: Any = test_util.check_grads
+    check(f, (w, W), order=1)
 
 
 def _torch_check(f: Any, w: Any, W: Any) -> None:
@@ -224,11 +125,7 @@ def _torch_check(f: Any, w: Any, W: Any) -> None:
         torch.autograd.gradcheck(f, (w.requires_grad_(), W.requires_grad_()))
 
 
-CHECKERS = {
-    "autograd": "autograd check_grads",
-    "jax": "jax check_grads",
-    "torch": "torch gradcheck",
-}
+CHECKERS = {"autograd": "autograd check_grads", "jax": "jax check_grads", "torch": "torch gradcheck"}
 
 
 def limit(caught: Caught) -> tuple[float | None, str]:
