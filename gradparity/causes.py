@@ -14,14 +14,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.truth.extended import Extended, rows_of_gradient
+from gradparity import recomputed
+from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
 Got: TypeAlias = npt.NDArray[Any]
 
-#: Rows times features beyond which single rows are not tried.
-_ROW_LIMIT = 10**7
 #: How much coarser a rounding to float32 is than one to float64.
 _FLOAT32 = 2.0**29
 
@@ -37,6 +36,7 @@ class Block:
     problem: Problem
     others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
     floors: float
+    float32_everywhere: bool = False  #: whether every block of every quantity is off, and by no more than float32 is
 
     @cached_property
     def truth(self) -> Extended:
@@ -62,10 +62,11 @@ class Block:
 def explain(block: Block) -> str:
     """The first explanation that holds, or ``""``."""
     if block.got.shape != block.truth.shape:
-        return _transposed_shape(block)
+        return _transposed_shape(block) or recomputed.split(block)
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    for explanation in _EXPLANATIONS:
+    small = block.problem.data["X"].size <= recomputed.LARGE
+    for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
         found = explanation(block)
         if found:
             return found
@@ -83,15 +84,23 @@ def _not_finite(block: Block) -> str:
     if block.problem.spec.numerics == "naive":
         return "the naive formula overflows: log of a probability that rounded to 0; use stable numerics"
     bad = int(np.count_nonzero(~np.isfinite(block.got)))
-    return "" if bad == block.got.size else f"{bad} of {block.got.size} entries"
+    some = f"{bad} of {block.got.size} entries" if bad < block.got.size else ""
+    largest = float(recomputed.logits(block.problem).max())
+    if largest <= -np.log(np.finfo(block.problem.spec.dtype).eps / 2):
+        return some
+    # No proof, but the one thing here that is known to end in log(0) or inf - inf.
+    words = f"logits reach {largest:.3g}, where a naive log(1 - p) is log(0): use a stable softplus"
+    return f"{some}; {words}" if some else words
 
 
 def _zero(block: Block) -> str:
-    if block.got.any():
+    penalty = _penalty(block)
+    if block.got.any() and (penalty is None or not block.is_(penalty)):
         return ""
-    if block.quantity == "gradient" and any(block.others.values()):
-        return f"zero block: the path to {block.parameter} is detached"
-    return "zero block"
+    words = "zero block of the data term" if block.got.any() else "zero block"
+    if block.parameter and any(block.others.values()):
+        return f"{words}: the path to {block.parameter} is detached"
+    return words
 
 
 def _sign(block: Block) -> str:
@@ -100,10 +109,10 @@ def _sign(block: Block) -> str:
 
 def _factor(block: Block) -> str:
     for value, penalty in _data_parts(block):
-        for name, factor in _known_factors(block.problem):
-            if block.is_(factor * value + penalty, times=factor):
-                part = " of the data term" if np.any(penalty) else ""
-                return f"factor {name}{part}"
+        # Factors may coincide, as c and 2 do at c = 2: then nothing here tells which it is, and all are named.
+        names = [n for n, factor in _known_factors(block.problem) if block.is_(factor * value + penalty, times=factor)]
+        if names:
+            return f"factor {' or '.join(names)}{' of the data term' if np.any(penalty) else ''}"
     return ""
 
 
@@ -123,13 +132,17 @@ def _known_factors(problem: Problem) -> Iterator[tuple[str, np.longdouble]]:
 
 
 def _other_factor(block: Block) -> str:
-    if block.truth.size < 2 or not np.any(block.truth):
+    if block.truth.size < 2:
         return ""  # a single number is always some factor of another
-    factor = np.vdot(block.truth, block.value) / np.vdot(block.truth, block.truth)
-    if not block.is_(factor * block.truth, times=factor):
-        return ""
-    off = float(factor - 1)
-    return f"factor 1 {'+' if off > 0 else '-'} {abs(off):.3g}" if abs(off) < 0.01 else f"factor {float(factor):.6g}"
+    for value, penalty in _data_parts(block):
+        square = np.vdot(value, value)
+        factor = np.vdot(value, block.value - penalty) / square if square else np.longdouble(1)
+        if factor == 1 or not block.is_(factor * value + penalty, times=factor):
+            continue
+        off = float(factor - 1)
+        words = f"1 {'+' if off > 0 else '-'} {abs(off):.3g}" if abs(off) < 0.01 else f"{float(factor):.6g}"
+        return f"factor {words}{' of the data term' if np.any(penalty) else ''}"
+    return ""
 
 
 def _transpose(block: Block) -> str:
@@ -140,22 +153,39 @@ def _transpose(block: Block) -> str:
     return "transposed" if (np.abs(block.value - turned) <= block.floors * np.maximum(floor, block.floor)).all() else ""
 
 
-def _penalty(block: Block) -> Extended | None:
-    """The L2 term of this block, where there is one."""
-    l2 = np.longdouble(block.problem.spec.l2)
-    source = {"gradient": block.problem.params, "hvp": block.problem.tangents}.get(block.quantity)
-    if not l2 or source is None:
+def _penalty(block: Block) -> Any:
+    """The L2 term of this block, where there is one; of all parameters together for loss and JVP."""
+    if not block.problem.spec.l2:
         return None
-    return l2 * np.asarray(source[block.parameter], np.longdouble)
+    return sum(_penalties(block).values())
+
+
+def _penalties(block: Block) -> dict[str, Any]:
+    """What the L2 term of each parameter adds to this block, by parameter."""
+    l2 = np.longdouble(block.problem.spec.l2)
+    params, tangents = (
+        {name: np.asarray(value, np.longdouble) for name, value in tree.items()}
+        for tree in (block.problem.params, block.problem.tangents)
+    )
+    if block.quantity == "loss":
+        return {name: l2 / 2 * np.vdot(value, value) for name, value in params.items()}
+    if block.quantity == "jvp":
+        return {name: l2 * np.vdot(value, tangents[name]) for name, value in params.items()}
+    return {block.parameter: l2 * (params if block.quantity == "gradient" else tangents)[block.parameter]}
 
 
 def _missing_l2(block: Block) -> str:
-    penalty = _penalty(block)
-    if penalty is None:
+    if not block.problem.spec.l2:
         return ""
-    if block.is_(block.truth - penalty):
-        return "the L2 term is missing"
-    return "the L2 term is counted twice" if block.is_(block.truth + penalty) else ""
+    terms = [("the L2 term", _penalty(block))]
+    if not block.parameter:
+        terms += [(f"the L2 term of {name}", term) for name, term in _penalties(block).items()]
+    for words, term in terms:
+        if block.is_(block.truth - term):
+            return f"{words} is missing"
+        if block.is_(block.truth + term):
+            return f"{words} is counted twice"
+    return ""
 
 
 def _permuted(block: Block) -> str:
@@ -178,31 +208,15 @@ def _one_entry(block: Block) -> str:
     return f"one entry off: [{where}]"
 
 
-def _row(block: Block) -> str:
-    """A row left out or counted twice, found by its own contribution to the gradient."""
-    problem = block.problem
-    if block.quantity != "gradient" or problem.data["X"].size > _ROW_LIMIT:
-        return ""
-    rows = rows_of_gradient(problem, block.parameter)
-    missing = block.truth - block.value
-    for sign, words in ((1, "is left out"), (-1, "is counted twice")):
-        nearest = int(np.argmin(rows.distance(sign * missing)))
-        if block.is_(block.truth - sign * rows.contribution(nearest)):
-            return f"row {nearest} {words}"
-    return ""
-
-
 def _float32(block: Block) -> str:
     if block.problem.spec.dtype != "float64":
         return ""
+    if (np.abs(block.value - block.truth) > block.floors * _FLOAT32 * block.floor).any():
+        return ""
     if np.array_equal(block.got.astype(np.float32).astype(np.float64), block.got) and block.got.any():
         return "float32 leak: every entry is a float32 number"
-    error = np.abs(block.value - block.truth)
-    coarse = block.floors * _FLOAT32 * block.floor
-    # A leak is as large as float32's floor somewhere: a thousandth of it tells it from other small errors.
-    if (error <= coarse).all() and (error >= coarse / (1000 * block.floors)).any():
-        return "float32 leak: the error is that of float32"
-    return ""
+    # Anything may be off by 1e-7 in one place; if all of it is, and nothing by more, it went through float32.
+    return "float32 leak: every result is off by as much as float32 is" if block.float32_everywhere else ""
 
 
 def _another_function(block: Block) -> str:
@@ -214,7 +228,15 @@ def _another_function(block: Block) -> str:
     return ""
 
 
+def _one_row_of_entries(block: Block) -> str:
+    if block.truth.ndim != 2 or len(block.truth) < 3:
+        return ""
+    off = (np.abs(block.value - block.truth) > block.floors * block.floor).any(axis=1)
+    return f"only row {int(np.argmax(off))} of {block.parameter} is off" if np.count_nonzero(off) == 1 else ""
+
+
 _EXPLANATIONS: tuple[Callable[[Block], str], ...] = (
-    *(_zero, _sign, _factor, _transpose, _missing_l2, _permuted, _row, _one_entry),
-    *(_another_function, _other_factor, _float32),
+    *(_zero, _sign, _factor, _transpose, _missing_l2, _permuted, _one_entry, _another_function, _other_factor),
 )
+#: After everything that was computed again: these go by less.
+_LAST: tuple[Callable[[Block], str], ...] = (_float32, _one_row_of_entries)

@@ -23,8 +23,11 @@ from model_spec.problem import Problem
 
 AGREES_FLOORS = 32.0
 
-#: Errors of float32 and float64 within this factor of each other, in floors, shrink with the precision.
-PRECISION_RATIO = 16.0
+#: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
+#: half way, in octaves, from the 1 of a poor formula to the 2^29 of a wrong rule.
+PRECISION_RATIO = 2.0**14
+#: The same where the other precision agrees: a wrong rule may be too small to be seen there.
+AGREEING_RATIO = 16.0
 
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
@@ -64,7 +67,9 @@ def _with_cause(
         for (quantity, parameter), other in found.items()
         if quantity == finding.quantity and parameter != finding.parameter
     }
-    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS)
+    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
+    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
+    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS, leaks)
     return msgspec.structs.replace(finding, cause=explain(block))
 
 
@@ -75,21 +80,24 @@ def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Fi
     wrong rule is off by the same relative amount in both, which is 2^29 times as many floors in float64.
     """
     floors = {(f.quantity, f.parameter): f.floors for f in other}
+    most = max((value for value in floors.values() if value is not None), default=0.0)
     return [
         msgspec.structs.replace(
             finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
         )
-        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)))
+        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)), most)
         else finding
         for finding in findings
     ]
 
 
-def _shrinks(finding: Finding, floors_in_other: float | None) -> bool:
-    if finding.verdict != "wrong" or finding.floors is None or floors_in_other is None:
+def _shrinks(finding: Finding, in_other: float | None, most_in_other: float) -> bool:
+    if finding.verdict != "wrong" or finding.floors is None or in_other is None:
         return False
-    ratio = finding.floors / max(floors_in_other, 1.0)
-    return 1 / PRECISION_RATIO <= ratio <= PRECISION_RATIO
+    # A single number may come out right by luck: then the backend's other blocks say whether the formula is poor.
+    reached = in_other if in_other > AGREES_FLOORS else max(in_other, most_in_other, 1.0)
+    allowed = PRECISION_RATIO if reached > AGREES_FLOORS else AGREEING_RATIO
+    return 1 / allowed <= finding.floors / reached <= allowed
 
 
 def needs_other_precision(findings: Sequence[Finding]) -> bool:
