@@ -23,18 +23,19 @@ from gradparity import __version__, machine, results
 from gradparity import messages as m
 from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.optimisers import GradientDescent
 from gradparity.recommend import recommend
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
+from gradparity.training import judge_training, own_loop
 from gradparity.truth.extended import (
-    Extended,
     Reference,
     reference,
     require_extended_precision,
-    trajectory,
 )
-from gradparity.verdicts import judge, judge_training, without_answer
+from gradparity.truth.trajectory import Trajectory, trajectory
+from gradparity.verdicts import judge, without_answer
 from model_spec.datasets import Dataset
 from model_spec.errors import InputError
 from model_spec.problem import Problem
@@ -181,14 +182,18 @@ class _ProblemRun:
         longest. Nothing is compared by the clock here.
         """
         trained = self.settings.command != "bench"
-        losses = trajectory(self.problem, self.settings.steps, self.settings.learning_rate) if trained else None
+        runs = (
+            [trajectory(self.problem, each, self.settings.steps) for each in self.settings.optimisers()]
+            if trained
+            else []
+        )
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
         with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
-            for done in [pool.submit(self._check_one, name, load, losses) for name in queue]:
+            for done in [pool.submit(self._check_one, name, load, runs) for name in queue]:
                 done.result()
 
-    def _check_one(self, name: str, load: m.Load, losses: tuple[Extended, Extended] | None) -> None:
+    def _check_one(self, name: str, load: m.Load, runs: list[Trajectory]) -> None:
         worker = self.workers[name]
         try:
             self._load(name, worker, load)
@@ -197,16 +202,25 @@ class _ProblemRun:
             self._begin("evaluation", name)
             evaluation = worker.ask(m.Evaluate(), m.Evaluation)
             self._judge(name, evaluation)
-            if losses is not None and not evaluation.impurity:
+            if runs and not evaluation.impurity:
                 self._begin("training", name)
-                request = m.Descend(self.settings.steps, self.settings.learning_rate)
-                descent = worker.ask(request, m.Descent)
-                ran = m.unpack({"": descent.losses})[""]
-                with self._lock:
-                    self.outcome.training.append(judge_training(name, ran, *losses, descent.loop_s))
+                for known in runs:
+                    self._train(name, worker, known)
         except WorkerFailed as failure:
             self._lost(name, failure)
         self._save()
+
+    def _train(self, name: str, worker: WorkerProcess, known: Trajectory) -> None:
+        """Our optimiser, and for plain gradient descent the backend's own loop beside it."""
+        steps = self.settings.steps
+        answer = worker.ask(m.Train(known.optimiser, steps), m.Trained)
+        found = [judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s)]
+        if isinstance(known.optimiser, GradientDescent):
+            descent = worker.ask(m.Descend(steps, known.optimiser.learning_rate), m.Descent)
+            ran = own_loop(m.unpack({"": descent.losses})[""], self.problem.spec.pack(m.unpack(descent.params)))
+            found.insert(0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=found[0]))
+        with self._lock:
+            self.outcome.training += found
 
     def _save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""

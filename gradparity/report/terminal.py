@@ -110,27 +110,46 @@ def disagreements(found: list[Finding]) -> Table:
 
 
 def training(runs: list[Training]) -> Table:
-    """Whether the trained losses agree, and from which step on they do not."""
-    table = _table(f"Gradient descent, {runs[0].steps} steps; every loss against the same steps in extended precision")
+    """Whether losses and parameters of every step agree, and from which step on they do not; below, why."""
+    table = _table(f"Training, {runs[0].steps} steps; every loss and parameter against extended precision")
     table.add_column("backend", style="bold", no_wrap=True)
-    table.add_column("verdict")
+    for name in ("optimiser", "verdict"):
+        table.add_column(name)
     for name in ("loss at start", "trained loss", "floors", "first divergence", "whole loop, first time"):
         table.add_column(name, justify="right")
     for ran in runs:
         table.add_row(
             ran.backend,
+            _optimiser(ran),
             _styled(ran.verdict),
             _loss(ran.initial_loss),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
-            "none" if ran.first_divergence is None else f"step {ran.first_divergence}",
+            "none" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
             duration(1e9 * ran.loop_s),
         )
-    checked = min(ran.checked_steps for ran in runs)
-    if checked < runs[0].steps:
-        table.caption = f"The reference covers the first {checked} steps: more would take it too long."
-        table.caption_justify = "left"
+    table.caption = "\n".join(_training_notes(runs))
+    table.caption_justify = "left"
     return table
+
+
+def _training_notes(runs: list[Training]) -> list[str]:
+    """Reasons and shortened comparisons, each once, with the runs that it holds for."""
+    notes: dict[str, dict[str, list[str]]] = {}
+    for ran in runs:
+        said = [": ".join(filter(None, (ran.reason, ran.detail)))] if ran.reason else []
+        if ran.checked_steps < ran.steps:
+            said.append(f"compared over the first {ran.checked_steps} steps: as far as the reference and the dtype go")
+        for note in said:
+            notes.setdefault(note, {}).setdefault(_optimiser(ran), []).append(ran.backend)
+    return [
+        "; ".join(f"{name} on {', '.join(backends)}" for name, backends in where.items()) + f": {note}"
+        for note, where in notes.items()
+    ]
+
+
+def _optimiser(ran: Training) -> str:
+    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
 
 
 def timings(problem: ProblemResult) -> Table:

@@ -1,0 +1,232 @@
+"""Training runs and their reference in, verdicts and reasons out. Pure: only the reference's formula is evaluated.
+
+A run agrees while its losses and parameters are within ``AGREES_FLOORS`` noise floors of the extended-precision run of
+the same optimiser, where the floor has grown along the trajectory. Where it leaves them, the reason is found at the
+run's own parameters: its loss and gradient there are judged like any others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.optimisers import Array, Path
+from gradparity.results import Finding, Training, Verdict
+from gradparity.truth.extended import Extended, reference
+from gradparity.truth.trajectory import Trajectory, blocks
+from gradparity.verdicts import AGREES_FLOORS, judge, worst
+from model_spec.problem import Problem
+
+#: The floor over the rounding of the parameters from which on it is the dynamics that part two runs. Stable runs of 100
+#: steps were seen at 5 to 80; it is their square root of the number of steps that rounding alone would give.
+AMPLIFIED = 1e3
+
+#: Steps at which a run that left its floor is judged at its own parameters.
+STEPS_JUDGED = 64
+
+AMPLIFIES = "rounding that the dynamics amplify"
+GRADIENT_OFF = "a gradient that is off"
+LOSS_OFF = "a loss that is off"
+NOT_FINITE = "a number that is not finite"
+LOOP_OFF = "a loop that is off: the same gradient, stepped by our optimiser, does not part"
+ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
+
+
+def own_loop(losses: Array, params: Array) -> Path:
+    """The path of a backend's own descent: every loss, and the flat parameters of the last step only."""
+    last = len(losses) - 1
+    return Path(losses, np.array([last]), params[None], np.empty((0, len(params)), params.dtype), last + 1)
+
+
+def judge_training(
+    backend: str, ran: Path, known: Trajectory, problem: Problem, loop_s: float, *, shared: Training | None = None
+) -> Training:
+    """One run against the reference.
+
+    Args:
+        backend: its name.
+        ran: what it went through.
+        known: the reference run of the same optimiser.
+        problem: what was trained.
+        loop_s: seconds that the whole run took.
+        shared: for a run in the backend's own loop, which keeps no gradients: the same steps by our optimiser.
+    """
+    floors, steps = _errors_in_floors(ran, known, problem)
+    beyond = {name: _first_beyond(found, steps[name]) for name, found in floors.items()}
+    diverged = min(
+        (name for name, step in beyond.items() if step is not None), key=lambda n: beyond[n] or 0, default=""
+    )
+    step = beyond.get(diverged)
+    verdict, reason, detail = _explain(backend, ran, known, problem, step, shared)
+    amplification = _finite_max(known.amplification)
+    if not reason and amplification is not None and amplification >= AMPLIFIED:
+        reason = AMPLIFIES
+        detail = _amplified_detail(known)
+    shown = [found[np.isfinite(found)] for found in floors.values()]
+    whole = known.complete and len(ran.losses) == len(known.path.losses)
+    return Training(
+        backend=backend,
+        verdict=verdict,
+        optimiser=known.optimiser.name,
+        own_loop=not len(ran.gradients),
+        steps=len(ran.losses) - 1,
+        checked_steps=len(floors["loss"]) - 1,
+        initial_loss=_number(ran.losses[0]),
+        final_loss=_number(ran.losses[-1]),
+        reference_loss=_number(known.path.losses[-1]) if known.complete else None,
+        floors=max((float(found.max()) for found in shown if len(found)), default=None),
+        first_divergence=step,
+        diverged=diverged,
+        reason=reason,
+        detail=detail,
+        amplification=amplification,
+        loop_s=loop_s,
+        losses=[_number(loss) for loss in ran.losses],
+        recorded_steps=[int(k) for k in ran.steps],
+        loss_floors=[_number(value) for value in floors["loss"]],
+        parameter_floors={
+            name: [_number(value) for value in found] for name, found in floors.items() if name in known.floors
+        },
+        evaluations=ran.evaluations,
+        reference_evaluations=known.evaluations,
+        stopped=ran.stopped or ("" if whole else known.path.stopped),
+    )
+
+
+def _errors_in_floors(ran: Path, known: Trajectory, problem: Problem) -> tuple[dict[str, Extended], dict[str, Any]]:
+    """Errors of the losses, of each parameter's root mean square and of the last loss, with their step numbers.
+
+    Compared up to where the shorter ends, or where the reference nears the end of the dtype's range: its square is
+    formed on the way to a loss.
+    """
+    limit = np.sqrt(np.longdouble(np.finfo(problem.spec.dtype).max))
+    with np.errstate(all="ignore"):
+        inside = np.abs(known.path.params).max(axis=1) < limit
+        last = known.path.steps[-1] if inside.all() else known.path.steps[np.argmin(inside)] - 1
+        losses_inside = np.abs(known.path.losses) < limit
+        ends = [last, len(known.loss_floor) - 1, len(ran.losses) - 1]
+        ends += [] if losses_inside.all() else [int(np.argmin(losses_inside)) - 1]
+        end = max(0, min(ends))
+
+        error = np.abs(ran.losses[: end + 1].astype(np.longdouble) - known.path.losses[: end + 1])
+        floors = {"loss": _in_floors(error, known.loss_floor[: end + 1])}
+        steps: dict[str, Any] = {"loss": np.arange(end + 1)}
+        common, ours, theirs = np.intersect1d(ran.steps, known.path.steps[known.path.steps <= end], return_indices=True)
+        for name, block in blocks(problem).items():
+            off = ran.params[ours][:, block].astype(np.longdouble) - known.path.params[theirs][:, block]
+            floors[name] = _in_floors(np.sqrt(np.mean(off * off, axis=1)), known.floors[name][theirs])
+            steps[name] = common
+        if known.complete and inside.all() and losses_inside.all():
+            # Runs of L-BFGS end where they will: the last losses are compared, whatever their number.
+            off = np.abs(ran.losses[-1:].astype(np.longdouble) - known.path.losses[-1])
+            floors["final loss"] = _in_floors(off, known.final_floor)
+            steps["final loss"] = np.array([len(ran.losses) - 1])
+    return floors, steps
+
+
+def _explain(
+    backend: str, ran: Path, known: Trajectory, problem: Problem, step: int | None, shared: Training | None
+) -> tuple[Verdict, str, str]:
+    """Verdict, reason and its figures, for a run that leaves its floor at ``step`` (``None``: it does not)."""
+    if step is None:
+        return "agrees", "", ""
+    if not len(ran.gradients):
+        return _explain_own_loop(ran, known, step, shared)
+    found = first_off(backend, ran, problem, step)
+    if found is not None:
+        at, finding = found
+        kind = GRADIENT_OFF if finding.quantity == "gradient" else LOSS_OFF
+        return (
+            finding.verdict,
+            NOT_FINITE if finding.verdict == "nonfinite" else kind,
+            f"at step {at}, {_words(finding)}",
+        )
+    # The optimiser is our own code: with every gradient right there is nothing left but rounding.
+    if _amplification_at(known, step) >= AMPLIFIED:
+        return "agrees", AMPLIFIES, _amplified_detail(known)
+    return "unstable", ADDS_UP, ""
+
+
+def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training | None) -> tuple[Verdict, str, str]:
+    """The loop keeps no gradients: what our optimiser found with the same ones decides."""
+    if shared is not None and shared.verdict != "agrees":
+        return shared.verdict, shared.reason, shared.detail
+    if not np.isfinite(ran.losses[step]):
+        return "nonfinite", NOT_FINITE, f"loss {ran.losses[step]} at step {step}"
+    if _amplification_at(known, step) >= AMPLIFIED:
+        return "agrees", AMPLIFIES, _amplified_detail(known)
+    return "wrong", LOOP_OFF if shared is not None else "", ""
+
+
+def first_off(backend: str, ran: Path, problem: Problem, until: int) -> tuple[int, Finding] | None:
+    """The first step up to ``until`` whose loss or gradient is off at the run's own parameters, and the finding.
+
+    Of very many steps, the ones just before ``until`` are judged, and some spread over the rest.
+    """
+    kept = np.flatnonzero(ran.steps <= until)
+    near, rest = kept[-STEPS_JUDGED // 2 :], kept[: -STEPS_JUDGED // 2]
+    spread = rest[np.linspace(0, len(rest) - 1, min(len(rest), STEPS_JUDGED // 2)).astype(int)] if len(rest) else rest
+    for index in (*spread, *near):
+        step = int(ran.steps[index])
+        params = problem.spec.unpack(ran.params[index])
+        if not np.isfinite(ran.params[index]).all():
+            return None  # the step before it has the cause, or the run left the range of its dtype
+        truth = reference(replace(problem, params=params)).only("loss", "gradient")
+        quantities = {
+            "loss": {"": np.asarray(ran.losses[step])},
+            "gradient": dict(problem.spec.unpack(ran.gradients[index])),
+        }
+        found = [
+            f for f in judge(backend, quantities, truth, problem.spec.dtype) if f.verdict not in ("agrees", "kink")
+        ]
+        if found:
+            return step, worst(found)
+    return None
+
+
+def _words(finding: Finding) -> str:
+    where = f"{finding.quantity} {finding.parameter}".rstrip()
+    if finding.floors is None:
+        return f"{where}: {finding.rule}"
+    relative = "" if finding.relative_error is None else f", a relative {finding.relative_error:.2g}"
+    return f"{where} is off by {finding.floors:.3g} floors{relative}"
+
+
+def _amplified_detail(known: Trajectory) -> str:
+    over = np.flatnonzero(known.amplification >= AMPLIFIED)
+    largest = _finite_max(known.amplification)
+    if not over.size or largest is None:
+        return ""
+    return (
+        f"from step {int(known.path.steps[over[0]])} on, runs that differ by one rounding are over {AMPLIFIED:,.0f} "
+        f"roundings apart; {largest:.2g} at most"
+    )
+
+
+def _amplification_at(known: Trajectory, step: int) -> float:
+    """At the last step that was kept before ``step``, or at the end."""
+    index = min(int(np.searchsorted(known.path.steps, step)), len(known.amplification) - 1)
+    value = float(known.amplification[index])
+    return value if not math.isnan(value) else math.inf
+
+
+def _in_floors(error: Extended, floor: Extended) -> Extended:
+    return np.asarray(np.where(error == 0, 0, error / floor), np.longdouble)
+
+
+def _first_beyond(floors: Extended, steps: Any) -> int | None:
+    beyond = np.flatnonzero(~(floors <= AGREES_FLOORS))  # a NaN is beyond
+    return int(steps[beyond[0]]) if beyond.size else None
+
+
+def _finite_max(values: Extended) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else None
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
