@@ -168,7 +168,6 @@ class _ProblemRun:
             )
         self._begin("truth", "")
         self.truth = reference(self.problem)
-        self.outcome.diagnoses = diagnose(self.problem, self.truth)
 
     @property
     def problem_slug(self) -> str:
@@ -187,6 +186,7 @@ class _ProblemRun:
             if trained
             else []
         )
+        self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
         with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:

@@ -12,11 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from gradparity.optimisers import Array, Path
-from gradparity.results import Finding, Training, Verdict
-from gradparity.truth.extended import Extended, reference
-from gradparity.truth.trajectory import Trajectory, blocks
+from gradparity.optimisers import LBFGS, Array, Path
+from gradparity.results import GOOD, Finding, Training, Verdict
+from gradparity.truth.extended import FLOOR_DRAWS, Extended, reference
+from gradparity.truth.trajectory import OPERATIONS, Trajectory, blocks
 from gradparity.verdicts import AGREES_FLOORS, judge, worst
 from model_spec.problem import Problem
 
@@ -24,8 +25,9 @@ from model_spec.problem import Problem
 #: steps were seen at 5 to 80; it is their square root of the number of steps that rounding alone would give.
 AMPLIFIED = 1e3
 
-#: Steps at which a run that left its floor is judged at its own parameters.
-STEPS_JUDGED = 64
+#: Steps at which a run that left its floor is judged at its own parameters, at most; and one that did not, since an
+#: optimiser can hide what is wrong: Adam divides a common factor of the gradient out again.
+STEPS_JUDGED, STEPS_SPOT_CHECKED = 64, 3
 
 AMPLIFIES = "rounding that the dynamics amplify"
 GRADIENT_OFF = "a gradient that is off"
@@ -60,7 +62,7 @@ def judge_training(
         (name for name, step in beyond.items() if step is not None), key=lambda n: beyond[n] or 0, default=""
     )
     step = beyond.get(diverged)
-    verdict, reason, detail = _explain(backend, ran, known, problem, step, shared)
+    verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared)
     amplification = _finite_max(known.amplification)
     if not reason and amplification is not None and amplification >= AMPLIFIED:
         reason = AMPLIFIES
@@ -128,14 +130,12 @@ def _errors_in_floors(ran: Path, known: Trajectory, problem: Problem) -> tuple[d
 
 
 def _explain(
-    backend: str, ran: Path, known: Trajectory, problem: Problem, step: int | None, shared: Training | None
+    backend: str, ran: Path, known: Trajectory, problem: Problem, end: int, step: int | None, shared: Training | None
 ) -> tuple[Verdict, str, str]:
-    """Verdict, reason and its figures, for a run that leaves its floor at ``step`` (``None``: it does not)."""
-    if step is None:
-        return "agrees", "", ""
+    """Verdict, reason and its figures, for a run compared to ``end`` that leaves its floor at ``step``, if at all."""
     if not len(ran.gradients):
-        return _explain_own_loop(ran, known, step, shared)
-    found = first_off(backend, ran, problem, step)
+        return _explain_own_loop(ran, known, step, shared) if step is not None else ("agrees", "", "")
+    found = first_off(backend, ran, problem, _steps_to_judge(ran, problem, end, step))
     if found is not None:
         at, finding = found
         kind = GRADIENT_OFF if finding.quantity == "gradient" else LOSS_OFF
@@ -144,7 +144,12 @@ def _explain(
             NOT_FINITE if finding.verdict == "nonfinite" else kind,
             f"at step {at}, {_words(finding)}",
         )
+    if step is None:
+        return "agrees", "", ""
     # The optimiser is our own code: with every gradient right there is nothing left but rounding.
+    if isinstance(known.optimiser, LBFGS) and ran.evaluations != known.path.evaluations:
+        counts = f"{ran.evaluations} evaluations against {' to '.join(map(str, sorted(set(known.evaluations))))}"
+        return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
     return "unstable", ADDS_UP, ""
@@ -161,27 +166,35 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
     return "wrong", LOOP_OFF if shared is not None else "", ""
 
 
-def first_off(backend: str, ran: Path, problem: Problem, until: int) -> tuple[int, Finding] | None:
-    """The first step up to ``until`` whose loss or gradient is off at the run's own parameters, and the finding.
+def _steps_to_judge(ran: Path, problem: Problem, end: int, step: int | None) -> npt.NDArray[np.int64]:
+    """Places in ``ran.steps``: just before ``step`` and spread over the rest, or a few where nothing left the floor."""
+    affordable = OPERATIONS // ((1 + FLOOR_DRAWS) * problem.data["X"].size)
+    kept = np.flatnonzero(ran.steps <= (end if step is None else step))
+    if step is None:
+        return _spread(kept, STEPS_SPOT_CHECKED if affordable >= STEPS_SPOT_CHECKED else 0)
+    half = max(1, min(STEPS_JUDGED, affordable) // 2)
+    return np.concatenate([_spread(kept[:-half], half), kept[-half:]])
 
-    Of very many steps, the ones just before ``until`` are judged, and some spread over the rest.
-    """
-    kept = np.flatnonzero(ran.steps <= until)
-    near, rest = kept[-STEPS_JUDGED // 2 :], kept[: -STEPS_JUDGED // 2]
-    spread = rest[np.linspace(0, len(rest) - 1, min(len(rest), STEPS_JUDGED // 2)).astype(int)] if len(rest) else rest
-    for index in (*spread, *near):
-        step = int(ran.steps[index])
-        params = problem.spec.unpack(ran.params[index])
-        if not np.isfinite(ran.params[index]).all():
+
+def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most ``count`` of them, evenly, first and last included."""
+    chosen = np.linspace(0, len(places) - 1, min(len(places), count)).round().astype(np.int64)
+    return places[chosen] if len(chosen) else places[:0]
+
+
+def first_off(backend: str, ran: Path, problem: Problem, places: npt.NDArray[np.int64]) -> tuple[int, Finding] | None:
+    """The first step of those at ``places`` whose loss or gradient is off at the run's own parameters, and how."""
+    for place in places:
+        step = int(ran.steps[place])
+        if not np.isfinite(ran.params[place]).all():
             return None  # the step before it has the cause, or the run left the range of its dtype
-        truth = reference(replace(problem, params=params)).only("loss", "gradient")
+        with np.errstate(all="ignore"):
+            truth = reference(replace(problem, params=problem.spec.unpack(ran.params[place]))).only("loss", "gradient")
         quantities = {
             "loss": {"": np.asarray(ran.losses[step])},
-            "gradient": dict(problem.spec.unpack(ran.gradients[index])),
+            "gradient": dict(problem.spec.unpack(ran.gradients[place])),
         }
-        found = [
-            f for f in judge(backend, quantities, truth, problem.spec.dtype) if f.verdict not in ("agrees", "kink")
-        ]
+        found = [f for f in judge(backend, quantities, truth, problem.spec.dtype) if f.verdict not in GOOD]
         if found:
             return step, worst(found)
     return None

@@ -48,7 +48,7 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
     """The reference run of an optimiser from the problem's parameters, shorter where it would pass `OPERATIONS`.
 
     The floor at a step is the largest root mean square so far, over ``draws`` runs with every continuous input and the
-    start off by one rounding, and the parameters and the gradient off by another at every step: what a run in the
+    start off by one rounding, and parameters, gradient and loss off by another at every step: what a run in the
     problem's dtype cannot avoid. It grows as the dynamics make it grow. One rounding of the value itself is added.
     """
     which = rounded(optimiser, problem.spec.dtype)
@@ -115,7 +115,7 @@ def _perturbed_path(moved: Problem, which: Optimiser, steps: int, draw: int) -> 
 
 
 def _evaluator(problem: Problem, jitter: Callable[[Tree], Tree] | None = None) -> ValueAndGradient:
-    """Loss and gradient by the closed form; the gradient, and for L-BFGS the point, off by ``jitter``.
+    """Loss and gradient by the closed form, both off by ``jitter``, and for L-BFGS the point too.
 
     SciPy holds parameters in float64, so for L-BFGS results are rounded to the problem's dtype like a backend's.
     """
@@ -125,7 +125,8 @@ def _evaluator(problem: Problem, jitter: Callable[[Tree], Tree] | None = None) -
         at = {name: np.asarray(p, np.longdouble) for name, p in params.items()}
         of_scipy = any(p.dtype != np.longdouble for p in params.values())
         value, gradient, _, _ = value_and_gradient(problem.spec, jitter(at) if jitter and of_scipy else at, X, y)
-        gradient = jitter(gradient) if jitter else gradient
+        if jitter:
+            gradient, value = jitter(gradient), jitter({"": np.asarray(value)})[""]
         if not of_scipy:
             return value, gradient
         dtype = problem.spec.dtype
