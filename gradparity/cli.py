@@ -60,8 +60,12 @@ LogitScale = Annotated[float, typer.Option(help="Logit scale c; 2 is HIPS autogr
 L2 = Annotated[float, typer.Option(help="L2 penalty on every parameter.")]
 DType = Annotated[str, typer.Option(help="float64 or float32.")]
 Start = Annotated[str, typer.Option(help="Start: random (small, seeded) or zeros (a saddle).")]
-Steps = Annotated[int, typer.Option(help="Steps of gradient descent.")]
-Lr = Annotated[float, typer.Option(help="Learning rate.")]
+Steps = Annotated[int, typer.Option(help="Steps of training; of L-BFGS, the most iterations.")]
+Lr = Annotated[float, typer.Option(help="Learning rate of gd, momentum and adam.")]
+Optimiser = Annotated[
+    list[str] | None, typer.Option(help="gd, momentum, adam or lbfgs. Repeatable. Default: gd.", metavar="NAME")
+]
+Momentum = Annotated[float, typer.Option(help="Momentum of the heavy ball.")]
 Seed = Annotated[int, typer.Option(help="Seed of the start, the directions and the order of timing.")]
 Threads = Annotated[int, typer.Option(help="Threads a backend.")]
 Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
@@ -87,6 +91,8 @@ def run(
     start: Start = "random",
     steps: Steps = 100,
     lr: Lr = 0.1,
+    optimiser: Optimiser = None,
+    momentum: Momentum = 0.9,
     seed: Seed = 0,
     threads: Threads = 1,
     out: Out = _OUT,
@@ -113,6 +119,8 @@ def check(
     start: Start = "random",
     steps: Steps = 100,
     lr: Lr = 0.1,
+    optimiser: Optimiser = None,
+    momentum: Momentum = 0.9,
     seed: Seed = 0,
     threads: Threads = 1,
     out: Out = _OUT,

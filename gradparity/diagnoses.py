@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from gradparity.curvature import largest_curvature, separating_direction
+from gradparity.optimisers import GradientDescent, Momentum
 from gradparity.results import Diagnosis
-from gradparity.truth.extended import evaluate
+from gradparity.truth.extended import Extended, evaluate
 from gradparity.truth.reference import Reference
+from gradparity.truth.trajectory import Trajectory
+from gradparity.verdicts import AGREES_FLOORS
 from model_spec.problem import Problem
 
 
-def diagnose(problem: Problem, reference: Reference) -> list[Diagnosis]:
-    """Every diagnosis that applies at the problem's parameters."""
-    return [found for found in (saddle_start(problem, reference),) if found is not None]
+def diagnose(problem: Problem, reference: Reference, runs: Sequence[Trajectory] = ()) -> list[Diagnosis]:
+    """Every diagnosis that applies at the problem's parameters and along its reference runs."""
+    found = (
+        saddle_start(problem, reference),
+        separable_data(problem, runs),
+        saturated_sigmoid(problem, runs),
+        unstable_learning_rate(problem, runs),
+    )
+    return [diagnosis for diagnosis in found if diagnosis is not None]
 
 
 def saddle_start(problem: Problem, reference: Reference) -> Diagnosis | None:
@@ -48,3 +62,130 @@ def _curvature(problem: Problem) -> float:
     along = sum(np.vdot(blocks["hvp", name], tangent) for name, tangent in problem.tangents.items())
     norm = sum(np.vdot(tangent, tangent) for tangent in problem.tangents.values())
     return float(along / norm)
+
+
+def separable_data(problem: Problem, runs: Sequence[Trajectory] = ()) -> Diagnosis | None:
+    """A direction that classifies every row: along it the loss goes to 0 and no weights are the best."""
+    if problem.spec.l2:
+        return None
+    direction = separating_direction(problem)
+    if direction is None:
+        return None
+    margin = np.abs(problem.data["X"] @ direction).min()
+    grown = [_growth(run) for run in runs if run.path.losses[-1] < run.path.losses[0]]
+    return Diagnosis(
+        name="separable data",
+        finding=(
+            f"a direction classifies all {problem.rows} rows, the nearest at a distance of {margin:.3g}: the loss has "
+            "no minimum, it goes to 0 while the weights grow for ever" + "".join(f"; {words}" for words in grown)
+        ),
+        cure="Add a penalty (--l2 1e-3), or compare after a fixed number of steps and not at convergence.",
+    )
+
+
+def _growth(run: Trajectory) -> str:
+    first, last = (np.sqrt((params * params).sum()) for params in (run.path.params[0], run.path.params[-1]))
+    losses = run.path.losses
+    return (
+        f"in {len(losses) - 1} steps of {run.optimiser.name} the loss went from {losses[0]:.3g} to {losses[-1]:.3g} "
+        f"and the length of the parameters from {first:.3g} to {last:.3g}"
+    )
+
+
+def saturated_sigmoid(problem: Problem, runs: Sequence[Trajectory] = ()) -> Diagnosis | None:
+    """Logits so large that the probability, as a number of this dtype, has left no room between itself and 0 or 1."""
+    limit = -math.log(np.finfo(problem.spec.dtype).eps)  # 36 in float64, 16 in float32: 1 - p is an ulp of 1
+    points = [("at the start", problem.params)]
+    points += [
+        (f"after {len(run.path.losses) - 1} steps of {run.optimiser.name}", problem.spec.unpack(run.path.params[-1]))
+        for run in runs
+    ]
+    said = []
+    for where, params in points:
+        over = int(np.sum(np.abs(_logits(problem, params)) > limit))
+        if over:
+            said.append(f"{over} of {problem.rows} rows ({over / problem.rows:.0%}) {where}")
+    if not said:
+        return None
+    return Diagnosis(
+        name="saturated sigmoid",
+        finding=(
+            f"|c z| is over {limit:.0f} in {'; '.join(said)}. There p or 1 - p is below one ulp of "
+            f"{problem.spec.dtype}: a gradient or curvature formed from p, such as p (1 - p), has no correct digit or "
+            "is exactly zero"
+        ),
+        cure=(
+            "Standardise the features, start smaller, lower --logit-scale or --lr, or add --l2; write the loss as "
+            "softplus of the logit (--numerics stable) and not as the log of p."
+        ),
+    )
+
+
+def unstable_learning_rate(problem: Problem, runs: Sequence[Trajectory]) -> Diagnosis | None:
+    """A loss that rises because the step is longer than the curvature allows.
+
+    Gradient descent is stable up to ``2 / lambda_max``, the heavy ball up to ``2 (1 + mu) / lambda_max``. Where the
+    loss rises in one step of gradient descent, the curvature on the way exceeded ``2 / lr``: the descent lemma.
+
+    Reference: Polyak 1964; Nesterov, Introductory lectures on convex optimization, 2004, section 1.2.3.
+    """
+    for run in runs:
+        if isinstance(run.optimiser, GradientDescent | Momentum):
+            found = _unstable(problem, run, run.optimiser)
+            if found is not None:
+                return found
+    return None
+
+
+def _unstable(problem: Problem, run: Trajectory, optimiser: GradientDescent | Momentum) -> Diagnosis | None:
+    losses = run.path.losses[: len(run.loss_floor)]
+    with np.errstate(all="ignore"):
+        rises = np.flatnonzero(~(np.diff(losses) <= AGREES_FLOORS * run.loss_floor[1:]))
+    if not rises.size:
+        return None
+    step, mu = int(rises[0]), optimiser.momentum if isinstance(optimiser, Momentum) else 0.0
+    limits = {}
+    for where, at in (("at the start", 0), (f"before step {step + 1}", step), ("at the end", len(losses) - 1)):
+        if where != "at the start" and at == 0:
+            continue
+        params = run.path.params[min(int(np.searchsorted(run.path.steps, at)), len(run.path.steps) - 1)]
+        curvature = _curvature_at(problem, params)
+        if curvature is not None and curvature > 0:
+            limits[where] = 2 * (1 + mu) / curvature
+    rate = optimiser.learning_rate
+    if mu and not any(rate > limit for limit in limits.values()):
+        return None  # the heavy ball overshoots and comes back by itself
+    formula = "2 (1 + momentum) / largest curvature" if mu else "2 / largest curvature"
+    known = ", ".join(f"{limit:.3g} {where}" for where, limit in limits.items())
+    stable = min([rate, *limits.values()])
+    return Diagnosis(
+        name="learning rate beyond stability",
+        finding=(
+            f"with --lr {rate:.3g} the loss of {optimiser.name} rises, first at step {step + 1} from "
+            f"{float(losses[step]):.4g} to {float(losses[step + 1]):.4g}, and in {rises.size} of {len(losses) - 1} "
+            f"steps. A step is stable up to {formula}"
+            + (f": {known}" if known else "")
+            + ("" if stable < rate else "; the curvature is larger still between the points of a step")
+        ),
+        cure=f"Use --lr {_two_digits_below(stable if stable < rate else rate / 2)} or less.",
+    )
+
+
+def _curvature_at(problem: Problem, vector: Extended) -> float | None:
+    """The largest curvature at a point, unless the run has left the range in which it can be formed."""
+    if not (np.isfinite(vector).all() and np.abs(vector).max() < np.sqrt(np.finfo(problem.spec.dtype).max)):
+        return None
+    return largest_curvature(problem, problem.spec.unpack(vector))
+
+
+def _two_digits_below(value: float) -> str:
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.floor(value / unit) * unit:.2g}"
+
+
+def _logits(problem: Problem, params: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """``c z`` of every row, float64; the sign and not the size is lost where it overflows."""
+    w, W = np.asarray(params["w"], np.float64), params.get("W")
+    with np.errstate(all="ignore"):
+        u = w if W is None else np.asarray(W, np.float64) @ w
+        return np.asarray(problem.spec.logit_scale * (problem.data["X"] @ u))

@@ -24,17 +24,18 @@ from gradparity import __version__, machine, results
 from gradparity import messages as m
 from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.optimisers import GradientDescent
 from gradparity.recommend import recommend
 from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
+from gradparity.training import judge_training, own_loop
 from gradparity.truth.extended import (
-    Extended,
     require_extended_precision,
-    trajectory,
 )
 from gradparity.truth.reference import Reference, reference
-from gradparity.verdicts import judge, judge_training, needs_other_precision, told_apart, without_answer
+from gradparity.truth.trajectory import Trajectory, trajectory
+from gradparity.verdicts import judge, needs_other_precision, told_apart, without_answer
 from model_spec.datasets import Dataset
 from model_spec.problem import Problem, in_other_precision
 from model_spec.spec import to_dict
@@ -160,7 +161,6 @@ class _ProblemRun:
         self.outcome.truth = self.truth.method
         for absent in self.outcome.troubles:
             self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
-        self.outcome.diagnoses = diagnose(self.problem, self.truth)
 
     def _log_name(self, backend: str) -> str:
         """A file name made of the data set's name and the backend's."""
@@ -174,11 +174,16 @@ class _ProblemRun:
         longest. Nothing is compared by the clock here.
         """
         trained = self.settings.command != "bench"
-        losses = trajectory(self.problem, self.settings.steps, self.settings.learning_rate) if trained else None
+        runs = (
+            [trajectory(self.problem, each, self.settings.steps) for each in self.settings.optimisers()]
+            if trained
+            else []
+        )
+        self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
         with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
-            submitted = [pool.submit(self._check_one, name, load, losses) for name in queue]
+            submitted = [pool.submit(self._check_one, name, load, runs) for name in queue]
             try:
                 for done in submitted:
                     done.result()
@@ -189,7 +194,7 @@ class _ProblemRun:
                     worker.kill()
                 raise
 
-    def _check_one(self, name: str, load: m.Load, losses: tuple[Extended, Extended] | None) -> None:
+    def _check_one(self, name: str, load: m.Load, runs: list[Trajectory]) -> None:
         worker = self.workers[name]
         try:
             self._load(name, worker, load)
@@ -203,16 +208,25 @@ class _ProblemRun:
                 worker.ask(load, m.Loaded)
             with self._lock:
                 self.outcome.findings += found
-            if losses is not None and found[0].verdict != "impure":
+            if runs and found[0].verdict != "impure":
                 self._begin("training", name)
-                request = m.Descend(self.settings.steps, self.settings.learning_rate)
-                descent = worker.ask(request, m.Descent)
-                ran = m.unpack({"": descent.losses})[""]
-                with self._lock:
-                    self.outcome.training.append(judge_training(name, ran, *losses, descent.loop_s))
+                for known in runs:
+                    self._train(name, worker, known)
         except WorkerFailed as failure:
             self._lost(name, failure)
         self._save()
+
+    def _train(self, name: str, worker: WorkerProcess, known: Trajectory) -> None:
+        """Our optimiser, and for plain gradient descent the backend's own loop beside it."""
+        steps = self.settings.steps
+        answer = worker.ask(m.Train(known.optimiser, steps), m.Trained)
+        found = [judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s)]
+        if isinstance(known.optimiser, GradientDescent):
+            descent = worker.ask(m.Descend(steps, known.optimiser.learning_rate), m.Descent)
+            ran = own_loop(m.unpack({"": descent.losses})[""], self.problem.spec.pack(m.unpack(descent.params)))
+            found.insert(0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=found[0]))
+        with self._lock:
+            self.outcome.training += found
 
     def _save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.messages import Evaluation, Tensors, pack
+from gradparity.optimisers import Optimiser, Path, Tree, follow
 from model_spec.problem import Problem
 
 TimedCall = Callable[[], tuple[Array, Params]]
@@ -98,6 +99,17 @@ def _is_leak(error: Exception) -> bool:
 
 def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def train(backend: Backend, program: Program, problem: Problem, optimiser: Optimiser, steps: int) -> Path:
+    """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step."""
+    data = backend.put(problem.data)
+
+    def value_and_gradient(params: Tree) -> tuple[Any, Tree]:
+        value, gradient = program.value_and_gradient(backend.put(params), data)
+        return backend.get({"": value})[""], dict(backend.get(gradient))
+
+    return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps)
 
 
 def timed_call(backend: Backend, program: Program, params: Params, data: Data) -> TimedCall:

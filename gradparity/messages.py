@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from bench.protocol import Block
 from bench.protocol import WarmUp as WarmUpRecord
+from gradparity.optimisers import Optimiser, Path
 from model_spec.problem import Problem
 from model_spec.spec import from_dict, to_dict
 
@@ -80,6 +81,13 @@ class Descend(Request, frozen=True):
     learning_rate: float
 
 
+class Train(Request, frozen=True):
+    """An optimiser of ours from the loaded problem's parameters, with the program's value and gradient."""
+
+    optimiser: Optimiser
+    steps: int
+
+
 class WarmUp(Request, frozen=True):
     """Warm the value-and-gradient call up and calibrate how many of them make a block."""
 
@@ -134,6 +142,21 @@ class Descent(Reply, frozen=True):
     loop_s: float
 
 
+class Trained(Reply, frozen=True):
+    """Losses of ``n + 1`` points, and flat parameters and gradients ``(m, P)`` at the numbers in ``steps``.
+
+    ``steps`` is every step, or every k-th and the last where all would pass `RECORD_BYTES`.
+    """
+
+    losses: Tensor
+    steps: Tensor
+    params: Tensor
+    gradients: Tensor
+    evaluations: int
+    stopped: str
+    loop_s: float
+
+
 class Warm(Reply, frozen=True):
     """Warmed up, and how many calls make a block."""
 
@@ -162,8 +185,8 @@ class Failure(Reply, frozen=True):
     traceback: str
 
 
-AnyRequest: TypeAlias = Configure | Load | Evaluate | Descend | WarmUp | Sample | Stop
-AnyReply: TypeAlias = Configured | Loaded | Evaluation | Descent | Warm | Sampled | Stopped | Failure
+AnyRequest: TypeAlias = Configure | Load | Evaluate | Descend | Train | WarmUp | Sample | Stop
+AnyReply: TypeAlias = Configured | Loaded | Evaluation | Descent | Trained | Warm | Sampled | Stopped | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(AnyRequest)
@@ -189,3 +212,15 @@ def problem_of(load: Load) -> Problem:
     """The problem of a message."""
     params, data, tangents = (unpack(tensors) for tensors in (load.params, load.data, load.tangents))
     return Problem(load.name, from_dict(load.spec), params, data, tangents, load.seed)
+
+
+def trained(path: Path, loop_s: float) -> Trained:
+    """A run as a message."""
+    arrays = pack({"losses": path.losses, "steps": path.steps, "params": path.params, "gradients": path.gradients})
+    return Trained(**arrays, evaluations=path.evaluations, stopped=path.stopped, loop_s=loop_s)
+
+
+def path_of(reply: Trained) -> Path:
+    """The run of a message."""
+    tensors = {name: getattr(reply, name) for name in ("losses", "steps", "params", "gradients")}
+    return Path(**unpack(tensors), evaluations=reply.evaluations, stopped=reply.stopped)

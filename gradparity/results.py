@@ -48,14 +48,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
-    """One backend's gradient descent against the same steps in extended precision.
+    """One backend's training run against the same steps in extended precision.
 
-    ``first_divergence`` is the first step whose loss is beyond the floor grown so far, ``None`` where there is none up
-    to ``checked_steps``.
+    ``floors`` is the largest error of a loss or of a parameter's root mean square, over the floor grown so far;
+    ``first_divergence`` the first step beyond the floor and ``diverged`` what left it there, ``None`` and ``""`` where
+    nothing does up to ``checked_steps``. ``reason`` says why two runs part, ``detail`` its figures; a run may agree and
+    have one, where the floor itself grew: ``amplification`` is how large it became, over the rounding of the
+    parameters. ``parameter_floors`` are the errors at those of ``recorded_steps`` that the reference has.
+    ``own_loop``: by the backend's own ``descend``, and not by our optimiser.
     """
 
     backend: str
     verdict: Verdict
+    optimiser: str = "gd"
+    own_loop: bool = True
     steps: int
     checked_steps: int
     initial_loss: float | None
@@ -63,8 +69,18 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     reference_loss: float | None
     floors: float | None
     first_divergence: int | None
+    diverged: str = ""
+    reason: str = ""
+    detail: str = ""
+    amplification: float | None = None
     loop_s: float
     losses: list[float | None]
+    recorded_steps: list[int] = []
+    loss_floors: list[float | None] = []
+    parameter_floors: dict[str, list[float | None]] = {}
+    evaluations: int | None = None
+    reference_evaluations: tuple[int, int] | None = None
+    stopped: str = ""
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):

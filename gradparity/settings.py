@@ -10,6 +10,7 @@ import psutil
 
 from backends import lookup
 from gradparity.machine import usable_cores
+from gradparity.optimisers import Optimiser, optimiser
 from gradparity.units import size
 from model_spec.datasets import Dataset, load
 from model_spec.errors import InputError
@@ -74,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     start: Start = "random"
     steps: int = 100
     learning_rate: float = 0.1
+    optimiser: tuple[str, ...] = ("gd",)
+    momentum: float = 0.9
     seed: int = 0
     threads: int = 1
     profile: str = "quick"
@@ -96,6 +99,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             raise InputError("--steps", got=self.steps, expected=f"1 to {MAX_STEPS}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError("--lr", got=self.learning_rate, expected="a finite number over 0")
+        self.optimisers()
         if not 0 <= self.seed <= MAX_SEED:
             raise InputError("--seed", got=self.seed, expected=f"0 to {MAX_SEED}")
         if not 1 <= self.threads <= usable_cores():
@@ -121,6 +125,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.projection is None:
             return Logistic(**shared)
         return ProjectedLogistic(**shared, projection=self.projection)
+
+    def optimisers(self) -> list[Optimiser]:
+        """The optimisers to train with, each once.
+
+        Raises:
+            InputError: one is unknown, or a hyperparameter is out of its range.
+        """
+        return [
+            optimiser(name, learning_rate=self.learning_rate, momentum=self.momentum)
+            for name in dict.fromkeys(self.optimiser)
+        ]
 
     def datasets(self) -> list[Dataset]:
         """The data, read and checked.
@@ -175,7 +190,7 @@ def settings_from(command: str, *, backends: str | None, data: list[str] | None,
     Raises:
         InputError: a word is not what its option takes.
     """
-    projection, rate = rest.pop("projection"), rest.pop("lr")
+    projection, rate, optimisers = rest.pop("projection"), rest.pop("lr"), rest.pop("optimiser", None)
     try:
         width = None if projection == "none" else int(projection)
     except ValueError:
@@ -186,6 +201,7 @@ def settings_from(command: str, *, backends: str | None, data: list[str] | None,
         "command": command,
         "backends": backends.replace(" ", "").split(",") if backends is not None else None,
         **({"data": tuple(data)} if data else {}),
+        **({"optimiser": tuple(optimisers)} if optimisers else {}),
         "projection": width,
         "learning_rate": rate,
         "profile": PROFILE_OF[command, quick],

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.causes import Block, explain
-from gradparity.results import Finding, Training, Verdict
+from gradparity.results import Finding, Verdict
 from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
@@ -164,38 +164,6 @@ def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: s
         Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule=rule)
         for quantity, parameter in reference.truth.blocks
     ]
-
-
-def judge_training(
-    backend: str, losses: npt.NDArray[Any], reference: Extended, floor: Extended, loop_s: float
-) -> Training:
-    """Losses of every step against the extended-precision run, which may cover only the first of them.
-
-    ``floor[k]`` is the noise floor grown along the trajectory up to step k.
-    """
-    checked = min(len(losses), len(reference))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        error = np.abs(losses[:checked].astype(np.longdouble) - reference[:checked])
-        floors = np.where(error == 0, 0, error / floor[:checked])
-    beyond = np.flatnonzero(~(floors <= AGREES_FLOORS))  # a NaN is beyond
-    verdict: Verdict = "agrees"
-    if not np.isfinite(losses).all() and np.isfinite(reference).all():
-        verdict = "nonfinite"
-    elif beyond.size:
-        verdict = "wrong"
-    return Training(
-        backend=backend,
-        verdict=verdict,
-        steps=len(losses) - 1,
-        checked_steps=checked - 1,
-        initial_loss=_number(losses[0]),
-        final_loss=_number(losses[-1]),
-        reference_loss=_number(reference[-1]) if len(reference) == len(losses) else None,
-        floors=_number(np.max(floors)),
-        first_divergence=int(beyond[0]) if beyond.size else None,
-        loop_s=loop_s,
-        losses=[_number(loss) for loss in losses],
-    )
 
 
 def worst(findings: Sequence[Finding]) -> Finding:

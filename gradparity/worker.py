@@ -57,6 +57,8 @@ class Worker:
                 return evaluate(self.backend, self.loss, self.program, self.problem)
             case m.Descend():
                 return self._descend(request)
+            case m.Train():
+                return self._train(request)
             case m.WarmUp():
                 return self._warm_up(request)
             case m.Sample():
@@ -94,6 +96,13 @@ class Worker:
         loop_s = time.perf_counter() - started
         tensors = m.pack(self.backend.get({"": losses}))
         return m.Descent(tensors[""], m.pack(self.backend.get(params)), loop_s)
+
+    def _train(self, request: m.Train) -> m.Trained:
+        from gradparity.evaluation import train
+
+        started = time.perf_counter()
+        path = train(self.backend, self.program, self.problem, request.optimiser, request.steps)
+        return m.trained(path, time.perf_counter() - started)
 
     def _warm_up(self, request: m.WarmUp) -> m.Warm:
         from bench.clock import SystemClock

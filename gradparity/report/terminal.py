@@ -118,30 +118,47 @@ def disagreements(found: list[Finding], *, wide: bool) -> Table:
 
 
 def training(runs: list[Training]) -> RenderableType:
-    """Whether the trained losses agree, and from which step on they do not."""
+    """Whether losses and parameters of every step agree, and from which step on they do not; below, why."""
     start = next((ran.initial_loss for ran in runs if ran.initial_loss is not None), None)
     table = _table(
-        f"Gradient descent, {runs[0].steps} steps from a loss of {_loss(start)}\n"
-        "Every loss against the same steps in extended precision"
+        f"Training, {runs[0].steps} steps from a loss of {_loss(start)}\n"
+        "Every loss and parameter against the same steps in extended precision"
     )
     table.add_column("backend", style="bold", no_wrap=True)
-    table.add_column("verdict")
-    for name in ("trained loss", "floors", "diverges", "whole loop"):
+    for name in ("optimiser", "verdict"):
+        table.add_column(name)
+    for name in ("trained loss", "floors", "diverges", "loop"):
         table.add_column(name, justify="right", no_wrap=True)
     for ran in runs:
         table.add_row(
             ran.backend,
+            _optimiser(ran),
             _styled(ran.verdict),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
             "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}",
             duration(1e9 * ran.loop_s),
         )
-    checked = min(ran.checked_steps for ran in runs)
-    if checked == runs[0].steps:
-        return table
-    words = f"The reference covers the first {checked} steps: more would take it too long."
-    return Group(table, Text(words, style="dim"))
+    return Group(table, Text("\n".join(_training_notes(runs)), style="dim"))
+
+
+def _training_notes(runs: list[Training]) -> list[str]:
+    """Reasons and shortened comparisons, each once, with the runs that it holds for."""
+    notes: dict[str, dict[str, list[str]]] = {}
+    for ran in runs:
+        said = [": ".join(filter(None, (ran.reason, ran.detail)))] if ran.reason else []
+        if ran.checked_steps < ran.steps:
+            said.append(f"compared over the first {ran.checked_steps} steps: as far as the reference and the dtype go")
+        for note in said:
+            notes.setdefault(note, {}).setdefault(_optimiser(ran), []).append(ran.backend)
+    return [
+        "; ".join(f"{name} on {', '.join(backends)}" for name, backends in where.items()) + f": {note}"
+        for note, where in notes.items()
+    ]
+
+
+def _optimiser(ran: Training) -> str:
+    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
 
 
 def timings(problem: ProblemResult, *, wide: bool) -> RenderableType:

@@ -24,11 +24,6 @@ Tree: TypeAlias = dict[str, Extended]
 #: Random perturbations that the noise floor is estimated from.
 FLOOR_DRAWS = 16
 
-#: Perturbed trajectories that the floor of a training run is estimated from.
-TRAJECTORY_DRAWS = 4
-#: Entries of X read, over all steps and draws, that a reference trajectory may cost: some seconds.
-TRAJECTORY_OPERATIONS = 10**9
-
 
 @dataclass(frozen=True)
 class Quantities:
@@ -126,7 +121,7 @@ def evaluate(problem: Problem) -> Quantities:
     """Every quantity of a problem in extended precision, by the closed form."""
     spec, X, y = problem.spec, _extended(problem.data["X"]), _extended(problem.data["y"])
     params, tangents = _tree(problem.params), _tree(problem.tangents)
-    loss, gradient, m, g = _value_and_gradient(spec, params, X, y)
+    loss, gradient, m, g = value_and_gradient(spec, params, X, y)
     c, s, scale = np.longdouble(spec.logit_scale), 1 - 2 * y, _scale(spec, y)
     W, w = params.get("W"), params["w"]
     V, v = tangents.get("W"), tangents["w"]
@@ -146,26 +141,6 @@ def evaluate(problem: Problem) -> Quantities:
             **{("hvp", name): value for name, value in product.items()},
         }
     )
-
-
-def trajectory(problem: Problem, steps: int, learning_rate: float) -> tuple[Extended, Extended]:
-    """Losses of gradient descent in extended precision, and the noise floor grown along the way.
-
-    The floor at a step is the largest root mean square so far, over ``TRAJECTORY_DRAWS``, of how far the loss moves
-    when every continuous input is off by one rounding, with one rounding of the loss itself.
-
-    Returns:
-        Two arrays of length ``steps + 1``, shorter where the run would pass ``TRAJECTORY_OPERATIONS``.
-    """
-    affordable = TRAJECTORY_OPERATIONS // (problem.data["X"].size * (1 + TRAJECTORY_DRAWS))
-    steps = min(steps, max(1, affordable))
-    losses = descend(problem, steps, learning_rate)
-    squares = np.zeros_like(losses)
-    for moved in perturbed(problem, TRAJECTORY_DRAWS):
-        squares += (descend(moved, steps, learning_rate) - losses) ** 2
-    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    floor = np.maximum.accumulate(np.sqrt(squares / TRAJECTORY_DRAWS)) + u * np.abs(losses)
-    return losses, floor
 
 
 @dataclass(frozen=True)
@@ -201,22 +176,7 @@ def rows_of_gradient(problem: Problem, parameter: str) -> RowContributions:
     return RowContributions(r[:, None] * X, w)
 
 
-def descend(problem: Problem, steps: int, learning_rate: float) -> Extended:
-    """The ``steps + 1`` losses of gradient descent from the problem's parameters, in extended precision.
-
-    The rate is first rounded to the problem's dtype, as the backends' is.
-    """
-    losses = np.empty(steps + 1, np.longdouble)
-    rate = np.longdouble(np.dtype(problem.spec.dtype).type(learning_rate))
-    params: Mapping[str, Any] = _tree(problem.params)
-    X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
-    for step in range(steps + 1):
-        losses[step], gradient, _, _ = _value_and_gradient(problem.spec, params, X, y)
-        params = {name: value - rate * gradient[name] for name, value in params.items()}
-    return losses
-
-
-def _value_and_gradient(
+def value_and_gradient(
     spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended
 ) -> tuple[Any, Tree, Extended, Extended]:
     """Loss and gradient, with the margins ``m`` and ``g = X^T r`` that they came from."""

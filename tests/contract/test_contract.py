@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 from backends.protocol import Backend
 from gradparity.evaluation import evaluate
 from gradparity.messages import unpack
+from gradparity.optimisers import GradientDescent, Path
 from gradparity.results import Finding
-from gradparity.truth.extended import trajectory
+from gradparity.training import judge_training, own_loop
 from gradparity.truth.reference import reference
-from gradparity.verdicts import judge, judge_training
+from gradparity.truth.trajectory import trajectory
+from gradparity.verdicts import judge
 from model_spec import Logistic, ProjectedLogistic
 from model_spec.problem import Problem
 from tests.conftest import CORE, configured
@@ -40,25 +42,26 @@ def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding
     return [finding for finding in findings(name, backend, problem) if finding.verdict != "agrees"]
 
 
-def losses_of_descent(backend: Backend, problem: Problem, steps: int, rate: float) -> Any:
-    """The losses of a gradient descent, on the host."""
+def descent(backend: Backend, problem: Problem, steps: int, rate: float) -> Path:
+    """Gradient descent in the backend's own loop, on the host."""
     program = backend.program(backend.loss(problem.spec))
-    losses, _ = backend.wait(program.descend(backend.put(problem.params), backend.put(problem.data), steps, rate))
-    return backend.get({"": losses})[""]
+    losses, params = backend.wait(program.descend(backend.put(problem.params), backend.put(problem.data), steps, rate))
+    return own_loop(backend.get({"": losses})[""], problem.spec.pack(backend.get(params)))
 
 
 @pytest.mark.parametrize("index", range(len(KNOWN_LOSSES)), ids=[row[0] for row in KNOWN_LOSSES])
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 def test_descent_reaches_the_published_loss(name: str, backend: Backend, index: int, formulation: str) -> None:
     problem = known(index, formulation=formulation)
-    losses = losses_of_descent(backend, problem, 100, 0.01)
-    expected, floor = trajectory(problem, 100, 0.01)
+    ran = descent(backend, problem, 100, 0.01)
+    truth = trajectory(problem, GradientDescent(0.01), 100)
+    expected, floor = truth.path.losses, truth.loss_floor
     _, _, _, first, last = KNOWN_LOSSES[index]
     # The reference itself is held to the published digits, then the backend to its noise floor around them.
     assert abs(expected[0] - np.longdouble(first)) <= floor[0]
     assert abs(expected[-1] - np.longdouble(last)) <= floor[-1]
-    assert losses.shape == (101,)
-    assert judge_training(name, losses, expected, floor, 0.0).verdict == "agrees"
+    assert ran.losses.shape == (101,)
+    assert judge_training(name, ran, truth, problem, 0.0).verdict == "agrees"
 
 
 @pytest.mark.parametrize("formulation", ["as_written", "blocked"])
@@ -67,8 +70,8 @@ def test_torch_compile_agrees_and_reaches_the_published_loss(
 ) -> None:
     backend, problem = backend_of("torch-compile"), known(2, formulation=formulation)
     assert disagreements("torch-compile", backend, problem) == []
-    losses = losses_of_descent(backend, problem, 100, 0.01)
-    assert judge_training("torch-compile", losses, *trajectory(problem, 100, 0.01), 0.0).verdict == "agrees"
+    ran, truth = descent(backend, problem, 100, 0.01), trajectory(problem, GradientDescent(0.01), 100)
+    assert judge_training("torch-compile", ran, truth, problem, 0.0).verdict == "agrees"
 
 
 OPTIONS = [

@@ -1,0 +1,313 @@
+"""Trajectories and the judgement of runs: why two runs part is found, and found to be the right reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal, getcontext
+from io import StringIO
+from pathlib import Path as FilePath
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from rich.console import Console
+
+from backends.numpy_backend import backend as numpy_backend
+from gradparity import engine, results
+from gradparity.evaluation import train
+from gradparity.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
+from gradparity.report.terminal import training as training_table
+from gradparity.results import Training
+from gradparity.settings import Settings
+from gradparity.training import (
+    ADDS_UP,
+    AMPLIFIES,
+    GRADIENT_OFF,
+    LOOP_OFF,
+    LOSS_OFF,
+    NOT_FINITE,
+    judge_training,
+    own_loop,
+)
+from gradparity.truth.trajectory import Trajectory, trajectory
+from model_spec import Logistic, ProjectedLogistic
+from model_spec.datasets import load
+from model_spec.problem import Problem, make_problem
+from tests.contract.problems import drawn, with_params
+
+
+def toy(**options: Any) -> Problem:
+    data = load("toy")
+    spec = ProjectedLogistic(features=3, projection=2, reduction="mean", **options)
+    return make_problem("toy", spec, data.X, data.y)
+
+
+#: All labels 1: no weight suits these rows, and steps of 12 jump about for ever. Two starts one rounding apart are of
+#: order one apart after 80 steps: the logarithm of their distance grows by 0.46 a step.
+def chaotic() -> Problem:
+    X = np.array([[2.0], [2.0], [2.0], [-1.0], [-0.1]])
+    problem = make_problem("chaos", Logistic(features=1, reduction="mean"), X, np.ones(5))
+    return with_params(problem, w=np.array([0.1]))
+
+
+class Program:
+    """NumPy's program with faults: what it answers is changed by ``fault(call, value, gradient)``."""
+
+    def __init__(self, problem: Problem, fault: Any = None) -> None:
+        self.inner = numpy_backend.program(numpy_backend.loss(problem.spec))
+        self.fault, self.calls = fault, 0
+
+    def value_and_gradient(self, params: Any, data: Any) -> Any:
+        value, gradient = self.inner.value_and_gradient(params, data)
+        self.calls += 1
+        return self.fault(self.calls - 1, value, gradient) if self.fault else (value, gradient)
+
+
+def run(problem: Problem, known: Trajectory, steps: int, fault: Any = None) -> Path:
+    return train(numpy_backend, Program(problem, fault), problem, known.optimiser, steps)  # type: ignore[arg-type]
+
+
+def judged(problem: Problem, optimiser: Optimiser, steps: int = 100, fault: Any = None) -> Training:
+    known = trajectory(problem, optimiser, steps)
+    return judge_training("numpy", run(problem, known, steps, fault), known, problem, 0.0)
+
+
+def scaled(factor: float, since: int = 0) -> Any:
+    def fault(call: int, value: Any, gradient: Any) -> Any:
+        return value, {name: (factor if call >= since else 1.0) * g for name, g in gradient.items()}
+
+    return fault
+
+
+# --- the reference ---------------------------------------------------------------------------------------------------
+
+
+def decimal_path(rule: str, steps: int) -> list[Decimal]:
+    """One weight from 1/2 on rows x = 1, -2 with labels 1, 1, in 50 digits: softplus(-w) + softplus(2 w)."""
+    getcontext().prec = 50
+    w, v, m = Decimal("0.5"), Decimal(0), Decimal(0)
+    lr, beta1, beta2, eps = (Decimal(value) for value in (0.1, 0.9, 0.999, 1e-8))  # as the doubles that they are
+    path = [w]
+    for t in range(1, steps + 1):
+        g = 2 / (1 + (-2 * w).exp()) - 1 / (1 + w.exp())
+        if rule == "gd":
+            w -= lr * g
+        elif rule == "momentum":
+            v = beta1 * v + g
+            w -= lr * v
+        else:
+            m, v = beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g * g
+            w -= lr * (m / (1 - beta1**t)) / ((v / (1 - beta2**t)).sqrt() + eps)
+        path.append(w)
+    return path
+
+
+@pytest.mark.parametrize("which", [GradientDescent(0.1), Momentum(0.1, 0.9), Adam(0.1)], ids=lambda o: o.name)
+def test_the_reference_has_the_steps_that_fifty_digits_give(which: Optimiser) -> None:
+    problem = make_problem("two rows", Logistic(features=1), np.array([[1.0], [-2.0]]), np.ones(2))
+    path = trajectory(with_params(problem, w=np.array([0.5])), which, 40).path
+    for got, expected in zip(path.params[:, 0], decimal_path(which.name, 40), strict=True):
+        assert got == pytest.approx(np.longdouble(str(expected)), rel=1e-17)
+
+
+def test_the_floor_never_shrinks_along_the_way_but_by_the_rounding_of_the_value() -> None:
+    for which in (GradientDescent(0.5), Momentum(0.5), Adam(0.5), LBFGS()):
+        known = trajectory(toy(), which, 60)
+        u = np.finfo(np.float64).eps / 2
+        rounding = u * np.abs(known.path.losses[: len(known.loss_floor)])
+        assert (np.diff(known.loss_floor - rounding) >= -1e-25).all()
+        assert (known.loss_floor > 0).all()
+
+
+def test_a_stable_run_amplifies_rounding_no_more_than_steps_add_up() -> None:
+    for which in (GradientDescent(0.5), Momentum(0.1), Adam(0.1)):
+        amplification = trajectory(toy(), which, 100).amplification
+        assert amplification.max() < 30
+
+
+def test_the_floor_of_float32_is_that_of_float64_by_the_ratio_of_their_roundings() -> None:
+    double, single = (trajectory(toy(dtype=dtype), GradientDescent(0.5), 50) for dtype in ("float64", "float32"))
+    assert single.loss_floor[-1] / double.loss_floor[-1] == pytest.approx(2.0**29, rel=0.01)
+
+
+def test_a_reference_that_would_take_too_long_covers_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradparity.truth.trajectory.OPERATIONS", 12 * 9 * 20)  # 12 entries of X, 9 runs, 20 steps
+    found = judged(toy(), GradientDescent(0.5), 100)
+    assert (found.verdict, found.steps, found.checked_steps, found.reference_loss) == ("agrees", 100, 20, None)
+
+
+# --- reasons ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", [GradientDescent(0.5), Momentum(0.1), Adam(0.1), LBFGS()], ids=lambda o: o.name)
+def test_a_scaled_gradient_is_a_gradient_that_is_off_from_the_start(which: Optimiser) -> None:
+    found = judged(toy(), which, fault=scaled(1 + 1e-9))
+    assert (found.verdict, found.reason) == ("wrong", GRADIENT_OFF)
+    assert "at step 0, gradient" in found.detail
+
+
+def test_a_gradient_that_goes_off_on_the_way_is_named_at_the_step_where_it_does() -> None:
+    found = judged(toy(), GradientDescent(0.5), fault=scaled(1 + 1e-9, since=17))
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_OFF, 18)
+    assert "at step 17, gradient" in found.detail
+
+
+def test_a_right_gradient_beside_a_wrong_loss_is_a_loss_that_is_off() -> None:
+    found = judged(toy(), GradientDescent(0.5), fault=lambda call, value, gradient: (value * (1 + 1e-9), gradient))
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", LOSS_OFF, 0)
+    assert found.diverged == "loss"
+
+
+def test_chaos_is_rounding_that_the_dynamics_amplify_and_no_wrong_gradient() -> None:
+    problem = chaotic()
+    known = trajectory(problem, GradientDescent(12.0), 150)
+    ran = run(problem, known, 150)
+    assert abs(ran.losses[-30:] - known.path.losses[-30:]).max() > 0.1  # nothing is left of the losses' agreement
+    found = judge_training("numpy", ran, known, problem, 0.0)
+    assert (found.verdict, found.reason) == ("agrees", AMPLIFIES)
+    assert found.amplification is not None
+    assert found.amplification > 1e12
+    # 1,000 roundings apart at 0.46 a step from some 3: after some 13 steps, and well before 40.
+    step = int(found.detail.split("from step ")[1].split()[0])
+    assert 5 < step < 40
+
+
+@pytest.mark.parametrize("since", [0, 3])
+def test_chaos_does_not_excuse_a_gradient_that_is_off(since: int) -> None:
+    found = judged(chaotic(), GradientDescent(12.0), 150, fault=scaled(1 + 1e-9, since))
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_OFF, since + 1)
+
+
+def test_a_run_beyond_an_amplified_floor_agrees_where_all_its_gradients_are_right() -> None:
+    # A floor from too few draws may be too low where runs part at once: the gradients decide, at the run's own points.
+    problem = chaotic()
+    known = trajectory(problem, GradientDescent(12.0), 150)
+    low = replace(known, loss_floor=known.loss_floor / 1e4, floors={"w": known.floors["w"] / 1e4})
+    low = replace(low, loss_floor=np.maximum(low.loss_floor, 1e-14), floors={"w": np.maximum(low.floors["w"], 1e-14)})
+    found = judge_training("numpy", run(problem, known, 150), low, problem, 0.0)
+    assert found.first_divergence is not None
+    assert (found.verdict, found.reason) == ("agrees", AMPLIFIES)
+
+
+def test_right_gradients_beyond_a_floor_that_did_not_grow_are_rounding_that_adds_up() -> None:
+    problem = toy()
+    known = trajectory(problem, GradientDescent(0.5), 50)
+    low = replace(known, floors={name: floor / 1e3 for name, floor in known.floors.items()})
+    found = judge_training("numpy", run(problem, known, 50), low, problem, 0.0)
+    assert (found.verdict, found.reason) == ("unstable", ADDS_UP)
+
+
+def test_a_wrong_step_in_the_backends_own_loop_is_told_from_a_wrong_gradient() -> None:
+    problem = toy()
+    known = trajectory(problem, GradientDescent(0.5), 50)
+    shared = judge_training("numpy", run(problem, known, 50), known, problem, 0.0)
+    program = numpy_backend.program(numpy_backend.loss(problem.spec))
+    for rate, verdict, reason in ((0.5, "agrees", ""), (0.5 * (1 + 1e-9), "wrong", LOOP_OFF)):
+        losses, params = program.descend(dict(problem.params), dict(problem.data), 50, rate)
+        ran = own_loop(losses, problem.spec.pack(params))
+        found = judge_training("numpy", ran, known, problem, 0.0, shared=shared)
+        assert (found.verdict, found.reason, found.own_loop) == (verdict, reason, True)
+    assert found.first_divergence == 1
+    off = judge_training("numpy", run(problem, known, 50, scaled(1 + 1e-9)), known, problem, 0.0)
+    assert judge_training("numpy", ran, known, problem, 0.0, shared=off).reason == GRADIENT_OFF
+
+
+def test_the_last_parameters_of_the_backends_own_loop_are_compared_too() -> None:
+    problem = toy()
+    known = trajectory(problem, GradientDescent(0.5), 50)
+    ran = run(problem, known, 50)
+    moved = own_loop(ran.losses, ran.params[-1] * (1 + 1e-9))
+    found = judge_training("numpy", moved, known, problem, 0.0)
+    assert (found.verdict, found.first_divergence) == ("wrong", 50)
+    assert found.diverged in ("w", "W")
+
+
+def test_a_naive_loss_that_overflows_is_not_finite_from_that_step_on() -> None:
+    spec = Logistic(features=1, numerics="naive")
+    problem = with_params(make_problem("naive", spec, np.ones((1, 1)), np.zeros(1)), w=np.array([800.0]))
+    found = judged(problem, GradientDescent(1.0), 5)
+    assert (found.verdict, found.reason, found.first_divergence) == ("nonfinite", NOT_FINITE, 0)
+
+
+def test_a_run_is_compared_as_far_as_its_numbers_reach() -> None:
+    # With lr 50 both factors of the projection grow without bound; the reference's range is wider than float64's.
+    data = load("iris", standardise=True)
+    spec = ProjectedLogistic(features=4, projection=5, reduction="mean")
+    found = judged(make_problem("iris", spec, data.X, data.y), GradientDescent(50.0))
+    assert found.final_loss is None
+    assert found.verdict == "agrees"
+    assert 10 < found.checked_steps < 60
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_thousands_of_right_steps_still_agree(dtype: str) -> None:
+    assert judged(toy(dtype=dtype), GradientDescent(0.2), 3000).verdict == "agrees"
+
+
+def test_thinned_records_are_judged_at_the_steps_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradparity.optimisers.RECORD_BYTES", 2000)
+    found = judged(toy(), GradientDescent(0.5))
+    assert found.verdict == "agrees"
+    assert found.recorded_steps[1] > 1
+    assert len(found.parameter_floors["w"]) == len(found.recorded_steps) < 20
+    assert len(found.loss_floors) == 101
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("which", [GradientDescent(0.3), Momentum(0.3), Adam(0.1), LBFGS()], ids=lambda o: o.name)
+def test_right_runs_agree_on_any_small_shape(seed: int, which: Optimiser) -> None:
+    rng = np.random.default_rng(seed)
+    features, width, rows = (int(n) for n in rng.integers(1, 4, 3))
+    dtype: Any = ("float64", "float32")[seed % 2]
+    spec = ProjectedLogistic(features=features, projection=width, dtype=dtype, l2=0.1 * (seed % 3))
+    found = judged(drawn(spec, rows, seed), which, 40)
+    assert found.verdict == "agrees", (found.reason, found.detail)
+
+
+# --- the run and its report ------------------------------------------------------------------------------------------
+
+
+class Silent:
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        pass
+
+    def finished(self, result: Any) -> None:
+        pass
+
+
+def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_path: FilePath) -> None:
+    settings = Settings(
+        command="check",
+        out=str(tmp_path),
+        backends=["numpy"],
+        data=("toy",),
+        steps=20,
+        optimiser=("gd", "momentum", "adam", "lbfgs"),
+    )
+    engine.run(settings, Silent())
+    (problem,) = results.load(tmp_path / "results.json").problems
+    rows = [(ran.optimiser, ran.own_loop, ran.verdict) for ran in problem.training]
+    assert rows == [("gd", True, "agrees"), ("gd", False, "agrees")] + [
+        (name, False, "agrees") for name in ("momentum", "adam", "lbfgs")
+    ]
+    for ran in problem.training[1:4]:
+        assert len(ran.losses) == len(ran.loss_floors) == len(ran.parameter_floors["W"]) == 21
+    assert problem.training[-1].evaluations is not None
+    assert problem.training[-1].reference_evaluations is not None
+    # Only the two loops of gradient descent are the same run.
+    finals = {ran.optimiser: ran.final_loss for ran in problem.training}
+    assert len(set(finals.values())) == 4
+    assert problem.training[0].final_loss == pytest.approx(problem.training[1].final_loss, rel=1e-12)
+
+
+def test_the_table_names_the_optimiser_and_says_each_reason_once() -> None:
+    found = judged(toy(), GradientDescent(0.5), fault=scaled(1 + 1e-9))
+    rows = [msgspec.structs.replace(found, backend=name) for name in ("one", "two")]
+    console = Console(width=200, file=StringIO())
+    console.print(training_table(rows))
+    text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert text.count(GRADIENT_OFF) == 1
+    assert f"gd on one, two: {GRADIENT_OFF}: at step 0" in text
+    assert found.diverged in ("w", "W")  # and not the loss, which follows from them
+    assert f"step 1, {found.diverged}" in text
