@@ -208,7 +208,7 @@ class _ProblemRun:
                 worker.ask(load, m.Loaded)
             with self._lock:
                 self.outcome.findings += found
-            if runs and found[0].verdict != "impure":
+            if runs and found[0].verdict not in ("impure", "nondeterministic"):
                 self._begin("training", name)
                 for known in runs:
                     self._train(name, worker, known)
@@ -249,7 +249,7 @@ class _ProblemRun:
         """The verdicts on the problem that the worker has loaded."""
         evaluation = worker.ask(m.Evaluate(), m.Evaluation)
         if evaluation.impurity:
-            return without_answer(name, truth, "impure", evaluation.impurity)
+            return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
         quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
         return judge(name, quantities, truth, problem)
 

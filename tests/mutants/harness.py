@@ -73,7 +73,7 @@ def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict
     with np.errstate(all="ignore"):
         evaluation = evaluate(configured(name), loss, program, problem)
     if evaluation.impurity:
-        found = without_answer(name, truth, "impure", evaluation.impurity)
+        found = without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
     else:
         quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
         found = judge(name, quantities, truth, problem)

@@ -108,10 +108,10 @@ def test_a_wrong_call_is_found_and_named(name: str, mutant: str) -> None:
         assert_found(verdicts(name, problem, loss, wrap(program)), expected)
 
 
-def test_a_gradient_that_drifts_by_rounding_from_call_to_call_is_impure(name: str) -> None:
+def test_a_gradient_that_drifts_by_rounding_from_call_to_call_is_nondeterministic(name: str) -> None:
     loss, program = right(name, "4x3x3")
     found = verdicts(name, "4x3x3", loss, Drifting(program))
-    assert {finding.verdict for finding in found.values()} == {"impure"}
+    assert {finding.verdict for finding in found.values()} == {"nondeterministic"}
     assert "differed by up to" in next(iter(found.values())).rule
 
 
@@ -123,7 +123,7 @@ def test_noise_in_any_quantity_is_found(name: str, quantity: str) -> None:
         return {k: v * (1 + 1e-14 * rng.standard_normal(v.shape)) for k, v in tree.items()}
 
     found = changed(name, "4x3x3", {quantity: noisy})
-    assert {finding.verdict for finding in found.values()} == {"impure"}
+    assert {finding.verdict for finding in found.values()} == {"nondeterministic"}
     assert next(iter(found.values())).rule.startswith(quantity)
 
 
