@@ -1,4 +1,4 @@
-"""The built-in models' closed form in extended precision (``numpy.longdouble``), and the noise floor around it.
+"""The built-in models' closed form in extended precision (``numpy.longdouble``).
 
 Written apart from ``backends.numpy_backend`` on purpose: a mistake in one of them shows as a disagreement. With
 ``s = 1 - 2 y`` and ``m = s c z``: loss ``sum softplus(m)``, ``r = s c sigmoid(m)``, ``g = X^T r``, ``dw = W^T g``,
@@ -20,9 +20,6 @@ from model_spec.spec import Logistic
 
 Extended: TypeAlias = npt.NDArray[np.longdouble]
 Tree: TypeAlias = dict[str, Extended]
-
-#: Random perturbations that the noise floor is estimated from.
-FLOOR_DRAWS = 16
 
 #: Perturbed trajectories that the floor of a training run is estimated from.
 TRAJECTORY_DRAWS = 4
@@ -53,55 +50,6 @@ def require_extended_precision() -> None:
             expected="extended precision, as the reference needs",
             cure="Run on x86-64, or use --dtype float32, whose reference float64 can be.",
         )
-
-
-def floor(
-    problem: Problem, truth: Mapping[tuple[str, str], Extended], draws: int = FLOOR_DRAWS
-) -> dict[tuple[str, str], Extended]:
-    """The noise floor of every entry: how far it moves when the inputs move by one rounding.
-
-    That is the root mean square, over ``draws``, of how far the entry moves when every entry of X, of the parameters
-    and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry itself added
-    in quadrature, and what underflow makes of it. A backward stable evaluation cannot be told from one at perturbed
-    inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 1.5). Labels are exact.
-    """
-    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    centre = evaluate(problem).blocks
-    squares = {key: np.zeros_like(value) for key, value in truth.items()}
-    for moved in perturbed(problem, draws):
-        for key, value in evaluate(moved).blocks.items():
-            squares[key] += (value - centre[key]) ** 2
-    lost = underflow(problem)
-    return {key: np.sqrt(square / draws + (u * truth[key]) ** 2) + lost[key] for key, square in squares.items()}
-
-
-def underflow(problem: Problem) -> dict[tuple[str, str], Extended]:
-    """How far each entry moves when every row's slope and curvature is off by the smallest normal number.
-
-    Frameworks may flush subnormal numbers to zero, so nothing below that number can be asked of them.
-    """
-    spec, tiny = problem.spec, np.longdouble(np.finfo(problem.spec.dtype).tiny)
-    X = np.abs(_extended(problem.data["X"]))
-    params = {name: np.abs(value) for name, value in _tree(problem.params).items()}
-    tangents = {name: np.abs(value) for name, value in _tree(problem.tangents).items()}
-    g = tiny * X.sum(axis=0)
-    if "W" not in params:
-        du, gradient = tangents["w"], {"w": g}
-        dg = tiny * (X.T @ (1 + X @ du))
-        product = {"w": dg}
-    else:
-        W, w, V, v = params["W"], params["w"], tangents["W"], tangents["w"]
-        dg = tiny * (X.T @ (1 + X @ (W @ v + V @ w)))
-        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
-        product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
-    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
-    scale = _scale(spec, X[:, 0])
-    return {
-        ("loss", ""): np.asarray(tiny * len(X)),
-        **{("gradient", name): scale * value + tiny for name, value in gradient.items()},
-        ("jvp", ""): np.asarray(scale * along + tiny),
-        **{("hvp", name): scale * value + tiny for name, value in product.items()},
-    }
 
 
 def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:

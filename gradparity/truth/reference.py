@@ -15,7 +15,8 @@ import numpy as np
 from gradparity.truth import closed_form, extended
 from gradparity.truth.certify import certify
 from gradparity.truth.enclosure import Enclosure, Enclosures
-from gradparity.truth.extended import FLOOR_DRAWS, Extended, Quantities
+from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.floor import floor as noise_floor
 from gradparity.truth.neutral import neutral_loss
 from model_spec.problem import Problem
 
@@ -65,7 +66,7 @@ class Reference:
         )
 
 
-def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = BUDGET_S) -> Reference:
+def reference(problem: Problem, *, draws: int | None = None, budget_s: float = BUDGET_S) -> Reference:
     """Truth and floor of a problem at its parameters.
 
     All rows are certified if that fits in ``budget_s`` seconds. Otherwise a seeded subsample of the rows is, and the
@@ -80,13 +81,13 @@ def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = B
     enclosed, zero, bits = enclosures(sample)
     _require_series_agreement(sample)
     values = extended.evaluate(sample).blocks
-    _require_extended_agreement(enclosed, values, extended.floor(sample, values, draws))
+    _require_extended_agreement(enclosed, values, noise_floor(sample, values, draws))
     if sample is problem:
         truth = enclosed
     else:
         truth = extended.evaluate(problem).blocks
         zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-    floor = extended.floor(problem, truth, draws)
+    floor = noise_floor(problem, truth, draws)
     return Reference(
         Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began
     )
