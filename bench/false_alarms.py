@@ -1,9 +1,9 @@
 """False alarms: how many correct, Hypothesis-drawn problems are called anything but ``agrees``, backend by backend.
 
-    python -m bench.false_alarms --backends numpy,autograd,torch --examples 2000
+    python -m bench.false_alarms --backends numpy,autograd,torch,jax --examples 2000
 
-Every backend runs in this process. JAX compiles three programs for each new shape and option, so its bulk runs
-un-jitted (``--eager-jax``, the same derivatives op by op) and a part of it compiled, over the few shapes of ``SHAPES``.
+Every backend runs in this process. JAX compiles three programs for each new shape and specification, so it draws from
+a dozen shapes, which leaves 72 of them; ``--eager-jax`` runs it op by op over any shape, which is slow.
 Prints the number of examples and of alarms, and the distribution of errors in noise floors, which the factor
 ``gradparity.verdicts.AGREES_FLOORS`` is chosen from. gradparity is imported inside functions only: this folder is below
 it.
@@ -28,7 +28,7 @@ from model_spec.spec import Logistic, ProjectedLogistic
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
 
-    from backends.protocol import Backend
+    from backends.protocol import Backend, Loss, Program
     from gradparity.results import Finding
 
 #: Rows, features, projection (0: none): what a compiled backend is drawn from, so that programs are reused.
@@ -43,9 +43,7 @@ TRAITS = [
 ]
 
 
-def build(
-    shape: tuple[int, int, int], trait: str, scale: float, seed: int, options: dict[str, Any]
-) -> Problem:
+def build(shape: tuple[int, int, int], trait: str, scale: float, seed: int, options: dict[str, Any]) -> Problem:
     """A problem of that shape with logits of about ``scale``, and one awkward trait."""
     rows, features, width = shape
     spec = (
@@ -92,44 +90,69 @@ def build(
     return replace(problem, params={name: np.asarray(value, spec.dtype) for name, value in params.items()})
 
 
-def problems(shapes: list[tuple[int, int, int]] | None = None) -> SearchStrategy[Problem]:
-    """Correct problems of every kind: any small shape or one of ``shapes``, all options, awkward data included."""
+def problems(*, compiled: bool = False) -> SearchStrategy[Problem]:
+    """Correct problems of every kind: any small shape, all options, extreme logits and awkward data included.
+
+    ``compiled`` keeps to a dozen shapes, and to one choice of penalty, reduction and logit scale for each of them.
+    """
     from hypothesis import strategies as st
 
-    drawn = st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(0, 8))
-    options = st.fixed_dictionaries(
-        {
-            "logit_scale": st.sampled_from([1.0, 2.0, -0.7]),
-            "formulation": st.sampled_from(["as_written", "reassociated", "blocked"]),
-            "reduction": st.sampled_from(["sum", "mean"]),
-            "l2": st.sampled_from([0.0, 0.1, 3.0]),
-            "dtype": st.sampled_from(["float64", "float32"]),
-        }
-    )
+    shapes = st.tuples(st.integers(1, 40), st.integers(1, 12), st.integers(0, 8))
+    layout = {
+        "formulation": st.sampled_from(["as_written", "reassociated", "blocked"]),
+        "dtype": st.sampled_from(["float64", "float32"]),
+    }
+    rest = {
+        "logit_scale": st.sampled_from([1.0, 2.0, -0.7]),
+        "reduction": st.sampled_from(["sum", "mean"]),
+        "l2": st.sampled_from([0.0, 0.1, 3.0]),
+    }
+    cases = st.tuples(st.one_of(shapes, st.sampled_from(SHAPES)), st.fixed_dictionaries({**layout, **rest}))
+    if compiled:
+        settled = [(shape, _options(index)) for index, shape in enumerate(SHAPES)]
+        cases = st.tuples(st.sampled_from(settled), st.fixed_dictionaries(layout)).map(
+            lambda drawn: (drawn[0][0], {**drawn[0][1], **drawn[1]})
+        )
     return st.builds(
-        build,
-        st.sampled_from(shapes) if shapes else st.one_of(drawn, st.sampled_from(SHAPES)),
+        lambda case, trait, scale, seed: build(case[0], trait, scale, seed, case[1]),
+        cases,
         st.sampled_from(TRAITS),
         st.sampled_from(SCALES),
         st.integers(0, 2**32),
-        options,
     )
 
 
-def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
-    """The verdicts on one backend in this process, as a run would give them."""
-    from gradparity.evaluation import evaluate
-    from gradparity.messages import unpack
-    from gradparity.truth.reference import reference
-    from gradparity.verdicts import judge, without_answer
+def _options(index: int) -> dict[str, Any]:
+    return {
+        "logit_scale": (1.0, 2.0, -0.7)[index % 3],
+        "reduction": ("sum", "mean")[index % 2],
+        "l2": (0.0, 0.0, 0.1, 3.0)[index % 4],
+    }
 
-    loss = backend.loss(problem.spec)
-    evaluation = evaluate(backend, loss, backend.program(loss), problem)
-    truth = reference(problem)
-    if evaluation.impurity:
-        return without_answer(name, truth, "impure", evaluation.impurity)
-    quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-    return judge(name, quantities, truth, problem)
+
+class Judge:
+    """The verdicts on one backend in this process, as a run would give them; programs are reused by specification."""
+
+    def __init__(self, name: str, backend: Backend) -> None:
+        self.name, self.backend = name, backend
+        self.programs: dict[Logistic, tuple[Loss, Program]] = {}
+
+    def __call__(self, problem: Problem) -> list[Finding]:
+        """A finding for every block."""
+        from gradparity.evaluation import evaluate
+        from gradparity.messages import unpack
+        from gradparity.truth.reference import reference
+        from gradparity.verdicts import judge, without_answer
+
+        if problem.spec not in self.programs:
+            loss = self.backend.loss(problem.spec)
+            self.programs[problem.spec] = loss, self.backend.program(loss)
+        evaluation = evaluate(self.backend, *self.programs[problem.spec], problem)
+        truth = reference(problem)
+        if evaluation.impurity:
+            return without_answer(self.name, truth, "impure", evaluation.impurity)
+        quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        return judge(self.name, quantities, truth, problem)
 
 
 def campaign(
@@ -173,14 +196,7 @@ def main() -> None:
         compiled = name in ("jax", "torch-compile") and not arguments.eager_jax
         began = time.monotonic()
         with _eager(arguments.eager_jax and name == "jax"), np.errstate(all="ignore"):
-            seen = list(
-                campaign(
-                    problems(SHAPES if compiled else None),
-                    arguments.examples,
-                    lambda problem, name=name, backend=backend: findings(name, backend, problem),  # type: ignore[misc]
-                    arguments.seed,
-                )
-            )
+            seen = list(campaign(problems(compiled=compiled), arguments.examples, Judge(name, backend), arguments.seed))
         alarms += _report(name, seen, time.monotonic() - began)
     sys.exit(1 if alarms else 0)
 
@@ -205,8 +221,10 @@ def _report(name: str, seen: list[tuple[Problem, Finding]], seconds: float) -> i
     print(f"{name}: {count} problems in {seconds:.0f} s, {len(alarms)} with an alarm")  # noqa: T201
     for quantity, values in [*floors.items(), ("all", [f for values in floors.values() for f in values])]:
         tail = np.percentile(values, [50, 99, 99.9], method="higher")
-        print(f"  {quantity:9} floors: " + ", ".join(f"{q}% {t:.3g}" for q, t in zip((50, 99, 99.9), tail, strict=True)),  # noqa: T201
-              f"max {max(values):.3g}")
+        print(
+            f"  {quantity:9} floors: " + ", ".join(f"{q}% {t:.3g}" for q, t in zip((50, 99, 99.9), tail, strict=True)),  # noqa: T201
+            f"max {max(values):.3g}",
+        )
     for found in list(alarms.values())[:20]:
         problem, finding = max(found, key=lambda pair: pair[1].floors or np.inf)
         print(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")  # noqa: T201

@@ -21,7 +21,7 @@ from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
-AGREES_FLOORS = 32.0
+AGREES_FLOORS = 8.0
 
 #: Errors of float32 and float64 within this factor of each other, in floors, shrink with the precision.
 PRECISION_RATIO = 16.0

@@ -21,6 +21,9 @@ from model_spec.spec import Logistic
 Extended: TypeAlias = npt.NDArray[np.longdouble]
 Tree: TypeAlias = dict[str, Extended]
 
+#: Entries of X in a block of rows.
+BLOCK_CELLS = 2**15
+
 #: Perturbed trajectories that the floor of a training run is estimated from.
 TRAJECTORY_DRAWS = 4
 #: Entries of X read, over all steps and draws, that a reference trajectory may cost: some seconds.
@@ -70,27 +73,41 @@ def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
         )
 
 
+def row_blocks(problem: Problem) -> Iterator[slice]:
+    """Blocks of rows small enough for the cache."""
+    step = max(1, BLOCK_CELLS // problem.data["X"].shape[1])
+    return (slice(begin, begin + step) for begin in range(0, problem.rows, step))
+
+
 def evaluate(problem: Problem) -> Quantities:
-    """Every quantity of a problem in extended precision, by the closed form."""
-    spec, X, y = problem.spec, _extended(problem.data["X"]), _extended(problem.data["y"])
+    """Every quantity of a problem in extended precision, by the closed form; rows in blocks, so memory stays small."""
+    spec = problem.spec
     params, tangents = _tree(problem.params), _tree(problem.tangents)
-    loss, gradient, m, g = _value_and_gradient(spec, params, X, y)
-    c, s, scale = np.longdouble(spec.logit_scale), 1 - 2 * y, _scale(spec, y)
+    c, l2 = np.longdouble(spec.logit_scale), np.longdouble(spec.l2)
     W, w = params.get("W"), params["w"]
     V, v = tangents.get("W"), tangents["w"]
-    dm = s * c * (X @ (v if W is None or V is None else W @ v + V @ w))
-    dg = scale * (X.T @ (s * c * _sigmoid(m) * _sigmoid(-m) * dm))
+    along = np.stack([w, v] if W is None or V is None else [W @ w, W @ v + V @ w], axis=1)
+    loss, sums = np.longdouble(0), np.zeros((spec.features, 2), np.longdouble)
+    for rows in row_blocks(problem):
+        X, s = _extended(problem.data["X"][rows]), 1 - 2 * _extended(problem.data["y"][rows])
+        m, dm = (s * c * column for column in (X @ along).T)
+        loss += _softplus(m).sum()
+        sums += X.T @ np.stack([s * c * _sigmoid(m), s * c * _sigmoid(m) * _sigmoid(-m) * dm], axis=1)
+    scale = _scale(spec, problem.data["y"])
+    g, dg = (scale * column for column in sums.T)
     if W is None or V is None:
-        product = {"w": dg}
+        gradient, product = {"w": g}, {"w": dg}
     else:
+        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
         product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
-    product = {name: value + np.longdouble(spec.l2) * tangents[name] for name, value in product.items()}
-    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
+    gradient = {name: value + l2 * params[name] for name, value in gradient.items()}
+    product = {name: value + l2 * tangents[name] for name, value in product.items()}
+    penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
     return Quantities(
         {
-            ("loss", ""): np.asarray(loss),
+            ("loss", ""): np.asarray(scale * loss + penalty),
             **{("gradient", name): value for name, value in gradient.items()},
-            ("jvp", ""): np.asarray(along),
+            ("jvp", ""): np.asarray(sum((gradient[name] * tangents[name]).sum() for name in gradient)),
             **{("hvp", name): value for name, value in product.items()},
         }
     )
@@ -159,25 +176,23 @@ def descend(problem: Problem, steps: int, learning_rate: float) -> Extended:
     params: Mapping[str, Any] = _tree(problem.params)
     X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
     for step in range(steps + 1):
-        losses[step], gradient, _, _ = _value_and_gradient(problem.spec, params, X, y)
+        losses[step], gradient = _value_and_gradient(problem.spec, params, X, y)
         params = {name: value - rate * gradient[name] for name, value in params.items()}
     return losses
 
 
-def _value_and_gradient(
-    spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended
-) -> tuple[Any, Tree, Extended, Extended]:
-    """Loss and gradient, with the margins ``m`` and ``g = X^T r`` that they came from."""
+def _value_and_gradient(spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended) -> tuple[Any, Tree]:
+    """Loss and gradient."""
     c, l2, s = np.longdouble(spec.logit_scale), np.longdouble(spec.l2), 1 - 2 * y
     w, W = params["w"], params.get("W")
     m = s * c * (X @ (w if W is None else W @ w))
     g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
     gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
     loss = _scale(spec, y) * _softplus(m).sum() + l2 / 2 * sum((p * p).sum() for p in params.values())
-    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}, m, g
+    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}
 
 
-def _scale(spec: Logistic, y: Extended) -> np.longdouble:
+def _scale(spec: Logistic, y: npt.NDArray[Any]) -> np.longdouble:
     return 1 / np.longdouble(len(y)) if spec.reduction == "mean" else np.longdouble(1)
 
 

@@ -7,6 +7,7 @@ Three sources of rounding, in quadrature, for one problem in one dtype of unit r
   backward stable evaluation cannot be told from one at perturbed inputs.
 * *Long sums.* Adding n terms in their order rounds every partial sum: a variance of ``u^2 sum_k s_k^2``, the random
   walk of the ``s_k``. This is what grows with the number of rows, and why no tolerance has to.
+  Where terms repeat, so do their roundings: what a few ways of adding make of the very sums is put beside the walk.
 * *The entry itself*, rounded once.
 
 What underflow makes of the values is added as a bound, not in quadrature: it is no random matter.
@@ -17,27 +18,27 @@ of Monte Carlo arithmetic (Parker, 1997), taken as differences from the closed f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.truth.extended import Extended
+from gradparity.truth.extended import Extended, row_blocks
 from gradparity.truth.underflow import underflow
 from model_spec.problem import Problem
 
 Array: TypeAlias = npt.NDArray[Any]
 
 #: Random perturbations: as many as the cells allow, since their rms over few draws can come out low by accident.
-MOST_DRAWS, FEWEST_DRAWS = 32, 4
+MOST_DRAWS, FEWEST_DRAWS = 32, 2
 #: Cells of X times draws that are worth about a second.
 CELLS_DRAWN = 10**7
 #: Cells of X up to which the floor is computed in extended precision, whose range no square of a float64 leaves.
 EXTENDED_CELLS = 10**5
-#: Cells of X in a block of rows, so that a perturbed block stays in the cache.
-BLOCK_CELLS = 2**15
+#: Accumulators that sums over rows are tried with: one, and what vector units and threads have.
+ACCUMULATORS = (1, 4, 32)
 #: Roundings in a row's loss, slope or curvature given its logit: exp, 1 + t, a quotient or a product, a scale.
 ROW_ROUNDINGS = 4
 
@@ -58,12 +59,6 @@ def floor(
 def affordable_draws(problem: Problem) -> int:
     """Perturbations for a problem of this size; where they are few, long sums make most of the floor."""
     return int(np.clip(CELLS_DRAWN // problem.data["X"].size, FEWEST_DRAWS, MOST_DRAWS))
-
-
-def row_blocks(problem: Problem) -> Iterator[slice]:
-    """Blocks of rows."""
-    step = max(1, BLOCK_CELLS // problem.data["X"].shape[1])
-    return (slice(begin, begin + step) for begin in range(0, problem.rows, step))
 
 
 @dataclass
@@ -119,16 +114,12 @@ class _Walks:
         self.dc = at.work(rounded(at.c)) / at.c - 1
         self.dl2 = at.work(rounded(at.l2)) - at.l2
         features, width = problem.data["X"].shape[1], len(at.w)
-        self.g, self.h = at.cast(np.zeros(features)), at.cast(np.zeros(features))
         self.dg, self.dh = at.cast(np.zeros((features, draws))), at.cast(np.zeros((features, draws)))
         self.dloss, self.djvp = at.cast(np.zeros(draws)), at.cast(np.zeros(draws))
-        self.sums = {
-            "loss": _Walk(at.cast(np.zeros(()))),
-            "jvp": _Walk(at.cast(np.zeros(()))),
-            "g": _Walk(self.g),
-            "h": _Walk(self.h),
-            **({name: _Walk(at.cast(np.zeros(width))) for name in ("Pr", "Pq", "Qr")} if at.as_written else {}),
-        }
+        shapes: dict[str, tuple[int, ...]] = {"loss": (), "jvp": (), "g": (features,), "h": (features,)}
+        if at.as_written:
+            shapes |= dict.fromkeys(("Pr", "Pq", "Qr"), (width,))
+        self.sums = {name: _Walk(np.zeros(shape, at.work), problem.spec.dtype) for name, shape in shapes.items()}
 
     def add(self, rows: slice) -> None:
         """One block of rows."""
@@ -186,7 +177,7 @@ class _Walks:
         at, scale, unit = self.at, self.at.scale, self.unit
         g, h = scale * self.sums["g"].total, scale * self.sums["h"].total
         dg, dh = scale * self.dg, scale * self.dh
-        walks = {name: (scale * unit) ** 2 * sum_.squares for name, sum_ in self.sums.items()}
+        walks = {name: scale**2 * sum_.squares(unit) for name, sum_ in self.sums.items()}
         moved = self.moved
         parameters = [(at.w, at.v, moved["w"], moved["v"])]
         if at.W is None or at.V is None:
@@ -264,16 +255,43 @@ class _Walks:
 
 
 class _Walk:
-    """A sum in its order: the running total, and the sum of the squares of its partial sums."""
+    """Sums over rows in their order: the running totals, and the squared error of adding them up.
 
-    def __init__(self, zero: Array) -> None:
-        self.total, self.squares = zero, zero
+    That is the random walk of the partial sums, unless what adding the rounded terms in the dtype really makes, by one
+    accumulator or by several, is more: equal terms, as equal rows have, round the same way every time, which is no
+    random walk. How much more is the worst over the columns: in each alone it may be small by accident.
+    """
+
+    def __init__(self, zero: Array, dtype: str) -> None:
+        self.total, self.walked, self.dtype = zero, zero, dtype
+        self.exact = np.asarray(zero, np.longdouble)
+        self.sums = [np.zeros((lanes, *zero.shape), dtype) for lanes in ACCUMULATORS]
 
     def extend(self, terms: Array, noise: Array | None = None) -> None:
         """Add terms along the first axis; ``noise`` is the variance, over u^2, that they come with."""
         partial = self.total + np.cumsum(terms, 0)
         self.total = partial[-1]
-        self.squares = self.squares + (partial**2).sum(0) + (0 if noise is None else noise.sum(0))
+        self.walked = self.walked + (partial**2).sum(0) + (0 if noise is None else noise.sum(0))
+        rounded = terms.astype(self.dtype, copy=False)
+        self.exact = self.exact + rounded.sum(0, dtype=np.longdouble)
+        for place, lanes in enumerate(ACCUMULATORS):
+            padding = np.zeros((-len(rounded) % lanes, *rounded.shape[1:]), self.dtype)  # adding zeros is exact
+            turns = np.concatenate([rounded, padding]) if len(padding) else rounded
+            self.sums[place] = _in_order(self.sums[place], turns.reshape(-1, lanes, *rounded.shape[1:]))
+
+    def squares(self, unit: Any) -> Array:
+        """The squared error of the sums."""
+        made = [_in_order(each[0], each[1:]) - self.exact for each in self.sums]
+        walked = unit**2 * self.walked
+        worst = np.max(np.square(made) / np.where(walked > 0, walked, np.inf))
+        return np.asarray(walked * self.total.dtype.type(max(1, worst)))
+
+
+def _in_order(start: Array, terms: Array) -> Array:
+    """``start`` with terms added one after the other along the first axis."""
+    every = np.concatenate([start[None], terms])
+    # NumPy adds whole rows in their order, and a lone column in pairs; its cumulative sum always goes in order.
+    return np.asarray(np.add.reduce(every, 0) if start.size > 1 else np.cumsum(every, 0)[-1])
 
 
 def walk(terms: Array, axis: int) -> Array:
