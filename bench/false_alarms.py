@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from backends.protocol import Backend, Loss, Program
     from gradparity.results import Finding
+    from gradparity.truth.reference import Reference
 
 #: Rows, features, projection (0: none): what a compiled backend is drawn from, so that programs are reused.
 SHAPES = [
@@ -133,8 +134,8 @@ def _options(index: int) -> dict[str, Any]:
 class Judge:
     """The verdicts on one backend in this process, as a run would give them; programs are reused by specification."""
 
-    def __init__(self, name: str, backend: Backend) -> None:
-        self.name, self.backend = name, backend
+    def __init__(self, name: str, backend: Backend, reference: Callable[[Problem], Reference] | None = None) -> None:
+        self.name, self.backend, self.reference = name, backend, reference
         self.programs: dict[Logistic, tuple[Loss, Program]] = {}
 
     def __call__(self, problem: Problem) -> list[Finding]:
@@ -148,7 +149,7 @@ class Judge:
             loss = self.backend.loss(problem.spec)
             self.programs[problem.spec] = loss, self.backend.program(loss)
         evaluation = evaluate(self.backend, *self.programs[problem.spec], problem)
-        truth = reference(problem)
+        truth = (self.reference or reference)(problem)
         if evaluation.impurity:
             return without_answer(self.name, truth, "impure", evaluation.impurity)
         quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
@@ -214,20 +215,21 @@ def _report(name: str, seen: list[tuple[Problem, Finding]], seconds: float) -> i
     floors: dict[str, list[float]] = defaultdict(list)
     alarms: dict[int, list[tuple[Problem, Finding]]] = defaultdict(list)
     for problem, finding in seen:
-        floors[finding.quantity].append(np.inf if finding.floors is None else finding.floors)
+        for key in (finding.quantity, "all"):
+            floors[key].append(np.inf if finding.floors is None else finding.floors)
         if finding.verdict != "agrees":
             alarms[id(problem)].append((problem, finding))
     count = len({id(problem) for problem, _ in seen})
-    print(f"{name}: {count} problems in {seconds:.0f} s, {len(alarms)} with an alarm")  # noqa: T201
-    for quantity, values in [*floors.items(), ("all", [f for values in floors.values() for f in values])]:
-        tail = np.percentile(values, [50, 99, 99.9], method="higher")
-        print(
-            f"  {quantity:9} floors: " + ", ".join(f"{q}% {t:.3g}" for q, t in zip((50, 99, 99.9), tail, strict=True)),  # noqa: T201
-            f"max {max(values):.3g}",
+    lines = [f"{name}: {count} problems in {seconds:.0f} s, {len(alarms)} with an alarm"]
+    for quantity, values in floors.items():
+        median, high, higher = np.percentile(values, [50, 99, 99.9], method="higher")
+        lines.append(
+            f"  {quantity:8} floors: median {median:.3g}, 99% {high:.3g}, 99.9% {higher:.3g}, max {max(values):.3g}"
         )
     for found in list(alarms.values())[:20]:
         problem, finding = max(found, key=lambda pair: pair[1].floors or np.inf)
-        print(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")  # noqa: T201
+        lines.append(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")
+    print("\n".join(lines), flush=True)  # noqa: T201
     return len(alarms)
 
 

@@ -248,7 +248,7 @@ class _Walks:
         shape = value.shape if draws is None else (*value.shape, draws)
         bits = np.unpackbits(np.frombuffer(self.rng.bytes(-(-int(np.prod(shape)) // 8)), np.uint8))
         signs = bits[: int(np.prod(shape))].reshape(shape).astype(self.at.work) * 2 - 1
-        return (value if draws is None else value[..., None]) * (self.unit * signs)
+        return np.asarray((value if draws is None else value[..., None]) * (self.unit * signs))
 
     def _normal(self, shape: tuple[int, ...]) -> Array:
         return self.rng.standard_normal(shape, np.float32)
@@ -272,7 +272,10 @@ class _Walk:
         partial = self.total + np.cumsum(terms, 0)
         self.total = partial[-1]
         self.walked = self.walked + (partial**2).sum(0) + (0 if noise is None else noise.sum(0))
-        rounded = terms.astype(self.dtype, copy=False)
+        with np.errstate(over="ignore"):
+            rounded = terms.astype(self.dtype, copy=False)
+        if not np.isfinite(rounded).all():  # no framework adds these up in the dtype either
+            return
         self.exact = self.exact + rounded.sum(0, dtype=np.longdouble)
         for place, lanes in enumerate(ACCUMULATORS):
             padding = np.zeros((-len(rounded) % lanes, *rounded.shape[1:]), self.dtype)  # adding zeros is exact

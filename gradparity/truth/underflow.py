@@ -21,8 +21,8 @@ Array = npt.NDArray[Any]
 class _Bound(NamedTuple):
     """Magnitudes, and the errors they come with in units of ``tiny``."""
 
-    size: Array
-    error: Array
+    size: Any
+    error: Any
 
     def dot(self, other: _Bound) -> _Bound:
         """A matrix product, or one of vectors."""
