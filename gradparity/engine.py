@@ -61,7 +61,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         InputError: the data, the model or the output folder is at fault; nothing was started or written over.
     """
     require_extended_precision()
-    names, infos, absent = _backends(settings)
+    names, infos, absent = chosen_backends(settings)
     datasets = settings.datasets()
     problems = [settings.problem(data, len(names)) for data in datasets]
     folder = results.output_folder(settings.out)
@@ -87,7 +87,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
     return result
 
 
-def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
+def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
     """Names to run, every backend's state, and the requested ones that are missing."""
     wanted = settings.backends or available()
     cures = {name: missing(registration) for name, registration in registered().items()}

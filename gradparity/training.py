@@ -16,7 +16,8 @@ import numpy.typing as npt
 
 from gradparity.optimisers import LBFGS, Array, Path
 from gradparity.results import GOOD, Finding, Training, Verdict
-from gradparity.truth.extended import FLOOR_DRAWS, Extended
+from gradparity.truth.extended import Extended
+from gradparity.truth.floor import affordable_draws
 from gradparity.truth.reference import extended_reference
 from gradparity.truth.trajectory import OPERATIONS, Trajectory, blocks
 from gradparity.verdicts import AGREES_FLOORS, judge, worst
@@ -169,7 +170,7 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
 
 def _steps_to_judge(ran: Path, problem: Problem, end: int, step: int | None) -> npt.NDArray[np.int64]:
     """Places in ``ran.steps``: just before ``step`` and spread over the rest, or a few where nothing left the floor."""
-    affordable = OPERATIONS // ((1 + FLOOR_DRAWS) * problem.data["X"].size)
+    affordable = OPERATIONS // ((1 + affordable_draws(problem)) * problem.data["X"].size)
     kept = np.flatnonzero(ran.steps <= (end if step is None else step))
     if step is None:
         return _spread(kept, STEPS_SPOT_CHECKED if affordable >= STEPS_SPOT_CHECKED else 0)

@@ -21,7 +21,7 @@ from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
-AGREES_FLOORS = 32.0
+AGREES_FLOORS = 8.0
 
 #: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
 #: half way, in octaves, from the 1 of a poor formula to the 2^29 of a wrong rule.

@@ -15,15 +15,20 @@ import numpy as np
 from gradparity.truth import closed_form, extended
 from gradparity.truth.certify import certify
 from gradparity.truth.enclosure import Enclosure, Enclosures
-from gradparity.truth.extended import FLOOR_DRAWS, Extended, Quantities
+from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.floor import floor as noise_floor
 from gradparity.truth.neutral import neutral_loss
 from model_spec.problem import Problem
 
 #: Directions in which the closed form is held against the series engine.
 SERIES_DIRECTIONS = 2
-#: Entries of X that the closed form in balls takes a second for, all quantities together: measured, 2 shared cores.
-CELLS_PER_SECOND = 400_000
-#: Seconds that a certified truth may take before only a subsample of the rows is certified.
+#: Seconds that certification takes for a row and for an entry of X, all quantities and both directions: measured.
+SECONDS_PER_ROW, SECONDS_PER_CELL = 1e-4, 1e-5
+#: Seconds that the closed form in extended precision and its floor take for an entry of X: measured.
+FULL_SECONDS_PER_CELL = 2e-7
+#: Share of the budget that certification always gets.
+CERTIFIED_SHARE = 0.1
+#: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
 BUDGET_S = 5.0
 
 
@@ -65,7 +70,7 @@ class Reference:
         )
 
 
-def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = BUDGET_S) -> Reference:
+def reference(problem: Problem, *, draws: int | None = None, budget_s: float = BUDGET_S) -> Reference:
     """Truth and floor of a problem at its parameters.
 
     All rows are certified if that fits in ``budget_s`` seconds. Otherwise a seeded subsample of the rows is, and the
@@ -77,33 +82,33 @@ def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = B
     began = time.monotonic()
     rows = certified_rows(problem, budget_s)
     sample = problem if len(rows) == problem.rows else with_rows(problem, rows)
-    enclosed, zero, bits = enclosures(sample)
+    truth, zero, bits = enclosures(sample)
     _require_series_agreement(sample)
-    values = extended.evaluate(sample).blocks
-    _require_extended_agreement(enclosed, values, extended.floor(sample, values, draws))
-    if sample is problem:
-        truth = enclosed
-    else:
+    floor = noise_floor(sample, truth, draws)
+    _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
+    if sample is not problem:
         truth = extended.evaluate(problem).blocks
         zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-    floor = extended.floor(problem, truth, draws)
+        floor = noise_floor(problem, truth, draws)
     return Reference(
         Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began
     )
 
 
-def extended_reference(problem: Problem, *, draws: int = FLOOR_DRAWS) -> Reference:
+def extended_reference(problem: Problem, *, draws: int | None = None) -> Reference:
     """Truth and floor in extended precision alone, a tenth of the time: for points along a path, not for verdicts."""
     began = time.monotonic()
     truth = extended.evaluate(problem).blocks
     zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-    floor = extended.floor(problem, truth, draws)
+    floor = noise_floor(problem, truth, draws)
     return Reference(Quantities(truth), Quantities(floor), zero, problem.rows, 0, 0, time.monotonic() - began)
 
 
 def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
     """Indices of the rows to certify: all of them, or as many as the time allows, drawn without replacement, sorted."""
-    affordable = max(1, int(budget_s * CELLS_PER_SECOND / problem.data["X"].shape[1]))
+    X = problem.data["X"]
+    seconds = max(CERTIFIED_SHARE * budget_s, budget_s - FULL_SECONDS_PER_CELL * X.size)
+    affordable = max(1, int(seconds / (SECONDS_PER_ROW + SECONDS_PER_CELL * X.shape[1])))
     if affordable >= problem.rows:
         return np.arange(problem.rows)
     return np.sort(np.random.default_rng([problem.seed, 2]).choice(problem.rows, affordable, replace=False))
