@@ -29,11 +29,7 @@ from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Tr
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
 from gradparity.training import judge_training, own_loop
-from gradparity.truth.extended import (
-    Reference,
-    reference,
-    require_extended_precision,
-)
+from gradparity.truth.extended import Reference, reference, require_extended_precision
 from gradparity.truth.trajectory import Trajectory, trajectory
 from gradparity.verdicts import judge, without_answer
 from model_spec.datasets import Dataset
@@ -180,12 +176,8 @@ class _ProblemRun:
         As many workers are busy at a time as each can have its threads to itself, the compiling ones first: they take
         longest. Nothing is compared by the clock here.
         """
-        trained = self.settings.command != "bench"
-        runs = (
-            [trajectory(self.problem, each, self.settings.steps) for each in self.settings.optimisers()]
-            if trained
-            else []
-        )
+        optimisers = self.settings.optimisers() if self.settings.command != "bench" else []
+        runs = [trajectory(self.problem, each, self.settings.steps) for each in optimisers]
         self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
