@@ -173,12 +173,8 @@ class _ProblemRun:
         As many workers are busy at a time as each can have its threads to itself, the compiling ones first: they take
         longest. Nothing is compared by the clock here.
         """
-        trained = self.settings.command != "bench"
-        runs = (
-            [trajectory(self.problem, each, self.settings.steps) for each in self.settings.optimisers()]
-            if trained
-            else []
-        )
+        optimisers = self.settings.optimisers() if self.settings.command != "bench" else []
+        runs = [trajectory(self.problem, each, self.settings.steps) for each in optimisers]
         self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))

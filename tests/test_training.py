@@ -230,6 +230,16 @@ def test_a_naive_loss_that_overflows_is_not_finite_from_that_step_on() -> None:
     assert (found.verdict, found.reason, found.first_divergence) == ("nonfinite", NOT_FINITE, 0)
 
 
+def test_a_gradient_that_has_shrunk_to_rounding_may_be_zero() -> None:
+    # In the exact minimum, w = 0 by symmetry, the truth of perturbed data is some roundings and a backend's is 0.
+    problem = with_params(make_problem("even", Logistic(features=1), np.ones((2, 1)), np.array([0.0, 1.0])), w=[4e-16])
+    found = judged(problem, GradientDescent(0.5), 20, lambda call, value, g: (value, {"w": 0 * g["w"]}))
+    assert found.verdict == "agrees"
+    away = with_params(problem, w=np.array([1e-3]))
+    found = judged(away, GradientDescent(0.5), 20, lambda call, value, g: (value, {"w": 0 * g["w"]}))
+    assert (found.verdict, found.reason) == ("wrong", GRADIENT_OFF)
+
+
 def test_a_run_is_compared_as_far_as_its_numbers_reach() -> None:
     # With lr 50 both factors of the projection grow without bound; the reference's range is wider than float64's.
     data = load("iris", standardise=True)
@@ -242,7 +252,7 @@ def test_a_run_is_compared_as_far_as_its_numbers_reach() -> None:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thousands_of_right_steps_still_agree(dtype: str) -> None:
-    assert judged(toy(dtype=dtype), GradientDescent(0.2), 3000).verdict == "agrees"
+    assert judged(toy(dtype=dtype), GradientDescent(0.2), 1500).verdict == "agrees"
 
 
 def test_thinned_records_are_judged_at_the_steps_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
