@@ -137,7 +137,7 @@ def training(runs: list[Training]) -> RenderableType:
             _styled(ran.verdict),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
-            "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}",
+            "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
             duration(1e9 * ran.loop_s),
         )
     return Group(table, Text("\n".join(_training_notes(runs)), style="dim"))
