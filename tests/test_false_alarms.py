@@ -18,7 +18,7 @@ from tests.conftest import CORE, configured
 from tests.contract.problems import drawn
 
 #: JAX compiles three programs for each new shape and specification.
-EXAMPLES = {"numpy": 150, "autograd": 100, "torch": 80, "jax": 15}
+EXAMPLES = {"numpy": 100, "autograd": 60, "torch": 50, "jax": 8}
 
 
 @pytest.mark.parametrize("name", CORE)
