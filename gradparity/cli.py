@@ -64,6 +64,10 @@ Threads = Annotated[int, typer.Option(help="Threads a backend.")]
 Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
+Stress = Annotated[
+    bool,
+    typer.Option("--stress", help="The standard stress suite instead of --data and the model's options; about 40 s."),
+]
 
 _OUT = "gradparity-report"
 
@@ -114,6 +118,7 @@ def check(
     threads: Threads = 1,
     out: Out = _OUT,
     json: Json = False,
+    stress: Stress = False,
 ) -> None:
     """Check loss, gradient, JVP, HVP and trained losses against the truth; time nothing."""
     _execute("check", quick=False, **locals())
@@ -167,16 +172,18 @@ def _execute(
 
     from gradparity.engine import run as run_engine
     from gradparity.report.progress import Watch
+    from gradparity.report.stress import print_stress
     from gradparity.report.terminal import print_summary
     from gradparity.results import RESULTS_FILE, encode
     from gradparity.settings import settings_from
+    from gradparity.stress_run import run_stress
     from model_spec.errors import InputError
 
     out, err = _console(stderr=False), Console(stderr=True)
     try:
         settings = settings_from(command, backends=backends, data=data, quick=quick, **rest)
         with Watch(None if json else out, err) as watch:
-            result = run_engine(settings, watch)
+            result = (run_stress if settings.stress else run_engine)(settings, watch)
     except InputError as error:
         err.print(f"gradparity: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(ExitCode.INPUT) from None
@@ -186,6 +193,8 @@ def _execute(
     if json:
         _print_document(encode(result))
     else:
+        if settings.stress:
+            print_stress(out, result)
         print_summary(out, result, f"{settings.out}/{RESULTS_FILE}")
     raise typer.Exit(exit_code(result))
 

@@ -60,10 +60,10 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         InputError: the data, the model or the output folder is at fault; nothing was started or written over.
     """
     require_extended_precision()
-    names, infos, absent = _backends(settings)
+    names, infos, absent = chosen_backends(settings)
     datasets = settings.datasets()
     problems = [settings.problem(data, len(names)) for data in datasets]
-    folder = _output_folder(settings.out)
+    folder = output_folder(settings.out)
     result = RunResult(
         gradparity_version=__version__,
         command=settings.command,
@@ -85,7 +85,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
     return result
 
 
-def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
+def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
     """Names to run, every backend's state, and the requested ones that are missing."""
     wanted = settings.backends or available()
     cures = {name: missing(registration) for name, registration in registered().items()}
@@ -98,7 +98,7 @@ def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Tr
     return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent
 
 
-def _output_folder(out: str) -> Path:
+def output_folder(out: str) -> Path:
     """The output folder, made and tried, so that no result is lost to it at the end."""
     folder = Path(out)
     try:

@@ -112,7 +112,10 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProblemResult(msgspec.Struct, kw_only=True):
-    """Everything found on one data set."""
+    """Everything found on one data set.
+
+    ``expected`` is what the problem is there to show, where that is a failure of the formula and not of a backend.
+    """
 
     name: str
     source: str
@@ -120,6 +123,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     rows: int
     spec: dict[str, Any]
     truth: str
+    expected: str = ""
     reference: str = ""
     control: Control | None = None
     findings: list[Finding] = []
@@ -133,7 +137,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     def not_good(self) -> list[Finding | Training]:
         """Findings and training runs whose verdict is not a good one, failures included."""
         judged: list[Finding | Training] = [*self.findings, *self.training]
-        return [found for found in judged if found.verdict not in GOOD]
+        bad = [found for found in judged if found.verdict not in GOOD]
+        return [found for found in bad if found.verdict in ("failed", "impure")] if self.expected else bad
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     threads: int = 1
     profile: str = "quick"
+    stress: bool = False
 
     def __post_init__(self) -> None:
         for name in self.backends or []:
@@ -164,6 +165,8 @@ def settings_from(command: str, *, backends: str | None, data: list[str] | None,
     Raises:
         InputError: a word is not what its option takes.
     """
+    if data and rest.get("stress"):
+        raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
     projection, rate = rest.pop("projection"), rest.pop("lr")
     if projection != "none" and not projection.lstrip("-").isdigit():
         raise InputError("--projection", got=repr(projection), expected="an integer of 1 or more, or none")

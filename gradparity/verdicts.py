@@ -1,8 +1,7 @@
 """Evaluations and truth in, verdicts out. Pure: nothing is measured here, and nothing is tuned by hand.
 
 An entry agrees if its error is at most ``AGREES_FLOORS`` noise floors, where the floor is how far the entry moves
-when the inputs move by one rounding. The factor allows for the roundings of the evaluation itself; correct frameworks
-were seen between 0.2 and 14 on shapes from 4x3x3 to 2000x20x10.
+when the inputs and every step of the closed form round once, sums of any length included (`gradparity.truth.floor`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,12 @@ from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
-AGREES_FLOORS = 32.0
+#: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
+#: dtypes, awkward data and logits up to 800 included (``bench/false_alarms.py``); 99.9% of all blocks were within 2.1.
+AGREES_FLOORS = 8.0
+
+#: The same for the losses of a training run, whose floor is grown from perturbed inputs alone.
+TRAINING_FLOORS = 32.0
 
 #: Errors of float32 and float64 within this factor of each other, in floors, shrink with the precision.
 PRECISION_RATIO = 16.0
@@ -169,7 +173,7 @@ def judge_training(
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.abs(losses[:checked].astype(np.longdouble) - reference[:checked])
         floors = np.where(error == 0, 0, error / floor[:checked])
-    beyond = np.flatnonzero(~(floors <= AGREES_FLOORS))  # a NaN is beyond
+    beyond = np.flatnonzero(~(floors <= TRAINING_FLOORS))  # a NaN is beyond
     verdict: Verdict = "agrees"
     if not np.isfinite(losses).all() and np.isfinite(reference).all():
         verdict = "nonfinite"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from backends.protocol import Backend, Loss, Program
     from gradparity.evaluation import TimedCall
     from model_spec.problem import Problem
+    from model_spec.spec import Logistic
 
 
 class Worker:
@@ -33,6 +34,7 @@ class Worker:
         self.loss: Loss
         self.program: Program
         self.call: TimedCall
+        self._built: dict[Logistic, tuple[Loss, Program]] = {}
 
     def answer(self, request: m.AnyRequest) -> bytes:
         """The reply to one request as a frame, a failure included."""
@@ -75,8 +77,11 @@ class Worker:
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
-        self.loss = self.backend.loss(self.problem.spec)
-        self.program = self.backend.program(self.loss)
+        spec = self.problem.spec
+        if spec not in self._built:  # a program built again would be compiled again
+            loss = self.backend.loss(spec)
+            self._built[spec] = loss, self.backend.program(loss)
+        self.loss, self.program = self._built[spec]
         params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
         self.call = timed_call(self.backend, self.program, params, data)
         started = time.perf_counter()

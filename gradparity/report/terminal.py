@@ -56,7 +56,8 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
     console.rule(Text("Summary", style="bold"), align="left")
     if result.ok:
         count = len({found.backend for problem in result.problems for found in problem.findings})
-        names = " and ".join(problem.name for problem in result.problems)
+        stress = result.settings.get("stress")
+        names = "the stress suite" if stress else " and ".join(problem.name for problem in result.problems)
         agreed = f"All {count} backends agree" if count > 1 else "The backend agrees with the truth"
         console.print(Text.assemble((agreed, "bold green"), f" on {names}."))
     for problem in result.problems:

@@ -1,4 +1,4 @@
-"""The built-in models' closed form in extended precision (``numpy.longdouble``), and the noise floor around it.
+"""The built-in models' closed form in extended precision (``numpy.longdouble``).
 
 Written apart from ``backends.numpy_backend`` on purpose: a mistake in one of them shows as a disagreement. With
 ``s = 1 - 2 y`` and ``m = s c z``: loss ``sum softplus(m)``, ``r = s c sigmoid(m)``, ``g = X^T r``, ``dw = W^T g``,
@@ -21,8 +21,8 @@ from model_spec.spec import Logistic
 Extended: TypeAlias = npt.NDArray[np.longdouble]
 Tree: TypeAlias = dict[str, Extended]
 
-#: Random perturbations that the noise floor is estimated from.
-FLOOR_DRAWS = 16
+#: Entries of X in a block of rows.
+BLOCK_CELLS = 2**15
 
 #: Perturbed trajectories that the floor of a training run is estimated from.
 TRAJECTORY_DRAWS = 4
@@ -55,55 +55,6 @@ def require_extended_precision() -> None:
         )
 
 
-def floor(
-    problem: Problem, truth: Mapping[tuple[str, str], Extended], draws: int = FLOOR_DRAWS
-) -> dict[tuple[str, str], Extended]:
-    """The noise floor of every entry: how far it moves when the inputs move by one rounding.
-
-    That is the root mean square, over ``draws``, of how far the entry moves when every entry of X, of the parameters
-    and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry itself added
-    in quadrature, and what underflow makes of it. A backward stable evaluation cannot be told from one at perturbed
-    inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 1.5). Labels are exact.
-    """
-    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    centre = evaluate(problem).blocks
-    squares = {key: np.zeros_like(value) for key, value in truth.items()}
-    for moved in perturbed(problem, draws):
-        for key, value in evaluate(moved).blocks.items():
-            squares[key] += (value - centre[key]) ** 2
-    lost = underflow(problem)
-    return {key: np.sqrt(square / draws + (u * truth[key]) ** 2) + lost[key] for key, square in squares.items()}
-
-
-def underflow(problem: Problem) -> dict[tuple[str, str], Extended]:
-    """How far each entry moves when every row's slope and curvature is off by the smallest normal number.
-
-    Frameworks may flush subnormal numbers to zero, so nothing below that number can be asked of them.
-    """
-    spec, tiny = problem.spec, np.longdouble(np.finfo(problem.spec.dtype).tiny)
-    X = np.abs(_extended(problem.data["X"]))
-    params = {name: np.abs(value) for name, value in _tree(problem.params).items()}
-    tangents = {name: np.abs(value) for name, value in _tree(problem.tangents).items()}
-    g = tiny * X.sum(axis=0)
-    if "W" not in params:
-        du, gradient = tangents["w"], {"w": g}
-        dg = tiny * (X.T @ (1 + X @ du))
-        product = {"w": dg}
-    else:
-        W, w, V, v = params["W"], params["w"], tangents["W"], tangents["w"]
-        dg = tiny * (X.T @ (1 + X @ (W @ v + V @ w)))
-        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
-        product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
-    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
-    scale = _scale(spec, X[:, 0])
-    return {
-        ("loss", ""): np.asarray(tiny * len(X)),
-        **{("gradient", name): scale * value + tiny for name, value in gradient.items()},
-        ("jvp", ""): np.asarray(scale * along + tiny),
-        **{("hvp", name): scale * value + tiny for name, value in product.items()},
-    }
-
-
 def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
     """Copies of a problem whose every continuous input is off by one rounding, seeded; extended precision."""
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
@@ -122,27 +73,41 @@ def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
         )
 
 
+def row_blocks(problem: Problem) -> Iterator[slice]:
+    """Blocks of rows small enough for the cache."""
+    step = max(1, BLOCK_CELLS // problem.data["X"].shape[1])
+    return (slice(begin, begin + step) for begin in range(0, problem.rows, step))
+
+
 def evaluate(problem: Problem) -> Quantities:
-    """Every quantity of a problem in extended precision, by the closed form."""
-    spec, X, y = problem.spec, _extended(problem.data["X"]), _extended(problem.data["y"])
+    """Every quantity of a problem in extended precision, by the closed form; rows in blocks, so memory stays small."""
+    spec = problem.spec
     params, tangents = _tree(problem.params), _tree(problem.tangents)
-    loss, gradient, m, g = _value_and_gradient(spec, params, X, y)
-    c, s, scale = np.longdouble(spec.logit_scale), 1 - 2 * y, _scale(spec, y)
+    c, l2 = np.longdouble(spec.logit_scale), np.longdouble(spec.l2)
     W, w = params.get("W"), params["w"]
     V, v = tangents.get("W"), tangents["w"]
-    dm = s * c * (X @ (v if W is None or V is None else W @ v + V @ w))
-    dg = scale * (X.T @ (s * c * _sigmoid(m) * _sigmoid(-m) * dm))
+    along = np.stack([w, v] if W is None or V is None else [W @ w, W @ v + V @ w], axis=1)
+    loss, sums = np.longdouble(0), np.zeros((spec.features, 2), np.longdouble)
+    for rows in row_blocks(problem):
+        X, s = _extended(problem.data["X"][rows]), 1 - 2 * _extended(problem.data["y"][rows])
+        m, dm = (s * c * column for column in (X @ along).T)
+        loss += _softplus(m).sum()
+        sums += X.T @ np.stack([s * c * _sigmoid(m), s * c * _sigmoid(m) * _sigmoid(-m) * dm], axis=1)
+    scale = _scale(spec, problem.data["y"])
+    g, dg = (scale * column for column in sums.T)
     if W is None or V is None:
-        product = {"w": dg}
+        gradient, product = {"w": g}, {"w": dg}
     else:
+        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
         product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
-    product = {name: value + np.longdouble(spec.l2) * tangents[name] for name, value in product.items()}
-    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
+    gradient = {name: value + l2 * params[name] for name, value in gradient.items()}
+    product = {name: value + l2 * tangents[name] for name, value in product.items()}
+    penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
     return Quantities(
         {
-            ("loss", ""): np.asarray(loss),
+            ("loss", ""): np.asarray(scale * loss + penalty),
             **{("gradient", name): value for name, value in gradient.items()},
-            ("jvp", ""): np.asarray(along),
+            ("jvp", ""): np.asarray(sum((gradient[name] * tangents[name]).sum() for name in gradient)),
             **{("hvp", name): value for name, value in product.items()},
         }
     )
@@ -211,25 +176,23 @@ def descend(problem: Problem, steps: int, learning_rate: float) -> Extended:
     params: Mapping[str, Any] = _tree(problem.params)
     X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
     for step in range(steps + 1):
-        losses[step], gradient, _, _ = _value_and_gradient(problem.spec, params, X, y)
+        losses[step], gradient = _value_and_gradient(problem.spec, params, X, y)
         params = {name: value - rate * gradient[name] for name, value in params.items()}
     return losses
 
 
-def _value_and_gradient(
-    spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended
-) -> tuple[Any, Tree, Extended, Extended]:
-    """Loss and gradient, with the margins ``m`` and ``g = X^T r`` that they came from."""
+def _value_and_gradient(spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended) -> tuple[Any, Tree]:
+    """Loss and gradient."""
     c, l2, s = np.longdouble(spec.logit_scale), np.longdouble(spec.l2), 1 - 2 * y
     w, W = params["w"], params.get("W")
     m = s * c * (X @ (w if W is None else W @ w))
     g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
     gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
     loss = _scale(spec, y) * _softplus(m).sum() + l2 / 2 * sum((p * p).sum() for p in params.values())
-    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}, m, g
+    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}
 
 
-def _scale(spec: Logistic, y: Extended) -> np.longdouble:
+def _scale(spec: Logistic, y: npt.NDArray[Any]) -> np.longdouble:
     return 1 / np.longdouble(len(y)) if spec.reduction == "mean" else np.longdouble(1)
 
 

@@ -1,8 +1,9 @@
 """The truth of a problem, computed once and shared by all backends: certified values and the noise floor around them.
 
 Values are midpoints of rigorous enclosures (`closed_form`), tight to 2^-70, and the closed form itself is held against
-the series engine (`certify`), which differentiates the model as written, in random directions. The floor needs two
-digits only: it is the spread of the extended-precision closed form (`extended`) over perturbed inputs.
+the series engine (`certify`), which differentiates the model as written, in random directions. Above a
+time budget a seeded subsample of the rows is certified, and the closed form in extended precision (`extended`), which
+has to agree there, is the truth of all rows. The floor (`floor`) needs two digits only.
 """
 
 from __future__ import annotations
@@ -15,15 +16,20 @@ import numpy as np
 from gradparity.truth import closed_form, extended
 from gradparity.truth.certify import certify
 from gradparity.truth.enclosure import Enclosure, Enclosures
-from gradparity.truth.extended import FLOOR_DRAWS, Extended, Quantities
+from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.floor import floor as noise_floor
 from gradparity.truth.neutral import neutral_loss
 from model_spec.problem import Problem
 
 #: Directions in which the closed form is held against the series engine.
 SERIES_DIRECTIONS = 2
-#: Entries of X that the closed form in balls takes a second for, all quantities together: measured, 2 shared cores.
-CELLS_PER_SECOND = 400_000
-#: Seconds that a certified truth may take before only a subsample of the rows is certified.
+#: Seconds that certification takes for a row and for an entry of X, all quantities and both directions: measured.
+SECONDS_PER_ROW, SECONDS_PER_CELL = 1e-4, 1e-5
+#: Seconds that the closed form in extended precision and its floor take for an entry of X: measured.
+FULL_SECONDS_PER_CELL = 2e-7
+#: Share of the budget that certification always gets.
+CERTIFIED_SHARE = 0.1
+#: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
 BUDGET_S = 5.0
 
 
@@ -33,7 +39,7 @@ class TruthError(RuntimeError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry.
+    """The true value of every block and its noise floor: how far roundings move each entry.
 
     ``blocks["gradient", "W"]`` has the shape of ``W``; scalars stand under the parameter ``""``. ``zero`` marks the
     entries proven to be exactly zero. ``certified_rows`` of the ``rows`` were certified, at ``bits`` of working
@@ -65,7 +71,7 @@ class Reference:
         )
 
 
-def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = BUDGET_S) -> Reference:
+def reference(problem: Problem, *, draws: int | None = None, budget_s: float = BUDGET_S) -> Reference:
     """Truth and floor of a problem at its parameters.
 
     All rows are certified if that fits in ``budget_s`` seconds. Otherwise a seeded subsample of the rows is, and the
@@ -77,16 +83,14 @@ def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = B
     began = time.monotonic()
     rows = certified_rows(problem, budget_s)
     sample = problem if len(rows) == problem.rows else with_rows(problem, rows)
-    enclosed, zero, bits = enclosures(sample)
+    truth, zero, bits = enclosures(sample)
     _require_series_agreement(sample)
-    values = extended.evaluate(sample).blocks
-    _require_extended_agreement(enclosed, values, extended.floor(sample, values, draws))
-    if sample is problem:
-        truth = enclosed
-    else:
+    floor = noise_floor(sample, truth, draws)
+    _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
+    if sample is not problem:
         truth = extended.evaluate(problem).blocks
         zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-    floor = extended.floor(problem, truth, draws)
+        floor = noise_floor(problem, truth, draws)
     return Reference(
         Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began
     )
@@ -94,7 +98,9 @@ def reference(problem: Problem, *, draws: int = FLOOR_DRAWS, budget_s: float = B
 
 def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
     """Indices of the rows to certify: all of them, or as many as the time allows, drawn without replacement, sorted."""
-    affordable = max(1, int(budget_s * CELLS_PER_SECOND / problem.data["X"].shape[1]))
+    X = problem.data["X"]
+    seconds = max(CERTIFIED_SHARE * budget_s, budget_s - FULL_SECONDS_PER_CELL * X.size)
+    affordable = max(1, int(seconds / (SECONDS_PER_ROW + SECONDS_PER_CELL * X.shape[1])))
     if affordable >= problem.rows:
         return np.arange(problem.rows)
     return np.sort(np.random.default_rng([problem.seed, 2]).choice(problem.rows, affordable, replace=False))
