@@ -6,21 +6,24 @@ Exit codes: 0 everything agrees; 1 a verdict other than agrees or kink; 2 the in
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from gradparity.results import RunResult
 
 app = typer.Typer(
     name="gradparity",
     help="Do autograd, JAX and PyTorch compute the same gradient? Which is wrong where they differ, and which is "
     "fastest here?",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: to draw it, Rich would take longer than all the rest of --help
 )
 
 
@@ -68,6 +71,10 @@ Threads = Annotated[int, typer.Option(help="Threads a backend.")]
 Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
+Stress = Annotated[
+    bool,
+    typer.Option("--stress", help="The standard stress suite instead of --data and the model's options; about 40 s."),
+]
 
 _OUT = "gradparity-report"
 
@@ -96,7 +103,7 @@ def run(
     json: Json = False,
     quick: Quick = False,
 ) -> None:
-    """Check gradients, train, time and recommend: on toy and breast_cancer unless told otherwise."""
+    """Check gradients, train, time and recommend. Data: toy and breast_cancer unless told otherwise."""
     _execute("run", **locals())
 
 
@@ -122,8 +129,9 @@ def check(
     threads: Threads = 1,
     out: Out = _OUT,
     json: Json = False,
+    stress: Stress = False,
 ) -> None:
-    """Check loss, gradient, JVP, HVP and trained losses against the truth; time nothing."""
+    """Check derivatives and training against the truth. Loss, gradient, JVP and HVP; nothing is timed."""
     _execute("check", quick=False, **locals())
 
 
@@ -147,13 +155,13 @@ def bench(
     json: Json = False,
     quick: Quick = False,
 ) -> None:
-    """Time a value-and-gradient step of every backend that is correct, interleaved, with intervals."""
+    """Time a gradient step of every backend, in turns. Value and gradient together; every ratio has an interval."""
     _execute("bench", steps=1, lr=0.1, **locals())
 
 
 @app.command(name="backends")
 def list_backends(json: Json = False) -> None:
-    """List the backends: which are installed, and what adds those that are not."""
+    """List the backends, and what adds those that are missing."""
     from gradparity.report.inventory import inventory, print_inventory
 
     found = inventory()
@@ -162,38 +170,38 @@ def list_backends(json: Json = False) -> None:
 
         _print_document(msgspec.json.format(msgspec.json.encode(found), indent=1))
     else:
-        from rich.console import Console
-
-        print_inventory(Console(), found)
+        print_inventory(_console(stderr=False), found)
 
 
 def _execute(
     command: str, *, backends: str | None, data: list[str] | None, json: bool, quick: bool, **rest: Any
 ) -> None:
     """Settings from arguments, the run, its report and its exit code."""
-    from rich.console import Console
-
     from gradparity.engine import run as run_engine
     from gradparity.report.progress import Watch
+    from gradparity.report.stress import print_stress
     from gradparity.report.terminal import print_summary
     from gradparity.results import RESULTS_FILE, encode
     from gradparity.settings import settings_from
+    from gradparity.stress_run import run_stress
     from model_spec.errors import InputError
 
-    out, err = _console(stderr=False), Console(stderr=True)
+    out, err = _console(stderr=False), _console(stderr=True)
     try:
         settings = settings_from(command, backends=backends, data=data, quick=quick, **rest)
         with Watch(None if json else out, err) as watch:
-            result = run_engine(settings, watch)
+            result = (run_stress if settings.stress else run_engine)(settings, watch)
     except InputError as error:
-        err.print(f"gradparity: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        _say(err, str(error), "red")
         raise typer.Exit(ExitCode.INPUT) from None
     except KeyboardInterrupt:
-        err.print(f"gradparity: interrupted; results so far are in {rest['out']}/{RESULTS_FILE}", style="yellow")
+        _say(err, f"interrupted; results so far are in {rest['out']}/{RESULTS_FILE}", "yellow")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if json:
         _print_document(encode(result))
     else:
+        if settings.stress:
+            print_stress(out, result)
         print_summary(out, result, f"{settings.out}/{RESULTS_FILE}")
     raise typer.Exit(exit_code(result))
 
@@ -205,20 +213,32 @@ def exit_code(result: RunResult) -> ExitCode:
     return ExitCode.BACKEND if result.troubles else ExitCode.AGREES
 
 
-def _console(*, stderr: bool) -> Any:
-    """A console; tables piped into a file get the width they need instead of 80 columns."""
+def _console(*, stderr: bool) -> Console:
+    """A console that takes text as it stands; tables piped into a file get the width they need, not 80 columns."""
     from rich.console import Console
 
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=120)
+    console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    return console
+
+
+def _say(err: Console, message: str, style: str) -> None:
+    """One line about the command itself."""
+    from gradparity.text import printable
+
+    err.print(f"gradparity: {printable(message)}", style=style, soft_wrap=True)
 
 
 def _print_document(document: bytes) -> None:
-    import sys
-
     sys.stdout.buffer.write(document + b"\n")
 
 
 def main() -> None:
-    """Entry point of the ``gradparity`` command."""
-    app()
+    """Entry point of the ``gradparity`` command; without arguments it shows its help."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="gradparity", standalone_mode=False)
+    except typer.TyperException as error:  # an unknown command or option, or a value of the wrong type
+        _say(_console(stderr=True), f"{error.format_message().rstrip('.')}. See gradparity --help.", "red")
+        code = ExitCode.INPUT
+    sys.exit(code)

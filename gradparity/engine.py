@@ -5,6 +5,7 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -25,16 +26,16 @@ from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
 from gradparity.recommend import recommend
-from gradparity.results import BackendInfo, ProblemResult, RunResult, Timing, Trouble
+from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name, measure
 from gradparity.training import judge_training, own_loop
-from gradparity.truth.extended import Reference, reference, require_extended_precision
+from gradparity.truth.extended import require_extended_precision
+from gradparity.truth.reference import Reference, reference
 from gradparity.truth.trajectory import Trajectory, trajectory
-from gradparity.verdicts import judge, without_answer
+from gradparity.verdicts import judge, needs_other_precision, told_apart, without_answer
 from model_spec.datasets import Dataset
-from model_spec.errors import InputError
-from model_spec.problem import Problem
+from model_spec.problem import Problem, in_other_precision
 from model_spec.spec import to_dict
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
@@ -58,10 +59,10 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         InputError: the data, the model or the output folder is at fault; nothing was started or written over.
     """
     require_extended_precision()
-    names, infos, absent = _backends(settings)
+    names, infos, absent = chosen_backends(settings)
     datasets = settings.datasets()
     problems = [settings.problem(data, len(names)) for data in datasets]
-    folder = _output_folder(settings.out)
+    folder = results.output_folder(settings.out)
     result = RunResult(
         gradparity_version=__version__,
         command=settings.command,
@@ -69,6 +70,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         machine=machine.describe(),
         backends=infos,
     )
+    results.save(result, folder)
     for data, problem in zip(datasets, problems, strict=True):
         outcome = _problem_result(data, problem, absent)
         result.problems.append(outcome)
@@ -83,7 +85,7 @@ def run(settings: Settings, observer: Observer) -> RunResult:
     return result
 
 
-def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
+def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
     """Names to run, every backend's state, and the requested ones that are missing."""
     wanted = settings.backends or available()
     cures = {name: missing(registration) for name, registration in registered().items()}
@@ -96,19 +98,6 @@ def _backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Tr
     return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent
 
 
-def _output_folder(out: str) -> Path:
-    """The output folder, made and tried, so that no result is lost to it at the end."""
-    folder = Path(out)
-    try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
-    return folder
-
-
 def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> ProblemResult:
     return ProblemResult(
         name=data.name,
@@ -116,7 +105,7 @@ def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> P
         digest=data.digest,
         rows=data.rows,
         spec=to_dict(problem.spec),
-        truth="closed form in extended precision (numpy.longdouble)",
+        truth="",
         troubles=list(absent),
     )
 
@@ -140,7 +129,10 @@ class _ProblemRun:
         self.loaded: dict[str, m.Loaded] = {}
         self.truth: Reference
         self._order = list(registered())
+        self._ending = False
         self._lock = Lock()
+        self._truth_lock = Lock()
+        self._other: tuple[Problem, Reference] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> _ProblemRun:
@@ -159,16 +151,19 @@ class _ProblemRun:
                     name,
                     lookup(self.reference if is_twin(name) else name),
                     threads=self.settings.threads,
-                    log=self.folder / "logs" / f"{self.problem_slug}.{name}.log",
+                    log=self.folder / "logs" / self._log_name(name),
                 )
             )
         self._begin("truth", "")
         self.truth = reference(self.problem)
+        self.outcome.truth = self.truth.method
+        for absent in self.outcome.troubles:
+            self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
 
-    @property
-    def problem_slug(self) -> str:
-        """The data set's name as part of a file name."""
-        return "".join(c if c.isalnum() or c in "._-" else "-" for c in self.problem.name)
+    def _log_name(self, backend: str) -> str:
+        """A file name made of the data set's name and the backend's."""
+        data, name = (re.sub(r"[^A-Za-z0-9._~-]", "-", part)[-100:] for part in (self.problem.name, backend))
+        return f"{data}.{name}.log"
 
     def check(self) -> None:
         """Import, first call, evaluation and training of every backend; each one's verdicts are saved at once.
@@ -182,8 +177,16 @@ class _ProblemRun:
         load = m.load_request(self.problem)
         queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
         with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
-            for done in [pool.submit(self._check_one, name, load, runs) for name in queue]:
-                done.result()
+            submitted = [pool.submit(self._check_one, name, load, runs) for name in queue]
+            try:
+                for done in submitted:
+                    done.result()
+            except BaseException:  # Ctrl-C: the threads wait for answers, and get none once the workers are gone
+                self._ending = True
+                pool.shutdown(wait=False, cancel_futures=True)
+                for worker in list(self.workers.values()):
+                    worker.kill()
+                raise
 
     def _check_one(self, name: str, load: m.Load, runs: list[Trajectory]) -> None:
         worker = self.workers[name]
@@ -192,9 +195,14 @@ class _ProblemRun:
             if is_twin(name):
                 return
             self._begin("evaluation", name)
-            evaluation = worker.ask(m.Evaluate(), m.Evaluation)
-            self._judge(name, evaluation)
-            if runs and not evaluation.impurity:
+            found = self._evaluate(name, worker, self.problem, self.truth)
+            if needs_other_precision(found):
+                self._begin("evaluation in the other precision", name)
+                found = told_apart(found, self._in_other_precision(name, worker))
+                worker.ask(load, m.Loaded)
+            with self._lock:
+                self.outcome.findings += found
+            if runs and found[0].verdict not in ("impure", "nondeterministic"):
                 self._begin("training", name)
                 for known in runs:
                     self._train(name, worker, known)
@@ -231,14 +239,23 @@ class _ProblemRun:
         self._begin("first call", name)
         self.loaded[name] = worker.ask(load, m.Loaded)
 
-    def _judge(self, name: str, evaluation: m.Evaluation) -> None:
+    def _evaluate(self, name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
+        """The verdicts on the problem that the worker has loaded."""
+        evaluation = worker.ask(m.Evaluate(), m.Evaluation)
         if evaluation.impurity:
-            found = without_answer(name, self.truth, "impure", evaluation.impurity)
-        else:
-            quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-            found = judge(name, quantities, self.truth, self.problem.spec.dtype)
-        with self._lock:
-            self.outcome.findings += found
+            return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+        quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        return judge(name, quantities, truth, problem)
+
+    def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
+        """The verdicts on the same problem in the other dtype; its truth is computed once, when first needed."""
+        with self._truth_lock:
+            if self._other is None:
+                problem = in_other_precision(self.problem)
+                self._other = problem, reference(problem)
+        problem, truth = self._other
+        worker.ask(m.load_request(problem), m.Loaded)
+        return self._evaluate(name, worker, problem, truth)
 
     def time(self) -> None:
         """Rounds of every backend against the reference, then ratios, verdicts and the choice."""
@@ -270,6 +287,7 @@ class _ProblemRun:
                     inner=seen.inner[name],
                     blocks=blocks,
                     step_ns=median_interval([block.call_ns for block in blocks]) if blocks else None,
+                    cpu_per_wall=sum(b.cpu_ns for b in blocks) / sum(b.wall_ns for b in blocks) if blocks else None,
                     ratio=ratio,
                     speed=verdict(ratio, aa.floor) if ratio else None,
                     peak_resident_bytes=stopped.peak_resident_bytes if stopped else None,
@@ -288,15 +306,20 @@ class _ProblemRun:
                 "loss": {"": tree[""]},
                 "gradient": {parameter: value for parameter, value in tree.items() if parameter},
             }
-            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem.spec.dtype)
+            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem)
+            agreed = {
+                (f.quantity, f.parameter) for f in self.outcome.findings if f.backend == name and f.verdict in GOOD
+            }
             self.outcome.findings += [
                 msgspec.structs.replace(finding, rule=f"last timed output: {finding.rule}")
                 for finding in found
-                if finding.verdict != "agrees"
+                if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed
             ]
 
     def _lost(self, name: str, failure: WorkerFailed) -> None:
         """Write a failure down; a worker that only raised stays, one that is gone is taken out."""
+        if self._ending:
+            return
         self.loaded.pop(name, None)
         worker = self.workers.pop(name, None)
         if worker is not None:

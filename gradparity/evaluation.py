@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +28,9 @@ def evaluate(backend: Backend, loss: Loss, program: Program, problem: Problem) -
     params, data, tangents = (backend.put(tree) for tree in (problem.params, problem.data, problem.tangents))
     impurity = _loss_impurity(backend, loss, params, data)
     if impurity:
-        return Evaluation({}, impurity)
+        draws = _draws(backend, loss, params, data)
+        words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
+        return Evaluation({}, words, "nondeterministic" if draws else "impure")
 
     def derivatives() -> Quantities:
         value, gradient = program.value_and_gradient(params, data)
@@ -41,11 +45,13 @@ def evaluate(backend: Backend, loss: Loss, program: Program, problem: Problem) -
         first, second = derivatives(), derivatives()
     except Exception as error:
         if _is_leak(error):
-            return Evaluation({}, f"a traced value leaked out of the loss: {_first_line(error)}")
+            return Evaluation({}, f"a traced value leaked out of the loss: {_first_line(error)}", "impure")
         raise
-    return Evaluation(
-        packed(first), _difference(first, second) or _inputs_touched(backend, problem, params, data, tangents)
-    )
+    touched = _inputs_touched(backend, problem, params, data, tangents)
+    if touched:
+        return Evaluation(packed(first), touched, "impure")
+    difference = _difference(first, second)
+    return Evaluation(packed(first), difference, "nondeterministic" if difference else "")
 
 
 def packed(quantities: Quantities) -> dict[str, Tensors]:
@@ -63,6 +69,21 @@ def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> 
     if first.tobytes() != second.tobytes():
         return f"the loss returned {first!r}, then {second!r}, for the same arguments"
     return ""
+
+
+def _draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
+    """Whether two calls agree once the global generators are seeded before each: then it draws, and keeps no state."""
+    answers = []
+    for _ in range(2):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002  # the legacy generator is the one that such a loss would use
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(0)
+        try:
+            answers.append(_scalar(backend, loss(params, data)).tobytes())
+        except Exception:
+            return False
+    return answers[0] == answers[1]
 
 
 def _scalar(backend: Backend, value: Array) -> npt.NDArray[Any]:

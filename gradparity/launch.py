@@ -17,8 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+import msgspec
+
 from backends import Registration
 from gradparity import messages as m
+from gradparity.text import printable, shortened
 
 #: Seconds that each kind of request may take before its worker is given up. Import and compilation are the long ones.
 TIMEOUTS_S: Mapping[type[m.Request], float] = {
@@ -92,7 +95,7 @@ class WorkerProcess:
     Args:
         backend: name for messages.
         registration: where the backend lives.
-        log: file that gets everything the process prints; its folder exists.
+        log: file that gets everything the process prints, overwritten; its folder exists.
         python: interpreter, this one by default.
     """
 
@@ -102,7 +105,7 @@ class WorkerProcess:
         self.backend = backend
         self.log = log
         self._pipe, theirs = Pipe()
-        with theirs, log.open("ab") as output:
+        with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
                 [python, "-P", "-m", "gradparity.worker", str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -113,7 +116,8 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self._pending: type[m.Request] | None = None
-        self.send(m.Configure(registration.target, threads))
+        with contextlib.suppress(WorkerFailed):  # `receive` says so, where the caller expects it
+            self.send(m.Configure(registration.target, threads))
 
     @property
     def pid(self) -> int:
@@ -145,10 +149,13 @@ class WorkerProcess:
                 self.kill()
                 raise WorkerFailed(self.backend, self._stage, f"no answer after {limit_s:.0f} s; killed")
             answer = m.decode_reply(self._pipe.recv_bytes())
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # OSError: it ended in the middle of a message
             raise self._lost() from None
+        except msgspec.MsgspecError as error:
+            self.kill()
+            raise WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed") from None
         if isinstance(answer, m.Failure):
-            reason = f"{answer.kind}: {(answer.message.strip().splitlines() or [''])[0]}"
+            reason = said(f"{answer.kind}: {(answer.message.strip().splitlines() or [''])[0]}")
             raise WorkerFailed(self.backend, self._stage, reason, detail=answer.traceback, alive=True)
         assert isinstance(answer, reply), f"expected {reply.__name__}, got {type(answer).__name__}"  # noqa: S101
         self._pending = None
@@ -166,19 +173,19 @@ class WorkerProcess:
         except WorkerFailed:
             return None
         finally:
-            self.kill()
+            self.close()
 
     def kill(self) -> None:
-        """End the worker and everything in its session, now."""
+        """End the worker and everything in its session, now. Whoever waits for its answer, in any thread, is told."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        self._pipe.close()
 
     def close(self) -> None:
-        """Kill the worker unless it has ended already."""
+        """Kill the worker unless it has ended already, and let go of its pipe."""
         if not self._pipe.closed:
             self.kill()
+            self._pipe.close()
 
     def __enter__(self) -> Self:
         return self
@@ -213,4 +220,9 @@ def last_line(log: Path, limit: int = 4096) -> str:
     with log.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
         lines = file.read().decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else ""
+    return said(lines[-1]) if lines else ""
+
+
+def said(line: str) -> str:
+    """A line of a worker's own words, fit for a table: no control sequences, and not too long."""
+    return shortened(printable(line), 300)

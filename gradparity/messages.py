@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import msgspec
 import numpy as np
@@ -127,11 +127,13 @@ class Loaded(Reply, frozen=True):
 class Evaluation(Reply, frozen=True):
     """Every quantity by name (``loss``, ``gradient``, ``jvp``, ``hvp``), then by parameter (``""`` for scalars).
 
-    ``impurity`` says how a second call differed from the first, if it did.
+    ``impurity`` says how a second call differed from the first, if it did, and ``verdict`` what that makes it: a loss
+    that keeps state or changes its arguments is ``impure``; one that draws, or rounds in another order, is not.
     """
 
     quantities: dict[str, Tensors]
     impurity: str = ""
+    verdict: Literal["", "impure", "nondeterministic"] = ""
 
 
 class Descent(Reply, frozen=True):

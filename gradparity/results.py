@@ -10,6 +10,7 @@ import msgspec
 from bench.protocol import Block, WarmUp
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
+from model_spec.errors import InputError
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
 SCHEMA_VERSION = 1
@@ -24,6 +25,7 @@ GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's value of one quantity of one parameter, against the truth.
 
+    ``rule`` is what decided the verdict, ``cause`` why the block is off, where an explanation accounts for all of it.
     Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
     ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
     it is not a finite number.
@@ -34,6 +36,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     parameter: str
     verdict: Verdict
     rule: str
+    cause: str = ""
     absolute_error: float | None = None
     relative_error: float | None = None
     error_ulps: float | None = None
@@ -85,6 +88,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     ``ratio`` is the reference's time over this backend's: how many times as fast it is. ``speed`` says whether that is
     a difference at all, and ``None`` for the reference itself.
+    ``cpu_per_wall``, over all blocks, is how many threads ran.
     """
 
     backend: str
@@ -95,6 +99,7 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
     inner: int
     blocks: list[Block]
     step_ns: MedianInterval | None
+    cpu_per_wall: float | None = None
     ratio: Comparison | None = None
     speed: SpeedVerdict | None = None
     peak_resident_bytes: int | None = None
@@ -126,7 +131,10 @@ class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProblemResult(msgspec.Struct, kw_only=True):
-    """Everything found on one data set."""
+    """Everything found on one data set.
+
+    ``expected`` is what the problem is there to show, where that is a failure of the formula and not of a backend.
+    """
 
     name: str
     source: str
@@ -134,6 +142,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     rows: int
     spec: dict[str, Any]
     truth: str
+    expected: str = ""
     reference: str = ""
     control: Control | None = None
     findings: list[Finding] = []
@@ -147,7 +156,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     def not_good(self) -> list[Finding | Training]:
         """Findings and training runs whose verdict is not a good one, failures included."""
         judged: list[Finding | Training] = [*self.findings, *self.training]
-        return [found for found in judged if found.verdict not in GOOD]
+        bad = [found for found in judged if found.verdict not in GOOD]
+        return [found for found in bad if found.verdict in ("failed", "impure")] if self.expected else bad
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,6 +194,25 @@ class RunResult(msgspec.Struct, kw_only=True):
     def ok(self) -> bool:
         """Whether everything that was asked for was measured and agrees."""
         return self.complete and not self.troubles and not self.disagreements
+
+
+def output_folder(out: str) -> Path:
+    """The output folder, made and tried, so that no result is lost to it at the end.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    folder = Path(out)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
+    if (folder / RESULTS_FILE).is_dir():
+        raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
+    return folder
 
 
 def encode(result: RunResult) -> bytes:

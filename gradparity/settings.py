@@ -35,6 +35,11 @@ _WORKER_COPIES = 2
 #: Resident bytes of a framework's process without data; PyTorch's, with a compiler at work, is the largest.
 _PROCESS_BYTES = 400 * 2**20
 
+#: Losses of every step are kept: more would not fit in results.json.
+MAX_STEPS = 10**7
+#: What JSON's readers take for an integer everywhere.
+MAX_SEED = 2**53 - 1
+
 #: Timing profile by command and ``--quick``.
 PROFILE_OF = {
     ("run", False): "quick",
@@ -75,6 +80,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     seed: int = 0
     threads: int = 1
     profile: str = "quick"
+    stress: bool = False
 
     def __post_init__(self) -> None:
         for name in self.backends or []:
@@ -87,13 +93,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             ("--start", self.start, Start),
         ):
             require_member(name, value, kind)
-        if self.steps < 1:
-            raise InputError("--steps", got=self.steps, expected="1 or more")
+        for name, text in (("--out", self.out), *(("--data", source) for source in self.data)):
+            if not text.isprintable():  # neither a table nor JSON could show it
+                raise InputError(name, got=repr(text), expected="a name of printable characters")
+        if not 1 <= self.steps <= MAX_STEPS:
+            raise InputError("--steps", got=self.steps, expected=f"1 to {MAX_STEPS}")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise InputError("--lr", got=self.learning_rate, expected="a finite number over 0")
         self.optimisers()
-        if self.seed < 0:
-            raise InputError("--seed", got=self.seed, expected="0 or more")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError("--seed", got=self.seed, expected=f"0 to {MAX_SEED}")
         if not 1 <= self.threads <= usable_cores():
             raise InputError(
                 "--threads", got=self.threads, expected=f"1 to {usable_cores()}, the cores of this machine"
@@ -146,9 +155,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
         """
-        self.spec(data.features)  # a fault of the model is said before one of memory
-        _require_memory(data, workers)
-        return make_problem(data.name, self.spec(data.features), data.X, data.y, seed=self.seed, start=self.start)
+        spec = self.spec(data.features)  # a fault of the model is said before one of memory
+        _require_memory(data, spec, workers)
+        return make_problem(data.name, spec, data.X, data.y, seed=self.seed, start=self.start)
 
     def _standardised(self, source: str) -> bool:
         if self.standardise is not None:
@@ -156,20 +165,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return source != "toy" and not source.startswith("synthetic:")
 
 
-def _require_memory(data: Dataset, workers: int) -> None:
+def _require_memory(data: Dataset, spec: Logistic, workers: int) -> None:
     """Refuse a run that the machine's free memory cannot hold, before anything is started.
 
     Raises:
         InputError: the estimate is over what is available.
     """
-    needed = data.X.nbytes * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
+    width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
+    # X, its product with W, and the parameters with their tangent, gradient and HVP.
+    values = data.X.size + data.rows * width + 4 * spec.size
+    needed = 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
     available = psutil.virtual_memory().available
     if needed > available:
         raise InputError(
-            f"memory for {data.name} ({data.rows} x {data.features})",
+            f"memory for {data.name} ({data.rows} x {data.features}) with {spec.layout}",
             got=f"about {size(needed)} needed with {workers} workers",
             expected=f"at most the {size(available)} available",
-            cure="Use fewer rows, or fewer backends at once (--backends).",
+            cure="Use fewer rows, a smaller --projection, or fewer backends at once (--backends).",
         )
 
 
@@ -179,16 +191,21 @@ def settings_from(command: str, *, backends: str | None, data: list[str] | None,
     Raises:
         InputError: a word is not what its option takes.
     """
+    if data and rest.get("stress"):
+        raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
     projection, rate, optimisers = rest.pop("projection"), rest.pop("lr"), rest.pop("optimiser", None)
-    if projection != "none" and not projection.lstrip("-").isdigit():
-        raise InputError("--projection", got=repr(projection), expected="an integer of 1 or more, or none")
+    try:
+        width = None if projection == "none" else int(projection)
+    except ValueError:
+        expected = "an integer of 1 or more, or none"
+        raise InputError("--projection", got=repr(projection), expected=expected) from None
     fields = {
         **rest,
         "command": command,
         "backends": backends.replace(" ", "").split(",") if backends is not None else None,
         **({"data": tuple(data)} if data else {}),
         **({"optimiser": tuple(optimisers)} if optimisers else {}),
-        "projection": None if projection == "none" else int(projection),
+        "projection": width,
         "learning_rate": rate,
         "profile": PROFILE_OF[command, quick],
     }

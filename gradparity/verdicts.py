@@ -11,24 +11,98 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.causes import Block, explain
 from gradparity.results import Finding, Verdict
-from gradparity.truth.extended import Extended, Reference
+from gradparity.truth.extended import Extended
+from gradparity.truth.reference import Reference
+from model_spec.problem import Problem
 
-AGREES_FLOORS = 32.0
+AGREES_FLOORS = 8.0
+
+#: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
+#: half way, in octaves, from the 1 of a poor formula to the 2^29 of a wrong rule.
+PRECISION_RATIO = 2.0**14
+#: The same where the other precision agrees: a wrong rule may be too small to be seen there.
+AGREEING_RATIO = 16.0
 
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def judge(backend: str, quantities: Quantities, reference: Reference, dtype: str) -> list[Finding]:
-    """A finding for every block of the reference, in its order."""
-    return [
-        judge_block(backend, quantity, parameter, quantities.get(quantity, {}).get(parameter), truth, floor, dtype)
+def judge(backend: str, quantities: Quantities, reference: Reference, problem: Problem) -> list[Finding]:
+    """A finding for every block of the reference, in its order, with the cause of what is off."""
+    found = {
+        (quantity, parameter): judge_block(
+            backend,
+            quantity,
+            parameter,
+            quantities.get(quantity, {}).get(parameter),
+            truth,
+            reference.floor.blocks[quantity, parameter],
+            problem.spec.dtype,
+        )
         for (quantity, parameter), truth in reference.truth.blocks.items()
-        for floor in (reference.floor.blocks[quantity, parameter],)
+    }
+    return [
+        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, reference, problem, found)
+        for finding in found.values()
     ]
+
+
+def _with_cause(
+    finding: Finding,
+    quantities: Quantities,
+    reference: Reference,
+    problem: Problem,
+    found: Mapping[tuple[str, str], Finding],
+) -> Finding:
+    got = quantities.get(finding.quantity, {}).get(finding.parameter)
+    if got is None:
+        return finding
+    others = {
+        parameter: other.verdict == "agrees"
+        for (quantity, parameter), other in found.items()
+        if quantity == finding.quantity and parameter != finding.parameter
+    }
+    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
+    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
+    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS, leaks)
+    return msgspec.structs.replace(finding, cause=explain(block))
+
+
+def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
+    """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
+
+    Counted in floors, the error of a poor formula is about the same in both precisions: it shrinks as the floor does. A
+    wrong rule is off by the same relative amount in both, which is 2^29 times as many floors in float64.
+    """
+    floors = {(f.quantity, f.parameter): f.floors for f in other}
+    most = max((value for value in floors.values() if value is not None), default=0.0)
+    return [
+        msgspec.structs.replace(
+            finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
+        )
+        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)), most)
+        else finding
+        for finding in findings
+    ]
+
+
+def _shrinks(finding: Finding, in_other: float | None, most_in_other: float) -> bool:
+    if finding.verdict != "wrong" or finding.floors is None or in_other is None:
+        return False
+    # A single number may come out right by luck: then the backend's other blocks say whether the formula is poor.
+    reached = in_other if in_other > AGREES_FLOORS else max(in_other, most_in_other, 1.0)
+    allowed = PRECISION_RATIO if reached > AGREES_FLOORS else AGREEING_RATIO
+    return 1 / allowed <= finding.floors / reached <= allowed
+
+
+def needs_other_precision(findings: Sequence[Finding]) -> bool:
+    """Whether a second evaluation can tell ``unstable`` from ``wrong``."""
+    return any(f.verdict == "wrong" and f.floors is not None for f in findings)
 
 
 def judge_block(

@@ -7,7 +7,11 @@ An exception while answering is a reply like any other; the worker ends when tol
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
 import sys
+import threading
 import time
 import traceback
 from multiprocessing.connection import Connection
@@ -22,6 +26,7 @@ if TYPE_CHECKING:
     from backends.protocol import Backend, Loss, Program
     from gradparity.evaluation import TimedCall
     from model_spec.problem import Problem
+    from model_spec.spec import Logistic
 
 
 class Worker:
@@ -33,6 +38,7 @@ class Worker:
         self.loss: Loss
         self.program: Program
         self.call: TimedCall
+        self._built: dict[Logistic, tuple[Loss, Program]] = {}
 
     def answer(self, request: m.AnyRequest) -> bytes:
         """The reply to one request as a frame, a failure included."""
@@ -77,8 +83,11 @@ class Worker:
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
-        self.loss = self.backend.loss(self.problem.spec)
-        self.program = self.backend.program(self.loss)
+        spec = self.problem.spec
+        if spec not in self._built:  # a program built again would be compiled again
+            loss = self.backend.loss(spec)
+            self._built[spec] = loss, self.backend.program(loss)
+        self.loss, self.program = self._built[spec]
         params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
         self.call = timed_call(self.backend, self.program, params, data)
         started = time.perf_counter()
@@ -145,8 +154,20 @@ def _compile_cache() -> str:
     return "cold" if counters["fxgraph_cache_miss"] else "warm"
 
 
+def _end_with_parent(descriptor: int) -> None:
+    """Wait until the parent's end of the pipe closes; then end this process and what it started, busy or not."""
+    hang_up = select.poll()
+    hang_up.register(descriptor, 0)  # no event but the hang-up, so that no message wakes this thread
+    hang_up.poll()
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
 def main(descriptor: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
+    os.set_inheritable(descriptor, False)  # a process started here would keep the pipe open beyond this one's end
+    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     worker = Worker()
     with Connection(descriptor) as pipe:
         while True:

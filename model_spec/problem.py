@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,16 @@ def make_problem(
     rng = np.random.default_rng([seed, 1])  # apart from the stream that the parameters come from
     tangents = {name: rng.standard_normal(shape).astype(spec.dtype) for name, shape in spec.shapes.items()}
     return Problem(name, spec, spec.initial(seed, start), data, tangents, seed)
+
+
+def in_other_precision(problem: Problem) -> Problem:
+    """The same problem in float32 for float64 and the reverse; every array rounded to that dtype."""
+    spec = problem.spec.with_options(dtype="float32" if problem.spec.dtype == "float64" else "float64")
+    params, data, tangents = (
+        {name: array.astype(spec.dtype) for name, array in tree.items()}
+        for tree in (problem.params, problem.data, problem.tangents)
+    )
+    return replace(problem, spec=spec, params=params, data=data, tangents=tangents)
 
 
 def _rounded(name: str, values: npt.ArrayLike, spec: Logistic) -> npt.NDArray[Any]:

@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 from gradparity.curvature import largest_curvature, separating_direction
 from gradparity.diagnoses import diagnose, saturated_sigmoid, separable_data, unstable_learning_rate
 from gradparity.optimisers import Adam, GradientDescent, Momentum
-from gradparity.truth.extended import reference
+from gradparity.truth.reference import reference
 from gradparity.truth.trajectory import trajectory
 from model_spec import Logistic, ProjectedLogistic
 from model_spec.datasets import load

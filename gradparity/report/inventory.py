@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from backends import missing, registered
 from gradparity.results import BackendInfo
@@ -15,7 +16,7 @@ def inventory() -> list[BackendInfo]:
     """Every registered backend with its framework's installed version, or what would add it."""
     found = []
     for name, registration in registered().items():
-        distribution = registration.requires or "numpy"
+        distribution = registration.requires or name
         try:
             versions = {distribution: version(distribution)}
         except PackageNotFoundError:
@@ -30,7 +31,7 @@ def print_inventory(console: Console, found: list[BackendInfo]) -> None:
     for title in ("backend", "status", "version, or what adds it"):
         table.add_column(title)
     for info in found:
-        status = "[yellow]missing[/]" if info.cure else "[green]available[/]"
+        status = Text("missing", style="yellow") if info.cure else Text("available", style="green")
         detail = info.cure or ", ".join(f"{name} {number}" for name, number in info.versions.items())
         table.add_row(info.name, status, detail)
     console.print(table)

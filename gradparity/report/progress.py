@@ -25,7 +25,7 @@ class Watch:
         self._out, self._err = out, err
         self._started = time.perf_counter()
         self._said = ""
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
         self._progress = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
         self._task = self._progress.add_task("starting", total=None)
 
@@ -39,7 +39,7 @@ class Watch:
         if line != self._said:
             self._said = line
             elapsed_s = time.perf_counter() - self._started
-            self._err.print(f"[{elapsed_s:5.1f} s] {line}", markup=False, highlight=False)
+            self._err.print(f"[{elapsed_s:5.1f} s] {line}", soft_wrap=True)
 
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -22,19 +22,27 @@ _STYLES = {
 }
 
 
+#: Columns from which on the tables have their less needed columns too; every table fits in 80 without them.
+WIDE = 112
+
+#: Shorter names for column heads.
+_SHORT = {"gradient": "grad"}
+
+
 def print_problem(console: Console, problem: ProblemResult) -> None:
     """Everything found on one data set."""
     console.print()
     console.rule(Text(problem.name, style="bold"), align="left")
     console.print(Text(f"{_model(problem)}\n{problem.source}", style="dim"))
+    wide = console.width >= WIDE
     sections: list[RenderableType] = [agreement(problem)]
     details = [found for found in problem.findings if found.verdict not in GOOD and found.verdict != "failed"]
     if details:
-        sections.append(disagreements(details))
+        sections.append(disagreements(details, wide=wide))
     if problem.training:
         sections.append(training(problem.training))
     if problem.timings:
-        sections.append(timings(problem))
+        sections.append(timings(problem, wide=wide))
     for section in sections:
         console.print(Padding(section, (1, 0, 0, 0)))
     for trouble in problem.troubles:
@@ -56,7 +64,8 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
     console.rule(Text("Summary", style="bold"), align="left")
     if result.ok:
         count = len({found.backend for problem in result.problems for found in problem.findings})
-        names = " and ".join(problem.name for problem in result.problems)
+        stress = result.settings.get("stress")
+        names = "the stress suite" if stress else " and ".join(problem.name for problem in result.problems)
         agreed = f"All {count} backends agree" if count > 1 else "The backend agrees with the truth"
         console.print(Text.assemble((agreed, "bold green"), f" on {names}."))
     for problem in result.problems:
@@ -80,57 +89,58 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
 
 def agreement(problem: ProblemResult) -> Table:
     """A row a backend, a column a block: the error in noise floors."""
-    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees. Truth: {problem.truth}")
+    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees\nTruth: {problem.truth}")
     blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))
     table.add_column("backend", style="bold", no_wrap=True)
     table.add_column("verdict")
     for quantity, parameter in blocks:
-        table.add_column(f"{quantity} {parameter}".strip(), justify="right")
-    table.add_column("furthest from its floor", justify="right")
+        table.add_column(f"{_SHORT.get(quantity, quantity)} {parameter}".strip(), justify="right")
+    table.add_column("worst", justify="right")
     for backend in dict.fromkeys(f.backend for f in problem.findings):
         found = [f for f in problem.findings if f.backend == backend]
         verdicts = dict.fromkeys(f.verdict for f in found if f.verdict not in GOOD) or ["agrees"]
         cells = [_floors(f for f in found if (f.quantity, f.parameter) == block) for block in blocks]
-        table.add_row(backend, _styled(", ".join(verdicts)), *cells, _furthest(found))
+        table.add_row(backend, _styled(", ".join(verdicts)), *cells, _worst_ulps(found))
     return table
 
 
-def disagreements(found: list[Finding]) -> Table:
+def disagreements(found: list[Finding], *, wide: bool) -> Table:
     """One row for every block that does not agree: by how much, where, and which rule decided."""
     table = _table("What does not agree")
     for name in ("backend", "block", "verdict"):
         table.add_column(name, no_wrap=True)
-    for name in ("error, ulp", "floor, ulp", "relative", "got", "truth"):
+    for name in ("error, ulp", "floor, ulp", *(("relative", "got", "truth") if wide else ())):
         table.add_column(name, justify="right")
     table.add_column("why")
     for f in found:
-        figures = (f.error_ulps, f.floor_ulps, f.relative_error, f.got, f.truth)
-        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.rule)
+        figures = (f.error_ulps, f.floor_ulps, *((f.relative_error, f.got, f.truth) if wide else ()))
+        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
     return table
 
 
-def training(runs: list[Training]) -> Table:
+def training(runs: list[Training]) -> RenderableType:
     """Whether losses and parameters of every step agree, and from which step on they do not; below, why."""
-    table = _table(f"Training, {runs[0].steps} steps; every loss and parameter against extended precision")
+    start = next((ran.initial_loss for ran in runs if ran.initial_loss is not None), None)
+    table = _table(
+        f"Training, {runs[0].steps} steps from a loss of {_loss(start)}\n"
+        "Every loss and parameter against the same steps in extended precision"
+    )
     table.add_column("backend", style="bold", no_wrap=True)
     for name in ("optimiser", "verdict"):
         table.add_column(name)
-    for name in ("loss at start", "trained loss", "floors", "first divergence", "whole loop, first time"):
-        table.add_column(name, justify="right")
+    for name in ("trained loss", "floors", "diverges", "loop"):
+        table.add_column(name, justify="right", no_wrap=True)
     for ran in runs:
         table.add_row(
             ran.backend,
             _optimiser(ran),
             _styled(ran.verdict),
-            _loss(ran.initial_loss),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
-            "none" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
+            "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}",
             duration(1e9 * ran.loop_s),
         )
-    table.caption = "\n".join(_training_notes(runs))
-    table.caption_justify = "left"
-    return table
+    return Group(table, Text("\n".join(_training_notes(runs)), style="dim"))
 
 
 def _training_notes(runs: list[Training]) -> list[str]:
@@ -152,33 +162,40 @@ def _optimiser(ran: Training) -> str:
     return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
 
 
-def timings(problem: ProblemResult) -> Table:
+def timings(problem: ProblemResult, *, wide: bool) -> RenderableType:
     """One-off costs and the step, with an interval on every ratio."""
     table = _table("Time of a gradient step: one value-and-gradient call from Python")
     table.add_column("backend", style="bold", no_wrap=True)
-    for name in ("import", "first call", "step", "95% interval", f"times as fast as {problem.reference}"):
+    for name in ("import", "first call", "step", *(("95% interval",) if wide else ())):
         table.add_column(name, justify="right")
+    table.add_column(f"speed, {problem.reference} = 1", justify="right")
     table.add_column("verdict")
-    table.add_column("peak memory", justify="right")
+    if wide:
+        table.add_column("peak memory", justify="right")
     for timing in problem.timings:
-        cache = f" ({timing.compile_cache})" if timing.compile_cache else ""
+        cache = f" {timing.compile_cache}" if timing.compile_cache else ""
+        peak = size(timing.peak_resident_bytes) if timing.peak_resident_bytes else "-"
         table.add_row(
             timing.backend,
             duration(1e9 * timing.import_s),
             duration(1e9 * timing.first_call_s) + cache,
             duration(timing.step_ns.median) if timing.step_ns else "-",
-            _interval(timing.step_ns),
+            *((_interval(timing.step_ns),) if wide else ()),
             _ratio(timing),
             _styled(timing.speed or "reference"),
-            size(timing.peak_resident_bytes) if timing.peak_resident_bytes else "-",
+            *((peak,) if wide else ()),
         )
-    if problem.control is not None and problem.control.sd is not None:
-        table.caption = (
-            f"Quick: one process a backend. Two identical {problem.reference} workers differed by "
-            f"{100 * problem.control.sd:.1f}%; differences under {100 * problem.control.floor:.0f}% are not called."
-        )
-        table.caption_justify = "left"
-    return table
+    aa = problem.control
+    if aa is None or aa.sd is None:
+        return table
+    return Group(
+        table,
+        Text(
+            f"One process a backend. Two identical {problem.reference} workers differed by {100 * aa.sd:.1f}%: "
+            f"differences under {100 * aa.floor:.0f}% are not called.",
+            style="dim",
+        ),
+    )
 
 
 def _table(title: str) -> Table:
@@ -211,12 +228,12 @@ def _floors(found: Iterable[Finding]) -> Text:
     return Text(shown.verdict if shown.floors is None else three(shown.floors), style=_STYLES.get(shown.verdict, "red"))
 
 
-def _furthest(found: list[Finding]) -> str:
+def _worst_ulps(found: list[Finding]) -> str:
     figures = [f for f in found if f.error_ulps is not None]
     if not figures:
         return "-"
     shown = max(figures, key=lambda f: f.floors or 0)
-    return f"{three(shown.error_ulps or 0)} ulp at {_block(shown)}"
+    return f"{three(shown.error_ulps or 0)} ulp"
 
 
 def _block(found: Finding) -> str:

@@ -1,4 +1,4 @@
-"""The built-in models' closed form in extended precision (``numpy.longdouble``), and the noise floor around it.
+"""The built-in models' closed form in extended precision (``numpy.longdouble``).
 
 Written apart from ``backends.numpy_backend`` on purpose: a mistake in one of them shows as a disagreement. With
 ``s = 1 - 2 y`` and ``m = s c z``: loss ``sum softplus(m)``, ``r = s c sigmoid(m)``, ``g = X^T r``, ``dw = W^T g``,
@@ -21,8 +21,8 @@ from model_spec.spec import Logistic
 Extended: TypeAlias = npt.NDArray[np.longdouble]
 Tree: TypeAlias = dict[str, Extended]
 
-#: Random perturbations that the noise floor is estimated from.
-FLOOR_DRAWS = 16
+#: Entries of X in a block of rows.
+BLOCK_CELLS = 2**15
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,6 @@ class Quantities:
     """
 
     blocks: dict[tuple[str, str], Extended]
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry."""
-
-    truth: Quantities
-    floor: Quantities
-
-    def only(self, *quantities: str) -> Reference:
-        """The reference of some quantities."""
-        kept = [key for key in self.truth.blocks if key[0] in quantities]
-        truth, floor = ({key: source.blocks[key] for key in kept} for source in (self.truth, self.floor))
-        return Reference(Quantities(truth), Quantities(floor))
 
 
 def require_extended_precision() -> None:
@@ -62,26 +48,6 @@ def require_extended_precision() -> None:
             expected="extended precision, as the reference needs",
             cure="Run on x86-64, or use --dtype float32, whose reference float64 can be.",
         )
-
-
-def reference(problem: Problem, draws: int = FLOOR_DRAWS) -> Reference:
-    """Truth and floor of a problem at its parameters.
-
-    The floor of an entry is the root mean square, over ``draws``, of how far it moves when every entry of X, of the
-    parameters and of the tangents moves by one rounding (relative ``u``, random sign), with one rounding of the entry
-    itself added in quadrature, and one subnormal number where the dtype underflows. A backward stable evaluation
-    cannot be told from one at perturbed inputs (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section
-    1.5). Labels are exact: 0 and 1 do not move.
-    """
-    truth = evaluate(problem)
-    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    squares = {key: np.zeros_like(value) for key, value in truth.blocks.items()}
-    for moved in perturbed(problem, draws):
-        for key, value in evaluate(moved).blocks.items():
-            squares[key] += (value - truth.blocks[key]) ** 2
-    tiny = np.longdouble(np.finfo(problem.spec.dtype).smallest_subnormal)
-    floor = {key: np.sqrt(square / draws + (u * truth.blocks[key]) ** 2) + tiny for key, square in squares.items()}
-    return Reference(truth, Quantities(floor))
 
 
 def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
@@ -102,46 +68,91 @@ def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
         )
 
 
+def row_blocks(problem: Problem) -> Iterator[slice]:
+    """Blocks of rows small enough for the cache."""
+    step = max(1, BLOCK_CELLS // problem.data["X"].shape[1])
+    return (slice(begin, begin + step) for begin in range(0, problem.rows, step))
+
+
 def evaluate(problem: Problem) -> Quantities:
-    """Every quantity of a problem in extended precision, by the closed form."""
-    spec, X, y = problem.spec, _extended(problem.data["X"]), _extended(problem.data["y"])
+    """Every quantity of a problem in extended precision, by the closed form; rows in blocks, so memory stays small."""
+    spec = problem.spec
     params, tangents = _tree(problem.params), _tree(problem.tangents)
-    loss, gradient, m, g = value_and_gradient(spec, params, X, y)
-    c, s, scale = np.longdouble(spec.logit_scale), 1 - 2 * y, _scale(spec, y)
+    c, l2 = np.longdouble(spec.logit_scale), np.longdouble(spec.l2)
     W, w = params.get("W"), params["w"]
     V, v = tangents.get("W"), tangents["w"]
-    dm = s * c * (X @ (v if W is None or V is None else W @ v + V @ w))
-    dg = scale * (X.T @ (s * c * _sigmoid(m) * _sigmoid(-m) * dm))
+    along = np.stack([w, v] if W is None or V is None else [W @ w, W @ v + V @ w], axis=1)
+    loss, sums = np.longdouble(0), np.zeros((spec.features, 2), np.longdouble)
+    for rows in row_blocks(problem):
+        X, s = _extended(problem.data["X"][rows]), 1 - 2 * _extended(problem.data["y"][rows])
+        m, dm = (s * c * column for column in (X @ along).T)
+        loss += _softplus(m).sum()
+        sums += X.T @ np.stack([s * c * _sigmoid(m), s * c * _sigmoid(m) * _sigmoid(-m) * dm], axis=1)
+    scale = _scale(spec, problem.data["y"])
+    g, dg = (scale * column for column in sums.T)
     if W is None or V is None:
-        product = {"w": dg}
+        gradient, product = {"w": g}, {"w": dg}
     else:
+        gradient = {"w": W.T @ g, "W": np.multiply.outer(g, w)}
         product = {"w": W.T @ dg + V.T @ g, "W": np.multiply.outer(dg, w) + np.multiply.outer(g, v)}
-    product = {name: value + np.longdouble(spec.l2) * tangents[name] for name, value in product.items()}
-    along = sum((gradient[name] * tangents[name]).sum() for name in gradient)
+    gradient = {name: value + l2 * params[name] for name, value in gradient.items()}
+    product = {name: value + l2 * tangents[name] for name, value in product.items()}
+    penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
     return Quantities(
         {
-            ("loss", ""): np.asarray(loss),
+            ("loss", ""): np.asarray(scale * loss + penalty),
             **{("gradient", name): value for name, value in gradient.items()},
-            ("jvp", ""): np.asarray(along),
+            ("jvp", ""): np.asarray(sum((gradient[name] * tangents[name]).sum() for name in gradient)),
             **{("hvp", name): value for name, value in product.items()},
         }
     )
 
 
-def value_and_gradient(
-    spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended
-) -> tuple[Any, Tree, Extended, Extended]:
-    """Loss and gradient, with the margins ``m`` and ``g = X^T r`` that they came from."""
+@dataclass(frozen=True)
+class RowContributions:
+    """What each row adds to the gradient of one parameter: ``scale r_i`` times ``(X W)_i``, ``x_i w^T``, or ``x_i``."""
+
+    left: Extended  #: (S, n): the contributions themselves, or their left factors
+    right: Extended | None  #: (L,): the right factor of an outer product
+
+    def contribution(self, row: int) -> Extended:
+        """Shaped like the parameter."""
+        row_values: Extended = self.left[row]
+        return row_values if self.right is None else np.multiply.outer(row_values, self.right)
+
+    def distance(self, wanted: Extended) -> Extended:
+        """Squared distance of every row's contribution from a wanted one, shape (S,); up to a constant factor."""
+        if self.right is not None:
+            norm = np.vdot(self.right, self.right)
+            wanted = wanted @ self.right / (norm or 1)
+        return np.asarray(((self.left - wanted) ** 2).sum(axis=1))
+
+
+def rows_of_gradient(problem: Problem, parameter: str) -> RowContributions:
+    """Each row's own contribution to the gradient of one parameter."""
+    X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
+    params, c, s = _tree(problem.params), np.longdouble(problem.spec.logit_scale), 1 - 2 * y
+    w, W = params["w"], params.get("W")
+    r = _scale(problem.spec, y) * s * c * _sigmoid(s * c * (X @ (w if W is None else W @ w)))
+    if W is None:
+        return RowContributions(r[:, None] * X, None)
+    if parameter == "w":
+        return RowContributions(r[:, None] * (X @ W), None)
+    return RowContributions(r[:, None] * X, w)
+
+
+def value_and_gradient(spec: Logistic, params: Mapping[str, Extended], X: Extended, y: Extended) -> tuple[Any, Tree]:
+    """Loss and gradient."""
     c, l2, s = np.longdouble(spec.logit_scale), np.longdouble(spec.l2), 1 - 2 * y
     w, W = params["w"], params.get("W")
     m = s * c * (X @ (w if W is None else W @ w))
     g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
     gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
     loss = _scale(spec, y) * _softplus(m).sum() + l2 / 2 * sum((p * p).sum() for p in params.values())
-    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}, m, g
+    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}
 
 
-def _scale(spec: Logistic, y: Extended) -> np.longdouble:
+def _scale(spec: Logistic, y: npt.NDArray[Any]) -> np.longdouble:
     return 1 / np.longdouble(len(y)) if spec.reduction == "mean" else np.longdouble(1)
 
 

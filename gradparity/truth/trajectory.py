@@ -124,7 +124,7 @@ def _evaluator(problem: Problem, jitter: Callable[[Tree], Tree] | None = None) -
     def call(params: Tree) -> tuple[Any, Tree]:
         at = {name: np.asarray(p, np.longdouble) for name, p in params.items()}
         of_scipy = any(p.dtype != np.longdouble for p in params.values())
-        value, gradient, _, _ = value_and_gradient(problem.spec, jitter(at) if jitter and of_scipy else at, X, y)
+        value, gradient = value_and_gradient(problem.spec, jitter(at) if jitter and of_scipy else at, X, y)
         if jitter:
             gradient, value = jitter(gradient), jitter({"": np.asarray(value)})[""]
         if not of_scipy:

@@ -17,7 +17,7 @@ from gradparity.messages import unpack
 from gradparity.optimisers import GradientDescent, Path
 from gradparity.results import Finding
 from gradparity.training import judge_training, own_loop
-from gradparity.truth.extended import reference
+from gradparity.truth.reference import reference
 from gradparity.truth.trajectory import trajectory
 from gradparity.verdicts import judge
 from model_spec import Logistic, ProjectedLogistic
@@ -34,7 +34,7 @@ def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
     evaluation = evaluate(backend, loss, backend.program(loss), problem)
     assert evaluation.impurity == ""
     quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-    return judge(name, quantities, reference(problem), problem.spec.dtype)
+    return judge(name, quantities, reference(problem), problem)
 
 
 def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from backends.protocol import Backend, Data, Params
 from gradparity.diagnoses import diagnose
 from gradparity.evaluation import evaluate
-from gradparity.truth.extended import reference
+from gradparity.truth.reference import reference
 from model_spec import InputError, ProjectedLogistic
 from model_spec.datasets import load
 from model_spec.problem import make_problem
@@ -55,6 +56,18 @@ def impure(backend: Backend, pure: Any) -> Any:
     return loss
 
 
+def test_a_loss_that_draws_is_nondeterministic_and_not_impure(name: str, backend: Backend) -> None:
+    problem = drawn(ProjectedLogistic(features=3, projection=2), 5, seed=4)
+    inner = backend.loss(problem.spec)
+
+    def loss(params: Params, data: Data) -> Any:
+        return inner(params, data) * (1 + random.random())
+
+    found = evaluate(backend, loss, backend.program(inner), problem)
+    assert found.verdict == "nondeterministic"
+    assert "seeded it repeats itself" in found.impurity
+
+
 @pytest.mark.parametrize("projection", [3, 2], ids=["square W", "narrow W"])
 def test_an_impure_loss_is_reported_as_impure(name: str, backend: Backend, projection: int) -> None:
     problem = drawn(ProjectedLogistic(features=3, projection=projection), 5, seed=4)
@@ -63,6 +76,7 @@ def test_an_impure_loss_is_reported_as_impure(name: str, backend: Backend, proje
     program = backend.program(backend.loss(problem.spec) if name == "numpy" else loss)
     found = evaluate(backend, loss, program, problem)
     assert "the loss returned" in found.impurity
+    assert found.verdict == "impure"
     assert found.quantities == {}
 
 

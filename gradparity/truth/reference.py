@@ -1,0 +1,166 @@
+"""The truth of a problem, computed once and shared by all backends: certified values and the noise floor around them.
+
+Values are midpoints of rigorous enclosures (`closed_form`), tight to 2^-70, and the closed form itself is held against
+the series engine (`certify`), which differentiates the model as written, in random directions. The floor needs two
+digits only: it is the spread of the extended-precision closed form (`extended`) over perturbed inputs.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradparity.truth import closed_form, extended
+from gradparity.truth.certify import certify
+from gradparity.truth.enclosure import Enclosure, Enclosures
+from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.floor import floor as noise_floor
+from gradparity.truth.neutral import neutral_loss
+from model_spec.problem import Problem
+
+#: Directions in which the closed form is held against the series engine.
+SERIES_DIRECTIONS = 2
+#: Seconds that certification takes for a row and for an entry of X, all quantities and both directions: measured.
+SECONDS_PER_ROW, SECONDS_PER_CELL = 1e-4, 1e-5
+#: Seconds that the closed form in extended precision and its floor take for an entry of X: measured.
+FULL_SECONDS_PER_CELL = 2e-7
+#: Share of the budget that certification always gets.
+CERTIFIED_SHARE = 0.1
+#: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
+BUDGET_S = 5.0
+
+
+class TruthError(RuntimeError):
+    """Two independent derivations of the truth disagree: a defect of gradparity, to be reported."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry.
+
+    ``blocks["gradient", "W"]`` has the shape of ``W``; scalars stand under the parameter ``""``. ``zero`` marks the
+    entries proven to be exactly zero. ``certified_rows`` of the ``rows`` were certified, at ``bits`` of working
+    precision; ``seconds`` is what it all took.
+    """
+
+    truth: Quantities
+    floor: Quantities
+    zero: dict[tuple[str, str], np.ndarray]
+    rows: int
+    certified_rows: int
+    bits: int
+    seconds: float
+
+    def only(self, *quantities: str) -> Reference:
+        """The reference of some quantities."""
+        kept = [key for key in self.truth.blocks if key[0] in quantities]
+        truth, floor = ({key: source.blocks[key] for key in kept} for source in (self.truth, self.floor))
+        return replace(self, truth=Quantities(truth), floor=Quantities(floor))
+
+    @property
+    def method(self) -> str:
+        """What the truth is, in words for a report."""
+        if self.certified_rows == self.rows:
+            return f"certified in ball arithmetic at {self.bits} bits"
+        return (
+            f"closed form in extended precision, itself certified in ball arithmetic on {self.certified_rows} of "
+            f"{self.rows} rows"
+        )
+
+
+def reference(problem: Problem, *, draws: int | None = None, budget_s: float = BUDGET_S) -> Reference:
+    """Truth and floor of a problem at its parameters.
+
+    All rows are certified if that fits in ``budget_s`` seconds. Otherwise a seeded subsample of the rows is, and the
+    extended-precision closed form, which must agree there to its own precision, is the truth of all rows.
+
+    Raises:
+        TruthError: the closed form and the series engine, or extended precision and balls, contradict each other.
+    """
+    began = time.monotonic()
+    rows = certified_rows(problem, budget_s)
+    sample = problem if len(rows) == problem.rows else with_rows(problem, rows)
+    truth, zero, bits = enclosures(sample)
+    _require_series_agreement(sample)
+    floor = noise_floor(sample, truth, draws)
+    _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
+    if sample is not problem:
+        truth = extended.evaluate(problem).blocks
+        zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+        floor = noise_floor(problem, truth, draws)
+    return Reference(
+        Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began
+    )
+
+
+def extended_reference(problem: Problem, *, draws: int | None = None) -> Reference:
+    """Truth and floor in extended precision alone, a tenth of the time: for points along a path, not for verdicts."""
+    began = time.monotonic()
+    truth = extended.evaluate(problem).blocks
+    zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+    floor = noise_floor(problem, truth, draws)
+    return Reference(Quantities(truth), Quantities(floor), zero, problem.rows, 0, 0, time.monotonic() - began)
+
+
+def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
+    """Indices of the rows to certify: all of them, or as many as the time allows, drawn without replacement, sorted."""
+    X = problem.data["X"]
+    seconds = max(CERTIFIED_SHARE * budget_s, budget_s - FULL_SECONDS_PER_CELL * X.size)
+    affordable = max(1, int(seconds / (SECONDS_PER_ROW + SECONDS_PER_CELL * X.shape[1])))
+    if affordable >= problem.rows:
+        return np.arange(problem.rows)
+    return np.sort(np.random.default_rng([problem.seed, 2]).choice(problem.rows, affordable, replace=False))
+
+
+def with_rows(problem: Problem, rows: np.ndarray) -> Problem:
+    """The same problem on some of its rows."""
+    return replace(problem, data={name: values[rows] for name, values in problem.data.items()})
+
+
+def enclosures(problem: Problem) -> tuple[dict[tuple[str, str], Extended], dict[tuple[str, str], np.ndarray], int]:
+    """Certified values of every block, rounded to extended precision; which entries are proven zero; the precision."""
+    arguments = (problem.spec, problem.params, problem.data)
+    first = closed_form.value_and_gradient(*arguments)
+    along = closed_form.jvp(*arguments, problem.tangents)
+    second = closed_form.hvp(*arguments, problem.tangents)
+    blocks: dict[tuple[str, str], Enclosure | Enclosures] = {
+        ("loss", ""): first.value,
+        **{("gradient", name): value for name, value in first.gradient.items()},
+        ("jvp", ""): along.first,
+        **{("hvp", name): value for name, value in second.product.items()},
+    }
+    values = {key: np.asarray(value.as_longdouble(), np.longdouble) for key, value in blocks.items()}
+    zero = {key: np.asarray(value.is_zero) for key, value in blocks.items()}
+    return values, zero, max(first.bits, along.bits, second.bits)
+
+
+def _require_series_agreement(problem: Problem) -> None:
+    """The closed form against the model as written, differentiated by the series engine in random directions."""
+    rng = np.random.default_rng([problem.seed, 3])
+    loss = neutral_loss(problem.spec)
+    for _ in range(SERIES_DIRECTIONS):
+        direction = {name: rng.standard_normal(shape) for name, shape in problem.spec.shapes.items()}
+        along = closed_form.jvp(problem.spec, problem.params, problem.data, direction)
+        series = certify(loss, problem.params, problem.data, direction, seconds=BUDGET_S)
+        if series.status == "out_of_time":
+            continue  # nothing was contradicted; the closed form stands on its own proof
+        for name, ours, theirs in (
+            ("loss", along.value, series.value),
+            ("g.v", along.first, series.first),
+            ("v^T H v", along.second, series.second),
+        ):
+            if not ours.ball.overlaps(theirs.ball):
+                raise TruthError(f"{name}: the closed form gives {ours!r}, the series engine {theirs!r}")
+
+
+def _require_extended_agreement(
+    enclosed: dict[tuple[str, str], Extended],
+    values: dict[tuple[str, str], Extended],
+    floor: dict[tuple[str, str], Extended],
+) -> None:
+    """Extended precision against balls: within the noise floor, which it must be well below to measure one."""
+    for key, value in values.items():
+        if (np.abs(value - enclosed[key]) > floor[key]).any():
+            raise TruthError(f"{' '.join(key)}: extended precision is off by more than the noise floor of the dtype")

@@ -1,0 +1,106 @@
+"""From a wrong program to its verdicts, the way a run gets there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+import pytest
+
+from backends.protocol import Backend, Data, Loss, Params, Program
+from gradparity.evaluation import evaluate
+from gradparity.messages import unpack
+from gradparity.results import Finding
+from gradparity.verdicts import judge, without_answer
+from model_spec.problem import Problem
+from tests.conftest import configured
+from tests.mutants.problems import problem_of
+
+Block: TypeAlias = tuple[str, str]
+Host: TypeAlias = dict[str, dict[str, Any]]  #: quantity -> parameter -> array on the host
+
+GW, Gw, HW, Hw = ("gradient", "W"), ("gradient", "w"), ("hvp", "W"), ("hvp", "w")
+LOSS, JVP = ("loss", ""), ("jvp", "")
+
+#: What changes the host arrays of one quantity; the problem is there to take factors from.
+Change: TypeAlias = Callable[[dict[str, Any], Problem], Mapping[str, Any]]
+
+
+@dataclass
+class Changed:
+    """A right program whose answers pass through ``changes``, by quantity, on the way out."""
+
+    program: Program
+    backend: Backend
+    problem: Problem
+    changes: Mapping[str, Change]
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
+        value, gradient = self.program.value_and_gradient(params, data)
+        return self._out("loss", {"": value})[""], self._out("gradient", gradient)
+
+    def jvp(self, params: Params, data: Data, tangents: Params) -> Any:
+        return self._out("jvp", {"": self.program.jvp(params, data, tangents)})[""]
+
+    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
+        return self._out("hvp", self.program.hvp(params, data, tangents))
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Any, Params]:
+        raise NotImplementedError
+
+    def _out(self, quantity: str, tree: Mapping[str, Any]) -> dict[str, Any]:
+        if quantity not in self.changes:
+            return dict(tree)
+        host = {name: np.array(value) for name, value in self.backend.get(tree).items()}
+        return self.backend.put({k: np.asarray(v) for k, v in self.changes[quantity](host, self.problem).items()})
+
+
+@cache
+def right(name: str, problem_name: str) -> tuple[Loss, Program]:
+    """The backend's own loss and program on a problem; compiled once for all mutants of its answers."""
+    problem, _ = problem_of(problem_name)
+    loss = configured(name).loss(problem.spec)
+    return loss, configured(name).program(loss)
+
+
+def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict[Block, Finding]:
+    """The finding on every block, by block."""
+    problem, truth = problem_of(problem_name)
+    with np.errstate(all="ignore"):
+        evaluation = evaluate(configured(name), loss, program, problem)
+    if evaluation.impurity:
+        found = without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+    else:
+        quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        found = judge(name, quantities, truth, problem)
+    return {(finding.quantity, finding.parameter): finding for finding in found}
+
+
+@contextmanager
+def op_by_op(name: str) -> Iterator[None]:
+    """JAX without its compiler, for losses that are evaluated once: compiling each would take a second."""
+    if name != "jax":
+        yield
+        return
+    jax = pytest.importorskip("jax")
+    with jax.disable_jit():
+        yield
+
+
+def changed(name: str, problem_name: str, changes: Mapping[str, Change]) -> dict[Block, Finding]:
+    """The findings on a right backend whose answers were changed."""
+    problem, _ = problem_of(problem_name)
+    loss, program = right(name, problem_name)
+    return verdicts(name, problem_name, loss, Changed(program, configured(name), problem, changes))
+
+
+def assert_found(found: Mapping[Block, Finding], expected: Mapping[Block, str | None]) -> None:
+    """Every expected block is off, for its reason (any where it is ``None``), and every other block agrees."""
+    off = {block: finding for block, finding in found.items() if finding.verdict != "agrees"}
+    assert set(off) == set(expected), {block: (f.verdict, f.floors, f.rule, f.cause) for block, f in found.items()}
+    wanted = {block: cause for block, cause in expected.items() if cause is not None}
+    assert {block: off[block].cause for block in wanted} == wanted

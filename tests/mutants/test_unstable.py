@@ -1,0 +1,199 @@
+"""A poor formula is called unstable and a wrong rule wrong, whichever of the two precisions was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.numpy_backend import ClosedForm
+from backends.protocol import Data, Loss, Params
+from gradparity.evaluation import evaluate
+from gradparity.messages import unpack
+from gradparity.results import Finding
+from gradparity.truth.reference import Reference, reference
+from gradparity.verdicts import AGREES_FLOORS, judge, needs_other_precision, told_apart
+from model_spec import ProjectedLogistic
+from model_spec.problem import Problem, in_other_precision
+from model_spec.spec import Logistic
+from tests.conftest import configured
+from tests.contract.problems import drawn
+from tests.mutants.frameworks import toolbox
+from tests.mutants.harness import GW, Gw, op_by_op
+
+SHIFT = 4096.0
+
+
+@cache
+def problem_in(dtype: Any) -> tuple[Problem, Reference]:
+    """Twelve rows, each classified well: margins from 8 to 11, where ``sigmoid - y`` cancels."""
+    problem = drawn(ProjectedLogistic(features=5, projection=3, dtype="float32"), 12, seed=1)
+    u = (problem.params["W"] @ problem.params["w"]).astype(np.float64)
+    sign = 2 * problem.data["y"] - 1
+    margins = sign * np.linspace(8, 11, 12)
+    problem.data["X"][:] += np.outer(margins - problem.data["X"] @ u, u) / (u @ u)
+    problem = in_other_precision(problem) if dtype == "float64" else problem
+    return problem, reference(problem)
+
+
+class Cancelling(ClosedForm):
+    """``softplus(c z) - y c z``, and ``sigmoid(c z) - y`` for its slope."""
+
+    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
+        _, _, q = super()._sums(params, data, tangents)
+        X, y, one = data["X"], data["y"], data["y"].dtype.type(1)
+        z = self._logits(params, X)
+        value = (np.log1p(np.exp(-np.abs(z))) + np.maximum(z, 0) - y * z).sum()
+        return value, (one / (one + np.exp(-z)) - y) @ X, q
+
+    def __call__(self, params: Params, data: Data) -> Any:
+        return self._sums(params, data)[0]
+
+
+class Shifted(ClosedForm):
+    """``(X + h) u - h sum(u)`` for ``X u``."""
+
+    def _logits(self, params: Params, X: Any) -> Any:
+        u = params["W"] @ params["w"]
+        h = X.dtype.type(SHIFT)
+        return (X + h) @ u - h * u.sum()
+
+
+class Scaled(ClosedForm):
+    """A slope off by one part in 300: seen in both precisions."""
+
+    off = 1 / 300
+
+    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
+        value, g, q = super()._sums(params, data, tangents)
+        scale = data["y"].dtype.type(1 + self.off)
+        return value, scale * g, q if tangents is None else scale * q
+
+
+class ScaledALittle(Scaled):
+    """A slope off by 1e-9: too little for float32 to see."""
+
+    off = 1e-9
+
+
+def cancelling(box: Any, z: Any, y: Any, X: Any, u: Any) -> Any:
+    return box.softplus(z) - y * z
+
+
+def shifted(box: Any, z: Any, y: Any, X: Any, u: Any) -> Any:
+    return box.softplus((1 - 2 * y) * ((X + SHIFT) @ u - (SHIFT * u).sum()))
+
+
+def scaled(off: float) -> Callable[..., Any]:
+    def terms(box: Any, z: Any, y: Any, X: Any, u: Any) -> Any:
+        return box.primitive(box.softplus, lambda m: (1 + off) * box.sigmoid(m))((1 - 2 * y) * z)
+
+    return terms
+
+
+FORMULAS: dict[str, tuple[Callable[[Logistic], ClosedForm], Callable[..., Any]]] = {
+    "cancelling": (Cancelling, cancelling),
+    "shifted": (Shifted, shifted),
+    "scaled": (Scaled, scaled(Scaled.off)),
+    "scaled a little": (ScaledALittle, scaled(ScaledALittle.off)),
+}
+
+
+def loss_of(name: str, formula: str, spec: Logistic) -> Loss:
+    closed_form, terms = FORMULAS[formula]
+    if name == "numpy":
+        return closed_form(spec)
+    box = toolbox(name)
+
+    def loss(params: Params, data: Data) -> Any:
+        X, y = data["X"], data["y"]
+        u = params["W"] @ params["w"]
+        return terms(box, X @ u, y, X, u).sum()
+
+    return loss
+
+
+def findings(name: str, formula: str, dtype: str) -> list[Finding]:
+    backend = configured(name)
+    problem, truth = problem_in(dtype)
+    loss = loss_of(name, formula, problem.spec)
+    with op_by_op(name):
+        evaluation = evaluate(backend, loss, backend.program(loss), problem)
+    assert evaluation.impurity == ""
+    return judge(name, {q: unpack(tensors) for q, tensors in evaluation.quantities.items()}, truth, problem)
+
+
+def told(name: str, formula: str, dtype: str) -> dict[tuple[str, str], Finding]:
+    first = findings(name, formula, dtype)
+    assert needs_other_precision(first)
+    other = findings(name, formula, "float32" if dtype == "float64" else "float64")
+    return {(f.quantity, f.parameter): f for f in told_apart(first, other) if f.verdict != "agrees"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("formula", ["cancelling", "shifted"])
+def test_a_poor_formula_is_unstable(name: str, formula: str, dtype: str) -> None:
+    found = told(name, formula, dtype)
+    assert {finding.verdict for finding in found.values()} == {"unstable"}
+    assert {GW, Gw} <= set(found)
+    assert all(f.cause == "" and f.rule.endswith("it shrinks with the precision") for f in found.values())
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_wrong_rule_is_wrong_in_both_precisions(name: str, dtype: str) -> None:
+    found = told(name, "scaled", dtype)
+    assert {finding.verdict for finding in found.values()} == {"wrong"}
+    assert {GW, Gw} <= set(found)
+    assert found[GW].cause == "factor 1 + 0.00333"
+
+
+def test_a_wrong_rule_that_float32_cannot_see_is_wrong_in_float64(name: str) -> None:
+    found = told(name, "scaled a little", "float64")
+    assert {finding.verdict for finding in found.values()} == {"wrong"}
+    assert {GW, Gw} <= set(found)
+
+
+def off_by(floors: float | None, verdict: Any = "wrong") -> list[Finding]:
+    return [
+        Finding(
+            backend="b", quantity="gradient", parameter="w", verdict=verdict, rule="r", cause="factor 2", floors=floors
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("floors", "in_other", "expected"),
+    [
+        (1e3, 1e3, "unstable"),
+        (1e3, 2e6, "unstable"),  # more where the poor formula has nothing left
+        (2e6, 1e3, "unstable"),
+        (1e3, 1e3 * 2.0**29, "wrong"),  # the same relative error, asked for in float32
+        (1e3 * 2.0**29, 1e3, "wrong"),  # and in float64
+        (1e3, 1.0, "wrong"),  # float64 alone sees it
+        (2 * AGREES_FLOORS, 0.8 * AGREES_FLOORS, "unstable"),  # of the size of rounding: not a rule
+        (1e3, None, "wrong"),  # the other precision gave no number
+    ],
+)
+def test_the_ratio_of_floors_decides(floors: float, in_other: float | None, expected: str) -> None:
+    other = off_by(in_other, "wrong" if in_other is None or in_other > AGREES_FLOORS else "agrees")
+    assert [f.verdict for f in told_apart(off_by(floors), other)] == [expected]
+
+
+def test_a_scalar_that_is_right_by_luck_is_judged_by_the_other_blocks() -> None:
+    lucky = Finding(backend="b", quantity="loss", parameter="", verdict="agrees", rule="r", floors=0.0)
+    wrong = Finding(backend="b", quantity="loss", parameter="", verdict="wrong", rule="r", floors=600.0)
+    assert told_apart([wrong], [lucky, *off_by(170.0)])[0].verdict == "unstable"
+    assert told_apart([wrong], [lucky, *off_by(17.0, "agrees")])[0].verdict == "wrong"
+    # What is off by its own amount in the other precision is judged by that alone.
+    assert told_apart(off_by(1e10), [lucky, *off_by(170.0)])[0].verdict == "wrong"
+
+
+def test_only_what_is_wrong_by_a_number_needs_the_other_precision() -> None:
+    assert needs_other_precision(off_by(100.0))
+    assert not needs_other_precision(off_by(None))
+    assert not needs_other_precision(off_by(1.0, "agrees"))
+    assert told_apart(off_by(1.0, "agrees"), off_by(1.0, "agrees"))[0].verdict == "agrees"
+    assert told_apart(off_by(5.0, "nonfinite"), off_by(5.0))[0].verdict == "nonfinite"

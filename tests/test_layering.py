@@ -1,0 +1,149 @@
+"""The house stands as it was drawn: which layer imports which, seen in fresh interpreters, and what lies at the top."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+FRAMEWORKS = {"autograd", "jax", "jaxlib", "torch"}
+LAYERS = {"model_spec", "backends", "bench", "gradparity"}
+
+# Top-level names of everything loaded that is not part of Python.
+REPORT = """
+import json, sys
+loaded = {name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names - {"__main__", "__mp_main__"}
+print(json.dumps(sorted(loaded)))
+"""
+
+IMPORT_ALL = """
+import importlib, pkgutil
+package = importlib.import_module({package!r})
+for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
+    last = found.name.rpartition(".")[2]
+    if {every!r} or not last.endswith("_backend") and not last.startswith(("test_", "conftest")):
+        importlib.import_module(found.name)
+"""
+
+
+def loaded_after(program: str, *arguments: str) -> set[str]:
+    """What a fresh interpreter has loaded after a program, less what any interpreter here has loaded from the start."""
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", program + REPORT, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return set(json.loads(ran.stdout.splitlines()[-1])) - from_the_start()
+
+
+@cache
+def from_the_start() -> set[str]:
+    """Modules that .pth files of the environment load into every interpreter."""
+    ran = subprocess.run([sys.executable, "-P", "-c", REPORT], capture_output=True, text=True, check=True)
+    loaded: set[str] = set(json.loads(ran.stdout))
+    assert not loaded & (FRAMEWORKS | LAYERS)
+    return loaded
+
+
+@cache
+def loaded_by(package: str, *, every: bool = True) -> set[str]:
+    """What importing all modules of a package loads; without ``every``, neither frameworks' own files nor tests."""
+    loaded = loaded_after(IMPORT_ALL.format(package=package, every=every))
+    assert package in loaded
+    return loaded
+
+
+def test_model_spec_imports_the_standard_library_and_numpy_only():
+    assert loaded_by("model_spec") == {"model_spec", "numpy"}
+
+
+def test_the_registry_and_the_protocol_of_backends_import_no_framework():
+    assert not loaded_by("backends", every=False) & FRAMEWORKS
+
+
+def test_the_measuring_protocol_imports_no_framework():
+    assert not loaded_by("bench", every=False) & FRAMEWORKS
+
+
+def test_every_module_of_the_harness_together_imports_no_framework():
+    assert not loaded_by("gradparity") & FRAMEWORKS
+
+
+@pytest.mark.parametrize(
+    ("package", "above"),
+    [
+        ("model_spec", {"backends", "bench", "gradparity"}),
+        ("backends", {"bench", "gradparity"}),
+        ("bench", {"gradparity"}),
+    ],
+)
+def test_imports_point_one_way(package: str, above: set[str]):
+    assert not loaded_by(package, every=False) & above
+
+
+# A worker without its process: what it does with its first messages, in an interpreter of its own.
+WORK = """
+import sys
+import numpy as np
+from backends import lookup
+from gradparity import messages as m
+from gradparity.worker import Worker
+from model_spec.problem import make_problem
+from model_spec.spec import ProjectedLogistic
+
+problem = make_problem("small", ProjectedLogistic(features=3, projection=2), np.eye(3), np.array([0.0, 1.0, 1.0]))
+worker = Worker()
+for request in (m.Configure(lookup(sys.argv[1]).target, 1), m.load_request(problem), m.Evaluate(), m.Descend(2, 0.1)):
+    reply = m.decode_reply(worker.answer(request))
+    assert not isinstance(reply, m.Failure), reply
+"""
+
+
+@pytest.mark.parametrize("backend", ["numpy", "autograd", "jax", "torch"])
+def test_a_worker_that_has_evaluated_and_trained_has_loaded_one_framework_at_most(backend: str):
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    expected = {"numpy": set(), "autograd": {"autograd"}, "jax": {"jax", "jaxlib"}, "torch": {"torch"}}
+    assert loaded_after(WORK, backend) & FRAMEWORKS == expected[backend]
+
+
+HELP = """
+import contextlib, io, sys
+from gradparity.cli import main
+sys.argv = ["gradparity", *sys.argv[1:]]
+try:
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        main()
+except SystemExit as end:
+    assert end.code == 0, end.code
+assert "Usage: gradparity" in shown.getvalue()
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"]], ids=["gradparity", "gradparity run"])
+def test_help_imports_nothing_that_takes_long(arguments: list[str]):
+    slow = {"numpy", "scipy", "polars", "sklearn", "rich", "msgspec", "psutil", "flint", *FRAMEWORKS}
+    assert not loaded_after(HELP, *arguments) & slow
+
+
+def test_the_top_level_of_the_repository_is_the_house_and_nothing_else():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a checkout: an installed package has no top level")
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("git does not read this checkout")
+    top = {line.partition("/")[0] for line in listed.stdout.splitlines()}
+    house = {"pyproject.toml", "README.md", "model_spec", "backends", "bench", "tests", "gradparity"}
+    usual = {"LICENSE", "CHANGELOG.md", "constraints.txt", "examples", "docs"}
+    assert house <= top
+    assert {name for name in top - house - usual if not name.startswith(".")} == set()

@@ -1,0 +1,219 @@
+"""The standard stress suite: what is in it, that correct backends pass it, and that faults it is there for do not."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from backends import BACKENDS, Registration
+from gradparity import stress_run
+from gradparity.report.stress import print_stress
+from gradparity.results import RunResult, load
+from gradparity.settings import Settings, settings_from
+from gradparity.stress import StressProblem, stress_problems
+from gradparity.truth.extended import evaluate
+from gradparity.truth.reference import reference
+from gradparity.verdicts import judge
+from model_spec import InputError
+from model_spec.problem import Problem
+from tests.conftest import CORE, configured
+
+SUITE = stress_problems()
+
+
+def logits(problem: Problem) -> Any:
+    params = problem.params
+    u = params["W"] @ params["w"] if "W" in params else params["w"]
+    return problem.spec.logit_scale * (problem.data["X"] @ u)
+
+
+def test_every_problem_has_a_name_of_its_own_and_says_why_it_is_there() -> None:
+    names = [(case.name, case.problem.spec.dtype) for case in SUITE]
+    assert len(set(names)) == len(names)
+    assert all(case.why for case in SUITE)
+
+
+@pytest.mark.parametrize("logit", [0.0, 1e-300, -1e-300, 40.0, -40.0, 800.0, -800.0])
+def test_every_row_is_at_each_extreme_logit_exactly_with_labels_of_both_kinds(logit: float) -> None:
+    found = [case.problem for case in SUITE if (logits(case.problem) == logit).all()]
+    assert any(problem.spec.dtype == "float64" and set(problem.data["y"]) == {0, 1} for problem in found)
+
+
+def test_the_suite_has_every_edge_that_it_names() -> None:
+    S, F, L = ({case.problem.data["X"].shape[0] for case in SUITE}, {c.problem.spec.features for c in SUITE}, set())
+    L = {case.problem.spec.shapes["w"][0] for case in SUITE if "W" in case.problem.params}
+    assert 1 in S & F & L
+    for dtype in ("float64", "float32"):
+        cases = {case.name: case.problem for case in SUITE if case.problem.spec.dtype == dtype}
+        X = {name: problem.data["X"] for name, problem in cases.items()}
+        tiny = np.finfo(dtype).tiny
+        assert not X["zero column"][:, 1].any()
+        assert (X["duplicate columns"][:, 0] == X["duplicate columns"][:, 2]).all()
+        scales = np.abs(X["features over 1e12 apart"]).max(axis=0)
+        assert scales.max() / scales.min() > 1e12
+        assert 0 < np.abs(X["subnormal features"][:, 1]).max() < tiny
+        assert 0 < np.abs(cases["subnormal parameters"].params["W"][1]).max() < tiny
+        separable = cases["separable data"]
+        assert ((logits(separable) > 0) == (separable.data["y"] == 1)).all()
+        assert {problem.spec.formulation for problem in cases.values()} == {"as_written", "reassociated", "blocked"}
+    assert {(case.problem.spec.reduction, case.problem.spec.l2 > 0) for case in SUITE} >= {
+        ("sum", False),
+        ("mean", True),
+    }
+    three = next(case.problem for case in SUITE if case.name == "three blocks")
+    assert three.rows % three.spec.block_rows == 1
+
+
+def test_compilers_get_few_specifications() -> None:
+    def programs(cases: list[StressProblem]) -> int:
+        return len({(case.problem.spec, case.problem.rows) for case in cases})
+
+    assert programs([case for case in SUITE if case.compiled]) == 3
+    assert programs(SUITE) <= 20
+
+
+def test_every_truth_is_certified_and_finite() -> None:
+    for case in SUITE:
+        found = reference(case.problem)
+        assert found.certified_rows == found.rows
+        assert all(np.isfinite(block).all() for tree in (found.truth, found.floor) for block in tree.blocks.values())
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path, float]:
+    """The suite over the core backends, each in its worker; its folder, and the processor's seconds in this process."""
+    for name in CORE:
+        configured(name)  # or skipped, with what to install
+    folder = tmp_path_factory.mktemp("stress")
+    settings = Settings(command="check", stress=True, out=str(folder), backends=list(CORE))
+    began = time.perf_counter()
+    return stress_run.run_stress(settings, Silent()), folder, time.perf_counter() - began
+
+
+class Silent:
+    def begin(self, problem: str, stage: str, backend: str) -> None: ...
+
+    def finished(self, result: Any) -> None: ...
+
+
+def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: tuple[RunResult, Path, float]) -> None:
+    result, _, seconds = ran
+    assert result.ok
+    assert len(result.problems) == len(SUITE)
+    for problem in result.problems:
+        assert {found.backend for found in problem.findings} == set(CORE)
+        if not problem.expected:
+            assert {found.verdict for found in problem.findings} == {"agrees"}
+    assert seconds < 60
+
+
+def test_naive_numerics_fail_where_stable_holds_and_are_no_failure_of_a_backend(
+    ran: tuple[RunResult, Path, float],
+) -> None:
+    result, _, _ = ran
+    for logit in ("+40", "+800"):
+        naive, stable = (
+            next(p for p in result.problems if p.name == f"{name}logits {logit}") for name in ("naive, ", "")
+        )
+        for name in CORE:
+            assert "nonfinite" in {found.verdict for found in naive.findings if found.backend == name}
+            assert {found.verdict for found in stable.findings if found.backend == name} == {"agrees"}
+        assert naive.not_good == []
+
+
+def test_results_are_written_and_shown_a_row_a_problem(ran: tuple[RunResult, Path, float]) -> None:
+    result, folder, _ = ran
+    assert load(folder / "results.json").problems == result.problems
+    assert all("certified in ball arithmetic" in problem.truth for problem in result.problems)
+    out = io.StringIO()
+    print_stress(Console(file=out, width=160), result)
+    table = out.getvalue()
+    assert all(problem.name in table for problem in result.problems)
+    assert table.count("naive fails here, stable holds") == 2
+    assert not any(line.startswith(name) for name in CORE for line in table.splitlines()[2:])
+
+
+Change = Mapping[tuple[str, str], Any]
+
+
+def verdicts_of_changed_truth(name: str, change: Any) -> set[str]:
+    """The verdicts on a backend whose answers are the truth, rounded, and then changed."""
+    problem = next(case.problem for case in SUITE if case.name == name and case.problem.spec.dtype == "float64")
+    quantities: dict[str, dict[str, Any]] = {}
+    for (quantity, parameter), value in evaluate(problem).blocks.items():
+        quantities.setdefault(quantity, {})[parameter] = value.astype(problem.spec.dtype)
+    change(quantities, problem)
+    return {found.verdict for found in judge("it", quantities, reference(problem), problem)}
+
+
+def test_a_sigmoid_whose_derivative_vanishes_beyond_37_is_caught() -> None:
+    # jax-ml/jax#40342: p (1 - p) is zero there, and with it the whole Hessian-vector product but for one term.
+    def saturated(quantities: Any, problem: Problem) -> None:
+        g = problem.data["X"].T @ np.where(problem.data["y"] == 0, 1.0, 0.0)  # the residuals at +40, rounded
+        quantities["hvp"] = {"w": problem.tangents["W"].T @ g, "W": np.outer(g, problem.tangents["w"])}
+        quantities["gradient"]["w"] = problem.params["W"].T @ g
+        quantities["gradient"]["W"] = np.outer(g, problem.params["w"])
+        quantities["gradient"]["W"][:, 1] = 1e-12
+
+    assert verdicts_of_changed_truth("logits +40", lambda *_: None) == {"agrees"}
+    assert "wrong" in verdicts_of_changed_truth("logits +40", saturated)
+
+
+def test_a_softplus_that_turns_linear_at_20_is_caught() -> None:
+    # torch.nn.functional.softplus does so at its default threshold: log1p(exp(-20)) = 2e-9 is lost.
+    def linear(quantities: Any, problem: Problem) -> None:
+        margins = (1 - 2 * problem.data["y"]) * logits(problem)
+        quantities["loss"][""] = np.asarray(np.where(margins > 15, margins, np.log1p(np.exp(margins))).sum())
+
+    assert "wrong" in verdicts_of_changed_truth("separable data", linear) | verdicts_of_changed_truth(
+        "features over 1e12 apart", lambda q, _: q["gradient"].update(W=q["gradient"]["W"] * (1 + 1e-12))
+    )
+
+
+CRASHING = """
+import os
+from backends.numpy_backend import NumpyBackend
+class Crashing(NumpyBackend):
+    calls = 0
+    def loss(self, spec):
+        Crashing.calls += 1
+        if Crashing.calls == 1:
+            raise RuntimeError("not this one")
+        if spec.dtype == "float32":
+            os._exit(7)
+        return super().loss(spec)
+backend = Crashing()
+"""
+
+
+def test_a_backend_that_raises_goes_on_and_one_that_dies_has_failed_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing.py").write_text(CRASHING)
+    root = str(Path(stress_run.__file__).parents[1])
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
+    monkeypatch.setattr(stress_run, "lookup", lambda name: Registration("crashing:backend"))
+    cases = [SUITE[0], SUITE[1], *(case for case in SUITE if case.problem.spec.dtype == "float32")][:4]
+    monkeypatch.setattr(stress_run, "stress_problems", lambda seed: cases)
+    settings = Settings(command="check", stress=True, out=str(tmp_path / "out"), backends=["numpy"])
+    result = stress_run.run_stress(settings, Silent())
+    verdicts: list[set[str]] = [{f.verdict for f in problem.findings} for problem in result.problems]
+    assert verdicts == [{"failed"}, {"agrees"}, {"failed"}, {"failed"}]
+    assert [trouble.reason for trouble in result.troubles] == ["RuntimeError: not this one", "exited with code 7"]
+    assert not result.ok
+
+
+def test_data_beside_the_suite_are_refused() -> None:
+    with pytest.raises(InputError, match="--stress"):
+        settings_from("check", backends=None, data=["toy"], quick=False, stress=True, projection="5", lr=0.1, out="x")
+
+
+def test_torch_compile_is_the_one_that_gets_the_short_suite() -> None:
+    assert [name for name, registration in BACKENDS.items() if registration.compiler] == ["torch-compile"]

@@ -1,0 +1,71 @@
+"""Verdicts on blocks whose truth and floor are written down by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.verdicts import AGREES_FLOORS, judge_block, worst
+
+TRUTH = np.array([1.0, -2.0, 4.0], np.longdouble)
+FLOOR = np.full(3, 1e-15, np.longdouble)
+
+
+def block(got: Any, truth: Any = TRUTH, floor: Any = FLOOR, dtype: str = "float64") -> Any:
+    return judge_block("jax", "gradient", "w", got, np.asarray(truth), np.asarray(floor), dtype)
+
+
+def test_the_exact_truth_agrees_with_no_error() -> None:
+    found = block(np.array([1.0, -2.0, 4.0]))
+    assert found.verdict == "agrees"
+    assert found.error_ulps == 0
+    assert found.floors == 0
+
+
+def test_an_error_is_stated_in_ulps_of_the_entry_furthest_beyond_its_floor() -> None:
+    found = block(np.array([1.0, -2.0, 4.0 + 3 * 2**-50]))
+    assert found.worst_index == (2,)
+    assert found.error_ulps == 3  # an ulp of 4 is 2^-50
+    assert found.floor_ulps == pytest.approx(1e-15 * 2**50)
+    assert found.floors == pytest.approx(3 * 2**-50 / 1e-15)
+    assert found.relative_error == pytest.approx(3 * 2**-50 / 4)
+
+
+@pytest.mark.parametrize(("floors", "verdict"), [(0.9, "agrees"), (1.1, "wrong")])
+def test_the_multiple_of_the_floor_decides(floors: float, verdict: str) -> None:
+    error = floors * AGREES_FLOORS * 1e-10
+    assert block(np.array([1.0 + error, -2.0, 4.0]), floor=np.full(3, 1e-10, np.longdouble)).verdict == verdict
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_never_passes(bad: float) -> None:
+    found = block(np.array([1.0, bad, 4.0]), floor=np.full(3, 1e300, np.longdouble))
+    assert found.verdict == "nonfinite"
+    assert found.worst_index == (1,)
+
+
+def test_a_zero_gradient_does_not_pass_for_a_truth_above_its_floor_however_small() -> None:
+    truth = np.full(3, 3e-300, np.longdouble)
+    found = block(np.zeros(3), truth=truth, floor=truth / 2)
+    assert found.verdict == "wrong"
+    assert found.rule == "zero where the truth is not"
+
+
+def test_a_proven_zero_agrees_with_zero_only() -> None:
+    zero = np.zeros(3, np.longdouble)
+    assert block(np.zeros(3), truth=zero, floor=zero).verdict == "agrees"
+    assert block(np.array([0.0, 5e-324, 0.0]), truth=zero, floor=zero).verdict == "wrong"
+
+
+def test_another_dtype_or_shape_or_none_at_all_is_wrong() -> None:
+    assert "float32" in block(np.ones(3, np.float32)).rule
+    assert "shape (2,)" in block(np.ones(2)).rule
+    assert "missing" in block(None).rule
+
+
+def test_the_worst_finding_is_a_bad_verdict_before_a_large_figure() -> None:
+    agrees, bad = block(np.array([1.0, -2.0, 4.0 + 2**-50])), block(np.array([1.0, np.nan, 4.0]))
+    assert worst([agrees, bad]) is bad
+    assert worst([block(np.array([1.0, -2.0, 4.0])), agrees]) is agrees
