@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from gradparity.causes import Block, explain
 from gradparity.results import Finding, Verdict
+from gradparity.truth.certificate import Certificate
 from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
@@ -157,6 +158,35 @@ def judge_block(
     if floors[worst] <= AGREES_FLOORS:
         return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
     return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)
+
+
+def judge_derivative(backend: str, got: float, certificate: Certificate, floor: float, dtype: str) -> Finding:
+    """The finding on a directional derivative of any certified loss, kinks included.
+
+    Args:
+        backend: name of the backend.
+        got: its derivative along the certificate's direction.
+        certificate: what is proven of the loss along it.
+        floor: noise floor of the derivative, absolute.
+        dtype: the precision that was asked for.
+    """
+    if not certificate.is_kink:
+        truth, floors = (np.asarray(x, np.longdouble) for x in (certificate.first.as_longdouble(), floor))
+        return judge_block(backend, "jvp", "", np.asarray(got, dtype), truth, floors, dtype)
+    lower, upper = (float(side.as_float()) for side in certificate.interval)
+    kinks = ", ".join(dict.fromkeys(kink.name for kink in certificate.kinks if kink.active))
+    where = f"a certified kink ({kinks}) with one-sided derivatives {lower:.6g} and {upper:.6g}"
+    allowed = certificate.between(got, AGREES_FLOORS * floor)
+    verdict: Verdict = "kink" if allowed else "wrong" if math.isfinite(got) else "nonfinite"
+    return Finding(
+        backend=backend,
+        quantity="jvp",
+        parameter="",
+        verdict=verdict,
+        rule=f"{'within' if allowed else 'outside'} {where}",
+        cause="" if allowed or not math.isfinite(got) else "wrong branch at a kink",
+        got=_number(got),
+    )
 
 
 def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: str) -> list[Finding]:

@@ -10,6 +10,7 @@ import pytest
 from backends.protocol import Data, Params
 from gradparity.truth.certificate import Certificate
 from gradparity.truth.certify import certify
+from gradparity.verdicts import judge_derivative
 from tests.conftest import configured
 from tests.mutants.frameworks import toolbox
 
@@ -47,7 +48,10 @@ def derivative(name: str, at_zero: float, direction: Any) -> float:
 def test_any_slope_from_zero_to_one_is_a_derivative_of_relu_at_zero(name: str, at_zero: float) -> None:
     configured(name)
     for direction in ([1.0, 0.25], [1.0, -2.0]):
-        assert certificate(direction).between(derivative(name, at_zero, np.array(direction)))
+        got = derivative(name, at_zero, np.array(direction))
+        found = judge_derivative(name, got, certificate(direction), 1e-16, "float64")
+        assert (found.verdict, found.cause) == ("kink", "")
+        assert "certified kink (maximum)" in found.rule
 
 
 @pytest.mark.parametrize("at_zero", [-1.0, -1e-12, 1 + 1e-12, 1.5, 2.0, np.nan])
@@ -57,4 +61,18 @@ def test_a_slope_outside_zero_to_one_is_none(name: str, at_zero: float) -> None:
     found = certificate(direction)
     assert found.is_kink
     assert (found.left.first.as_float(), found.right.first.as_float()) == (0.0, float((X @ direction).sum()))
-    assert not found.between(derivative(name, at_zero, direction))
+    got = derivative(name, at_zero, direction)
+    assert not found.between(got)
+    judged = judge_derivative(name, got, found, 1e-16, "float64")
+    expected = ("nonfinite", "") if np.isnan(at_zero) else ("wrong", "wrong branch at a kink")
+    assert (judged.verdict, judged.cause) == expected
+
+
+def test_off_the_kink_the_derivative_is_held_to_its_one_value() -> None:
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum(xp.maximum(d["X"] @ p["w"], 0))
+
+    away = certify(loss, {"w": np.array([1.0, 0.0])}, {"X": X}, {"w": np.array([1.0, 0.25])})
+    truth = float((X @ np.array([1.0, 0.25])).sum())  # every row is positive there
+    assert judge_derivative("jax", truth, away, 1e-16, "float64").verdict == "agrees"
+    assert judge_derivative("jax", truth * (1 + 1e-12), away, 1e-16, "float64").verdict == "wrong"
