@@ -100,7 +100,10 @@ def _tiny_shapes(seed: int) -> Iterator[StressProblem]:
             spec = _spec(features=shape[1], projection=shape[2], dtype=dtype)
             yield StressProblem(_problem(name, spec, *_draw(spec, shape[0], seed), seed), why)
         plain = Logistic(features=F, dtype=dtype)
-        yield StressProblem(_problem("no projection", plain, *_draw(plain, S, seed), seed), "plain logistic regression")
+        drawn = _problem("no projection", plain, *_draw(plain, S, seed), seed)
+        yield StressProblem(drawn, "plain logistic regression")
+        why = "the Hessian is p (1 - p) and nothing else: zero where that cancels"
+        yield StressProblem(_at_logit(plain, "no projection, logits +40", 40.0, seed), why)
 
 
 def _formulations(seed: int) -> Iterator[StressProblem]:
@@ -147,8 +150,12 @@ def _draw(spec: Logistic, rows: int, seed: int) -> tuple[Array, Array, dict[str,
 
 
 def _direction(params: dict[str, Array], length: float) -> dict[str, Array]:
-    """Parameters with ``W w = (length, 0, ..., 0)`` exactly, and no zero in the other columns of W."""
-    w, W = np.zeros_like(params["w"]), params["W"].copy()
+    """Parameters with ``W w = (length, 0, ..., 0)``, or such a w, exactly; other columns of W as they were."""
+    w = np.zeros_like(params["w"])
+    if "W" not in params:
+        w[0] = length
+        return {"w": w}
+    W = params["W"].copy()
     w[0], W[:, 0] = 1, 0
     W[0, 0] = length
     return {"w": w, "W": W}

@@ -13,8 +13,9 @@ import msgspec
 from backends import lookup
 from gradparity import __version__, machine, results
 from gradparity import messages as m
-from gradparity.engine import Observer, chosen_backends
+from gradparity.engine import chosen_backends
 from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.problem_run import Observer
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Trouble
 from gradparity.settings import Settings
 from gradparity.stress import StressProblem, stress_problems

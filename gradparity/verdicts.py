@@ -1,8 +1,7 @@
 """Evaluations and truth in, verdicts out. Pure: nothing is measured here, and nothing is tuned by hand.
 
 An entry agrees if its error is at most ``AGREES_FLOORS`` noise floors, where the floor is how far the entry moves
-when the inputs move by one rounding. The factor allows for the roundings of the evaluation itself; correct frameworks
-were seen between 0.2 and 14 on shapes from 4x3x3 to 2000x20x10.
+when the inputs and every step of the closed form round once, sums of any length included (`gradparity.truth.floor`).
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
 from model_spec.problem import Problem
 
+#: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
+#: dtypes, awkward data and logits up to 800 included (``bench/false_alarms.py``); 99.9% of all blocks were within 2.1.
 AGREES_FLOORS = 8.0
 
 #: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:

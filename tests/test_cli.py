@@ -258,7 +258,7 @@ def test_a_run_of_one_backend_agrees_and_leaves_complete_results(tmp_path: Path,
     assert result.command == command
     (problem,) = result.problems
     assert {finding.verdict for finding in problem.findings} == {"agrees"}
-    assert [len(trained.losses) for trained in problem.training] == ([] if command == "bench" else [4])
+    assert [len(trained.losses) for trained in problem.training] == ([] if command == "bench" else [4, 4])
     assert [timing.backend for timing in problem.timings] == ([] if command == "check" else ["numpy"])
 
 

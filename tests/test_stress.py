@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import io
-import time
-from collections.abc import Mapping
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from model_spec.problem import Problem
 from tests.conftest import CORE, configured
 
 SUITE = stress_problems()
+Ran = tuple[RunResult, Path, float]
 
 
 def logits(problem: Problem) -> Any:
@@ -87,14 +87,20 @@ def test_every_truth_is_certified_and_finite() -> None:
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunResult, Path, float]:
-    """The suite over the core backends, each in its worker; its folder, and the processor's seconds in this process."""
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """The suite over the core backends, each in its worker; its folder, and the processor's seconds."""
     for name in CORE:
         configured(name)  # or skipped, with what to install
     folder = tmp_path_factory.mktemp("stress")
     settings = Settings(command="check", stress=True, out=str(folder), backends=list(CORE))
-    began = time.perf_counter()
-    return stress_run.run_stress(settings, Silent()), folder, time.perf_counter() - began
+    began = processor_s()
+    return stress_run.run_stress(settings, Silent()), folder, processor_s() - began
+
+
+def processor_s() -> float:
+    """Seconds of processor that this process and its ended children took: the same on a machine with other work."""
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
 class Silent:
@@ -103,7 +109,7 @@ class Silent:
     def finished(self, result: Any) -> None: ...
 
 
-def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: tuple[RunResult, Path, float]) -> None:
+def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: Ran) -> None:
     result, _, seconds = ran
     assert result.ok
     assert len(result.problems) == len(SUITE)
@@ -115,7 +121,7 @@ def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: tuple
 
 
 def test_naive_numerics_fail_where_stable_holds_and_are_no_failure_of_a_backend(
-    ran: tuple[RunResult, Path, float],
+    ran: Ran,
 ) -> None:
     result, _, _ = ran
     for logit in ("+40", "+800"):
@@ -128,7 +134,7 @@ def test_naive_numerics_fail_where_stable_holds_and_are_no_failure_of_a_backend(
         assert naive.not_good == []
 
 
-def test_results_are_written_and_shown_a_row_a_problem(ran: tuple[RunResult, Path, float]) -> None:
+def test_results_are_written_and_shown_a_row_a_problem(ran: Ran) -> None:
     result, folder, _ = ran
     assert load(folder / "results.json").problems == result.problems
     assert all("certified in ball arithmetic" in problem.truth for problem in result.problems)
@@ -138,9 +144,6 @@ def test_results_are_written_and_shown_a_row_a_problem(ran: tuple[RunResult, Pat
     assert all(problem.name in table for problem in result.problems)
     assert table.count("naive fails here, stable holds") == 2
     assert not any(line.startswith(name) for name in CORE for line in table.splitlines()[2:])
-
-
-Change = Mapping[tuple[str, str], Any]
 
 
 def verdicts_of_changed_truth(name: str, change: Any) -> set[str]:
@@ -153,28 +156,22 @@ def verdicts_of_changed_truth(name: str, change: Any) -> set[str]:
     return {found.verdict for found in judge("it", quantities, reference(problem), problem)}
 
 
-def test_a_sigmoid_whose_derivative_vanishes_beyond_37_is_caught() -> None:
-    # jax-ml/jax#40342: p (1 - p) is zero there, and with it the whole Hessian-vector product but for one term.
-    def saturated(quantities: Any, problem: Problem) -> None:
-        g = problem.data["X"].T @ np.where(problem.data["y"] == 0, 1.0, 0.0)  # the residuals at +40, rounded
-        quantities["hvp"] = {"w": problem.tangents["W"].T @ g, "W": np.outer(g, problem.tangents["w"])}
-        quantities["gradient"]["w"] = problem.params["W"].T @ g
-        quantities["gradient"]["W"] = np.outer(g, problem.params["w"])
-        quantities["gradient"]["W"][:, 1] = 1e-12
+def test_a_curvature_that_cancels_to_zero_beyond_37_is_caught() -> None:
+    # jax-ml/jax#40342: p (1 - p) with p rounded to 1. The truth is 4e-18, and all there is to that Hessian.
+    def cancelled(quantities: Any, problem: Problem) -> None:
+        quantities["hvp"] = {"w": np.zeros_like(quantities["hvp"]["w"])}
 
-    assert verdicts_of_changed_truth("logits +40", lambda *_: None) == {"agrees"}
-    assert "wrong" in verdicts_of_changed_truth("logits +40", saturated)
+    assert verdicts_of_changed_truth("no projection, logits +40", lambda *_: None) == {"agrees"}
+    assert verdicts_of_changed_truth("no projection, logits +40", cancelled) == {"agrees", "wrong"}
 
 
 def test_a_softplus_that_turns_linear_at_20_is_caught() -> None:
     # torch.nn.functional.softplus does so at its default threshold: log1p(exp(-20)) = 2e-9 is lost.
     def linear(quantities: Any, problem: Problem) -> None:
         margins = (1 - 2 * problem.data["y"]) * logits(problem)
-        quantities["loss"][""] = np.asarray(np.where(margins > 15, margins, np.log1p(np.exp(margins))).sum())
+        quantities["loss"][""] = np.asarray(np.where(margins > -20, np.log1p(np.exp(margins)), 0).sum())
 
-    assert "wrong" in verdicts_of_changed_truth("separable data", linear) | verdicts_of_changed_truth(
-        "features over 1e12 apart", lambda q, _: q["gradient"].update(W=q["gradient"]["W"] * (1 + 1e-12))
-    )
+    assert verdicts_of_changed_truth("separable data", linear) == {"agrees", "wrong"}
 
 
 CRASHING = """

@@ -33,7 +33,7 @@ def print_problem(console: Console, problem: ProblemResult) -> None:
     """Everything found on one data set."""
     console.print()
     console.rule(Text(problem.name, style="bold"), align="left")
-    console.print(Text(f"{_model(problem)}\n{problem.source}", style="dim"))
+    console.print(Text(f"{_model(problem)}\n{problem.source}\nTruth: {problem.truth}", style="dim"))
     wide = console.width >= WIDE
     sections: list[RenderableType] = [agreement(problem)]
     details = [found for found in problem.findings if found.verdict not in GOOD and found.verdict != "failed"]
@@ -89,7 +89,7 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
 
 def agreement(problem: ProblemResult) -> Table:
     """A row a backend, a column a block: the error in noise floors."""
-    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees\nTruth: {problem.truth}")
+    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees")
     blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))
     table.add_column("backend", style="bold", no_wrap=True)
     table.add_column("verdict")
@@ -137,10 +137,11 @@ def training(runs: list[Training]) -> RenderableType:
             _styled(ran.verdict),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
-            "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}",
+            "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
             duration(1e9 * ran.loop_s),
         )
-    return Group(table, Text("\n".join(_training_notes(runs)), style="dim"))
+    notes = _training_notes(runs)
+    return Group(table, Text("\n".join(notes), style="dim")) if notes else table
 
 
 def _training_notes(runs: list[Training]) -> list[str]:

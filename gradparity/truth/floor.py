@@ -6,8 +6,7 @@ Three sources of rounding, in quadrature, for one problem in one dtype of unit r
   sign), each row's logit by the roundings of its sum, and its loss, slope and curvature by those of their formulas. A
   backward stable evaluation cannot be told from one at perturbed inputs.
 * *Long sums.* Adding n terms in their order rounds every partial sum: a variance of ``u^2 sum_k s_k^2``, the random
-  walk of the ``s_k``. This is what grows with the number of rows, and why no tolerance has to.
-  Where terms repeat, so do their roundings: what a few ways of adding make of the very sums is put beside the walk.
+  walk of the ``s_k`` (`walks`). This is what grows with the number of rows, and why no tolerance has to.
 * *The entry itself*, rounded once.
 
 What underflow makes of the values is added as a bound, not in quadrature: it is no random matter.
@@ -27,6 +26,7 @@ import numpy.typing as npt
 
 from gradparity.truth.extended import Extended, row_blocks
 from gradparity.truth.underflow import underflow
+from gradparity.truth.walks import Walk, expected_walk, walk
 from model_spec.problem import Problem
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -37,8 +37,6 @@ MOST_DRAWS, FEWEST_DRAWS = 32, 2
 CELLS_DRAWN = 10**7
 #: Cells of X up to which the floor is computed in extended precision, whose range no square of a float64 leaves.
 EXTENDED_CELLS = 10**5
-#: Accumulators that sums over rows are tried with: one, and what vector units and threads have.
-ACCUMULATORS = (1, 4, 32)
 #: Roundings in a row's loss, slope or curvature given its logit: exp, 1 + t, a quotient or a product, a scale.
 ROW_ROUNDINGS = 4
 
@@ -48,10 +46,10 @@ def floor(
 ) -> dict[tuple[str, str], Extended]:
     """The noise floor of every entry of ``truth``; see the module. ``draws`` is chosen by size if not given."""
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    walks = _Walks(problem, draws or affordable_draws(problem))
+    moves = _Moves(problem, draws or affordable_draws(problem))
     for rows in row_blocks(problem):
-        walks.add(rows)
-    squares = walks.squares()
+        moves.add(rows)
+    squares = moves.squares()
     lost = underflow(problem)
     return {key: np.sqrt(squares[key] + (u * value) ** 2) + lost[key] for key, value in truth.items()}
 
@@ -95,7 +93,7 @@ class _Inputs:
         return self.v if self.W is None or self.V is None else self.W @ self.v + self.V @ self.w
 
 
-class _Walks:
+class _Moves:
     """Sums over rows, block by block: of every draw's differences, and of the walks of partial sums.
 
     With ``z = X u``, ``Z = X t``, ``r = s c sigmoid(m)``, ``q = c^2 sigmoid(m) sigmoid(-m) Z``: ``g = X^T r`` and
@@ -110,7 +108,7 @@ class _Walks:
         self.moved = {name: self._signs(value, draws) for name, value in self._parameters().items()}
         self.du, self.dt = self._moved_directions()
         rounded = np.dtype(problem.spec.dtype).type
-        #: c and l2 are rounded to the dtype: a difference that all rows share.
+        # c and l2 are rounded to the dtype: a difference that all rows share, relative for c.
         self.dc = at.work(rounded(at.c)) / at.c - 1
         self.dl2 = at.work(rounded(at.l2)) - at.l2
         features, width = problem.data["X"].shape[1], len(at.w)
@@ -119,7 +117,8 @@ class _Walks:
         shapes: dict[str, tuple[int, ...]] = {"loss": (), "jvp": (), "g": (features,), "h": (features,)}
         if at.as_written:
             shapes |= dict.fromkeys(("Pr", "Pq", "Qr"), (width,))
-        self.sums = {name: _Walk(np.zeros(shape, at.work), problem.spec.dtype) for name, shape in shapes.items()}
+        zeros = {name: np.zeros(shape, at.work) for name, shape in shapes.items()}
+        self.sums = {name: Walk(zero, problem.spec.dtype, at.scale) for name, zero in zeros.items()}
 
     def add(self, rows: slice) -> None:
         """One block of rows."""
@@ -140,14 +139,16 @@ class _Walks:
             self.dg[:, draw] += r @ dX
             self.dh[:, draw] += q @ dX
         dz += unit * np.sqrt(noise_z)[:, None] * self._normal(dz.shape) + self.dc * z[:, None]
-        dZ += unit * np.sqrt(noise_Z)[:, None] * self._normal(dZ.shape) + self.dc * Z[:, None]
+        dZ += unit * np.sqrt(noise_Z)[:, None] * self._normal(dZ.shape)
         dm = (s * c)[:, None] * dz
         rounding = unit * np.sqrt(at.work(ROW_ROUNDINGS))
         loss, m, r, k, Z = _softplus(m), m[:, None], r[:, None], k[:, None], Z[:, None]
         dsigmoid = _sigmoid_difference(m, dm)
-        dr = (s * c)[:, None] * dsigmoid + rounding * r * self._normal(dm.shape)
+        dr = (s * c)[:, None] * dsigmoid + r * (self.dc + rounding * self._normal(dm.shape))
         # sigmoid(m) sigmoid(-m) at m + dm, less that at m.
-        dk = c * c * dsigmoid * (_sigmoid(-m) - _sigmoid(m + dm)) + rounding * k * self._normal(dm.shape)
+        dk = c * c * dsigmoid * (_sigmoid(-m) - _sigmoid(m + dm)) + k * (
+            2 * self.dc + rounding * self._normal(dm.shape)
+        )
         dq = k * dZ + dk * (Z + dZ)
         self.dg += X.T @ dr
         self.dh += X.T @ dq
@@ -163,7 +164,7 @@ class _Walks:
         at = self.at
         assert at.W is not None and at.V is not None  # noqa: S101, PT018
         P, Q = X @ at.W, X @ at.V
-        noise_P, noise_Q = _expected_walk(X, at.W, P), _expected_walk(X, at.V, Q)
+        noise_P, noise_Q = expected_walk(X, at.W, P), expected_walk(X, at.V, Q)
         self.sums["Pr"].extend(P * r[:, None], noise_P * (r * r)[:, None])
         self.sums["Pq"].extend(P * q[:, None], noise_P * (q * q)[:, None])
         self.sums["Qr"].extend(Q * r[:, None], noise_Q * (r * r)[:, None])
@@ -177,7 +178,7 @@ class _Walks:
         at, scale, unit = self.at, self.at.scale, self.unit
         g, h = scale * self.sums["g"].total, scale * self.sums["h"].total
         dg, dh = scale * self.dg, scale * self.dh
-        walks = {name: scale**2 * sum_.squares(unit) for name, sum_ in self.sums.items()}
+        walks = {name: sum_.squares(unit) for name, sum_ in self.sums.items()}
         moved = self.moved
         parameters = [(at.w, at.v, moved["w"], moved["v"])]
         if at.W is None or at.V is None:
@@ -204,25 +205,39 @@ class _Walks:
                 + unit**2 * (np.multiply.outer(h**2, w**2) + np.multiply.outer(g**2, v**2)),
             }  # fmt: skip
             terms = np.concatenate([(at.W.T @ g) * v, (np.multiply.outer(g, w) * at.V).ravel()])
-        # The penalty: l2/2 |p|^2, l2 p, l2 p.v and l2 v.
-        penalty = {"loss": at.cast(np.zeros(self.draws)), "jvp": at.cast(np.zeros(self.draws))}
-        squares_of_penalty = at.work(0)
+        loss, jvp, loss_walk, terms = self._penalise(parameters, differences, long, terms)
+        differences["loss", ""], differences["jvp", ""] = scale * self.dloss + loss, scale * self.djvp + jvp
+        long["loss", ""] = walks["loss"] + loss_walk
+        long["jvp", ""] = walks["jvp"] + walks["g"] @ self.t**2 + unit**2 * walk(terms, 0)
+        return {key: (value**2).mean(-1) + long[key] for key, value in differences.items()}
+
+    def _penalise(
+        self,
+        parameters: list[tuple[Array, Array, Array, Array]],
+        differences: dict[tuple[str, str], Array],
+        long: dict[tuple[str, str], Array],
+        terms: Array,
+    ) -> tuple[Any, Any, Any, Array]:
+        """The penalty's part, added in place: l2/2 |p|^2 to the loss, l2 p.v to the JVP, l2 p and l2 v to the others.
+
+        ``parameters`` are those, their tangents, and how far both move; ``terms`` are what the JVP sums, which grow by
+        the penalty's. Returns what moves in the loss and in the JVP, the walk of the loss, and the terms.
+        """
+        at, unit = self.at, self.unit
+        loss: Any = 0
+        jvp: Any = 0
+        loss_walk: Any = 0
         for (p, move, dp, dmove), name in zip(parameters, ("w", "W"), strict=False):
             axes = tuple(range(p.ndim))
-            penalty["loss"] += at.l2 * (p[..., None] * dp).sum(axes) + self.dl2 * (p * p).sum() / 2
-            penalty["jvp"] += at.l2 * (p[..., None] * dmove + move[..., None] * dp).sum(axes)
-            penalty["jvp"] += self.dl2 * (p * move).sum()
+            loss += at.l2 * (p[..., None] * dp).sum(axes) + self.dl2 * (p * p).sum() / 2
+            jvp += at.l2 * (p[..., None] * dmove + move[..., None] * dp).sum(axes) + self.dl2 * (p * move).sum()
             differences["gradient", name] = differences["gradient", name] + at.l2 * dp + (self.dl2 * p)[..., None]
             differences["hvp", name] = differences["hvp", name] + at.l2 * dmove + (self.dl2 * move)[..., None]
             long["gradient", name] = long["gradient", name] + (unit * at.l2 * p) ** 2
             long["hvp", name] = long["hvp", name] + (unit * at.l2 * move) ** 2
-            squares_of_penalty += unit**2 * walk(at.l2 * (p * p).ravel() / 2, 0)
+            loss_walk += unit**2 * walk(at.l2 * (p * p).ravel() / 2, 0)
             terms = np.concatenate([terms, at.l2 * (p * move).ravel()])
-        differences["loss", ""] = scale * self.dloss + penalty["loss"]
-        differences["jvp", ""] = scale * self.djvp + penalty["jvp"]
-        long["loss", ""] = walks["loss"] + squares_of_penalty
-        long["jvp", ""] = walks["jvp"] + walks["g"] @ self.t**2 + unit**2 * walk(terms, 0)
-        return {key: (value**2).mean(-1) + long[key] for key, value in differences.items()}
+        return loss, jvp, loss_walk, terms
 
     def _parameters(self) -> dict[str, Array]:
         at = self.at
@@ -252,64 +267,6 @@ class _Walks:
 
     def _normal(self, shape: tuple[int, ...]) -> Array:
         return self.rng.standard_normal(shape, np.float32)
-
-
-class _Walk:
-    """Sums over rows in their order: the running totals, and the squared error of adding them up.
-
-    That is the random walk of the partial sums, unless what adding the rounded terms in the dtype really makes, by one
-    accumulator or by several, is more: equal terms, as equal rows have, round the same way every time, which is no
-    random walk. How much more is the worst over the columns: in each alone it may be small by accident.
-    """
-
-    def __init__(self, zero: Array, dtype: str) -> None:
-        self.total, self.walked, self.dtype = zero, zero, dtype
-        self.exact = np.asarray(zero, np.longdouble)
-        self.sums = [np.zeros((lanes, *zero.shape), dtype) for lanes in ACCUMULATORS]
-
-    def extend(self, terms: Array, noise: Array | None = None) -> None:
-        """Add terms along the first axis; ``noise`` is the variance, over u^2, that they come with."""
-        partial = self.total + np.cumsum(terms, 0)
-        self.total = partial[-1]
-        self.walked = self.walked + (partial**2).sum(0) + (0 if noise is None else noise.sum(0))
-        with np.errstate(over="ignore"):
-            rounded = terms.astype(self.dtype, copy=False)
-        if not np.isfinite(rounded).all():  # no framework adds these up in the dtype either
-            return
-        self.exact = self.exact + rounded.sum(0, dtype=np.longdouble)
-        for place, lanes in enumerate(ACCUMULATORS):
-            padding = np.zeros((-len(rounded) % lanes, *rounded.shape[1:]), self.dtype)  # adding zeros is exact
-            turns = np.concatenate([rounded, padding]) if len(padding) else rounded
-            self.sums[place] = _in_order(self.sums[place], turns.reshape(-1, lanes, *rounded.shape[1:]))
-
-    def squares(self, unit: Any) -> Array:
-        """The squared error of the sums."""
-        made = [_in_order(each[0], each[1:]) - self.exact for each in self.sums]
-        walked = unit**2 * self.walked
-        worst = np.max(np.square(made) / np.where(walked > 0, walked, np.inf))
-        return np.asarray(walked * self.total.dtype.type(max(1, worst)))
-
-
-def _in_order(start: Array, terms: Array) -> Array:
-    """``start`` with terms added one after the other along the first axis."""
-    every = np.concatenate([start[None], terms])
-    # NumPy adds whole rows in their order, and a lone column in pairs; its cumulative sum always goes in order.
-    return np.asarray(np.add.reduce(every, 0) if start.size > 1 else np.cumsum(every, 0)[-1])
-
-
-def walk(terms: Array, axis: int) -> Array:
-    """``sum_k s_k^2`` of the partial sums: the variance, over u^2, of adding terms in their order."""
-    return np.asarray((np.cumsum(terms, axis) ** 2).sum(axis))
-
-
-def _expected_walk(A: Array, B: Array, product: Array) -> Array:
-    """`walk` of every sum of ``A @ B`` in the mean over all orders of its n terms.
-
-    With sum T and sum of squares Q of the terms, E s_k^2 = Q k (n - k) / (n (n - 1)) + T^2 k (k - 1) / (n (n - 1)),
-    whose sum over k is (n + 1) / 6 Q + (n + 1) / 3 T^2.
-    """
-    n = len(B)
-    return np.asarray((n + 1) / 6 * (A**2 @ B**2) + (n + 1) / 3 * product**2)
 
 
 def _contract(moved: Array, vector: Array, axis: int = 0) -> Array:

@@ -1,8 +1,9 @@
 """The truth of a problem, computed once and shared by all backends: certified values and the noise floor around them.
 
 Values are midpoints of rigorous enclosures (`closed_form`), tight to 2^-70, and the closed form itself is held against
-the series engine (`certify`), which differentiates the model as written, in random directions. The floor needs two
-digits only: it is the spread of the extended-precision closed form (`extended`) over perturbed inputs.
+the series engine (`certify`), which differentiates the model as written, in random directions. Above a
+time budget a seeded subsample of the rows is certified, and the closed form in extended precision (`extended`), which
+has to agree there, is the truth of all rows. The floor (`floor`) needs two digits only.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class TruthError(RuntimeError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The true value of every block and its noise floor: how far one rounding of the inputs moves each entry.
+    """The true value of every block and its noise floor: how far roundings move each entry.
 
     ``blocks["gradient", "W"]`` has the shape of ``W``; scalars stand under the parameter ``""``. ``zero`` marks the
     entries proven to be exactly zero. ``certified_rows`` of the ``rows`` were certified, at ``bits`` of working

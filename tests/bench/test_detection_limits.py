@@ -28,7 +28,8 @@ def test_a_check_that_refuses_everything_or_nothing_has_no_limit() -> None:
 
 
 @pytest.mark.parametrize("size", ["4x3x3", "200x20x10", "569x30x5"])
-@pytest.mark.parametrize(("dtype", "at_most"), [("float64", 1e-14), ("float32", 1e-5)])
+# Measured: 2e-15 to 1.2e-14, and 1e-6 to 7e-6, growing with the number of rows as the rounding of their sums does.
+@pytest.mark.parametrize(("dtype", "at_most"), [("float64", 2e-14), ("float32", 1e-5)])
 def test_an_error_of_every_row_is_caught_from_a_few_roundings_on(
     name: str, size: str, dtype: str, at_most: float
 ) -> None:

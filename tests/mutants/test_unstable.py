@@ -186,7 +186,7 @@ def test_a_scalar_that_is_right_by_luck_is_judged_by_the_other_blocks() -> None:
     lucky = Finding(backend="b", quantity="loss", parameter="", verdict="agrees", rule="r", floors=0.0)
     wrong = Finding(backend="b", quantity="loss", parameter="", verdict="wrong", rule="r", floors=600.0)
     assert told_apart([wrong], [lucky, *off_by(170.0)])[0].verdict == "unstable"
-    assert told_apart([wrong], [lucky, *off_by(17.0, "agrees")])[0].verdict == "wrong"
+    assert told_apart([wrong], [lucky, *off_by(0.5 * AGREES_FLOORS, "agrees")])[0].verdict == "wrong"
     # What is off by its own amount in the other precision is judged by that alone.
     assert told_apart(off_by(1e10), [lucky, *off_by(170.0)])[0].verdict == "wrong"
 

@@ -12,9 +12,10 @@ import pytest
 
 from gradparity.truth import extended
 from gradparity.truth import reference as module
-from gradparity.truth.floor import _sigmoid_difference, _softplus_difference, floor, walk
+from gradparity.truth.floor import _sigmoid_difference, _softplus_difference, floor
 from gradparity.truth.reference import TruthError, certified_rows, reference
 from gradparity.truth.underflow import underflow
+from gradparity.truth.walks import walk
 from gradparity.verdicts import AGREES_FLOORS
 from model_spec import Logistic, ProjectedLogistic
 from model_spec.datasets import load
@@ -92,6 +93,18 @@ def test_the_floor_of_the_loss_covers_float32_sums_of_any_length_and_not_by_far(
     error = abs(float(np.cumsum(terms)[-1]) - float(truth["loss", ""]))
     assert error < AGREES_FLOORS * noise
     assert noise < max(100 * error, 1e-6 * float(truth["loss", ""]))
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 3), (200, 20, 10), (569, 30, 5)], ids=str)
+@pytest.mark.parametrize("formulation", ["as_written", "reassociated", "blocked"])
+def test_a_gradient_off_by_two_parts_in_ten_to_the_fourteen_is_beyond_the_floor(
+    shape: tuple[int, int, int], formulation: Any
+) -> None:
+    rows, features, width = shape
+    spec = ProjectedLogistic(features=features, projection=width, reduction="mean", formulation=formulation)
+    problem = drawn(spec, rows, seed=1)
+    for parameter in ("w", "W"):
+        assert AGREES_FLOORS * relative_floor(problem, ("gradient", parameter)).min() < 2e-14
 
 
 def test_a_walk_is_the_sum_of_the_squared_partial_sums() -> None:
