@@ -12,9 +12,7 @@ from gradparity import __version__, machine, results
 from gradparity.problem_run import Observer, ProblemRun
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Trouble
 from gradparity.settings import Settings
-from gradparity.truth.extended import (
-    require_extended_precision,
-)
+from gradparity.truth.extended import require_extended_precision
 from model_spec.datasets import Dataset
 from model_spec.problem import Problem
 from model_spec.spec import to_dict
