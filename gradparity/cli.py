@@ -173,6 +173,32 @@ def list_backends(json: Json = False) -> None:
         print_inventory(_console(stderr=False), found)
 
 
+@app.command()
+def compare(
+    old: Annotated[str, typer.Argument(help="results.json of the earlier run.", metavar="OLD")],
+    new: Annotated[str, typer.Argument(help="results.json of the later run.", metavar="NEW")],
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as one JSON document.")] = False,
+) -> None:
+    """Compare two runs: what became faster or slower, and which verdicts changed."""
+    from gradparity.compare import compare_runs
+    from gradparity.report.compare import print_comparison
+    from gradparity.results import read
+    from model_spec.errors import InputError
+
+    try:
+        found = compare_runs(read(old), read(new))
+    except InputError as error:
+        _say(_console(stderr=True), str(error), "red")
+        raise typer.Exit(ExitCode.INPUT) from None
+    if json:
+        import msgspec
+
+        _print_document(msgspec.json.format(msgspec.json.encode(found), indent=1))
+    else:
+        print_comparison(_console(stderr=False), found)
+    raise typer.Exit(ExitCode.AGREES if found.ok else ExitCode.DISAGREES)
+
+
 def _execute(
     command: str, *, backends: str | None, data: list[str] | None, json: bool, quick: bool, **rest: Any
 ) -> None:

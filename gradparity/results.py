@@ -235,3 +235,28 @@ def load(path: Path) -> RunResult:
         msgspec.MsgspecError: the file is not a result of this schema.
     """
     return msgspec.json.decode(path.read_bytes(), type=RunResult)
+
+
+def read(name: str) -> RunResult:
+    """The ``results.json`` of that name, or the one in the folder of that name.
+
+    Raises:
+        InputError: there is none, it is no result, or it is of a newer schema.
+    """
+    path = Path(name)
+    path = path / RESULTS_FILE if path.is_dir() else path
+    expected = f"a {RESULTS_FILE} of gradparity"
+    try:
+        result = load(path)
+    except OSError as error:
+        raise InputError(name, got=error.strerror, expected=expected) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
+    if result.schema_version > SCHEMA_VERSION:
+        raise InputError(
+            name,
+            got=f"schema version {result.schema_version}",
+            expected=f"{SCHEMA_VERSION} or older",
+            cure="Read it with the gradparity that wrote it, or a newer one.",
+        )
+    return result

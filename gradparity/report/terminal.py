@@ -100,7 +100,7 @@ def agreement(problem: ProblemResult) -> Table:
         found = [f for f in problem.findings if f.backend == backend]
         verdicts = dict.fromkeys(f.verdict for f in found if f.verdict not in GOOD) or ["agrees"]
         cells = [_floors(f for f in found if (f.quantity, f.parameter) == block) for block in blocks]
-        table.add_row(backend, _styled(", ".join(verdicts)), *cells, _worst_ulps(found))
+        table.add_row(backend, styled(", ".join(verdicts)), *cells, _worst_ulps(found))
     return table
 
 
@@ -114,7 +114,7 @@ def disagreements(found: list[Finding], *, wide: bool) -> Table:
     table.add_column("why")
     for f in found:
         figures = (f.error_ulps, f.floor_ulps, *((f.relative_error, f.got, f.truth) if wide else ()))
-        table.add_row(f.backend, _block(f), _styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
+        table.add_row(f.backend, _block(f), styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
     return table
 
 
@@ -134,7 +134,7 @@ def training(runs: list[Training]) -> RenderableType:
         table.add_row(
             ran.backend,
             _optimiser(ran),
-            _styled(ran.verdict),
+            styled(ran.verdict),
             _loss(ran.final_loss),
             "-" if ran.floors is None else three(ran.floors),
             "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
@@ -183,7 +183,7 @@ def timings(problem: ProblemResult, *, wide: bool) -> RenderableType:
             duration(timing.step_ns.median) if timing.step_ns else "-",
             *((_interval(timing.step_ns),) if wide else ()),
             _ratio(timing),
-            _styled(timing.speed or "reference"),
+            styled(timing.speed or "reference"),
             *((peak,) if wide else ()),
         )
     aa = problem.control
@@ -242,7 +242,8 @@ def _block(found: Finding) -> str:
     return f"{found.quantity} {found.parameter}".strip() + index
 
 
-def _styled(words: str) -> Text:
+def styled(words: str) -> Text:
+    """A verdict in its colour."""
     return Text(words, style=_STYLES.get(words, "red"))
 
 
