@@ -22,6 +22,10 @@ _MACHINE = ("cpu", "cores", "usable_cores", "system", "python")
 _MODEL = ("projection", "formulation", "numerics", "reduction", "dtype", "l2", "logit_scale", "features")
 
 
+#: In place of a verdict, where a run does not have that backend or problem.
+ABSENT = "absent"
+
+
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One backend on one problem: its speed in the new run over that in the old, and its verdicts in both."""
 
@@ -36,8 +40,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def verdict_changed(self) -> bool:
-        """Whether correctness is not what it was."""
-        return self.old_verdict != self.new_verdict
+        """Whether correctness is not what it was; a backend that one run did not have changed nothing."""
+        return self.old_verdict != self.new_verdict and ABSENT not in (self.old_verdict, self.new_verdict)
 
 
 class RunComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,8 +126,8 @@ def _ratio(old: MedianInterval | None, new: MedianInterval | None) -> Comparison
 
 def _verdicts(problem: ProblemResult | None, backend: str) -> str:
     if problem is None:
-        return "absent"
+        return ABSENT
     if not any(finding.backend == backend for finding in problem.findings):
-        return "absent"
+        return ABSENT
     bad = dict.fromkeys(found.verdict for found in problem.not_good if found.backend == backend)
     return ", ".join(bad) or "agrees"

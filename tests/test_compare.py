@@ -76,6 +76,7 @@ def test_another_model_under_the_same_name_is_another_problem() -> None:
         ("agrees", "absent", None),
         ("absent", "agrees", None),
     ]
+    assert found.ok
 
 
 def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:

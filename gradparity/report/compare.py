@@ -35,4 +35,6 @@ def _ratio(change: Change) -> str:
 def _verdict(change: Change) -> Text:
     if change.verdict_changed:
         return Text(f"{change.old_verdict} -> {change.new_verdict}", style="bold red")
+    if change.old_verdict != change.new_verdict:
+        return Text(f"{change.old_verdict} -> {change.new_verdict}", style="dim")
     return styled(change.new_verdict)
