@@ -5,7 +5,12 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from threading import Lock
+
 import msgspec
+import psutil
 
 from backends import available, missing, registered
 from gradparity import __version__, machine, results
@@ -16,6 +21,9 @@ from gradparity.truth.extended import require_extended_precision
 from model_spec.datasets import Dataset
 from model_spec.problem import Problem
 from model_spec.spec import to_dict
+
+#: Problems of at most so many entries of X are checked two at a time, with so much memory available for their workers.
+SMALL_CELLS, PAIR_BYTES = 10**6, 8 * 2**30
 
 
 def run(settings: Settings, observer: Observer) -> RunResult:
@@ -37,18 +45,49 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         backends=infos,
     )
     results.save(result, folder)
-    for data, problem in zip(datasets, problems, strict=True):
-        outcome = _problem_result(data, problem, absent)
-        result.problems.append(outcome)
-        with ProblemRun(settings, problem, outcome, result, folder, observer) as work:
-            work.start(names)
-            work.check()
-            if settings.command != "check":
-                work.time()
-        observer.finished(outcome)
+    lock = Lock()
+    for group in side_by_side(list(zip(datasets, problems, strict=True))):
+        outcomes = [_problem_result(data, problem, absent) for data, problem in group]
+        result.problems += outcomes
+        with ExitStack() as stack:
+            works = [
+                stack.enter_context(ProblemRun(settings, problem, outcome, result, folder, observer, lock))
+                for (_, problem), outcome in zip(group, outcomes, strict=True)
+            ]
+            for work in works:
+                work.start(names)
+            check_all(works, settings.threads)
+            for work in works:
+                if settings.command != "check":
+                    work.time()
+                observer.finished(work.outcome)
     result.complete = True
     results.save(result, folder)
     return result
+
+
+def side_by_side(work: list[tuple[Dataset, Problem]]) -> list[list[tuple[Dataset, Problem]]]:
+    """Problems in groups that are checked together: two small ones where memory allows, so that no core waits.
+
+    While one problem compiles, the other's backends have the second core; what is timed is timed alone all the same.
+    """
+    together = 2 if psutil.virtual_memory().available > PAIR_BYTES else 1
+    if any(problem.data["X"].size > SMALL_CELLS for _, problem in work):
+        together = 1
+    return [work[i : i + together] for i in range(0, len(work), together)]
+
+
+def check_all(works: list[ProblemRun], threads: int) -> None:
+    """Check every backend on every problem; as many workers are busy as can have their threads to themselves."""
+    with ThreadPoolExecutor(max(1, machine.usable_cores() // threads)) as pool:
+        try:
+            for done in [pool.submit(check) for work in works for check in work.checks()]:
+                done.result()
+        except BaseException:  # Ctrl-C among them: threads that wait for an answer get none once the workers are gone
+            pool.shutdown(wait=False, cancel_futures=True)
+            for work in works:
+                work.abandon()
+            raise
 
 
 def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:

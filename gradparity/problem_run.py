@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -17,8 +17,8 @@ from backends import lookup, registered
 from bench.profiles import PROFILES
 from bench.schedule import is_twin
 from bench.stats import compare, control, median_interval, verdict
-from gradparity import machine, results
 from gradparity import messages as m
+from gradparity import results
 from gradparity.diagnoses import diagnose
 from gradparity.launch import WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
@@ -57,6 +57,7 @@ class ProblemRun:
         result: RunResult,
         folder: Path,
         observer: Observer,
+        lock: Lock,
     ) -> None:
         self.settings, self.problem, self.outcome = settings, problem, outcome
         self.result, self.folder, self.observer = result, folder, observer
@@ -66,7 +67,7 @@ class ProblemRun:
         self.truth: Reference
         self._order = list(registered())
         self._ending = False
-        self._lock = Lock()
+        self._lock = lock  # of the result, which problems that run side by side share
         self._truth_lock = Lock()
         self._other: tuple[Problem, Reference] | None = None
         self._stack = ExitStack()
@@ -78,55 +79,57 @@ class ProblemRun:
         self._stack.close()
 
     def start(self, names: list[str]) -> None:
-        """Start all workers side by side; the truth is computed while they import their frameworks."""
+        """Compute the truth, once for all backends; their workers start when their turn to be checked comes.
+
+        Started all at once they would share the cores while they import, and each import would look slower than it is.
+        """
         self.reference = REFERENCE if REFERENCE in names else (names[0] if names else "")
         timed = self.settings.command != "check" and names
-        for name in [*names, control_name(self.reference)] if timed else names:
-            self.workers[name] = self._stack.enter_context(
-                WorkerProcess(
-                    name,
-                    lookup(self.reference if is_twin(name) else name),
-                    threads=self.settings.threads,
-                    log=self.folder / "logs" / self._log_name(name),
-                )
-            )
+        self.names = [*names, control_name(self.reference)] if timed else names
         self._begin("truth", "")
         self.truth = reference(self.problem)
         self.outcome.truth = self.truth.method
         for absent in self.outcome.troubles:
             self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
 
+    def _spawn(self, name: str) -> WorkerProcess:
+        """The worker of that name, started; it ends with this run at the latest."""
+        registration = lookup(self.reference if is_twin(name) else name)
+        log = self.folder / "logs" / self._log_name(name)
+        with self._lock:
+            if self._ending:
+                raise WorkerFailed(name, "start", "the run is ending")
+            worker = WorkerProcess(name, registration, threads=self.settings.threads, log=log)
+            self.workers[name] = self._stack.enter_context(worker)
+        return worker
+
     def _log_name(self, backend: str) -> str:
         """A file name made of the data set's name and the backend's."""
         data, name = (re.sub(r"[^A-Za-z0-9._~-]", "-", part)[-100:] for part in (self.problem.name, backend))
         return f"{data}.{name}.log"
 
-    def check(self) -> None:
-        """Import, first call, evaluation and training of every backend; each one's verdicts are saved at once.
+    def checks(self) -> list[Callable[[], None]]:
+        """What is to be called for each backend, on threads: import, first call, evaluation and training.
 
-        As many workers are busy at a time as each can have its threads to itself, the compiling ones first: they take
-        longest. Nothing is compared by the clock here.
+        Each one's verdicts are saved at once. The compiling backends come first: they take longest.
         """
         optimisers = self.settings.optimisers() if self.settings.command != "bench" else []
         runs = [trajectory(self.problem, each, self.settings.steps) for each in optimisers]
         self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
         load = m.load_request(self.problem)
-        queue = sorted(self.workers, key=lambda name: not (is_twin(name) or lookup(name).compiler))
-        with ThreadPoolExecutor(max(1, machine.usable_cores() // self.settings.threads)) as pool:
-            submitted = [pool.submit(self._check_one, name, load, runs) for name in queue]
-            try:
-                for done in submitted:
-                    done.result()
-            except BaseException:  # Ctrl-C: the threads wait for answers, and get none once the workers are gone
-                self._ending = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                for worker in list(self.workers.values()):
-                    worker.kill()
-                raise
+        queue = sorted(self.names, key=lambda name: not (is_twin(name) or lookup(name).compiler))
+        return [partial(self._check_one, name, load, runs) for name in queue]
+
+    def abandon(self) -> None:
+        """Kill the workers, so that threads that wait for their answers get none; what is missing is no failure."""
+        with self._lock:
+            self._ending = True
+        for worker in list(self.workers.values()):
+            worker.kill()
 
     def _check_one(self, name: str, load: m.Load, runs: list[Trajectory]) -> None:
-        worker = self.workers[name]
         try:
+            worker = self._spawn(name)
             self._load(name, worker, load)
             if is_twin(name):
                 return
@@ -199,7 +202,7 @@ class ProblemRun:
             return
         profile = PROFILES[self.settings.profile]
         seen = measure(
-            {name: worker for name, worker in self.workers.items() if name in self.loaded},
+            {name: self.workers[name] for name in self.names if name in self.loaded},
             self.reference,
             profile,
             pair=0,
