@@ -105,20 +105,6 @@ _QUICK = Profile(
 _BRIEF = replace(_QUICK, name="brief", rounds_min=4, rounds_max=4, block_ns=10_000_000, warm_cap_s=1.0)
 
 #: Half the width: a difference of 10% stands clear of the 5% floor on a machine half as quiet.
-_FULL = Profile(
-    name="full",
-    pairs_min=8,
-    pairs_max=30,
-    half_width=0.025,
-    rounds_min=8,
-    rounds_max=8,
-    comparison_s=60.0,
-    block_ns=50_000_000,
-    warm_calls=3,
-    warm_min_s=0.2,
-    warm_cap_s=5.0,
-    warm_window=5,
-    rewarm_calls=3,
-)
+_FULL = replace(_STANDARD, name="full", pairs_min=8, pairs_max=30, half_width=0.025)
 
 PROFILES: Mapping[str, Profile] = MappingProxyType({p.name: p for p in (_BRIEF, _QUICK, _STANDARD, _FULL)})

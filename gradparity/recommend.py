@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.break_even import Cost, crossing
 from gradparity.results import Finding, ProblemResult, Recommendation, Timing, Training
-from gradparity.units import duration, ratio
+from gradparity.units import duration, ratio, three
 
 #: The closed form needs its gradient derived by hand: it is timed as the yardstick and not recommended.
 BY_HAND = "numpy"
@@ -22,7 +22,9 @@ def recommend(problem: ProblemResult) -> Recommendation | None:
     best = correct[0]
     choice = [timing.backend for timing in correct if timing is best or _tie(best, timing)]
     reasons = [f"{best.backend} takes {duration(_step_ns(best))} a gradient step"]
-    reasons += _against(best, correct[len(choice) :][:1])
+    if best.speed == "unstable":
+        reasons.append("its timing was unstable, too many rounds were disturbed: time again on a quieter machine")
+    reasons += _against(best, [timing for timing in correct if timing.backend not in choice][:1])
     if len(choice) > 1:
         reasons.append(f"a tie: the intervals of {', '.join(choice)} overlap, and no order is claimed")
     reasons += _break_even(best, correct)
@@ -47,10 +49,18 @@ def _tie(best: Timing, other: Timing) -> bool:
 
 
 def _against(best: Timing, next_best: Sequence[Timing]) -> list[str]:
-    return [
-        f"{ratio(_step_ns(other) / _step_ns(best))} as fast as the next, {other.backend} ({duration(_step_ns(other))})"
-        for other in next_best
-    ]
+    """The lead over the next, from both ratios to the reference that they were timed against in turns.
+
+    Without both intervals nothing is claimed. The interval is the widest that the two allow.
+    """
+    reasons = []
+    for other in next_best:
+        a, b = best.ratio, other.ratio
+        if a is None or b is None or None in (a.ratio, a.low, a.high, b.ratio, b.low, b.high):
+            continue
+        lead, low, high = a.ratio / b.ratio, a.low / b.high, a.high / b.low  # type: ignore[operator]
+        reasons.append(f"{ratio(lead)} [{three(low)}, {three(high)}] as fast as the next, {other.backend}")
+    return reasons
 
 
 def _break_even(best: Timing, correct: Sequence[Timing]) -> list[str]:

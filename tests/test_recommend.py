@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench.protocol import WarmUp
@@ -52,7 +53,7 @@ def test_the_fastest_backend_is_chosen_with_its_lead_and_its_break_even() -> Non
     )
     assert found is not None
     assert found.choice == ["jax"]
-    assert any("4.00x as fast as the next, autograd" in reason for reason in found.reasons)
+    assert any("4.02x [3.55, 4.56] as fast as the next, autograd" in reason for reason in found.reasons)
     # 1.2 s more at the start, 300 us saved a step: repaid after 4000 steps beyond the first.
     (even,) = [reason for reason in found.reasons if "cheaper in all" in reason]
     assert "fewer than 4,00" in even
@@ -77,6 +78,14 @@ def test_overlapping_intervals_are_a_tie() -> None:
     assert found is not None
     assert found.choice == ["jax", "torch"]
     assert any("tie" in reason for reason in found.reasons)
+
+
+def test_an_unstable_timing_is_said_beside_the_choice_and_nothing_is_claimed_without_intervals() -> None:
+    shaky = msgspec.structs.replace(timing("jax", 100), speed="unstable")
+    found = recommend(problem(shaky, timing("torch", 900, ratio=(0.9, 1.1))))
+    assert found is not None
+    assert any("unstable" in reason for reason in found.reasons)
+    assert not any("as fast as the next" in reason for reason in found.reasons)
 
 
 def test_the_closed_form_is_the_yardstick_and_not_a_choice() -> None:

@@ -46,7 +46,7 @@ def require_extended_precision() -> None:
             "numpy.longdouble",
             got="64 bits on this platform",
             expected="extended precision, as the reference needs",
-            cure="Run on x86-64, or use --dtype float32, whose reference float64 can be.",
+            cure="Run on x86-64.",
         )
 
 
