@@ -94,6 +94,7 @@ class AutogradProgram:
 
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
+        self.value = loss
         self.value_and_gradient = value_and_grad(loss)
         if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
             self.value_and_gradient = loss.blocked_value_and_gradient
@@ -110,7 +111,7 @@ class AutogradProgram:
             value, gradient = self.value_and_gradient(params, data)
             losses.append(value)
             params = {name: value - learning_rate * gradient[name] for name, value in params.items()}
-        return np.array([*losses, self.loss(params, data)]), params
+        return np.array(losses), params
 
 
 class AutogradBackend:

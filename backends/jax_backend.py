@@ -95,7 +95,7 @@ def direction(params: Params) -> Array:
 
 
 class JaxProgram:
-    """Four compiled functions. Forward over reverse is the Hessian-vector product."""
+    """Five compiled functions. Forward over reverse is the Hessian-vector product."""
 
     def __init__(self, loss: Loss) -> None:
         value_and_grad = loss.value_and_grad if isinstance(loss, BuiltInLoss) else jax.value_and_grad(loss)
@@ -115,8 +115,9 @@ class JaxProgram:
                 return jax.tree.map(lambda p, g: p - learning_rate * g, params, gradient), value
 
             params, losses = lax.scan(step, params, length=steps)
-            return jnp.append(losses, loss(params, data)), params
+            return losses, params
 
+        self.value = jax.jit(loss)
         self.value_and_gradient = jax.jit(value_and_grad)
         self.jvp = jvp
         self.hvp = hvp

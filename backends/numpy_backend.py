@@ -33,6 +33,8 @@ class ClosedForm:
         penalty = sum(np.vdot(p, p) for p in params.values())
         return self._reduce(value, data) + 0.5 * self.spec.l2 * penalty
 
+    value = __call__
+
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         value, g, _ = self._sums(params, data)
         penalty = sum(np.vdot(p, p) for p in params.values())
@@ -52,11 +54,10 @@ class ClosedForm:
         return self._plus_l2(product, tangents)
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        losses = np.empty(steps + 1, self.spec.dtype)
+        losses = np.empty(steps, self.spec.dtype)
         for step in range(steps):
             losses[step], gradient = self.value_and_gradient(params, data)
             params = {name: value - learning_rate * gradient[name] for name, value in params.items()}
-        losses[steps] = self(params, data)
         return losses, params
 
     def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Array, Array, Array]:

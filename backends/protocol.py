@@ -25,6 +25,9 @@ HostArray: TypeAlias = npt.NDArray[np.generic]
 class Program(Protocol):
     """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them."""
 
+    def value(self, params: Params, data: Data) -> Array:
+        """The loss alone (the primal), a scalar, compiled where the gradient is."""
+
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         """The loss, a scalar, and its gradient, shaped like ``params``."""
 
@@ -35,7 +38,10 @@ class Program(Protocol):
         """The Hessian-vector product ``H tangents``, shaped like ``params``."""
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        """``steps`` of gradient descent: the ``steps + 1`` losses along the way and the final parameters."""
+        """``steps`` of gradient descent: the ``steps`` losses, each before its update, and the final parameters.
+
+        The loop in the framework's best idiom: compiled whole where that is possible.
+        """
 
 
 class Backend(Protocol):

@@ -124,7 +124,7 @@ def blocked_value_and_gradient(
 
 
 class TorchProgram:
-    """The four derivatives; ``compiler`` is what each function goes through, ``None`` for eager."""
+    """The loss and its derivatives; ``compiler`` is what each function goes through, ``None`` for eager."""
 
     def __init__(self, loss: Loss, compiler: Compiler | None = None) -> None:
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
@@ -149,6 +149,7 @@ class TorchProgram:
         else:
             self.value_and_gradient = differentiated(loss)
             self.update = compiler(update) if compiler else update
+        self.value = compiler(loss) if compiler else loss
         self.jvp = compiler(program_jvp) if compiler else program_jvp
         self.hvp = compiler(program_hvp) if compiler else program_hvp
 
@@ -158,7 +159,6 @@ class TorchProgram:
         for _ in range(steps):
             value, params = self.update(params, data, rate)
             losses.append(value)
-        losses.append(self.value_and_gradient(params, data)[0])
         return torch.stack(losses), params
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,19 @@ def train(backend: Backend, program: Program, problem: Problem, optimiser: Optim
         return backend.get({"": value})[""], dict(backend.get(gradient))
 
     return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps)
+
+
+def descend(
+    backend: Backend, program: Program, problem: Problem, steps: int, learning_rate: float
+) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]], float]:
+    """The backend's own gradient descent: ``steps + 1`` losses, the final parameters, and seconds of the loop alone."""
+    params, data = backend.put(problem.params), backend.put(problem.data)
+    started = time.perf_counter()
+    losses, params = backend.wait(program.descend(params, data, steps, learning_rate))
+    loop_s = time.perf_counter() - started
+    last = program.value_and_gradient(params, data)[0]
+    along, final = (np.asarray(backend.get({"": value})[""]) for value in (losses, last))
+    return np.append(along, final), dict(backend.get(params)), loop_s
 
 
 def timed_call(backend: Backend, program: Program, params: Params, data: Data) -> TimedCall:

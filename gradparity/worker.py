@@ -95,12 +95,10 @@ class Worker:
         return m.Loaded(time.perf_counter() - started, _compile_cache())
 
     def _descend(self, request: m.Descend) -> m.Descent:
-        params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
-        started = time.perf_counter()
-        losses, params = self.backend.wait(self.program.descend(params, data, request.steps, request.learning_rate))
-        loop_s = time.perf_counter() - started
-        tensors = m.pack(self.backend.get({"": losses}))
-        return m.Descent(tensors[""], m.pack(self.backend.get(params)), loop_s)
+        from gradparity.evaluation import descend
+
+        losses, params, loop_s = descend(self.backend, self.program, self.problem, request.steps, request.learning_rate)
+        return m.Descent(m.pack({"": losses})[""], m.pack(params), loop_s)
 
     def _train(self, request: m.Train) -> m.Trained:
         from gradparity.evaluation import train

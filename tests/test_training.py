@@ -15,7 +15,7 @@ from rich.console import Console
 
 from backends.numpy_backend import backend as numpy_backend
 from gradparity import engine, results
-from gradparity.evaluation import train
+from gradparity.evaluation import descend, train
 from gradparity.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
 from gradparity.report.terminal import training as training_table
 from gradparity.results import Training
@@ -204,7 +204,7 @@ def test_a_wrong_step_in_the_backends_own_loop_is_told_from_a_wrong_gradient() -
     shared = judge_training("numpy", run(problem, known, 50), known, problem, 0.0)
     program = numpy_backend.program(numpy_backend.loss(problem.spec))
     for rate, verdict, reason in ((0.5, "agrees", ""), (0.5 * (1 + 1e-9), "wrong", LOOP_OFF)):
-        losses, params = program.descend(dict(problem.params), dict(problem.data), 50, rate)
+        losses, params, _ = descend(numpy_backend, program, problem, 50, rate)
         ran = own_loop(losses, problem.spec.pack(params))
         found = judge_training("numpy", ran, known, problem, 0.0, shared=shared)
         assert (found.verdict, found.reason, found.own_loop) == (verdict, reason, True)

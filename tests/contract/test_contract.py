@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backends.protocol import Backend
-from gradparity.evaluation import evaluate
+from gradparity.evaluation import descend, evaluate
 from gradparity.messages import unpack
 from gradparity.optimisers import GradientDescent, Path
 from gradparity.results import Finding
@@ -45,8 +45,8 @@ def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding
 def descent(backend: Backend, problem: Problem, steps: int, rate: float) -> Path:
     """Gradient descent in the backend's own loop, on the host."""
     program = backend.program(backend.loss(problem.spec))
-    losses, params = backend.wait(program.descend(backend.put(problem.params), backend.put(problem.data), steps, rate))
-    return own_loop(backend.get({"": losses})[""], problem.spec.pack(backend.get(params)))
+    losses, params, _ = descend(backend, program, problem, steps, rate)
+    return own_loop(losses, problem.spec.pack(params))
 
 
 @pytest.mark.parametrize("index", range(len(KNOWN_LOSSES)), ids=[row[0] for row in KNOWN_LOSSES])

@@ -39,6 +39,9 @@ class Changed:
     problem: Problem
     changes: Mapping[str, Change]
 
+    def value(self, params: Params, data: Data) -> Any:
+        return self.program.value(params, data)
+
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         value, gradient = self.program.value_and_gradient(params, data)
         return self._out("loss", {"": value})[""], self._out("gradient", gradient)

@@ -20,6 +20,9 @@ class Passing:
 
     program: Program
 
+    def value(self, params: Params, data: Data) -> Any:
+        return self.program.value(params, data)
+
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         return self.program.value_and_gradient(params, data)
 
@@ -58,6 +61,9 @@ class CentralDifferences(Passing):
 
 class WeightsCaptured(Passing):
     """The weights as they were at the first call ever, as a closure over a model keeps them."""
+
+    def value(self, params: Params, data: Data) -> Any:
+        return self.program.value(params, data)
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         return self.program.value_and_gradient({name: 0.9 * value for name, value in params.items()}, data)
