@@ -21,17 +21,19 @@ ENTRY_POINT_GROUP = "gradparity.backends"
 class Registration:
     """Where a backend lives (``module:attribute``) and the module it cannot do without, if any.
 
-    ``requires`` is both the module looked for and the extra of ours that installs it.
+    ``requires`` is both the module looked for and the extra of ours that installs it. ``compiler``: it needs one for
+    C++. ``tapes``: it leaves a tape of Python objects behind at every step, which the garbage collector has to find.
     """
 
     target: str
     requires: str | None = None
     compiler: bool = False
+    tapes: bool = False
 
 
 BACKENDS: dict[str, Registration] = {
     "numpy": Registration("backends.numpy_backend:backend"),
-    "autograd": Registration("backends.autograd_backend:backend", "autograd"),
+    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True),
     "jax": Registration("backends.jax_backend:backend", "jax"),
     "torch": Registration("backends.torch_backend:eager", "torch"),
     "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True),

@@ -1,18 +1,22 @@
 """NumPy: the closed form, no autodiff. What a hand derivation gives, and what the others must equal.
 
-With ``s = 1 - 2 y``, ``m = s c z``, ``r = s c sigmoid(m)`` (for labels in {0, 1} this is ``c (sigmoid(c z) - y)``
-without its cancellation) and ``g = X^T r``, the derivatives of the sum over rows are
+With ``s = c - 2 c y``, which is c or -c for labels in {0, 1}, ``m = s z``, ``r = s sigmoid(m)`` (that is
+``c (sigmoid(c z) - y)`` without its cancellation) and ``g = X^T r``, the derivatives of the sum over rows are
 
     gradient    dw = W^T g                 dW = g w^T
     HVP         W^T q + V^T g              q w^T + g v^T      in direction (v, V)
 
-where ``q = X^T (k * X (W v + V w))`` and ``k = c^2 sigmoid(m) sigmoid(-m)``. One exponential of ``-|m|`` gives
-softplus, sigmoid and ``k``, and no step of it overflows.
+where ``q = X^T (k * X (W v + V w))`` and ``k = c^2 sigmoid(m) sigmoid(-m)``. With ``low = exp(min(m, 0))`` and
+``high = exp(-max(m, 0))``, of which one is 1 and the other ``exp(-|m|)``, softplus is ``max(m, 0) + log(1 + low high)``
+and sigmoid ``low / (low + high)``: no step of either overflows or cancels.
+
+At small sizes a call costs as many NumPy calls as it makes. Hence one array for sign and scale, two exponentials in
+place of ``np.where``, and ``a.dot(b)``, which takes a third of the time of ``a @ b`` there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,17 +33,15 @@ class ClosedForm:
     spec: Logistic
 
     def __call__(self, params: Params, data: Data) -> Array:
-        value = sum(self._nll(self._logits(params, X), y).sum() for X, y in self._blocks(data))
-        penalty = sum(np.vdot(p, p) for p in params.values())
-        return self._reduce(value, data) + 0.5 * self.spec.l2 * penalty
+        value = sum(self._nll(self._logits(params, X), y) for X, y in self._blocks(data))
+        return self._penalised(self._reduce(value, data), params)
 
     value = __call__
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         value, g, _ = self._sums(params, data)
-        penalty = sum(np.vdot(p, p) for p in params.values())
         gradient = self._pull_back(params, self._reduce(g, data))
-        return self._reduce(value, data) + 0.5 * self.spec.l2 * penalty, self._plus_l2(gradient, params)
+        return self._penalised(self._reduce(value, data), params), self._plus_l2(gradient, params)
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
         gradient = self.value_and_gradient(params, data)[1]
@@ -62,24 +64,31 @@ class ClosedForm:
 
     def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Array, Array, Array]:
         """Sums over rows in one pass over X: the loss, ``g = X^T r`` and, given tangents, ``q``."""
-        value, g, q, c = 0.0, 0.0, 0.0, self.spec.logit_scale
-        for X, y in self._blocks(data):
-            z = self._logits(params, X)
-            s = 1 - 2 * y
-            m = s * (c * z)
-            t = np.exp(-np.abs(m))
-            value += (self._nll(z, y) if self.spec.numerics == "naive" else np.maximum(m, 0) + np.log1p(t)).sum()
-            g = g + (c * s * np.where(m >= 0, 1, t) / (1 + t)) @ X
-            if tangents is not None:
-                q = q + (c * c * t / (1 + t) ** 2 * self._logits_jvp(params, tangents, X)) @ X
+        sums = [self._block_sums(params, X, y, tangents) for X, y in self._blocks(data)]
+        if len(sums) == 1:
+            return sums[0]
+        value, g, q = map(sum, zip(*sums, strict=True))
         return value, g, q
 
+    def _block_sums(self, params: Params, X: Array, y: Array, tangents: Params | None) -> tuple[Array, Array, Array]:
+        c = self.spec.logit_scale
+        z, s = self._logits(params, X), c - 2 * c * y  # exact: c or -c
+        m = s * z
+        positive = np.maximum(m, 0.0)
+        low, high = np.exp(np.minimum(m, 0.0)), np.exp(-positive)
+        t, d = low * high, low + high  # exp(-|m|) and 1 + exp(-|m|)
+        stable = self.spec.numerics == "stable"
+        value = np.add.reduce(positive + np.log1p(t)) if stable else self._nll(z, y)
+        g = (s * low / d).dot(X)
+        return value, g, 0.0 if tangents is None else (s * s * t / d**2 * self._logits_jvp(params, tangents, X)).dot(X)
+
     def _logits(self, params: Params, X: Array) -> Array:
+        """``z``, before its scale."""
         if "W" not in params:
-            return X @ params["w"]
+            return X.dot(params["w"])
         if self.spec.formulation == "as_written":
-            return (X @ params["W"]) @ params["w"]
-        return X @ (params["W"] @ params["w"])
+            return X.dot(params["W"]).dot(params["w"])
+        return X.dot(params["W"].dot(params["w"]))
 
     def _logits_jvp(self, params: Params, tangents: Params, X: Array) -> Array:
         if "W" not in params:
@@ -87,26 +96,29 @@ class ClosedForm:
         return X @ (params["W"] @ tangents["w"] + tangents["W"] @ params["w"])
 
     def _nll(self, z: Array, y: Array) -> Array:
-        """Negative log-likelihood of each row."""
-        logits = self.spec.logit_scale * z
+        """Negative log-likelihood of some rows, summed."""
+        c = self.spec.logit_scale
         if self.spec.numerics == "stable":
-            m = (1 - 2 * y) * logits
-            return np.maximum(m, 0) + np.log1p(np.exp(-np.abs(m)))
+            m = (c - 2 * c * y) * z
+            return np.add.reduce(np.maximum(m, 0.0) + np.log1p(np.exp(-np.abs(m))))
         with np.errstate(over="ignore", divide="ignore"):  # inf is what this formula gives: it is the finding
-            p = 1 / (1 + np.exp(-logits))
-            return -np.log(p * y + (1 - p) * (1 - y))
+            p = 1 / (1 + np.exp(-c * z))
+            return -np.log(p * y + (1 - p) * (1 - y)).sum()
 
-    def _blocks(self, data: Data) -> Iterator[tuple[Array, Array]]:
+    def _blocks(self, data: Data) -> list[tuple[Array, Array]]:
         X, y = data["X"], data["y"]
         step = self.spec.block_rows if self.spec.formulation == "blocked" else len(y)
-        return ((X[i : i + step], y[i : i + step]) for i in range(0, len(y), step))
+        return [(X, y)] if len(y) <= step else [(X[i : i + step], y[i : i + step]) for i in range(0, len(y), step)]
 
     def _reduce(self, total: Array, data: Data) -> Array:
         return total / len(data["y"]) if self.spec.reduction == "mean" else total
 
+    def _penalised(self, value: Array, params: Params) -> Array:
+        return value + 0.5 * self.spec.l2 * sum(np.vdot(p, p) for p in params.values()) if self.spec.l2 else value
+
     def _pull_back(self, params: Params, g: Array) -> Params:
         """The gradient in the parameters of a gradient ``g`` in ``u = W w`` (or ``u = w``)."""
-        return {"w": params["W"].T @ g, "W": np.outer(g, params["w"])} if "W" in params else {"w": g}
+        return {"w": g.dot(params["W"]), "W": g[:, None].dot(params["w"][None])} if "W" in params else {"w": g}
 
     def _plus_l2(self, tree: Params, params: Params) -> Params:
         return {name: tree[name] + self.spec.l2 * params[name] for name in tree} if self.spec.l2 else tree

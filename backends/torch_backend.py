@@ -1,58 +1,66 @@
 """PyTorch, twice: eager, and whole steps compiled by ``torch.compile``.
 
-Eager runs ``torch.autograd.grad`` on leaves; JVP and HVP are ``torch.func`` transforms, forward over reverse.
-Compiled traces ``torch.func.grad_and_value``, so that forward, backward and, in the descent, the update are one graph.
+Eager runs ``torch.autograd.grad`` on leaves; JVP and HVP are ``torch.func`` transforms, forward over reverse, of all
+rows at once, since blocks are about the gradient's traffic. Compiled traces ``torch.func.grad_and_value``, so that
+forward and backward are one graph, and under ``blocked`` so is the loop over blocks. The descent is a ``while_loop``
+in one graph behind Inductor's C++ wrapper: no Python between the steps, and no recompilation for another number of
+them, since each call runs up to `CHUNK`.
 
-The softplus of the loss is ``-logsigmoid(-m)``: one kernel, and exact in both tails, where ``F.softplus`` turns linear
-at its threshold 20 and is off by 2e-9. Its second derivative, though, is formed as ``z (z - 1)`` with ``z`` rounded to
-1 in one tail: 9e-14 off at a margin of 7.7, and zero from 37 on. HVPs therefore differentiate `curved_softplus`.
+Softplus is one kernel each way: ``F.softplus`` turns linear at its threshold, which at 20 is off by 2e-9 and at 37 by
+less than rounding. Its second derivative, though, is formed from ``z`` rounded to 1 in one tail, where it is zero.
+HVPs therefore differentiate `curved_softplus`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
+from torch._higher_order_ops.while_loop import while_loop
 from torch.func import grad, grad_and_value, jvp
 
 from backends.protocol import Array, Data, HostArray, Loss, Params
 from model_spec.spec import Logistic
 
-Compiler: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
+
+#: Steps of one call of the compiled descent, at most.
+CHUNK = 128
+
+
+def straight_softplus(m: Array) -> Array:
+    """``log(1 + exp(m))``, exact to rounding with its first derivative: one kernel each way."""
+    return F.softplus(m, threshold=37.0)
+
+
+def curved_softplus(m: Array) -> Array:
+    """``log(1 + exp(m))``, exact to rounding with its first two derivatives; ``where`` picks one branch at 0 too."""
+    positive = m >= 0
+    return torch.where(positive, m, 0) + torch.log1p(torch.exp(torch.where(positive, -m, m)))
 
 
 class BuiltInLoss:
-    """The built-in model as a function of parameters and data."""
+    """The built-in model as a function of parameters and data: all rows at once."""
 
-    def __init__(self, spec: Logistic, softplus: Callable[[Array], Array] | None = None) -> None:
+    def __init__(self, spec: Logistic, softplus: Callable[[Array], Array] = straight_softplus) -> None:
         self.spec = spec
-        self.softplus = softplus or straight_softplus
+        self.softplus = softplus
 
     def __call__(self, params: Params, data: Data) -> Array:
-        total = sum(self.nll(params, X, y) for X, y in self.blocks(data))
-        return self.finish(total, params, data)
+        return self.finish(self.nll(params, data["X"], data["y"]), params, data)
 
     def nll(self, params: Params, X: Array, y: Array) -> Array:
         """Negative log-likelihood of some rows, summed."""
-        if "W" not in params:
-            z = X @ params["w"]
-        elif self.spec.formulation == "as_written":
-            z = (X @ params["W"]) @ params["w"]
-        else:
-            z = X @ (params["W"] @ params["w"])
-        logits = self.spec.logit_scale * z
+        as_written = self.spec.formulation == "as_written" and "W" in params
+        z = (X @ params["W"]) @ params["w"] if as_written else X @ direction(params)
+        c = self.spec.logit_scale
         if self.spec.numerics == "stable":
-            return self.softplus((1 - 2 * y) * logits).sum()
-        p = 1 / (1 + torch.exp(-logits))
+            return self.softplus(z * torch.rsub(y, c, alpha=2 * c)).sum()  # c - 2 c y: sign and scale in one
+        p = 1 / (1 + torch.exp(-c * z))
         return -torch.log(p * y + (1 - p) * (1 - y)).sum()
-
-    def blocks(self, data: Data) -> Iterator[tuple[Array, Array]]:
-        X, y = data["X"], data["y"]
-        size = self.spec.block_rows if self.spec.formulation == "blocked" else len(y)
-        return zip(X.split(size), y.split(size), strict=True)
 
     def finish(self, total: Array, params: Params, data: Data) -> Array:
         value = total / len(data["y"]) if self.spec.reduction == "mean" else total
@@ -62,23 +70,12 @@ class BuiltInLoss:
         return value
 
 
-def straight_softplus(m: Array) -> Array:
-    """``log(1 + exp(m))``, exact to rounding with its first derivative: one kernel each way."""
-    return -F.logsigmoid(-m)
-
-
-def curved_softplus(m: Array) -> Array:
-    """``log(1 + exp(m))``, exact to rounding with its first two derivatives; ``where`` picks one branch at 0 too."""
-    positive = m >= 0
-    return torch.where(positive, m, 0) + torch.log1p(torch.exp(torch.where(positive, -m, m)))
-
-
 def direction(params: Params) -> Array:
     """``u``, what the rows of X are projected on: ``W w``, or ``w`` where there is no projection."""
     return params["W"] @ params["w"] if "W" in params else params["w"]
 
 
-def autograd_value_and_gradient(loss: Loss) -> Callable[[Params, Data], tuple[Array, Params]]:
+def tape_value_and_gradient(loss: Loss) -> ValueAndGradient:
     """Value and gradient by the tape: the fastest eager idiom, without ``torch.func``'s wrappers."""
 
     def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
@@ -90,7 +87,7 @@ def autograd_value_and_gradient(loss: Loss) -> Callable[[Params, Data], tuple[Ar
     return value_and_gradient
 
 
-def func_value_and_gradient(loss: Loss) -> Callable[[Params, Data], tuple[Array, Params]]:
+def func_value_and_gradient(loss: Loss) -> ValueAndGradient:
     """Value and gradient as a function transform, which ``torch.compile`` traces whole."""
     transformed = grad_and_value(loss)
 
@@ -102,71 +99,145 @@ def func_value_and_gradient(loss: Loss) -> Callable[[Params, Data], tuple[Array,
 
 
 def blocked_value_and_gradient(
-    loss: BuiltInLoss, rows_value_and_gradient: Callable[[Params, Data], tuple[Array, Params]]
-) -> Callable[[Params, Data], tuple[Array, Params]]:
+    loss: BuiltInLoss, whole: ValueAndGradient, sums: Callable[[BuiltInLoss, Array, Data], tuple[Array, Array]]
+) -> ValueAndGradient:
     """Value and gradient in one pass over X: each block's gradient in ``u`` while its rows are in the cache."""
 
     def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
-        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-        u = direction(leaves)
-        at = {"w": u.detach()}
-        total, cotangent = torch.zeros_like(at["w"][0]), torch.zeros_like(at["w"])
-        for X, y in loss.blocks(data):
-            value, gradient = rows_value_and_gradient(at, {"X": X, "y": y})
-            total += value
-            cotangent += gradient["w"]
+        if len(data["y"]) <= loss.spec.block_rows:
+            return whole(params, data)
+        total, cotangent = sums(loss, direction(params).detach(), data)
+
         # <cotangent, u> has the data term's gradient in the parameters, and finish() its scale and its penalty.
-        surrogate = loss.finish(torch.dot(cotangent, u), leaves, data)
-        gradients = torch.autograd.grad(surrogate, tuple(leaves.values()))
-        return loss.finish(total, params, data), dict(zip(leaves, gradients, strict=True))
+        def surrogate(params: Params) -> Array:
+            return loss.finish(torch.dot(cotangent, direction(params)), params, data)
+
+        return loss.finish(total, params, data), grad(surrogate)(params)
 
     return value_and_gradient
 
 
-class TorchProgram:
-    """The loss and its derivatives; ``compiler`` is what each function goes through, ``None`` for eager."""
+def eager_block_sums(loss: BuiltInLoss, u: Array, data: Data) -> tuple[Array, Array]:
+    """Summed negative log-likelihood and its gradient in ``u``, which the tape accumulates in place."""
+    leaf = u.detach().requires_grad_()
+    total = u.new_zeros(())
+    for X, y in zip(*(data[name].split(loss.spec.block_rows) for name in ("X", "y")), strict=True):
+        value = loss.nll({"w": leaf}, X, y)
+        value.backward()
+        total += value.detach()
+    return total, leaf.grad
 
-    def __init__(self, loss: Loss, compiler: Compiler | None = None) -> None:
+
+def even_block_rows(rows: int, most: int) -> int:
+    """Rows in a block, so that none are left over if that takes no less than half of ``most``: they cost a graph."""
+    return next((size for size in range(most, most // 2, -1) if rows % size == 0), most)
+
+
+def traced_block_sums(loss: BuiltInLoss, u: Array, data: Data) -> tuple[Array, Array]:
+    """The same as a loop that is traced once, and the rows left over."""
+    size = even_block_rows(len(data["y"]), loss.spec.block_rows)
+    count, rest = divmod(len(data["y"]), size)
+    rows = grad_and_value(lambda u, X, y: loss.nll({"w": u}, X, y))
+
+    def add(i: Array, total: Array, cotangent: Array) -> tuple[Array, Array, Array]:
+        begin = i.item()
+        torch._check(begin >= 0)
+        torch._check(begin < count)
+        block = (data[name].narrow(0, begin * size, size) for name in ("X", "y"))
+        gradient, value = rows(u, *block)
+        return i + 1, total + value, cotangent + gradient
+
+    zero = torch.zeros((), dtype=torch.int64), u.new_zeros(()), torch.zeros_like(u)
+    _, total, cotangent = while_loop(lambda i, *_: i < count, add, zero)
+    if rest:
+        gradient, value = rows(u, data["X"][-rest:], data["y"][-rest:])
+        total, cotangent = total + value, cotangent + gradient
+    return total, cotangent
+
+
+def traced_descent(value_and_gradient: ValueAndGradient) -> Callable[..., tuple[Array, Params]]:
+    """Up to `CHUNK` steps of gradient descent as one loop, traced once: their losses, and the parameters."""
+
+    def descend(params: Params, data: Data, learning_rate: Array, steps: Array) -> tuple[Array, Params]:
+        names = list(params)
+
+        def step(i: Array, losses: Array, *flat: Array) -> tuple[Array, ...]:
+            value, gradient = value_and_gradient(dict(zip(names, flat, strict=True)), data)
+            moved = (p - learning_rate * gradient[name] for name, p in zip(names, flat, strict=True))
+            return i + 1, torch.where(torch.arange(CHUNK) == i, value, losses), *moved
+
+        start = torch.zeros_like(steps), learning_rate.new_zeros(CHUNK), *(p.clone() for p in params.values())
+        _, losses, *flat = while_loop(lambda i, *_: i < steps, step, start)
+        return losses, dict(zip(names, flat, strict=True))
+
+    return descend
+
+
+class TorchProgram:
+    """The loss and its derivatives, eager."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.value = loss
+        self.value_and_gradient = self.differentiated(loss)
+        curved = BuiltInLoss(loss.spec, curved_softplus) if isinstance(loss, BuiltInLoss) else loss
+
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
             return jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
-
-        curved = BuiltInLoss(loss.spec, curved_softplus) if isinstance(loss, BuiltInLoss) else loss
 
         def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
             return jvp(lambda params: grad(curved)(params, data), (params,), (tangents,))[1]
 
-        def differentiated(loss: Loss) -> Callable[[Params, Data], tuple[Array, Params]]:
-            return compiler(func_value_and_gradient(loss)) if compiler else autograd_value_and_gradient(loss)
+        self.jvp = program_jvp
+        self.hvp = program_hvp
 
-        def update(params: Params, data: Data, learning_rate: Array) -> tuple[Array, Params]:
-            value, gradient = self.value_and_gradient(params, data)
-            return value, {name: p - learning_rate * gradient[name] for name, p in params.items()}
-
+    def differentiated(self, loss: Loss) -> ValueAndGradient:
+        whole = tape_value_and_gradient(loss)
         if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
-            rows = differentiated(lambda params, data: loss.nll(params, data["X"], data["y"]))
-            self.value_and_gradient = blocked_value_and_gradient(loss, rows)
-            self.update = update  # its Python loop over blocks stays outside the graph of each block
-        else:
-            self.value_and_gradient = differentiated(loss)
-            self.update = compiler(update) if compiler else update
-        self.value = compiler(loss) if compiler else loss
-        self.jvp = compiler(program_jvp) if compiler else program_jvp
-        self.hvp = compiler(program_hvp) if compiler else program_hvp
+            return blocked_value_and_gradient(loss, whole, eager_block_sums)
+        return whole
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+        losses = []
+        for _ in range(steps):
+            value, gradient = self.value_and_gradient(params, data)
+            params = {name: torch.sub(p, gradient[name], alpha=learning_rate) for name, p in params.items()}
+            losses.append(value)
+        return torch.stack(losses), params
+
+
+class CompiledProgram(TorchProgram):
+    """The same, compiled for the shapes it is given; the built-in model must compile without a graph break."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss)
+        compiled = partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss), dynamic=False)
+        self.descend_chunk = compiled(traced_descent(self.value_and_gradient), options={"cpp_wrapper": True})
+        self.value = compiled(loss)
+        self.value_and_gradient = compiled(self.value_and_gradient)
+        self.jvp = compiled(self.jvp)
+        self.hvp = compiled(self.hvp)
+
+    def differentiated(self, loss: Loss) -> ValueAndGradient:
+        whole = func_value_and_gradient(loss)
+        if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
+            return blocked_value_and_gradient(loss, whole, traced_block_sums)
+        return whole
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
         rate = torch.tensor(learning_rate, dtype=next(iter(params.values())).dtype)
         losses = []
-        for _ in range(steps):
-            value, params = self.update(params, data, rate)
-            losses.append(value)
-        return torch.stack(losses), params
+        for begin in range(0, steps, CHUNK):
+            count = min(CHUNK, steps - begin)
+            values, params = self.descend_chunk(params, data, rate, torch.tensor(count))
+            losses.append(values[:count])
+        return torch.cat(losses), params
 
 
 class TorchBackend:
     """PyTorch on the CPU behind the protocol."""
 
-    def __init__(self, *, compiled: bool) -> None:
-        self.compiled = compiled
+    def __init__(self, program: type[TorchProgram]) -> None:
+        self.program = program
 
     def configure(self, threads: int) -> None:
         """PyTorch follows OMP_NUM_THREADS; said again here, since OPENBLAS_NUM_THREADS does not reach it."""
@@ -187,12 +258,6 @@ class TorchBackend:
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
 
-    def program(self, loss: Loss) -> TorchProgram:
-        """Compiled programs specialise on shapes; the built-in model must compile without a graph break."""
-        if not self.compiled:
-            return TorchProgram(loss)
-        return TorchProgram(loss, partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss)))
 
-
-eager = TorchBackend(compiled=False)
-compiled = TorchBackend(compiled=True)
+eager = TorchBackend(TorchProgram)
+compiled = TorchBackend(CompiledProgram)

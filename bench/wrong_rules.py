@@ -17,22 +17,30 @@ Rule = Callable[[Any], Any]
 
 
 class WrongClosedForm(ClosedForm):
-    """NumPy's closed form with the slope of row i scaled by ``scale[i]``, and the derivative in W by ``block``."""
+    """NumPy's closed form with the slope of row i scaled by ``scale[i]``, and the derivative in W by ``block``.
 
-    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
-        value, g, q = super()._sums(params, data, tangents)
-        off = data["scale"] != 1
-        if off.any():
-            rows = {name: data[name][off] for name in ("X", "y")}
-            _, more_g, more_q = super()._sums(params, rows, tangents)
-            d = data["scale"][off][0] - 1
-            g, q = g + d * more_g, q + d * more_q
-        return value, g, q
+    For the sum over rows without a penalty: what the rows that are off add is then their own gradient, times the error.
+    """
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         """The right loss, the wrong gradient."""
         value, gradient = super().value_and_gradient(params, data)
+        gradient = self._off(
+            gradient, data, lambda rows: super(WrongClosedForm, self).value_and_gradient(params, rows)[1]
+        )
         return value, {**gradient, "W": data["block"] * gradient["W"]}
+
+    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
+        """The wrong product, of the rows' slopes alone."""
+        product = super().hvp(params, data, tangents)
+        return self._off(product, data, lambda rows: super(WrongClosedForm, self).hvp(params, rows, tangents))
+
+    def _off(self, tree: Params, data: Data, of_rows: Callable[[Data], Params]) -> Params:
+        off = data["scale"] != 1
+        if not off.any():
+            return tree
+        more, d = of_rows({name: data[name][off] for name in ("X", "y")}), data["scale"][off][0] - 1
+        return {name: tree[name] + d * more[name] for name in tree}
 
 
 def wrong_loss(name: str, spec: Logistic) -> Loss:

@@ -28,7 +28,7 @@ import importlib, pkgutil
 package = importlib.import_module({package!r})
 for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
     last = found.name.rpartition(".")[2]
-    if {every!r} or not last.endswith("_backend") and not last.startswith(("test_", "conftest")):
+    if {every!r} or not last.endswith(("_backend", "_baseline")) and not last.startswith(("test_", "conftest")):
         importlib.import_module(found.name)
 """
 

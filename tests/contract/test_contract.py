@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -100,6 +103,58 @@ def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
     assert disagreements(name, backend, problem) == []
 
 
+def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: Callable[[str], Backend]) -> None:
+    backend = backend_of("torch-compile")
+    spec = ProjectedLogistic(features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean")
+    problem = drawn(spec, 2 * spec.block_rows + 5, seed=2, scale=1e-3)
+    assert all(problem.rows % size for size in range(spec.block_rows // 2 + 1, spec.block_rows + 1))  # a rest there is
+    assert disagreements("torch-compile", backend, problem) == []
+    truth = trajectory(problem, GradientDescent(0.1), 20)
+    ran = descent(backend, problem, 20, 0.1)
+    assert judge_training("torch-compile", ran, truth, problem, 0.0).verdict == "agrees"
+
+
+def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_block(
+    backend_of: Callable[[str], Backend],
+) -> None:
+    backend = backend_of("torch-compile")
+    spec = ProjectedLogistic(features=5000, projection=2, formulation="blocked")
+    problem = drawn(spec, 60 * spec.block_rows, seed=5, scale=1e-3)
+    import torch
+
+    traced: list[int] = []
+
+    def counting(graph: Any, inputs: Any) -> Any:
+        traced.append(len(graph.graph.nodes))
+        return graph.forward
+
+    program = backend.program(backend.loss(spec))
+    params, data = backend.put(problem.params), backend.put(problem.data)
+    for function in ("value", "value_and_gradient"):
+        torch.compile(
+            getattr(program, function)._torchdynamo_orig_callable, backend=counting, fullgraph=True, dynamic=False
+        )(params, data)
+    assert len(traced) == 2
+    assert max(traced) < 60  # fewer nodes than there are blocks
+
+
+def test_torch_compile_descends_any_number_of_steps_without_compiling_again(
+    backend_of: Callable[[str], Backend],
+) -> None:
+    backend, problem = backend_of("torch-compile"), known(2)
+    from torch._dynamo.utils import counters
+
+    program = backend.program(backend.loss(problem.spec))
+    params, data = backend.put(problem.params), backend.put(problem.data)
+    program.descend(params, data, 3, 0.01)
+    compiled = counters["stats"]["unique_graphs"]
+    expected = trajectory(problem, GradientDescent(0.01), 300).path.losses
+    for steps in (1, 128, 129, 300):
+        losses, _ = program.descend(params, data, steps, 0.01)
+        assert backend.get({"": losses})[""] == pytest.approx(expected[:steps].astype(float), rel=1e-13)
+    assert counters["stats"]["unique_graphs"] == compiled
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> Problem:
     """Any shape from one row, one feature and one column up, logits from 1e-6 to 30, either dtype."""
@@ -156,7 +211,34 @@ def test_the_answer_keeps_the_dtype_and_the_shapes(name: str, backend: Backend) 
         problem = drawn(ProjectedLogistic(features=3, projection=2, dtype=dtype), 5, seed=3)  # type: ignore[arg-type]
         program = backend.program(backend.loss(problem.spec))
         params, data = backend.put(problem.params), backend.put(problem.data)
+        tangents, shapes = backend.put(problem.tangents), problem.spec.shapes
         value, gradient = program.value_and_gradient(params, data)
-        host = backend.get({"value": value, **gradient})
-        assert {key: array.dtype for key, array in host.items()} == dict.fromkeys(host, np.dtype(dtype))
-        assert {key: array.shape for key, array in host.items()} == {"value": (), **problem.spec.shapes}
+        losses, final = program.descend(params, data, 3, 0.1)
+        answers: list[tuple[Any, dict[str, Any]]] = [
+            ({"": program.value(params, data)}, {"": ()}),
+            ({"": value, **gradient}, {"": (), **shapes}),
+            ({"": program.jvp(params, data, tangents)}, {"": ()}),
+            (program.hvp(params, data, tangents), shapes),
+            ({"": losses, **final}, {"": (3,), **shapes}),
+        ]
+        for answer, expected in answers:
+            host = backend.get(answer)
+            assert {key: array.dtype for key, array in host.items()} == dict.fromkeys(expected, np.dtype(dtype))
+            assert {key: array.shape for key, array in host.items()} == expected
+
+
+NARROWED = """
+import numpy as np
+from backends.jax_backend import backend
+try:
+    backend.put({"w": np.ones(3)})
+except TypeError as error:
+    print(error)
+"""
+
+
+def test_jax_refuses_float64_where_it_would_compute_in_float32() -> None:
+    pytest.importorskip("jax")
+    environment = {**os.environ, "JAX_ENABLE_X64": "0"}
+    ran = subprocess.run([sys.executable, "-c", NARROWED], capture_output=True, text=True, check=True, env=environment)
+    assert ran.stdout.strip() == "w: got float64, JAX made it float32; call configure() first"

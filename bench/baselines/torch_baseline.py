@@ -1,0 +1,141 @@
+"""PyTorch, eager: ``torch.autograd.grad`` on leaves, an ``nn.Module`` under ``optim.SGD``, and ``torch.func``.
+
+Reference: the PyTorch tutorials "Optimizing Model Parameters" and "Per-sample-gradients"; under ``blocked`` the
+gradient is accumulated over mini-batches, as is done where a whole batch does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - as everybody calls it
+from torch.func import grad_and_value
+
+from bench.baselines import Arrays, Baseline
+
+#: ``loss(params, X, y)``.
+Loss = Callable[[Any, Any, Any], Any]
+
+
+def as_written(params: Any, X: Any, y: Any) -> Any:
+    """``(X W) w``."""
+    z = (X @ params["W"]) @ params["w"]
+    return F.binary_cross_entropy_with_logits(z, y, reduction="sum")
+
+
+def reassociated(params: Any, X: Any, y: Any) -> Any:
+    """``X (W w)``."""
+    z = X @ (params["W"] @ params["w"])
+    return F.binary_cross_entropy_with_logits(z, y, reduction="sum")
+
+
+def loss_of(formulation: str) -> Loss:
+    """The loss of some rows."""
+    return as_written if formulation == "as_written" else reassociated
+
+
+class Model(torch.nn.Module):
+    """The model as a module, its parameters registered."""
+
+    def __init__(self, params: Arrays, loss: Loss) -> None:
+        super().__init__()
+        self.w = torch.nn.Parameter(params["w"].clone())
+        self.W = torch.nn.Parameter(params["W"].clone())
+        self.loss = loss
+
+    def forward(self, X: Any, y: Any) -> Any:
+        """The summed loss of some rows."""
+        return self.loss({"w": self.w, "W": self.W}, X, y)
+
+
+def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Iterator[Baseline]:
+    """The three styles."""
+    X, y = data["X"], data["y"]
+    rows = block_rows if formulation == "blocked" else len(y)
+    batches = list(zip(X.split(rows), y.split(rows), strict=True))
+    loss = loss_of(formulation)
+    yield descending("autograd.grad", on_leaves(loss, batches), params)
+    yield module_and_sgd(loss, batches, params)
+    yield descending("torch.func", functional(loss, batches), params)
+
+
+def on_leaves(loss: Loss, batches: list[Any]) -> Callable[[Arrays], tuple[Any, Arrays]]:
+    """``torch.autograd.grad`` of the loss in fresh leaves."""
+
+    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
+        leaves = [p.detach().requires_grad_() for p in params.values()]
+        total: Any = None
+        sums: Any = None
+        for X, y in batches:
+            value = loss(dict(zip(params, leaves, strict=True)), X, y)
+            gradients = torch.autograd.grad(value, leaves)
+            value = value.detach()
+            total = value if total is None else total + value
+            sums = gradients if sums is None else [a.add_(b) for a, b in zip(sums, gradients, strict=True)]
+        return total, dict(zip(params, sums, strict=True))
+
+    return value_and_gradient
+
+
+def functional(loss: Loss, batches: list[Any]) -> Callable[[Arrays], tuple[Any, Arrays]]:
+    """``torch.func.grad_and_value`` of the loss."""
+    transformed = grad_and_value(loss)
+
+    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
+        total, sums = None, None
+        for X, y in batches:
+            gradient, value = transformed(params, X, y)
+            total = value if total is None else total + value
+            sums = gradient if sums is None else {name: sums[name] + gradient[name] for name in sums}
+        return total, sums or {}
+
+    return value_and_gradient
+
+
+def descending(name: str, value_and_gradient: Callable[[Arrays], tuple[Any, Arrays]], params: Arrays) -> Baseline:
+    """A step, and the Python loop around it."""
+
+    def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
+        at, losses = params, []
+        for _ in range(steps):
+            value, gradient = value_and_gradient(at)
+            losses.append(value)
+            at = {name: at[name] - learning_rate * gradient[name] for name in at}
+        return torch.stack(losses), at
+
+    return Baseline(name=name, step=lambda: value_and_gradient(params), loop=loop)
+
+
+def module_and_sgd(loss: Loss, batches: list[Any], params: Arrays) -> Baseline:
+    """``zero_grad``, ``backward``, ``step``."""
+    model = Model(params, loss)
+    start = {name: p.clone() for name, p in params.items()}
+
+    def backward(optimiser: Any) -> Any:
+        optimiser.zero_grad()
+        total = 0.0
+        for X, y in batches:
+            value = model(X, y)
+            value.backward()
+            total = total + value.detach()
+        return total
+
+    still = torch.optim.SGD(model.parameters(), lr=0.0)
+
+    def step() -> tuple[Any, Arrays]:
+        value = backward(still)
+        return value, {"w": model.w.grad, "W": model.W.grad}
+
+    def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
+        optimiser = torch.optim.SGD(model.parameters(), lr=learning_rate)
+        losses = []
+        for _ in range(steps):
+            losses.append(backward(optimiser))
+            optimiser.step()
+        final = {name: p.detach().clone() for name, p in model.named_parameters()}
+        model.load_state_dict(start)
+        return torch.stack(losses), final
+
+    return Baseline(name="nn.Module + SGD", step=step, loop=loop)
