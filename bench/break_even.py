@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -38,3 +39,24 @@ def crossing(a: Cost, b: Cost) -> int | None:
         return None
     # b is cheaper from the first K with (K - 1) gain > start.
     return math.floor(start_s / gain_s) + 2
+
+
+def envelope(costs: Mapping[str, Cost]) -> list[tuple[int, str]]:
+    """Who is cheapest in all for how many steps: the first number of steps of each stretch, and whose it is.
+
+    The lower envelope of the lines ``total_s``: it begins at 1 step with the cheapest start, and each next has a
+    shorter step. Of equal ones the first by name stays.
+    """
+    if not costs:
+        return []
+    current = min(sorted(costs), key=lambda name: (total_s(costs[name], 1), costs[name].step_s))
+    spans = [(1, current)]
+    while True:
+        quicker = [name for name in sorted(costs) if costs[name].step_s < costs[current].step_s]
+        crossings = [steps for name in quicker if (steps := crossing(costs[current], costs[name])) is not None]
+        if not crossings:
+            return spans
+        # Several may overtake between the same two steps: the cheapest there is next, whoever steps quickest.
+        steps = min(crossings)
+        current = min(quicker, key=lambda name: (total_s(costs[name], steps), costs[name].step_s))
+        spans.append((steps, current))

@@ -8,6 +8,13 @@ from types import MappingProxyType
 
 #: Another process's turn leaves cold caches: calls are discarded for this long after it, and at least so many.
 REWARM_NS = 5_000_000
+#: A call longer than this reads its data anew anyway: what another process left in the caches is no part of it that
+#: could be seen.
+REWARM_UP_TO_S = 0.05
+#: The least length of a block with more than one thread.
+THREADS_BLOCK_NS = 200_000_000
+#: Steps that a loop may have: beyond the last its start is a thousandth of it.
+LOOP_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 _NS_PER_S = 1_000_000_000
 #: A count found by doubling makes blocks of one to two times the length asked for.
@@ -25,7 +32,9 @@ class Profile:
 
     ``pairs_min`` to ``pairs_max`` pairs of processes, until the 95% interval of the log ratio is ``half_width`` to
     either side (0.05 is about 5%). ``rounds_max`` rounds per comparison and pair; of calls so long that this takes
-    over ``comparison_s``, fewer, but never under ``rounds_min``.
+    over ``comparison_s``, fewer, but never under ``rounds_min``. ``long_loops``: time the loop also where a single step
+    fills a block, so that it cannot be told from the step. ``short_windows``: hold long calls against one another alone
+    when warming up.
     """
 
     name: str
@@ -41,16 +50,31 @@ class Profile:
     warm_cap_s: float
     warm_window: int
     rewarm_calls: int
+    long_loops: bool
+    short_windows: bool
 
     def rounds(self, call_s: float) -> int:
         """Rounds to measure of a comparison whose two calls take ``call_s`` on average, in seconds."""
         fitting = self.comparison_s / self.round_s(call_s)
         return max(self.rounds_min, int(min(fitting, self.rounds_max)))
 
+    def for_threads(self, threads: int) -> Profile:
+        """The same with blocks long enough for pools of threads to wake and to sleep in, where there are some."""
+        return self if threads == 1 else replace(self, block_ns=max(self.block_ns, THREADS_BLOCK_NS))
+
+    def rewarm(self, call_s: float) -> int:
+        """Calls to discard after another process had its turn; none of calls that are long themselves."""
+        return 0 if call_s > REWARM_UP_TO_S else self.rewarm_calls
+
+    def loop_steps(self, step_s: float) -> int:
+        """Gradient steps for one call of a loop: as many as last a block, rounded down to one of `LOOP_STEPS`."""
+        wanted = round(self.block_ns / _NS_PER_S / step_s, 6)  # 0.02 / 20e-6 is 999.9999999999999
+        return max(steps for steps in LOOP_STEPS if steps <= max(wanted, 1))
+
     def round_s(self, call_s: float) -> float:
         """Seconds that a round of four blocks takes, with the re-warming around it."""
         block_s = max(_BLOCK_OVERSHOOT * self.block_ns / _NS_PER_S, call_s)
-        rewarm_s = max(REWARM_NS / _NS_PER_S, self.rewarm_calls * call_s)
+        rewarm_s = max(REWARM_NS / _NS_PER_S, self.rewarm(call_s) * call_s) if self.rewarm(call_s) else 0.0
         return _BLOCKS_PER_ROUND * block_s + _SWITCHES_PER_ROUND * rewarm_s
 
     def start_s(self, call_s: float, spawn_s: float) -> float:
@@ -80,6 +104,8 @@ _STANDARD = Profile(
     warm_cap_s=5.0,
     warm_window=5,
     rewarm_calls=3,
+    long_loops=True,
+    short_windows=False,
 )
 
 #: One pair of processes, because their starts are most of the cost: five backends and a twin at three sizes are 18
@@ -92,13 +118,15 @@ _QUICK = Profile(
     half_width=0.05,
     rounds_min=4,
     rounds_max=8,
-    comparison_s=6.0,
+    comparison_s=4.0,
     block_ns=20_000_000,
     warm_calls=3,
     warm_min_s=0.2,
     warm_cap_s=2.5,
     warm_window=3,
     rewarm_calls=1,
+    long_loops=False,
+    short_windows=True,
 )
 
 #: A first look: as few rounds as give an interval at all, which is wide.

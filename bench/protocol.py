@@ -25,6 +25,8 @@ _NS_PER_S = 1_000_000_000
 
 #: Two consecutive medians this close count as settled: closer than most blocks of a settled call are to each other.
 WARM_TOLERANCE = 0.05
+#: Calls longer than a tenth of a second are their own windows where the profile is short of time.
+LONG_CALL_NS = 100_000_000
 #: No real call is so short that more of them are needed: an empty one takes 30 ns.
 MAX_INNER = 1 << 24
 
@@ -96,12 +98,14 @@ def warm_up(call: Call, clock: Clock, profile: Profile) -> WarmUp:
 
     Settled: the medians of two consecutive windows of blocks agree within 5%. The blocks are as long as lets two
     windows fill the shortest warm-up, so that the medians are a tenth of a second apart: a trend slower than 5% in
-    that time is not seen here, and left to the order of the turns. A call so long that two windows do not fit under
+    that time is not seen here, and left to the order of the turns. In a quick profile the windows of calls longer than
+    ``LONG_CALL_NS`` are one call each. A call so long that two windows do not fit under
     the cap is judged by two halves of what there was, without the first call.
     """
     block_ns = round(profile.warm_min_s * _NS_PER_S / (2 * profile.warm_window))
     started_ns, calls = clock.wall_ns(), 0
     per_call_ns: list[float] = []
+    window = profile.warm_window
     cap_ns, least_ns = profile.warm_cap_s * _NS_PER_S, profile.warm_min_s * _NS_PER_S
     while True:
         with collector(on=False):
@@ -110,13 +114,15 @@ def warm_up(call: Call, clock: Clock, profile: Profile) -> WarmUp:
         per_call_ns.append(took_ns / count)
         elapsed_ns = clock.wall_ns() - started_ns
         enough = calls >= profile.warm_calls and elapsed_ns >= least_ns
-        converged = enough and _settled(per_call_ns, profile.warm_window)
+        if profile.short_windows and per_call_ns[-1] > LONG_CALL_NS:
+            window = 1
+        converged = enough and _settled(per_call_ns, window)
         capped = calls >= profile.warm_calls and elapsed_ns >= cap_ns
-        if capped and not converged and len(per_call_ns) < 2 * profile.warm_window:
+        if capped and not converged and len(per_call_ns) < 2 * window:
             converged = _settled(per_call_ns, (len(per_call_ns) - 1) // 2)
         if converged or capped:
             settle_heap()
-            call_s = median(per_call_ns[-profile.warm_window :]) / _NS_PER_S
+            call_s = median(per_call_ns[-window:]) / _NS_PER_S
             return WarmUp(calls=calls, seconds=elapsed_ns / _NS_PER_S, converged=converged, call_s=call_s)
 
 
@@ -128,13 +134,17 @@ def _settled(per_call_ns: list[float], window: int) -> bool:
     return abs(after - before) <= WARM_TOLERANCE * min(after, before)
 
 
-def calibrate(call: Call, clock: Clock, block_ns: int) -> int:
+def calibrate(call: Call, clock: Clock, block_ns: int, *, call_s: float = 0.0) -> int:
     """How many calls make a block of ``block_ns``: 1, doubled until it lasts; only after ``warm_up``, and then frozen.
+
+    A call that ``warm_up`` saw to last two blocks by itself (``call_s``, in seconds) need not be tried.
 
     A count must last twice in a row: one interruption would otherwise pass for a long call, and leave blocks too
     short to time.
     """
     inner, lasted = 1, 0
+    if call_s * _NS_PER_S > 2 * block_ns:
+        return inner
     while inner < MAX_INNER:
         with collector(on=False):
             started_ns = clock.wall_ns()
@@ -158,6 +168,17 @@ def rewarm(call: Call, clock: Clock, *, calls: int = 3) -> int:
     with collector(on=False):
         made, _ = _call_for(call, clock, least_calls=calls, least_ns=REWARM_NS)
     return made
+
+
+def cpu_per_wall(call: Call, clock: Clock, seconds: float) -> float:
+    """CPU seconds of this process per second of wall-clock time, while it calls for at least ``seconds``.
+
+    Above 1.05 at one thread, a second one worked.
+    """
+    with collector(on=False):
+        started_ns, cpu_ns = clock.wall_ns(), clock.cpu_ns()
+        _call_for(call, clock, least_calls=1, least_ns=round(seconds * _NS_PER_S))
+        return (clock.cpu_ns() - cpu_ns) / (clock.wall_ns() - started_ns)
 
 
 def _call_for(call: Call, clock: Clock, *, least_calls: int, least_ns: int) -> tuple[int, int]:

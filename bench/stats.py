@@ -26,6 +26,7 @@ __all__ = [
     "PairValue",
     "Round",
     "Verdict",
+    "between",
     "compare",
     "compare_pairs",
     "control",
@@ -209,6 +210,18 @@ def _half_width_within(pairs: Sequence[PairValue], aa: Control) -> float | None:
     variance = sum(term for term, _ in terms)
     df = variance**2 / sum(term**2 / df for term, df in terms)
     return t_quantile(df) * math.sqrt(variance) / len(pairs)
+
+
+def between(first: Comparison | None, second: Comparison | None) -> tuple[float, float, float] | None:
+    """How many times as fast the first challenger is as the second, from the reference that both were timed against.
+
+    The interval is the widest that the two allow; ``None`` without both.
+    """
+    if first is None or second is None or first.ratio is None or second.ratio is None:
+        return None
+    if first.low is None or first.high is None or second.low is None or second.high is None:
+        return None
+    return first.ratio / second.ratio, first.low / second.high, first.high / second.low
 
 
 def verdict(comparison: Comparison, floor: float) -> Verdict:

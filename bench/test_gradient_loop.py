@@ -8,7 +8,6 @@ each; to compare them with one another use ``gradparity bench``, which gives eac
 from __future__ import annotations
 
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from backends import BACKENDS, load, missing
 from bench.clock import SystemClock
 from bench.profiles import PROFILES
-from bench.protocol import Call, warm_up
+from bench.protocol import cpu_per_wall, warm_up
 from model_spec import ProjectedLogistic
 from model_spec.datasets import load as load_data
 from model_spec.problem import Problem, make_problem
@@ -58,21 +57,13 @@ def test_value_and_gradient(
 
     clock = SystemClock()
     warmth = warm_up(call, clock, PROFILES["quick"])  # before pytest-benchmark calibrates: compilation is not a step
-    assert cpu_per_wall(call) <= ONE_THREAD
+    assert cpu_per_wall(call, clock, seconds=0.5) <= ONE_THREAD
     benchmark.group = "x".join(map(str, size))
     benchmark.extra_info |= {"settled": warmth.converged, "versions": backend.versions()}
     value, gradient = benchmark(call)
     assert_is_the_gradient(problem, backend.get({"": value, **gradient}))
     if "torch._dynamo" in sys.modules:
         sys.modules["torch"].compiler.reset()  # the next size is a program of its own, not a recompilation
-
-
-def cpu_per_wall(call: Call, seconds: float = 0.5) -> float:
-    """CPU seconds of this process per second of wall-clock time, while it calls."""
-    wall, cpu = time.perf_counter(), time.process_time()
-    while time.perf_counter() - wall < seconds:
-        call()
-    return (time.process_time() - cpu) / (time.perf_counter() - wall)
 
 
 def assert_is_the_gradient(problem: Problem, got: dict[str, npt.NDArray[Any]]) -> None:

@@ -7,6 +7,7 @@ Exit codes: 0 everything agrees; 1 a verdict other than agrees or kink; 2 the in
 from __future__ import annotations
 
 import sys
+import time
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,6 +69,38 @@ Optimiser = Annotated[
 Momentum = Annotated[float, typer.Option(help="Momentum of the heavy ball.")]
 Seed = Annotated[int, typer.Option(help="Seed of the start, the directions and the order of timing.")]
 Threads = Annotated[int, typer.Option(help="Threads a backend.")]
+Sizes = Annotated[
+    str | None,
+    typer.Option(
+        help="Synthetic data of these sizes in place of --data: rows x features x projection, with commas between; "
+        "without a projection the plain model.",
+        metavar="SxFxL,...",
+    ),
+]
+Formulations = Annotated[
+    str, typer.Option(help="as_written, reassociated, blocked, several with commas between, or all.", metavar="NAMES")
+]
+ThreadCounts = Annotated[
+    str, typer.Option(help="Threads a backend; several with commas between are timed apart.", metavar="N,...")
+]
+Profile = Annotated[
+    str,
+    typer.Option(
+        help="How much to measure: brief, quick (one process a backend), standard (5 to 15 pairs of processes) or full."
+    ),
+]
+Budget = Annotated[
+    float | None,
+    typer.Option(help="Seconds that it may take in all; what does not fit is left out and named.", metavar="SECONDS"),
+]
+BenchSteps = Annotated[int, typer.Option(help="Gradient steps that the choice is for, import and first call included.")]
+Export = Annotated[
+    tuple[str, str] | None,
+    typer.Option(
+        help="Also write the timings for another tool: 'pytest-benchmark FILE' for pytest-benchmark compare.",
+        metavar="FORMAT FILE",
+    ),
+]
 Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
@@ -132,31 +165,37 @@ def check(
     stress: Stress = False,
 ) -> None:
     """Check derivatives and training against the truth. Loss, gradient, JVP and HVP; nothing is timed."""
-    _execute("check", quick=False, **locals())
+    _execute("check", **locals())
 
 
 @app.command()
 def bench(
     backends: Backends = None,
+    sizes: Sizes = None,
     data: Data = None,
     target: Target = None,
     standardise: Standardise = None,
     projection: Projection = "5",
-    formulation: Formulation = "as_written",
+    formulations: Formulations = "as_written",
     numerics: Numerics = "stable",
     reduction: Reduction = "mean",
     logit_scale: LogitScale = 1.0,
     l2: L2 = 0.0,
     dtype: DType = "float64",
     start: Start = "random",
+    steps: BenchSteps = 1000,
+    lr: Lr = 0.1,
     seed: Seed = 0,
-    threads: Threads = 1,
+    threads: ThreadCounts = "1",
+    profile: Profile = "quick",
+    budget: Budget = None,
     out: Out = _OUT,
     json: Json = False,
-    quick: Quick = False,
+    export: Export = None,
 ) -> None:
-    """Time a gradient step of every backend, in turns. Value and gradient together; every ratio has an interval."""
-    _execute("bench", steps=1, lr=0.1, **locals())
+    """Time gradient steps and training loops of every backend, in turns. Every ratio has an interval."""
+    options = locals()
+    _execute("bench", thread_counts=options.pop("threads"), **options)
 
 
 @app.command(name="backends")
@@ -200,10 +239,18 @@ def compare(
 
 
 def _execute(
-    command: str, *, backends: str | None, data: list[str] | None, json: bool, quick: bool, **rest: Any
+    command: str,
+    *,
+    backends: str | None,
+    data: list[str] | None,
+    json: bool,
+    export: tuple[str, str] | None = None,
+    **rest: Any,
 ) -> None:
     """Settings from arguments, the run, its report and its exit code."""
+    started_s = time.monotonic()  # what follows is slow to import, and part of a time budget
     from gradparity.engine import run as run_engine
+    from gradparity.export import export_to
     from gradparity.report.progress import Watch
     from gradparity.report.stress import print_stress
     from gradparity.report.terminal import print_summary
@@ -214,9 +261,10 @@ def _execute(
 
     out, err = _console(stderr=False), _console(stderr=True)
     try:
-        settings = settings_from(command, backends=backends, data=data, quick=quick, **rest)
-        with Watch(None if json else out, err) as watch:
-            result = (run_stress if settings.stress else run_engine)(settings, watch)
+        settings = settings_from(command, backends=backends, data=data, **rest)
+        exported = export_to(*export, out=settings.out) if export is not None else None
+        with Watch(None if json else out, err, brief=command == "bench") as watch:
+            result = run_stress(settings, watch) if settings.stress else run_engine(settings, watch, started_s)
     except InputError as error:
         _say(err, str(error), "red")
         raise typer.Exit(ExitCode.INPUT) from None
@@ -229,6 +277,14 @@ def _execute(
         if settings.stress:
             print_stress(out, result)
         print_summary(out, result, f"{settings.out}/{RESULTS_FILE}")
+    if export is not None and exported is not None:
+        try:
+            exported.write(result)
+            if not json:
+                out.print(f"Timings for {export[0]}: {export[1]}", style="dim", soft_wrap=True)
+        except InputError as error:  # it could be written before the run
+            _say(err, str(error), "red")
+            raise typer.Exit(ExitCode.INPUT) from None
     raise typer.Exit(exit_code(result))
 
 

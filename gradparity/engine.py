@@ -5,8 +5,11 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Lock
 
 import msgspec
@@ -14,9 +17,12 @@ import psutil
 
 from backends import available, missing, registered
 from gradparity import __version__, machine, results
+from gradparity.budget import UNLIMITED, Deadline, budget_of
+from gradparity.cell_clock import S_PER_GB, CellClock
 from gradparity.problem_run import Observer, ProblemRun
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Trouble
 from gradparity.settings import Settings
+from gradparity.timing import control_name
 from gradparity.truth.extended import require_extended_precision
 from model_spec.datasets import Dataset
 from model_spec.problem import Problem
@@ -24,18 +30,26 @@ from model_spec.spec import to_dict
 
 #: Problems of at most so many entries of X are checked two at a time, with so much memory available for their workers.
 SMALL_CELLS, PAIR_BYTES = 10**6, 8 * 2**30
+#: Workers beside one of each backend that may hold the data at once: the A/A twin, and two that are being checked.
+_BESIDE = 3
 
 
-def run(settings: Settings, observer: Observer) -> RunResult:
-    """Everything that ``settings`` ask for.
+def run(settings: Settings, observer: Observer, started_s: float | None = None) -> RunResult:
+    """Everything that ``settings`` ask for; a time budget counts from ``started_s`` on the monotonic clock, or now.
 
     Raises:
         InputError: the data, the model or the output folder is at fault; nothing was started or written over.
     """
     require_extended_precision()
+    deadline = budget_of(settings.budget_s, started_s)
     names, infos, absent = chosen_backends(settings)
-    datasets = settings.datasets()
-    problems = [settings.problem(data, len(names)) for data in datasets]
+    workers = len(names) + (_BESIDE if settings.command == "bench" else 0)
+    settings.require_sizes_fit(workers)
+    works = [Work(cell, workers) for cell in settings.cells()]
+    if not settings.sizes:  # what was given is read and checked before anything starts; sizes are made in their turn
+        loaded = {cell.source: cell.data for cell in works}
+        for work in works:
+            work.keep(loaded[work.source])
     folder = results.output_folder(settings.out)
     result = RunResult(
         gradparity_version=__version__,
@@ -45,48 +59,170 @@ def run(settings: Settings, observer: Observer) -> RunResult:
         backends=infos,
     )
     results.save(result, folder)
-    lock = Lock()
-    for group in side_by_side(list(zip(datasets, problems, strict=True))):
-        outcomes = [_problem_result(data, problem, absent) for data, problem in group]
-        result.problems += outcomes
-        with ExitStack() as stack:
-            works = [
-                stack.enter_context(ProblemRun(settings, problem, outcome, result, folder, observer, lock))
-                for (_, problem), outcome in zip(group, outcomes, strict=True)
-            ]
-            for work in works:
-                work.start(names)
-            check_all(works, settings.threads)
-            for work in works:
-                if settings.command != "check":
-                    work.time()
-                observer.finished(work.outcome)
+    session = _Session(names, absent, result, folder, observer)
+    if settings.command == "bench":
+        session.bench(works, deadline)
+    else:
+        session.run(works)
     result.complete = True
     results.save(result, folder)
     return result
 
 
-def side_by_side(work: list[tuple[Dataset, Problem]]) -> list[list[tuple[Dataset, Problem]]]:
+@dataclass
+class Work:
+    """One cell of the run: a data set, read or made when it is first asked for, and the problem on it."""
+
+    settings: Settings
+    workers: int
+    _data: Dataset | None = field(default=None, repr=False)
+
+    @property
+    def source(self) -> str:
+        """Where the data come from."""
+        return self.settings.data[0]
+
+    @property
+    def data(self) -> Dataset:
+        """The data set.
+
+        Raises:
+            InputError: the source is unknown, unreadable, or not binary classification data.
+        """
+        if self._data is None:
+            self.keep(self.settings.datasets()[0])
+        assert self._data is not None  # noqa: S101
+        return self._data
+
+    def keep(self, data: Dataset) -> None:
+        """Take a data set that was read before; the problem on it is checked at once.
+
+        Raises:
+            InputError: the model does not fit the data, or the run would not fit in memory.
+        """
+        self._data = data
+        self._problem = self.settings.problem(data, self.workers)
+
+    @property
+    def problem(self) -> Problem:
+        """The problem on the data."""
+        assert self.data is not None  # noqa: S101  # which makes the problem
+        return self._problem
+
+    @property
+    def gigabytes(self) -> float:
+        """Size of X, before it is made."""
+        if self._data is not None:
+            return self._data.X.nbytes / 1e9
+        rows, features = map(int, self.source.removeprefix("synthetic:").split("x"))
+        return rows * features * 8 / 1e9
+
+    @property
+    def label(self) -> str:
+        """What the cell is called, before its data are made."""
+        cell = self.settings
+        fields = {"projection": cell.projection, "formulation": cell.formulation, "dtype": cell.dtype}
+        return results.label(self.source, {k: v for k, v in fields.items() if v is not None}, cell.threads)
+
+    def result(self, absent: list[Trouble]) -> ProblemResult:
+        """Where its findings will be written, with the backends that cannot run."""
+        return ProblemResult(
+            name=self.data.name,
+            source=self.data.source,
+            digest=self.data.digest,
+            rows=self.data.rows,
+            spec=to_dict(self.problem.spec),
+            threads=self.settings.threads,
+            truth="",
+            troubles=list(absent),
+        )
+
+
+@dataclass
+class _Session:
+    """The backends of a run, and where what they answer is written."""
+
+    names: list[str]
+    absent: list[Trouble]
+    result: RunResult
+    folder: Path
+    observer: Observer
+    lock: Lock = field(default_factory=Lock)
+
+    def run(self, works: list[Work]) -> None:
+        """Check and train, two small problems at a time; then time, each alone, the workers that were checked."""
+        for group in side_by_side(works):
+            with ExitStack() as stack:
+                runs = [stack.enter_context(self._problem_run(work, UNLIMITED)) for work in group]
+                for each in runs:
+                    each.start(self.names)
+                check_all(runs, group[0].settings.threads)
+                for each in runs:
+                    if each.settings.command == "run":
+                        clock = CellClock(each, {})
+                        clock.adopt()
+                        clock.time()
+                    self.observer.finished(each.outcome)
+
+    def bench(self, works: list[Work], deadline: Deadline) -> None:
+        """One cell after the other: start the processes to be timed, check others of the same backends, then time.
+
+        Compiled code goes to a folder of this run, so that the first process of a cell compiles on a cold cache.
+        """
+        start_s: dict[str, float] = {}
+        with tempfile.TemporaryDirectory(prefix="gradparity-") as cache:
+            for index, work in enumerate(works):
+                cell_deadline = deadline.share(len(works) - index)
+                needed_s = S_PER_GB * work.gigabytes
+                if needed_s >= cell_deadline.left_s():
+                    said = f"{work.label}: about {needed_s:.0f} s for its truth alone" if needed_s > 1 else work.label
+                    self.result.left_out.append(said)
+                    continue
+                with self._problem_run(work, cell_deadline, Path(cache)) as each:
+                    each.start(self.names)
+                    clock = CellClock(each, start_s)
+                    clock.start([*self.names, control_name(each.reference)] if self.names else [])
+                    check_all([each], work.settings.threads)
+                    clock.time()
+                    self.observer.finished(each.outcome)
+
+    def _problem_run(self, work: Work, deadline: Deadline, compile_cache: Path | None = None) -> ProblemRun:
+        outcome = work.result(self.absent)
+        self.result.problems.append(outcome)
+        return ProblemRun(
+            work.settings,
+            work.problem,
+            outcome,
+            self.result,
+            self.folder,
+            self.observer,
+            self.lock,
+            deadline,
+            compile_cache,
+        )
+
+
+def side_by_side(works: list[Work]) -> list[list[Work]]:
     """Problems in groups that are checked together: two small ones where memory allows, so that no core waits.
 
     While one problem compiles, the other's backends have the second core; what is timed is timed alone all the same.
     """
     together = 2 if psutil.virtual_memory().available > PAIR_BYTES else 1
-    if any(problem.data["X"].size > SMALL_CELLS for _, problem in work):
+    if any(work.data.X.size > SMALL_CELLS for work in works):
         together = 1
-    return [work[i : i + together] for i in range(0, len(work), together)]
+    return [works[i : i + together] for i in range(0, len(works), together)]
 
 
-def check_all(works: list[ProblemRun], threads: int) -> None:
+def check_all(runs: list[ProblemRun], threads: int) -> None:
     """Check every backend on every problem; as many workers are busy as can have their threads to themselves."""
     with ThreadPoolExecutor(max(1, machine.usable_cores() // threads)) as pool:
         try:
-            for done in [pool.submit(check) for work in works for check in work.checks()]:
+            for done in [pool.submit(check) for each in runs for check in each.checks()]:
                 done.result()
         except BaseException:  # Ctrl-C among them: threads that wait for an answer get none once the workers are gone
             pool.shutdown(wait=False, cancel_futures=True)
-            for work in works:
-                work.abandon()
+            for each in runs:
+                each.abandon()
             raise
 
 
@@ -101,15 +237,3 @@ def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], l
         if cures[name]
     ]
     return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent
-
-
-def _problem_result(data: Dataset, problem: Problem, absent: list[Trouble]) -> ProblemResult:
-    return ProblemResult(
-        name=data.name,
-        source=data.source,
-        digest=data.digest,
-        rows=data.rows,
-        spec=to_dict(problem.spec),
-        truth="",
-        troubles=list(absent),
-    )

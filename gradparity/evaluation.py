@@ -16,12 +16,16 @@ from gradparity.messages import Evaluation, Tensors, pack
 from gradparity.optimisers import Optimiser, Path, Tree, follow
 from model_spec.problem import Problem
 
-TimedCall = Callable[[], tuple[Array, Params]]
+TimedCall = Callable[[], Any]
 Quantities = dict[str, dict[str, npt.NDArray[Any]]]
 
 
-def evaluate(backend: Backend, loss: Loss, program: Program, problem: Problem) -> Evaluation:
+def evaluate(
+    backend: Backend, loss: Loss, program: Program, problem: Problem, *, second_order: bool = True
+) -> Evaluation:
     """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
+
+    Without ``second_order``, the loss and the gradient only.
 
     The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
     state it reads, since it runs its Python only once.
@@ -35,9 +39,10 @@ def evaluate(backend: Backend, loss: Loss, program: Program, problem: Problem) -
 
     def derivatives() -> Quantities:
         value, gradient = program.value_and_gradient(params, data)
-        return {
-            "loss": backend.get({"": value}),
-            "gradient": backend.get(gradient),
+        first_order = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+        if not second_order:
+            return first_order
+        return first_order | {
             "jvp": backend.get({"": program.jvp(params, data, tangents)}),
             "hvp": backend.get(program.hvp(params, data, tangents)),
         }
@@ -147,12 +152,11 @@ def descend(
     return np.append(along, final), dict(backend.get(params)), loop_s
 
 
-def timed_call(backend: Backend, program: Program, params: Params, data: Data) -> TimedCall:
-    """One value-and-gradient call, complete when it returns; everything is placed before the clock starts."""
-    value_and_gradient, wait = program.value_and_gradient, backend.wait
+def timed_call(backend: Backend, function: Callable[..., Any], params: Params, data: Data, *rest: Any) -> TimedCall:
+    """One call of ``function``, complete when it returns; everything is placed before the clock starts."""
+    wait = backend.wait
 
-    def call() -> tuple[Array, Params]:
-        result: tuple[Array, Params] = wait(value_and_gradient(params, data))
-        return result
+    def call() -> Any:
+        return wait(function(params, data, *rest))
 
     return call

@@ -21,6 +21,7 @@ import msgspec
 
 from backends import Registration
 from gradparity import messages as m
+from gradparity.budget import UNLIMITED, Deadline
 from gradparity.text import printable, shortened
 
 #: Seconds that each kind of request may take before its worker is given up. Import and compilation are the long ones.
@@ -30,7 +31,10 @@ TIMEOUTS_S: Mapping[type[m.Request], float] = {
     m.Evaluate: 600,
     m.Descend: 600,
     m.Train: 600,
-    m.WarmUp: 120,
+    m.Footprint: 120,
+    m.ThreadsUsed: 120,
+    m.MeasureLimits: 120,
+    m.WarmUp: 600,
     m.Sample: 120,
     m.Stop: 5,
 }
@@ -42,6 +46,9 @@ STAGES: Mapping[type[m.Request], str] = {
     m.Evaluate: "evaluation",
     m.Descend: "training",
     m.Train: "training",
+    m.Footprint: "memory",
+    m.ThreadsUsed: "counting threads",
+    m.MeasureLimits: "bandwidth and GEMM rate",
     m.WarmUp: "warm-up",
     m.Sample: "timing",
     m.Stop: "stop",
@@ -67,6 +74,13 @@ class WorkerFailed(Exception):
         self.reason = reason
         self.detail = detail
         self.alive = alive
+
+
+class OutOfTime(WorkerFailed):
+    """The time budget ended while a worker was busy: not its fault. It was killed."""
+
+    def __init__(self, backend: str, stage: str) -> None:
+        super().__init__(backend, stage, "the time budget ended")
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -97,13 +111,29 @@ class WorkerProcess:
         registration: where the backend lives.
         log: file that gets everything the process prints, overwritten; its folder exists.
         python: interpreter, this one by default.
+        one_core: tie the process to one core before it imports anything.
+        compile_cache: folder for compiled code, in place of the user's own.
+        deadline: no answer is waited for beyond it.
     """
 
     def __init__(
-        self, backend: str, registration: Registration, *, threads: int, log: Path, python: str = sys.executable
+        self,
+        backend: str,
+        registration: Registration,
+        *,
+        threads: int,
+        log: Path,
+        python: str = sys.executable,
+        one_core: bool = False,
+        compile_cache: Path | None = None,
+        deadline: Deadline = UNLIMITED,
     ) -> None:
         self.backend = backend
         self.log = log
+        self._deadline = deadline
+        environment = worker_environment(threads)
+        if compile_cache is not None:
+            environment["TORCHINDUCTOR_CACHE_DIR"] = str(compile_cache)
         self._pipe, theirs = Pipe()
         with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -111,13 +141,13 @@ class WorkerProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=worker_environment(threads),
+                env=environment,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
         self._pending: type[m.Request] | None = None
         with contextlib.suppress(WorkerFailed):  # `receive` says so, where the caller expects it
-            self.send(m.Configure(registration.target, threads))
+            self.send(m.Configure(registration.target, threads, one_core))
 
     @property
     def pid(self) -> int:
@@ -145,8 +175,11 @@ class WorkerProcess:
         assert self._pending is not None, "receive() without a request"  # noqa: S101
         limit_s = TIMEOUTS_S[self._pending] if timeout_s is None else timeout_s
         try:
-            if not self._pipe.poll(limit_s):
+            allowed_s = min(limit_s, self._deadline.left_s())
+            if not self._pipe.poll(max(0.0, allowed_s)):
                 self.kill()
+                if allowed_s < limit_s:
+                    raise OutOfTime(self.backend, self._stage)
                 raise WorkerFailed(self.backend, self._stage, f"no answer after {limit_s:.0f} s; killed")
             answer = m.decode_reply(self._pipe.recv_bytes())
         except (EOFError, OSError):  # OSError: it ended in the middle of a message

@@ -12,13 +12,18 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from bench.limits import Limits
 from bench.protocol import Block
 from bench.protocol import WarmUp as WarmUpRecord
 from gradparity.optimisers import Optimiser, Path
 from model_spec.problem import Problem
 from model_spec.spec import from_dict, to_dict
 
-PROTOCOL = 1
+PROTOCOL = 2
+
+#: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
+#: garbage collector on, and the step in each of the formulations.
+Call: TypeAlias = Literal["step", "loop", "primal", "collected", "as_written", "reassociated", "blocked"]
 
 
 class Tensor(msgspec.Struct, frozen=True):
@@ -52,10 +57,14 @@ class Request(msgspec.Struct, frozen=True, tag=True):
 
 
 class Configure(Request, frozen=True):
-    """Import the backend at ``module:attribute`` and set the process-wide switches."""
+    """Import the backend at ``module:attribute`` and set the process-wide switches.
+
+    ``one_core``: tie the process to one core first, so that no pool of threads can use another.
+    """
 
     target: str
     threads: int
+    one_core: bool = False
     protocol: int = PROTOCOL
 
 
@@ -71,7 +80,9 @@ class Load(Request, frozen=True):
 
 
 class Evaluate(Request, frozen=True):
-    """Loss, gradient, JVP and HVP of the loaded problem, each computed twice."""
+    """Loss and gradient of the loaded problem, and unless told otherwise JVP and HVP; each computed twice."""
+
+    second_order: bool = True
 
 
 class Descend(Request, frozen=True):
@@ -88,17 +99,46 @@ class Train(Request, frozen=True):
     steps: int
 
 
-class WarmUp(Request, frozen=True):
-    """Warm the value-and-gradient call up and calibrate how many of them make a block."""
+class Footprint(Request, frozen=True):
+    """Make some calls of the step, and say how large the process became."""
 
+    calls: int
+
+
+class ThreadsUsed(Request, frozen=True):
+    """Call the step for ``seconds``: how much CPU time goes into a second?"""
+
+    seconds: float
+
+
+class MeasureLimits(Request, frozen=True):
+    """Read bandwidth and GEMM rate at a size."""
+
+    spec: dict[str, Any]
+    rows: int
     profile: str
 
 
+class WarmUp(Request, frozen=True):
+    """Warm one kind of call up and calibrate how many of them make a block of ``block_ns``.
+
+    A call of the ``loop`` makes ``steps`` gradient-descent steps of ``learning_rate``. Other formulations of the loaded
+    problem are built when they are first asked for.
+    """
+
+    profile: str
+    block_ns: int
+    call: Call = "step"
+    steps: int = 1
+    learning_rate: float = 0.0
+
+
 class Sample(Request, frozen=True):
-    """Time one block of ``inner`` value-and-gradient calls, after ``rewarm_calls`` discarded ones."""
+    """Time one block of ``inner`` calls, after ``rewarm_calls`` discarded ones."""
 
     inner: int
     rewarm_calls: int
+    call: Call = "step"
 
 
 class Stop(Request, frozen=True):
@@ -110,16 +150,22 @@ class Reply(msgspec.Struct, frozen=True, tag=True):
 
 
 class Configured(Reply, frozen=True):
-    """The framework is imported: by which version, in how long, and how large the process is."""
+    """The framework is imported: by which version, in how long, and how large the process is.
+
+    NumPy is part of every backend's import. ``import_cpu_s`` is CPU time, which does not count what other processes
+    took meanwhile.
+    """
 
     versions: dict[str, str]
     import_s: float
+    import_cpu_s: float
     resident_bytes: int
 
 
 class Loaded(Reply, frozen=True):
-    """The program is built; seconds of the first value-and-gradient call, compilation included."""
+    """Seconds to build the program and place the data, and of the first value-and-gradient call with its compiling."""
 
+    build_s: float
     first_call_s: float
     compile_cache: str
 
@@ -159,6 +205,24 @@ class Trained(Reply, frozen=True):
     loop_s: float
 
 
+class Resident(Reply, frozen=True):
+    """Peak resident size of the process so far."""
+
+    peak_bytes: int
+
+
+class Used(Reply, frozen=True):
+    """CPU seconds of the process per second of wall-clock time."""
+
+    cpu_per_wall: float
+
+
+class Limited(Reply, frozen=True):
+    """What the machine could do at best."""
+
+    limits: Limits
+
+
 class Warm(Reply, frozen=True):
     """Warmed up, and how many calls make a block."""
 
@@ -167,16 +231,17 @@ class Warm(Reply, frozen=True):
 
 
 class Sampled(Reply, frozen=True):
-    """One timed block, and its last output: the loss under ``""`` and the gradient by parameter."""
+    """One timed block, and its last output: the loss under ``""`` and the gradient by parameter.
+
+    Of a loop, the first loss, which is that of the start, and the final parameters.
+    """
 
     block: Block
     output: Tensors
 
 
 class Stopped(Reply, frozen=True):
-    """The last word of a worker: its peak resident size."""
-
-    peak_resident_bytes: int
+    """The last word of a worker."""
 
 
 class Failure(Reply, frozen=True):
@@ -187,8 +252,23 @@ class Failure(Reply, frozen=True):
     traceback: str
 
 
-AnyRequest: TypeAlias = Configure | Load | Evaluate | Descend | Train | WarmUp | Sample | Stop
-AnyReply: TypeAlias = Configured | Loaded | Evaluation | Descent | Trained | Warm | Sampled | Stopped | Failure
+AnyRequest: TypeAlias = (
+    Configure | Load | Evaluate | Descend | Train | Footprint | ThreadsUsed | MeasureLimits | WarmUp | Sample | Stop
+)
+AnyReply: TypeAlias = (
+    Configured
+    | Loaded
+    | Evaluation
+    | Descent
+    | Trained
+    | Resident
+    | Used
+    | Limited
+    | Warm
+    | Sampled
+    | Stopped
+    | Failure
+)
 
 _encoder = msgspec.msgpack.Encoder()
 _requests = msgspec.msgpack.Decoder(AnyRequest)

@@ -1,8 +1,9 @@
-"""One problem through all its workers: start, check, train, time; each answer is judged and saved as it arrives."""
+"""One problem through all its workers: check and train; each answer is judged and saved as it arrives."""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -14,21 +15,19 @@ import msgspec
 import numpy as np
 
 from backends import lookup, registered
-from bench.profiles import PROFILES
 from bench.schedule import is_twin
-from bench.stats import compare, control, median_interval, verdict
 from gradparity import messages as m
 from gradparity import results
+from gradparity.budget import Deadline
 from gradparity.diagnoses import diagnose
-from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
-from gradparity.recommend import recommend
-from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Timing, Trouble
+from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Training, Trouble
 from gradparity.settings import Settings
-from gradparity.timing import Sampled, control_name, measure
+from gradparity.timing import Sampled, control_name
 from gradparity.training import judge_training, own_loop
 from gradparity.truth.reference import Reference, reference
-from gradparity.truth.trajectory import Trajectory, trajectory
+from gradparity.truth.trajectory import Trajectory, affordable_steps, trajectory
 from gradparity.verdicts import judge, needs_other_precision, told_apart, without_answer
 from model_spec.problem import Problem, in_other_precision
 
@@ -46,6 +45,12 @@ class Observer(Protocol):
         """A problem is done."""
 
 
+#: Gradient steps of every backend's own loop that are held to the reference before it is timed.
+LOOP_STEPS_CHECKED = 5
+#: Calls after which a process that has only loaded is as large as stepping makes it.
+FOOTPRINT_CALLS = 3
+
+
 class ProblemRun:
     """The workers of one problem, and what they have answered so far. A context: on leaving, no worker is left."""
 
@@ -58,14 +63,23 @@ class ProblemRun:
         folder: Path,
         observer: Observer,
         lock: Lock,
+        deadline: Deadline,
+        compile_cache: Path | None = None,
     ) -> None:
         self.settings, self.problem, self.outcome = settings, problem, outcome
         self.result, self.folder, self.observer = result, folder, observer
+        self.deadline, self.compile_cache = deadline, compile_cache
         self.workers: dict[str, WorkerProcess] = {}
         self.configured: dict[str, m.Configured] = {}
         self.loaded: dict[str, m.Loaded] = {}
+        self.peaks: dict[str, int] = {}
+        self.gone: set[str] = set()
+        self.took_s: dict[str, float] = {}
+        self.formulations_are_cells = len(settings.formulations) > 1
+        self.load = m.load_request(problem)
         self.truth: Reference
         self._order = list(registered())
+        self._processes: list[WorkerProcess] = []
         self._ending = False
         self._lock = lock  # of the result, which problems that run side by side share
         self._truth_lock = Lock()
@@ -79,108 +93,152 @@ class ProblemRun:
         self._stack.close()
 
     def start(self, names: list[str]) -> None:
-        """Compute the truth, once for all backends; their workers start when their turn to be checked comes.
+        """Start all workers side by side, and compute the truth, once for all, while they import.
 
-        Started all at once they would share the cores while they import, and each import would look slower than it is.
+        Of a bench only the reference is chosen: its workers start one by one, with the machine to themselves.
         """
+        self.names = names
         self.reference = REFERENCE if REFERENCE in names else (names[0] if names else "")
-        timed = self.settings.command != "check" and names
-        self.names = [*names, control_name(self.reference)] if timed else names
-        self._begin("truth", "")
+        if self.settings.command != "bench":
+            for name in self._queue():
+                self.workers[name] = self.spawn(name)
+        self.begin("truth", "")
         self.truth = reference(self.problem)
+        if self.settings.command == "bench":
+            self.truth = self.truth.only("loss", "gradient")
         self.outcome.truth = self.truth.method
         for absent in self.outcome.troubles:
             self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
 
-    def _spawn(self, name: str) -> WorkerProcess:
-        """The worker of that name, started; it ends with this run at the latest."""
+    def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> WorkerProcess:
+        """A worker of that backend, started; it ends with this run at the latest. ``role`` tells its log from others'.
+
+        Raises:
+            WorkerFailed: the run is ending.
+        """
         registration = lookup(self.reference if is_twin(name) else name)
-        log = self.folder / "logs" / self._log_name(name)
+        log = self.folder / "logs" / self._log_name(name, role)
         with self._lock:
             if self._ending:
                 raise WorkerFailed(name, "start", "the run is ending")
-            worker = WorkerProcess(name, registration, threads=self.settings.threads, log=log)
-            self.workers[name] = self._stack.enter_context(worker)
+            worker = WorkerProcess(
+                name,
+                registration,
+                threads=self.settings.threads,
+                log=log,
+                one_core=one_core,
+                compile_cache=self.compile_cache,
+                deadline=self.deadline.hard(),
+            )
+            self._processes.append(self._stack.enter_context(worker))
         return worker
 
-    def _log_name(self, backend: str) -> str:
-        """A file name made of the data set's name and the backend's."""
-        data, name = (re.sub(r"[^A-Za-z0-9._~-]", "-", part)[-100:] for part in (self.problem.name, backend))
-        return f"{data}.{name}.log"
+    def _log_name(self, *parts: str) -> str:
+        """A file name made of the problem's label, the backend's name and what the process is for."""
+        words = (self.outcome.label, *parts)
+        return ".".join(re.sub(r"[^A-Za-z0-9._~-]+", "-", word)[-100:] for word in words if word) + ".log"
 
     def checks(self) -> list[Callable[[], None]]:
         """What is to be called for each backend, on threads: import, first call, evaluation and training.
 
-        Each one's verdicts are saved at once. The compiling backends come first: they take longest.
+        Each one's verdicts are saved at once. A bench checks what it times: loss, gradient, and a few steps of the
+        backend's own loop.
         """
-        optimisers = self.settings.optimisers() if self.settings.command != "bench" else []
-        runs = [trajectory(self.problem, each, self.settings.steps) for each in optimisers]
-        self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
-        load = m.load_request(self.problem)
-        queue = sorted(self.names, key=lambda name: not (is_twin(name) or lookup(name).compiler))
-        return [partial(self._check_one, name, load, runs) for name in queue]
+        settings = self.settings
+        self.steps = settings.steps
+        if settings.command == "bench":
+            runs = self._loop_reference()
+        else:
+            runs = [trajectory(self.problem, each, self.steps) for each in settings.optimisers()]
+            self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
+        return [partial(self._check_one, name, runs) for name in self._queue()]
+
+    def _queue(self) -> list[str]:
+        """Whom to check, in this order: the compiling backends take longest. A run times the same processes."""
+        names = [name for name in self.names if name not in self.gone]
+        if self.settings.command == "run" and names:
+            names.append(control_name(self.reference))
+        return sorted(names, key=lambda name: not (is_twin(name) or lookup(name).compiler))
+
+    def _loop_reference(self) -> list[Trajectory]:
+        """A few steps of gradient descent, where the reference can afford them; elsewhere the first loss is judged."""
+        descent = GradientDescent(self.settings.learning_rate)
+        self.steps = min(LOOP_STEPS_CHECKED, affordable_steps(self.problem, descent))
+        return [trajectory(self.problem, descent, self.steps)] if self.steps > 1 else []
 
     def abandon(self) -> None:
         """Kill the workers, so that threads that wait for their answers get none; what is missing is no failure."""
         with self._lock:
             self._ending = True
-        for worker in list(self.workers.values()):
+        for worker in list(self._processes):
             worker.kill()
 
-    def _check_one(self, name: str, load: m.Load, runs: list[Trajectory]) -> None:
+    def _check_one(self, name: str, runs: list[Trajectory]) -> None:
+        began_s = time.monotonic()
         try:
-            worker = self._spawn(name)
-            self._load(name, worker, load)
+            worker = self.workers[name] if name in self.workers else self.spawn(name)
+            self.workers[name] = worker
+            self._load(name, worker)
             if is_twin(name):
                 return
-            self._begin("evaluation", name)
+            self.peaks[name] = worker.ask(m.Footprint(FOOTPRINT_CALLS), m.Resident).peak_bytes
+            self.begin("evaluation", name)
             found = self._evaluate(name, worker, self.problem, self.truth)
             if needs_other_precision(found):
-                self._begin("evaluation in the other precision", name)
+                self.begin("evaluation in the other precision", name)
                 found = told_apart(found, self._in_other_precision(name, worker))
-                worker.ask(load, m.Loaded)
+                worker.ask(self.load, m.Loaded)
             with self._lock:
                 self.outcome.findings += found
-            if runs and found[0].verdict not in ("impure", "nondeterministic"):
-                self._begin("training", name)
+            if found[0].verdict not in ("impure", "nondeterministic"):
                 for known in runs:
+                    self.begin("training", name)
                     self._train(name, worker, known)
+            if self.settings.command == "bench":  # another process of it is timed
+                self.workers.pop(name).stop()
         except WorkerFailed as failure:
-            self._lost(name, failure)
-        self._save()
+            self.lost(name, failure)
+        self.took_s[name] = time.monotonic() - began_s
+        self.save()
 
     def _train(self, name: str, worker: WorkerProcess, known: Trajectory) -> None:
-        """Our optimiser, and for plain gradient descent the backend's own loop beside it."""
-        steps = self.settings.steps
-        answer = worker.ask(m.Train(known.optimiser, steps), m.Trained)
-        found = [judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s)]
+        """Our optimiser, and for plain gradient descent the backend's own loop beside it; a bench times that alone."""
+        found: list[Training] = []
+        if self.settings.command != "bench":
+            answer = worker.ask(m.Train(known.optimiser, self.steps), m.Trained)
+            found.append(judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s))
         if isinstance(known.optimiser, GradientDescent):
-            descent = worker.ask(m.Descend(steps, known.optimiser.learning_rate), m.Descent)
+            descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate), m.Descent)
             ran = own_loop(m.unpack({"": descent.losses})[""], self.problem.spec.pack(m.unpack(descent.params)))
-            found.insert(0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=found[0]))
+            shared = found[0] if found else None
+            found.insert(0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=shared))
         with self._lock:
             self.outcome.training += found
 
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""
         with self._lock:
-            for rows in (self.outcome.findings, self.outcome.training):
+            for rows in (self.outcome.findings, self.outcome.training, self.outcome.timings):
                 rows.sort(key=lambda row: self._order.index(row.backend))
             results.save(self.result, self.folder)
 
-    def _load(self, name: str, worker: WorkerProcess, load: m.Load) -> None:
-        self._begin("import", name)
+    def _load(self, name: str, worker: WorkerProcess) -> None:
+        self.begin("import", name)
         self.configured[name] = worker.receive(m.Configured)
+        self.imported(name, self.configured[name])
+        self.begin("first call", name)
+        self.loaded[name] = worker.ask(self.load, m.Loaded)
+
+    def imported(self, name: str, configured: m.Configured) -> None:
+        """Write down which versions a backend is of."""
         if not is_twin(name):
-            info = BackendInfo(name=name, versions=self.configured[name].versions)
+            info = BackendInfo(name=name, versions=configured.versions)
             with self._lock:
                 self.result.backends = [info if known.name == name else known for known in self.result.backends]
-        self._begin("first call", name)
-        self.loaded[name] = worker.ask(load, m.Loaded)
 
     def _evaluate(self, name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
         """The verdicts on the problem that the worker has loaded."""
-        evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+        evaluation = worker.ask(m.Evaluate(second_order=self.settings.command != "bench"), m.Evaluation)
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
         quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
@@ -193,83 +251,60 @@ class ProblemRun:
                 problem = in_other_precision(self.problem)
                 self._other = problem, reference(problem)
         problem, truth = self._other
+        if self.settings.command == "bench":
+            truth = truth.only("loss", "gradient")
         worker.ask(m.load_request(problem), m.Loaded)
         return self._evaluate(name, worker, problem, truth)
 
-    def time(self) -> None:
-        """Rounds of every backend against the reference, then ratios, verdicts and the choice."""
-        if not self.workers:
-            return
-        profile = PROFILES[self.settings.profile]
-        seen = measure(
-            {name: self.workers[name] for name in self.names if name in self.loaded},
-            self.reference,
-            profile,
-            pair=0,
-            seed=self.settings.seed,
-            lost=self._lost,
-            begin=lambda stage, name: self._begin(stage, name),
-        )
-        aa = control(seen.rounds.get(control_name(self.reference), []))
-        self.outcome.reference, self.outcome.control = self.reference, aa
-        for name in [name for name in seen.blocks if not is_twin(name)]:
-            blocks = seen.blocks[name]
-            ratio = compare(seen.rounds[name], profile, aa) if name in seen.rounds else None
-            stopped = self.workers[name].stop() if name in self.workers else None
-            self.outcome.timings.append(
-                Timing(
-                    backend=name,
-                    import_s=self.configured[name].import_s,
-                    first_call_s=self.loaded[name].first_call_s,
-                    compile_cache=self.loaded[name].compile_cache,
-                    warm_up=seen.warm_ups[name],
-                    inner=seen.inner[name],
-                    blocks=blocks,
-                    step_ns=median_interval([block.call_ns for block in blocks]) if blocks else None,
-                    cpu_per_wall=sum(b.cpu_ns for b in blocks) / sum(b.wall_ns for b in blocks) if blocks else None,
-                    ratio=ratio,
-                    speed=verdict(ratio, aa.floor) if ratio else None,
-                    peak_resident_bytes=stopped.peak_resident_bytes if stopped else None,
-                    import_resident_bytes=self.configured[name].resident_bytes,
-                )
-            )
-        self._judge_timed(seen)
-        self.outcome.recommendation = recommend(self.outcome)
-        self._save()
+    def judge_timed(self, seen: Mapping[m.Call, list[Sampled]]) -> None:
+        """The last outputs that were timed, checked like any other; only what is off is added."""
+        for call, pairs in seen.items():
+            outputs = pairs[-1].outputs if pairs else {}
+            for name in [name for name in outputs if not is_twin(name)]:
+                self._judge_output(call, name, m.unpack(outputs[name]))
 
-    def _judge_timed(self, seen: Sampled) -> None:
-        """The last output that was timed, checked like any other; only what is off is added."""
-        for name in [name for name in seen.outputs if not is_twin(name)]:
-            tree = m.unpack(seen.outputs[name])
-            quantities: Mapping[str, Mapping[str, np.ndarray]] = {
-                "loss": {"": tree[""]},
-                "gradient": {parameter: value for parameter, value in tree.items() if parameter},
-            }
-            found = judge(name, quantities, self.truth.only("loss", "gradient"), self.problem)
-            agreed = {
-                (f.quantity, f.parameter) for f in self.outcome.findings if f.backend == name and f.verdict in GOOD
-            }
-            self.outcome.findings += [
-                msgspec.structs.replace(finding, rule=f"last timed output: {finding.rule}")
-                for finding in found
-                if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed
-            ]
+    def _judge_output(self, call: m.Call, name: str, tree: Mapping[str, np.ndarray]) -> None:
+        """A step's loss and gradient; of a loop the loss of its first step, which is that of the start."""
+        quantities: dict[str, Mapping[str, np.ndarray]] = {"loss": {"": tree[""]}}
+        if call == "step":
+            quantities["gradient"] = {parameter: value for parameter, value in tree.items() if parameter}
+        found = judge(name, quantities, self.truth.only(*quantities), self.problem)
+        rule, known = f"last timed {call}: ", [each for each in self.outcome.findings if each.backend == name]
+        agreed = {(each.quantity, each.parameter) for each in known if each.verdict in GOOD}
+        said = {(each.quantity, each.parameter) for each in known if each.rule.startswith(rule)}  # of an earlier pair
+        self.outcome.findings += [
+            msgspec.structs.replace(finding, rule=rule + finding.rule)
+            for finding in found
+            if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed - said
+        ]
 
-    def _lost(self, name: str, failure: WorkerFailed) -> None:
-        """Write a failure down; a worker that only raised stays, one that is gone is taken out."""
+    def lost(self, name: str, failure: WorkerFailed) -> None:
+        """Write a failure down; the worker that only raised goes too. A worker cut off by the budget has not failed."""
         if self._ending:
             return
         self.loaded.pop(name, None)
+        self.gone.add(name)
         worker = self.workers.pop(name, None)
         if worker is not None:
             worker.close()
+        if isinstance(failure, OutOfTime):
+            self.leave_out(f"{name}: cut off in {failure.stage}")
+            return
         trouble = Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
         with self._lock:
             self.outcome.troubles.append(trouble)
             if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
                 rule = f"{failure.stage}: {failure.reason}"
                 self.outcome.findings += without_answer(name, self.truth, "failed", rule)
-        self._save()
+        self.save()
 
-    def _begin(self, stage: str, backend: str) -> None:
-        self.observer.begin(self.problem.name, stage, backend)
+    def leave_out(self, what: str, backend: str = "") -> None:
+        """Name something that the time budget does not allow; a backend left out altogether is not checked either."""
+        with self._lock:
+            self.outcome.left_out.append(what)
+            self.gone.add(backend)
+        self.save()
+
+    def begin(self, stage: str, backend: str) -> None:
+        """Tell who watches."""
+        self.observer.begin(self.outcome.label, stage, backend)

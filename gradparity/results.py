@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from bench.limits import Limits
 from bench.protocol import Block, WarmUp
+from bench.rounds import Round
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
 from model_spec.errors import InputError
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 RESULTS_FILE = "results.json"
 
@@ -83,27 +87,139 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     stopped: str = ""
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """One backend's clock: one-off costs apart from the step, every raw block kept.
+class Start(msgspec.Struct, frozen=True, kw_only=True):
+    """What it took until one process of a backend could step: seconds, resident bytes after the import.
 
-    ``ratio`` is the reference's time over this backend's: how many times as fast it is. ``speed`` says whether that is
-    a difference at all, and ``None`` for the reference itself.
-    ``cpu_per_wall``, over all blocks, is how many threads ran.
+    ``import_s`` is CPU time where ``beside_others``, and otherwise wall-clock time on a machine left to it.
+    ``first_call_s`` includes tracing and compiling; ``compile_cache`` says whether a cache on disk was ``cold`` or
+    ``warm``, ``""`` where there is none. ``pair`` counts process pairs from 0, and is ``None`` for a process that was
+    not timed but checked, perhaps beside another.
     """
 
-    backend: str
+    pair: int | None
+    beside_others: bool = False
     import_s: float
+    build_s: float
     first_call_s: float
     compile_cache: str
-    warm_up: WarmUp
-    inner: int
-    blocks: list[Block]
-    step_ns: MedianInterval | None
+    resident_bytes: int
+
+
+class OneThread(msgspec.Struct, frozen=True, kw_only=True):
+    """CPU over wall-clock seconds of the step over half a second, before it is timed with one thread.
+
+    ``pinned``: the process was tied to one core before the import, because without it more than one had worked.
+    """
+
+    cpu_per_wall: float
+    pinned: bool
+    holds: bool
+
+
+class Timed(msgspec.Struct, kw_only=True):
+    """One kind of call of one backend under the clock, in every process pair.
+
+    A call makes ``steps`` gradient steps and a block has ``inner`` calls; blocks themselves count steps. ``rounds`` has
+    every raw block that was taken in turns, with the reference's; ``blocks`` those outside any round. ``step_ns`` is
+    per gradient step.
+
+    ``ratio`` is the reference's time over this one's: how many times as fast it is. ``speed`` says whether that is a
+    difference at all, and is ``None`` for the reference itself.
+    """
+
+    steps: int = 1
+    inner: list[int] = []
+    warm_ups: list[WarmUp] = []
+    rounds: list[Round] = []
+    blocks: list[Block] = []
+    step_ns: MedianInterval | None = None
     cpu_per_wall: float | None = None
     ratio: Comparison | None = None
     speed: SpeedVerdict | None = None
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's clock: one-off costs apart from the steps, every raw block kept.
+
+    ``step`` is a value-and-gradient call from Python, ``loop`` gradient descent in the backend's best idiom, ``primal``
+    the loss alone, timed against ``step`` in the same process: its ratio is gradient over primal. ``collected`` is the
+    step with the garbage collector on, as in a user's program, for a backend that tapes; all else is timed with it off.
+    ``peak_resident_bytes`` is that of a process which only loaded and stepped, ``import_resident_bytes`` its size after
+    the import. ``times_floor`` is ``step`` over what this machine could do it in at best.
+    """
+
+    backend: str
+    starts: list[Start]
+    step: Timed | None = None
+    loop: Timed | None = None
+    primal: Timed | None = None
+    collected: Timed | None = None
+    one_thread: OneThread | None = None
     peak_resident_bytes: int | None = None
     import_resident_bytes: int | None = None
+    times_floor: float | None = None
+    loop_times_floor: float | None = None
+
+    @property
+    def import_s(self) -> float:
+        """Seconds to import the backend: median over its processes."""
+        return median(start.import_s for start in self.starts if start.pair is not None)
+
+    @property
+    def build_s(self) -> float:
+        """Seconds to build the program and place the data: median over its processes."""
+        return median(start.build_s for start in self.starts if start.pair is not None)
+
+    @property
+    def first_call_s(self) -> float:
+        """Seconds of the first call as on a new machine: with a cold compile cache where there was one."""
+        return median(start.first_call_s for start in self._starts_but("warm") or self.starts)
+
+    @property
+    def warm_first_call_s(self) -> float | None:
+        """Seconds of the first call with a warm compile cache; ``None`` where none was seen."""
+        warm = [start.first_call_s for start in self.starts if start.compile_cache == "warm"]
+        return median(warm) if warm else None
+
+    @property
+    def compile_cache(self) -> str:
+        """What `first_call_s` found: ``cold``, ``warm``, or ``""`` where the backend keeps none on disk."""
+        return (self._starts_but("warm") or self.starts)[0].compile_cache
+
+    @property
+    def start_s(self) -> float:
+        """Seconds from an empty process to the first gradient: import, build, first call."""
+        return self.import_s + self.build_s + self.first_call_s
+
+    def _starts_but(self, cache: str) -> list[Start]:
+        return [start for start in self.starts if start.compile_cache != cache]
+
+
+class Formulated(msgspec.Struct, frozen=True, kw_only=True):
+    """What another formulation of the same model gives, timed in turns in one process of ``backend``.
+
+    ``ratio`` is the time of the problem's own formulation over that of this one.
+    """
+
+    formulation: str
+    backend: str
+    step_ns: MedianInterval
+    ratio: Comparison
+    speed: SpeedVerdict
+    floor_ns: float | None
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """From ``first`` steps on, up to the next span, ``backend`` has the least total time.
+
+    ``low`` and ``high`` are the same with the steps of both at the ends of their intervals; ``None`` where no end is
+    reached: the one may never overtake the other.
+    """
+
+    first: int
+    backend: str
+    low: int | None = None
+    high: int | None = None
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,16 +240,26 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Recommendation(msgspec.Struct, frozen=True, kw_only=True):
-    """Which backend to choose for this problem, and why. ``choice`` has ties as several names, best first."""
+    """Which backend to choose for ``steps`` steps of this problem, and why. ``choice`` has ties, best first.
+
+    ``spans`` is the choice by number of steps, import and first call included, in the backends' own loops;
+    ``step_spans`` the same where every step is called from Python.
+    """
 
     choice: list[str]
     reasons: list[str]
+    steps: int = 1
+    spans: list[Span] = []
+    step_spans: list[Span] = []
 
 
 class ProblemResult(msgspec.Struct, kw_only=True):
-    """Everything found on one data set.
+    """Everything found on one data set, with one formulation and number of threads.
 
-    ``expected`` is what the problem is there to show, where that is a failure of the formula and not of a backend.
+    ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
+    what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
+    of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
+    failure of the formula and not of a backend.
     """
 
     name: str
@@ -143,8 +269,14 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     truth: str
     expected: str = ""
+    threads: int = 1
+    limits: Limits | None = None
+    formulations: list[Formulated] = []
+    left_out: list[str] = []
     reference: str = ""
     control: Control | None = None
+    loop_control: Control | None = None
+    twin: Timing | None = None
     findings: list[Finding] = []
     training: list[Training] = []
     timings: list[Timing] = []
@@ -153,11 +285,26 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     recommendation: Recommendation | None = None
 
     @property
+    def label(self) -> str:
+        """What to call it: the data's name, and what of formulation, threads and dtype is not the default."""
+        return label(self.name, self.spec, self.threads)
+
+    @property
     def not_good(self) -> list[Finding | Training]:
         """Findings and training runs whose verdict is not a good one, failures included."""
         judged: list[Finding | Training] = [*self.findings, *self.training]
         bad = [found for found in judged if found.verdict not in GOOD]
         return [found for found in bad if found.verdict in ("failed", "impure")] if self.expected else bad
+
+
+def label(name: str, spec: Mapping[str, Any], threads: int) -> str:
+    """A problem's name in reports: ``1000x20x10, blocked, 2 threads`` or ``toy``."""
+    size = name.removeprefix("synthetic:")
+    if size != name and "projection" in spec:
+        size = f"{size}x{spec['projection']}"
+    formulation, dtype = (spec.get(key, usual) for key, usual in (("formulation", "as_written"), ("dtype", "float64")))
+    words = [size, *([formulation] if formulation != "as_written" else []), *([dtype] if dtype != "float64" else [])]
+    return ", ".join([*words, *([f"{threads} threads"] if threads > 1 else [])])
 
 
 class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,8 +315,17 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     cure: str = ""
 
 
+class _Versioned(msgspec.Struct):
+    """What results of all schemas have in common."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
 class RunResult(msgspec.Struct, kw_only=True):
-    """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end."""
+    """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end.
+
+    ``left_out`` names the problems that a time budget did not reach.
+    """
 
     schema_version: int = SCHEMA_VERSION
     gradparity_version: str
@@ -178,6 +334,7 @@ class RunResult(msgspec.Struct, kw_only=True):
     machine: dict[str, Any]
     backends: list[BackendInfo] = []
     problems: list[ProblemResult] = []
+    left_out: list[str] = []
     complete: bool = False
 
     @property
@@ -241,22 +398,29 @@ def read(name: str) -> RunResult:
     """The ``results.json`` of that name, or the one in the folder of that name.
 
     Raises:
-        InputError: there is none, it is no result, or it is of a newer schema.
+        InputError: there is none, it is no result, or it is of another schema.
     """
     path = Path(name)
     path = path / RESULTS_FILE if path.is_dir() else path
     expected = f"a {RESULTS_FILE} of gradparity"
     try:
-        result = load(path)
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Versioned).schema_version
+        if version != SCHEMA_VERSION:
+            raise _other_schema(name, version)
+        return msgspec.json.decode(content, type=RunResult)
     except OSError as error:
         raise InputError(name, got=error.strerror, expected=expected) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
-    if result.schema_version > SCHEMA_VERSION:
-        raise InputError(
-            name,
-            got=f"schema version {result.schema_version}",
-            expected=f"{SCHEMA_VERSION} or older",
-            cure="Read it with the gradparity that wrote it, or a newer one.",
-        )
-    return result
+
+
+def _other_schema(name: str, version: int) -> InputError:
+    return InputError(
+        name,
+        got=f"schema version {version}",
+        expected=str(SCHEMA_VERSION),
+        cure="Read it with the gradparity that wrote it, or a newer one."
+        if version > SCHEMA_VERSION
+        else "Its timings are of another kind: run it again with this gradparity.",
+    )

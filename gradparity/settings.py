@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+import re
+from typing import Any, Literal, get_args
 
 import msgspec
 import psutil
 
 from backends import lookup
+from bench.profiles import PROFILES
 from gradparity.machine import usable_cores
 from gradparity.optimisers import Optimiser, optimiser
 from gradparity.units import size
@@ -35,23 +37,22 @@ _WORKER_COPIES = 2
 #: Resident bytes of a framework's process without data; PyTorch's, with a compiler at work, is the largest.
 _PROCESS_BYTES = 400 * 2**20
 
+#: Width of the projection unless told otherwise.
+DEFAULT_PROJECTION = "5"
 #: Losses of every step are kept: more would not fit in results.json.
 MAX_STEPS = 10**7
 #: What JSON's readers take for an integer everywhere.
 MAX_SEED = 2**53 - 1
 
-#: Timing profile by command and ``--quick``.
-PROFILE_OF = {
-    ("run", False): "quick",
-    ("run", True): "brief",
-    ("check", False): "brief",
-    ("bench", False): "quick",
-    ("bench", True): "brief",
-}
+#: Timing profile of ``run`` by its ``--quick``.
+PROFILE_OF = {False: "quick", True: "brief"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run, as asked for. ``projection`` is ``None`` for the plain logistic model; ``backends`` for all there are.
+
+    ``sizes`` (SxFxL, or SxF for the plain model), ``formulations`` and ``thread_counts`` are the axes of ``bench``: it
+    times every combination, a `cell`, with one value each of ``data``, ``projection``, ``formulation`` and ``threads``.
 
     ``standardise`` is ``None`` for the default: real data is standardised, toy and synthetic data are not.
 
@@ -79,7 +80,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     momentum: float = 0.9
     seed: int = 0
     threads: int = 1
+    sizes: tuple[str, ...] = ()
+    formulations: tuple[Formulation, ...] = ()
+    thread_counts: tuple[int, ...] = ()
     profile: str = "quick"
+    budget_s: float | None = None
     stress: bool = False
 
     def __post_init__(self) -> None:
@@ -103,10 +108,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         self.optimisers()
         if not 0 <= self.seed <= MAX_SEED:
             raise InputError("--seed", got=self.seed, expected=f"0 to {MAX_SEED}")
-        if not 1 <= self.threads <= usable_cores():
-            raise InputError(
-                "--threads", got=self.threads, expected=f"1 to {usable_cores()}, the cores of this machine"
-            )
+        for formulation in self.formulations:
+            require_member("--formulations", formulation, Formulation)
+        for threads in (self.threads, *self.thread_counts):
+            if not 1 <= threads <= usable_cores():
+                raise InputError("--threads", got=threads, expected=f"1 to {usable_cores()}, the cores of this machine")
+        for text in self.sizes:
+            _shape(text)
+        if self.profile not in PROFILES:
+            raise InputError("--profile", got=repr(self.profile), expected=f"one of {', '.join(PROFILES)}")
+        if self.budget_s is not None and not (math.isfinite(self.budget_s) and self.budget_s > 0):
+            raise InputError("--budget", got=self.budget_s, expected="a finite number of seconds over 0")
+
+    def cells(self) -> list[Settings]:
+        """One setting for every combination of size (or data set), formulation and number of threads, in that order."""
+        places = [_size_fields(text) for text in self.sizes] or [{"data": (source,)} for source in self.data]
+        return [
+            msgspec.structs.replace(self, **place, formulation=formulation, threads=threads, sizes=())
+            for place in places
+            for formulation in self.formulations or (self.formulation,)
+            for threads in self.thread_counts or (self.threads,)
+        ]
+
+    def require_sizes_fit(self, workers: int) -> None:
+        """Estimate every size before any is made.
+
+        Raises:
+            InputError: one does not fit in memory beside its workers; the message has the estimate.
+        """
+        for cell in self.cells() if self.sizes else ():
+            rows, features = map(int, cell.data[0].removeprefix("synthetic:").split("x"))
+            require_memory("--sizes", rows, cell.spec(features), workers)
 
     def spec(self, features: int) -> Logistic:
         """The model for data of so many features.
@@ -156,7 +188,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
         """
         spec = self.spec(data.features)  # a fault of the model is said before one of memory
-        _require_memory(data, spec, workers)
+        require_memory(data.name, data.rows, spec, workers)
         return make_problem(data.name, spec, data.X, data.y, seed=self.seed, start=self.start)
 
     def _standardised(self, source: str) -> bool:
@@ -165,7 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return source != "toy" and not source.startswith("synthetic:")
 
 
-def _require_memory(data: Dataset, spec: Logistic, workers: int) -> None:
+def require_memory(what: str, rows: int, spec: Logistic, workers: int) -> None:
     """Refuse a run that the machine's free memory cannot hold, before anything is started.
 
     Raises:
@@ -173,24 +205,69 @@ def _require_memory(data: Dataset, spec: Logistic, workers: int) -> None:
     """
     width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
     # X, its product with W, and the parameters with their tangent, gradient and HVP.
-    values = data.X.size + data.rows * width + 4 * spec.size
+    values = rows * spec.features + rows * width + 4 * spec.size
     needed = 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
     available = psutil.virtual_memory().available
     if needed > available:
         raise InputError(
-            f"memory for {data.name} ({data.rows} x {data.features}) with {spec.layout}",
+            f"memory for {what} ({rows} x {spec.features}) with {spec.layout}",
             got=f"about {size(needed)} needed with {workers} workers",
             expected=f"at most the {size(available)} available",
-            cure="Use fewer rows, a smaller --projection, or fewer backends at once (--backends).",
+            cure="Use fewer rows, a smaller projection, or fewer backends at once (--backends).",
         )
 
 
-def settings_from(command: str, *, backends: str | None, data: list[str] | None, quick: bool, **rest: Any) -> Settings:
+def _shape(text: str) -> tuple[int, int, int | None]:
+    """Rows, features and projection (``None``: the plain model) of a size such as ``1000x20x10``.
+
+    Raises:
+        InputError: it is not two or three integers of 1 or more.
+    """
+    match = re.fullmatch(r"([1-9][0-9]{0,17})x([1-9][0-9]{0,17})(?:x([1-9][0-9]{0,17}))?", text)
+    if match is None:
+        raise InputError("--sizes", got=repr(text), expected="rows x features x projection, such as 1000x20x10")
+    rows, features, width = match.groups()
+    return int(rows), int(features), int(width) if width else None
+
+
+def _size_fields(text: str) -> dict[str, Any]:
+    rows, features, projection = _shape(text)
+    return {"data": (f"synthetic:{rows}x{features}",), "projection": projection}
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    """The words of a list with commas, each once."""
+    return tuple(dict.fromkeys(text.replace(" ", "").split(","))) if text is not None else ()
+
+
+def settings_from(
+    command: str,
+    *,
+    backends: str | None,
+    data: list[str] | None,
+    quick: bool = False,
+    profile: str | None = None,
+    sizes: str | None = None,
+    formulations: str | None = None,
+    thread_counts: str | None = None,
+    budget: float | None = None,
+    **rest: Any,
+) -> Settings:
     """Settings from the command line's words.
 
     Raises:
         InputError: a word is not what its option takes.
     """
+    if sizes is not None and rest["projection"] != DEFAULT_PROJECTION:
+        expected = "none beside --sizes: each size has its own, as in 1000x20x10"
+        raise InputError("--projection", got=repr(rest["projection"]), expected=expected)
+    if data and sizes is not None:
+        raise InputError("--sizes", got="--data beside it", expected="one of the two: sizes are of synthetic data")
+    if sizes is not None and rest.get("target") is not None:
+        raise InputError("--target", got="--sizes beside it", expected="one of the two: sizes are of synthetic data")
+    counts = _words(thread_counts)
+    if not all(re.fullmatch("[0-9]{1,9}", word) for word in counts):
+        raise InputError("--threads", got=repr(thread_counts), expected="integers with commas between, such as 1,2")
     if data and rest.get("stress"):
         raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
     projection, rate, optimisers = rest.pop("projection"), rest.pop("lr"), rest.pop("optimiser", None)
@@ -207,6 +284,10 @@ def settings_from(command: str, *, backends: str | None, data: list[str] | None,
         **({"optimiser": tuple(optimisers)} if optimisers else {}),
         "projection": width,
         "learning_rate": rate,
-        "profile": PROFILE_OF[command, quick],
+        "profile": PROFILE_OF[quick] if profile is None else profile,
+        "sizes": _words(sizes),
+        "formulations": get_args(Formulation) if formulations == "all" else _words(formulations),
+        "thread_counts": tuple(map(int, counts)),
+        "budget_s": budget,
     }
     return Settings(**fields)

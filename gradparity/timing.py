@@ -2,90 +2,172 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 from bench.profiles import Profile
 from bench.protocol import Block, WarmUp
+from bench.rounds import Round
 from bench.schedule import Schedule, Turn, twin
-from bench.stats import Round
 from gradparity import messages as m
+from gradparity.budget import UNLIMITED, Deadline
 from gradparity.launch import WorkerFailed, WorkerProcess
+
+Lost = Callable[[str, WorkerFailed], None]
+Begin = Callable[[str, str], None]
 
 
 @dataclass
 class Sampled:
-    """What the clock saw: per worker its warm-up, calls per block, every block and the last timed output."""
+    """What the clock saw of one kind of call in one process pair.
+
+    Per worker its warm-up, calls per block, steps per call, rounds against the reference, the blocks outside any round
+    and the last timed output. ``planned`` is how many rounds there were to be; ``cut`` that the time budget ended them.
+    """
 
     rounds: dict[str, list[Round]] = field(default_factory=dict)
     blocks: dict[str, list[Block]] = field(default_factory=dict)
     warm_ups: dict[str, WarmUp] = field(default_factory=dict)
     inner: dict[str, int] = field(default_factory=dict)
+    steps: dict[str, int] = field(default_factory=dict)
     outputs: dict[str, m.Tensors] = field(default_factory=dict)
+    planned: int = 0
+    cut: bool = False
+
+    @property
+    def done(self) -> int:
+        """Rounds that were measured."""
+        return sum(map(len, self.rounds.values()))
 
 
-def measure(
-    workers: dict[str, WorkerProcess],
-    reference: str,
-    profile: Profile,
-    *,
-    pair: int,
-    seed: int,
-    lost: Callable[[str, WorkerFailed], None],
-    begin: Callable[[str, str], None],
-) -> Sampled:
-    """Rounds of every worker against the reference, within one set of processes.
+@dataclass(frozen=True)
+class Timer:
+    """One kind of call, timed on workers that have it loaded.
 
-    Args:
-        workers: by name; the reference's twin, if there is one, gives the A/A control.
-        reference: the name that the others are compared with.
-        profile: how much to measure.
-        pair: which set of processes this is, from 0.
-        seed: fixes the order of the turns.
-        lost: told of each worker that fails; the others go on.
-        begin: told of each stage as it starts, and of which worker.
+    ``seed`` and ``pair`` fix the order of the turns. ``lost`` is told of each worker that fails, and the others go on;
+    ``begin`` of each stage as it starts. Beyond ``deadline`` no further turn begins.
     """
-    seen = Sampled()
-    for name, worker in workers.items():
-        begin("warm-up", name)
-        try:
-            warm = worker.ask(m.WarmUp(profile.name), m.Warm)
-        except WorkerFailed as failure:
-            lost(name, failure)
-            continue
-        seen.warm_ups[name], seen.inner[name] = warm.warm_up, warm.inner
-        seen.blocks[name] = []
 
-    challengers = [name for name in seen.inner if name != reference]
-    of_reference = reference if reference in seen.inner else None
-    rounds = {
-        name: profile.rounds((seen.warm_ups[name].call_s + seen.warm_ups[of_reference or name].call_s) / 2)
-        for name in challengers
-    }
-    schedule = Schedule(reference, rounds, pair=pair, seed=seed)
-    if of_reference is None:
-        schedule.drop(reference)
-    active = ""
-    for turn in schedule:
-        begin("timing", turn.challenger)
-        blocks: list[tuple[str, Block]] = []
+    profile: Profile
+    seed: int
+    lost: Lost
+    begin: Begin
+    call: m.Call = "step"
+    learning_rate: float = 0.0
+    pair: int = 0
+    deadline: Deadline = UNLIMITED
+
+    def measure(
+        self, workers: Mapping[str, WorkerProcess], reference: str, steps: Mapping[str, int] | None = None
+    ) -> Sampled:
+        """Rounds of every worker against the reference, within one set of processes.
+
+        Args:
+            workers: by name; the reference's twin, if there is one, gives the A/A control.
+            reference: the name that the others are compared with.
+            steps: gradient steps that a call of each makes, for a loop.
+        """
+        workers = dict(workers)  # whoever is told of a loss may take it out of the caller's
+        seen = Sampled(steps=dict(steps or dict.fromkeys(workers, 1)))
+        for name, worker in workers.items():
+            self._warm_up(name, worker, seen)
+        challengers = [name for name in seen.inner if name != reference]
+        there = reference in seen.inner
+        rounds = {name: self._rounds(seen, name, reference if there else name) for name in challengers}
+        seen.planned = sum(rounds.values()) if there else 0
+        schedule = Schedule(reference, rounds, pair=self.pair, seed=self.seed)
+        if not there:
+            schedule.drop(reference)
+        active = ""
+        for turn in schedule:
+            if self.deadline.passed():
+                seen.cut = True
+                break
+            self.begin("timing", turn.challenger)
+            active = self._take(turn, workers, schedule, seen, active)
+        if not challengers and there:  # nothing to compare with: its own times all the same
+            self._alone(workers[reference], reference, seen)
+        return seen
+
+    def _warm_up(self, name: str, worker: WorkerProcess, seen: Sampled) -> None:
+        self.begin("warm-up", name)
+        try:
+            request = m.WarmUp(
+                self.profile.name, self.profile.block_ns, self.call, seen.steps[name], self.learning_rate
+            )
+            warm = worker.ask(request, m.Warm)
+        except WorkerFailed as failure:
+            self.lost(name, failure)
+            return
+        seen.warm_ups[name], seen.inner[name], seen.blocks[name] = warm.warm_up, warm.inner, []
+
+    def _rounds(self, seen: Sampled, name: str, reference: str) -> int:
+        return self.profile.rounds((seen.warm_ups[name].call_s + seen.warm_ups[reference].call_s) / 2)
+
+    def _take(
+        self, turn: Turn, workers: Mapping[str, WorkerProcess], schedule: Schedule, seen: Sampled, active: str
+    ) -> str:
+        """One turn, and who was active last. What a lost worker leaves of a round is kept as blocks."""
+        taken: list[tuple[str, Block]] = []
         for name in turn.order:
-            rewarm_calls = profile.rewarm_calls if name != active else 0
             try:
-                sample = workers[name].ask(m.Sample(seen.inner[name], rewarm_calls), m.Sampled)
+                block = self._sample(name, workers[name], seen, switched=name != active)
             except WorkerFailed as failure:
-                lost(name, failure)
+                self.lost(name, failure)
                 schedule.drop(name)
                 break
             active = name
-            blocks.append((name, sample.block))
-            seen.outputs[name] = sample.output
-        for name, block in blocks:
-            seen.blocks[name].append(block)
-        if len(blocks) == len(turn.order) and turn.reference is not None:
-            seen.rounds.setdefault(turn.challenger, []).append(_round(turn, blocks))
-    if not challengers and of_reference is not None:  # nothing to compare with: its own times all the same
-        _alone(workers[reference], reference, profile, seen, lost)
+            taken.append((name, block))
+        if len(taken) == len(turn.order) and turn.reference is not None:
+            seen.rounds.setdefault(turn.challenger, []).append(_round(turn, taken))
+        else:
+            for name, block in taken:
+                seen.blocks[name].append(block)
+        return active
+
+    def _sample(self, name: str, worker: WorkerProcess, seen: Sampled, *, switched: bool) -> Block:
+        rewarm_calls = self.profile.rewarm(seen.warm_ups[name].call_s) if switched else 0
+        sample = worker.ask(m.Sample(seen.inner[name], rewarm_calls, self.call), m.Sampled)
+        seen.outputs[name] = sample.output
+        block = sample.block
+        # Counted in gradient steps, so that loops of different lengths compare.
+        return replace(block, inner=block.inner * seen.steps[name])
+
+    def _alone(self, worker: WorkerProcess, name: str, seen: Sampled) -> None:
+        for _ in range(self.profile.rounds_min):
+            try:
+                seen.blocks[name].append(self._sample(name, worker, seen, switched=False))
+            except WorkerFailed as failure:
+                self.lost(name, failure)
+                return
+
+
+def within_one(worker: WorkerProcess, name: str, call: m.Call, step_inner: int, timer: Timer, rounds: int) -> Sampled:
+    """Another kind of call of one worker against its step, which is warm: A B B A, then B A A B.
+
+    Args:
+        worker: of that name.
+        name: the backend.
+        call: what is timed, with the step as its reference.
+        step_inner: calls in a block of the step, as calibrated before.
+        timer: profile, seed and deadline.
+        rounds: at most so many.
+
+    Raises:
+        WorkerFailed: the worker failed, or the time budget ended.
+    """
+    warm = worker.ask(m.WarmUp(timer.profile.name, timer.profile.block_ns, call), m.Warm)
+    seen = Sampled(steps={name: 1}, warm_ups={name: warm.warm_up}, inner={name: warm.inner}, planned=rounds)
+    calls: dict[str, tuple[m.Call, int]] = {"step": ("step", step_inner), "other": (call, warm.inner)}
+    for turn in Schedule("step", {"other": rounds}, pair=timer.pair, seed=timer.seed):
+        if timer.deadline.passed():
+            break
+        taken: list[tuple[str, Block]] = []
+        for which in turn.order:
+            kind, inner = calls[which]
+            sample = worker.ask(m.Sample(inner, 0, kind), m.Sampled)
+            taken.append((which, sample.block))
+        seen.rounds.setdefault(name, []).append(_round(turn, taken))
     return seen
 
 
@@ -93,19 +175,6 @@ def _round(turn: Turn, blocks: list[tuple[str, Block]]) -> Round:
     ours = [block for name, block in blocks if name == turn.reference]
     theirs = [block for name, block in blocks if name == turn.challenger]
     return Round(turn.pair, turn.round, (ours[0], ours[1]), (theirs[0], theirs[1]))
-
-
-def _alone(
-    worker: WorkerProcess, name: str, profile: Profile, seen: Sampled, lost: Callable[[str, WorkerFailed], None]
-) -> None:
-    for _ in range(profile.rounds_min):
-        try:
-            sample = worker.ask(m.Sample(seen.inner[name], 0), m.Sampled)
-        except WorkerFailed as failure:
-            lost(name, failure)
-            return
-        seen.blocks[name].append(sample.block)
-        seen.outputs[name] = sample.output
 
 
 def control_name(reference: str) -> str:

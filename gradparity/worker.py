@@ -20,10 +20,13 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from gradparity.first_import import NUMPY_CPU_S, NUMPY_S  # before messages, which need NumPy too
+
+# isort: split
 from gradparity import messages as m
 
 if TYPE_CHECKING:
-    from backends.protocol import Backend, Loss, Program
+    from backends.protocol import Backend, Data, Loss, Params, Program
     from gradparity.evaluation import TimedCall
     from model_spec.problem import Problem
     from model_spec.spec import Logistic
@@ -37,7 +40,8 @@ class Worker:
         self.problem: Problem
         self.loss: Loss
         self.program: Program
-        self.call: TimedCall
+        self.placed: tuple[Params, Data]
+        self.calls: dict[m.Call, TimedCall] = {}
         self._built: dict[Logistic, tuple[Loss, Program]] = {}
 
     def answer(self, request: m.AnyRequest) -> bytes:
@@ -56,43 +60,63 @@ class Worker:
             case m.Evaluate():
                 from gradparity.evaluation import evaluate
 
-                return evaluate(self.backend, self.loss, self.program, self.problem)
+                second = request.second_order
+                return evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
             case m.Descend():
                 return self._descend(request)
             case m.Train():
                 return self._train(request)
+            case m.Footprint():
+                for _ in range(request.calls):
+                    self.calls["step"]()
+                return m.Resident(_peak_resident_bytes())
+            case m.ThreadsUsed():
+                from bench.clock import SystemClock
+                from bench.protocol import cpu_per_wall
+
+                return m.Used(cpu_per_wall(self.calls["step"], SystemClock(), request.seconds))
+            case m.MeasureLimits():
+                return self._limits(request)
             case m.WarmUp():
                 return self._warm_up(request)
             case m.Sample():
                 return self._sample(request)
             case m.Stop():
-                return m.Stopped(_peak_resident_bytes())
+                return m.Stopped()
 
     def _configure(self, request: m.Configure) -> m.Configured:
         if request.protocol != m.PROTOCOL:
             raise RuntimeError(f"message protocol: got {request.protocol}, expected {m.PROTOCOL}")
         from backends import load
 
-        started = time.perf_counter()
+        if request.one_core and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        started, cpu_started = time.perf_counter(), time.process_time()
         self.backend = load(request.target)
         self.backend.configure(request.threads)
-        import_s = time.perf_counter() - started
-        return m.Configured(self.backend.versions(), import_s, psutil.Process().memory_info().rss)
+        import_s = NUMPY_S + time.perf_counter() - started
+        import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
+        return m.Configured(self.backend.versions(), import_s, import_cpu_s, psutil.Process().memory_info().rss)
 
     def _load(self, request: m.Load) -> m.Loaded:
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
-        spec = self.problem.spec
+        started = time.perf_counter()
+        self.loss, self.program = self._build(self.problem.spec)
+        self.placed = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
+        step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
+        built = time.perf_counter()
+        step()
+        called = time.perf_counter()
+        self.calls = {"step": step}
+        return m.Loaded(built - started, called - built, _compile_cache())
+
+    def _build(self, spec: Logistic) -> tuple[Loss, Program]:
         if spec not in self._built:  # a program built again would be compiled again
             loss = self.backend.loss(spec)
             self._built[spec] = loss, self.backend.program(loss)
-        self.loss, self.program = self._built[spec]
-        params, data = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
-        self.call = timed_call(self.backend, self.program, params, data)
-        started = time.perf_counter()
-        self.call()
-        return m.Loaded(time.perf_counter() - started, _compile_cache())
+        return self._built[spec]
 
     def _descend(self, request: m.Descend) -> m.Descent:
         from gradparity.evaluation import descend
@@ -112,19 +136,51 @@ class Worker:
         from bench.profiles import PROFILES
         from bench.protocol import calibrate, warm_up
 
+        if request.call not in self.calls:
+            self.calls[request.call] = self._timed(request)
+        call = self.calls[request.call]
         profile, clock = PROFILES[request.profile], SystemClock()
-        warm = warm_up(self.call, clock, profile)
-        return m.Warm(warm, calibrate(self.call, clock, profile.block_ns))
+        warm = warm_up(call, clock, profile)
+        return m.Warm(warm, calibrate(call, clock, request.block_ns, call_s=warm.call_s))
+
+    def _timed(self, request: m.WarmUp) -> TimedCall:
+        """The call of that name, on the arrays that the step has: placed before any clock starts."""
+        from gradparity.evaluation import timed_call
+
+        params, data = self.placed
+        match request.call:
+            case "loop":
+                descend, steps, rate = self.program.descend, request.steps, request.learning_rate
+                return timed_call(self.backend, descend, params, data, steps, rate)
+            case "collected":
+                return self.calls["step"]
+            case "primal":
+                return timed_call(self.backend, self.program.value, params, data)
+            case formulation:
+                program = self._build(self.problem.spec.with_options(formulation=formulation))[1]
+                return timed_call(self.backend, program.value_and_gradient, params, data)
+
+    def _limits(self, request: m.MeasureLimits) -> m.Limited:
+        from bench.clock import SystemClock
+        from bench.limits import measure_limits
+        from bench.profiles import PROFILES
+        from model_spec.spec import from_dict
+
+        profile = PROFILES[request.profile]
+        return m.Limited(measure_limits(from_dict(request.spec), request.rows, SystemClock(), profile))
 
     def _sample(self, request: m.Sample) -> m.Sampled:
         from bench.clock import SystemClock
         from bench.protocol import rewarm, sample_with_output
 
-        clock = SystemClock()
+        clock, call = SystemClock(), self.calls[request.call]
         if request.rewarm_calls:
-            rewarm(self.call, clock, calls=request.rewarm_calls)
-        block, (value, gradient) = sample_with_output(self.call, request.inner, clock)
-        return m.Sampled(block, m.pack(self.backend.get({"": value, **gradient})))
+            rewarm(call, clock, calls=request.rewarm_calls)
+        collect = request.call == "collected"
+        block, output = sample_with_output(call, request.inner, clock, garbage_collector=collect)
+        value, tree = (output, {}) if request.call == "primal" else output
+        value = value[0] if request.call == "loop" else value
+        return m.Sampled(block, m.pack(self.backend.get({"": value, **tree})))
 
 
 def _peak_resident_bytes() -> int:

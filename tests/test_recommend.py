@@ -1,100 +1,233 @@
-"""Which backend to choose: correct ones only, ties as ties, break-even in steps worked by hand."""
+"""Which backend to choose: correct ones only, least total time, ties as ties, break-even in steps worked by hand."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import msgspec
 import pytest
+from msgspec import structs
 
 from bench.protocol import WarmUp
 from bench.stats import Comparison, MedianInterval
 from gradparity.recommend import recommend
-from gradparity.results import Finding, ProblemResult, Timing
+from gradparity.results import Finding, OneThread, ProblemResult, Recommendation, Span, Start, Timed, Timing, Training
+
+Interval = tuple[float, float]
 
 
-def timing(backend: str, step_us: float, *, ratio: tuple[float, float] | None = None, start_s: float = 0.0) -> Timing:
+def timed(
+    step_us: float, *, around: Interval | None = None, ratio: Interval | None = None, discarded: int = 0, **fields: Any
+) -> Timed:
+    """A call with its median step, the interval of the median and that of its ratio to the reference."""
     comparison = None
     if ratio is not None:
         low, high = ratio
         comparison = Comparison(
-            ratio=(low * high) ** 0.5, low=low, high=high, half_width=0.1, pairs=1, rounds=8, discarded=0,
+            ratio=(low * high) ** 0.5, low=low, high=high, half_width=0.1, pairs=1, rounds=8, discarded=discarded,
             within_process=True,
         )  # fmt: skip
+    low_us, high_us = around or (step_us, step_us)
+    usual: dict[str, Any] = {"warm_ups": [warm()], "speed": "undecided"} | fields
+    return Timed(step_ns=MedianInterval(1e3 * step_us, 1e3 * low_us, 1e3 * high_us, 8, 0.95), ratio=comparison, **usual)
+
+
+def warm(*, converged: bool = True, seconds: float = 0.2) -> WarmUp:
+    return WarmUp(calls=3, seconds=seconds, converged=converged, call_s=1e-4)
+
+
+def timing(backend: str, step: Timed | float, *, start_s: float = 0.0, **fields: Any) -> Timing:
+    """A backend that starts in so many seconds, half of them import, and takes so many microseconds a step."""
+    start = Start(
+        pair=0, import_s=start_s / 2, build_s=start_s / 6, first_call_s=start_s / 3, compile_cache="", resident_bytes=0
+    )
     return Timing(
-        backend=backend,
-        import_s=start_s,
-        first_call_s=0.0,
-        compile_cache="",
-        warm_up=WarmUp(calls=3, seconds=0.2, converged=True, call_s=step_us / 1e6),
-        inner=1,
-        blocks=[],
-        step_ns=MedianInterval(1e3 * step_us, 1e3 * step_us, 1e3 * step_us, 8, 0.95),
-        ratio=comparison,
-        speed="undecided",
+        backend=backend, starts=[start], step=step if isinstance(step, Timed) else timed(step, ratio=(1, 1)), **fields
     )
 
 
-def problem(*timings: Timing, findings: tuple[Finding, ...] = ()) -> ProblemResult:
+def problem(*timings: Timing, findings: tuple[Finding, ...] = (), training: tuple[Training, ...] = ()) -> ProblemResult:
     fields: dict[str, Any] = {"name": "p", "source": "", "digest": "", "rows": 4, "spec": {}, "truth": ""}
-    return ProblemResult(**fields, timings=list(timings), findings=list(findings))
+    return ProblemResult(**fields, timings=list(timings), findings=list(findings), training=list(training))
+
+
+def chosen(steps: int, *timings: Timing, **judged: Any) -> Recommendation:
+    found = recommend(problem(*timings, **judged), steps)
+    assert found is not None
+    return found
+
+
+def said(found: Recommendation, words: str) -> list[str]:
+    return [reason for reason in found.reasons if words in reason]
 
 
 def finding(backend: str, verdict: Any) -> Finding:
     return Finding(backend=backend, quantity="gradient", parameter="W", verdict=verdict, rule="")
 
 
-def test_the_fastest_backend_is_chosen_with_its_lead_and_its_break_even() -> None:
-    found = recommend(
-        problem(
-            timing("autograd", 400, ratio=(0.9, 1.1), start_s=0.1),
-            timing("jax", 100, ratio=(3.9, 4.1), start_s=1.3),
-        )
+# 1.15 s more to start; 300 us saved a step, 330 at one end of the intervals and 270 at the other.
+AUTOGRAD = timing("autograd", timed(400, around=(380, 420), ratio=(0.9, 1.1)), start_s=0.1)
+JAX = timing("jax", timed(100, around=(90, 110), ratio=(3.9, 4.1)), start_s=1.25)
+
+
+def test_who_starts_fast_is_chosen_for_few_steps_and_who_steps_fast_for_many() -> None:
+    # 0.1 + 999 * 0.4 ms = 0.50 s against 1.25 + 0.1 s; 0.1 + 9999 * 0.4 ms = 4.1 s against 1.25 + 1.0 s.
+    assert chosen(1000, AUTOGRAD, JAX).choice == ["autograd"]
+    many = chosen(10_000, AUTOGRAD, JAX)
+    assert many.steps == 10_000
+    assert many.choice == ["jax"]
+    assert many.reasons[0] == (
+        "10,000 steps take 2.25 s with jax: 625 ms of import, 625 ms of first call, 100 us a step"
     )
-    assert found is not None
-    assert found.choice == ["jax"]
-    assert any("4.02x [3.55, 4.56] as fast as the next, autograd" in reason for reason in found.reasons)
-    # 1.2 s more at the start, 300 us saved a step: repaid after 4000 steps beyond the first.
-    (even,) = [reason for reason in found.reasons if "cheaper in all" in reason]
-    assert "fewer than 4,00" in even
-    assert "1.20 s" in even
+
+
+def test_the_spans_change_where_the_longer_start_is_repaid_with_the_range_that_the_intervals_leave() -> None:
+    found = chosen(1000, AUTOGRAD, JAX)
+    # 1.15 s / 300 us = 3833.3 steps beyond the first; 1.15 / 330 us = 3484.8 and 1.15 / 270 us = 4259.3.
+    assert found.spans == [Span(first=1, backend="autograd"), Span(first=3835, backend="jax", low=3486, high=4261)]
+    assert found.step_spans == found.spans  # no loop was timed
+    (even,) = said(found, "called step by step from Python: ")
+    assert even.endswith("autograd up to 3,834 steps [3,485, 4,260]; then jax: its start, 1.15 s longer, is repaid")
+
+
+def test_a_change_that_one_end_of_the_intervals_never_makes_is_said_to_be_one() -> None:
+    close = timing("jax", timed(395, around=(385, 405), ratio=(0.9, 1.1)), start_s=1.25)
+    (_, later) = chosen(1, AUTOGRAD, close).step_spans
+    # 1.15 s / 5 us; 1.15 s / (420 - 385) us = 32857.1; and 380 us a step are never overtaken by 405.
+    assert (later.backend, later.low, later.high) == ("jax", 32859, None)
+    assert later.first == pytest.approx(230_001, abs=1)
+    assert said(chosen(1, AUTOGRAD, close), "steps [32,858, never]; then jax")
+
+
+def test_loops_and_steps_from_python_have_spans_of_their_own() -> None:
+    looped = structs.replace(JAX, loop=timed(50, ratio=(7, 9)))
+    slower = structs.replace(AUTOGRAD, loop=timed(350, ratio=(0.9, 1.1)))
+    found = chosen(1000, slower, looped)
+    # 1.15 s / (350 - 50) us = 3833.3 in the loops too; from Python as above.
+    assert [(span.first, span.backend) for span in found.spans] == [(1, "autograd"), (3835, "jax")]
+    fast = structs.replace(AUTOGRAD, loop=timed(50, ratio=(7, 9)))
+    found = chosen(1000, fast, looped)
+    assert found.spans == [Span(first=1, backend="autograd")]
+    assert [span.backend for span in found.step_spans] == ["autograd", "jax"]
+    assert said(found, "in a loop of the backend's own: autograd, for any number of steps")
+
+
+def test_the_choice_is_by_the_loop_where_there_is_one() -> None:
+    looped = structs.replace(AUTOGRAD, loop=timed(40, ratio=(9, 11)))
+    assert chosen(10_000, looped, JAX).choice == ["autograd"]  # 0.5 s, where its steps from Python take 4.1 s
+
+
+def test_the_lead_is_that_of_the_intervals_against_the_reference() -> None:
+    # sqrt(3.9 * 4.1) / sqrt(0.9 * 1.1), 3.9 / 1.1 and 4.1 / 0.9.
+    found = chosen(10_000, AUTOGRAD, JAX)
+    assert said(found, "a step from Python: jax is 4.02x [3.55, 4.56] as fast as the next, autograd")
+    assert not said(found, "a step in a loop")
 
 
 def test_a_wrong_backend_is_left_out_however_fast_and_said_to_be() -> None:
-    found = recommend(
-        problem(
-            timing("jax", 1, ratio=(9, 11)),
-            timing("torch", 100, ratio=(0.9, 1.1)),
-            findings=(finding("jax", "wrong"), finding("torch", "agrees")),
-        )
+    found = chosen(
+        100,
+        timing("jax", 1),
+        timing("torch", 100),
+        findings=(finding("jax", "wrong"), finding("torch", "agrees"), finding("jax", "nonfinite")),
     )
-    assert found is not None
     assert found.choice == ["torch"]
-    assert "jax is left out: wrong in gradient W" in found.reasons
+    assert [span.backend for span in found.spans] == ["torch"]
+    assert said(found, "left out") == ["jax is left out: wrong in gradient W"]
 
 
-def test_overlapping_intervals_are_a_tie() -> None:
-    found = recommend(problem(timing("jax", 100, ratio=(0.95, 1.1)), timing("torch", 102, ratio=(0.9, 1.05))))
-    assert found is not None
-    assert found.choice == ["jax", "torch"]
-    assert any("tie" in reason for reason in found.reasons)
+def test_a_backend_that_trains_wrong_is_left_out_too() -> None:
+    ran = Training(
+        backend="jax", verdict="wrong", steps=5, checked_steps=5, initial_loss=1.0, final_loss=1.0, reference_loss=0.5,
+        floors=1e9, first_divergence=1, loop_s=0.0, losses=[],
+    )  # fmt: skip
+    found = chosen(100, timing("jax", 1), timing("torch", 100), training=(ran,))
+    assert found.choice == ["torch"]
+    assert "jax is left out: wrong in training" in found.reasons
 
 
-def test_an_unstable_timing_is_said_beside_the_choice_and_nothing_is_claimed_without_intervals() -> None:
-    shaky = msgspec.structs.replace(timing("jax", 100), speed="unstable")
-    found = recommend(problem(shaky, timing("torch", 900, ratio=(0.9, 1.1))))
-    assert found is not None
-    assert any("unstable" in reason for reason in found.reasons)
-    assert not any("as fast as the next" in reason for reason in found.reasons)
+def test_totals_whose_steps_overlap_are_a_tie_with_the_best_first() -> None:
+    jax = timing("jax", timed(101, around=(99, 103), ratio=(0.95, 1.05)))
+    torch = timing("torch", timed(100, around=(98, 102), ratio=(0.96, 1.06)))
+    found = chosen(1000, jax, torch)
+    assert found.choice == ["torch", "jax"]
+    assert said(found, "a tie: the totals of torch, jax overlap, and no order is claimed")
+
+
+def test_totals_whose_steps_do_not_overlap_are_no_tie() -> None:
+    jax = timing("jax", timed(110, around=(108, 112), ratio=(0.85, 0.95)))
+    torch = timing("torch", timed(100, around=(98, 102), ratio=(0.96, 1.06)))
+    found = chosen(1000, jax, torch)
+    assert found.choice == ["torch"]
+    assert not said(found, "tie")
+
+
+@pytest.mark.parametrize(("other_s", "tie"), [(1.08, True), (1.12, False)])
+def test_starts_a_twentieth_apart_either_way_are_a_tie(other_s: float, tie: bool) -> None:
+    # One process of each: 1 s may have been 1.05, and 1.08 s 1.026; but 1.12 s not under 1.064.
+    found = chosen(1, timing("jax", 100, start_s=1.0), timing("torch", 100, start_s=other_s))
+    assert found.choice == (["jax", "torch"] if tie else ["jax"])
+
+
+def test_an_unstable_timing_is_said_with_its_figures_and_what_to_do() -> None:
+    shaky = timing("jax", timed(100, ratio=(3, 5), discarded=3, speed="unstable"))
+    found = chosen(100, shaky, timing("torch", 900))
+    assert said(found, "unstable") == [
+        "unstable, too many rounds were disturbed (jax's step 3 of 8): time again on a quieter machine"
+    ]
+
+
+def test_an_unstable_loop_is_said_apart_from_the_step() -> None:
+    loop = timed(50, ratio=(3, 5), discarded=4, speed="unstable")
+    found = chosen(100, timing("jax", 100, loop=loop))
+    assert said(found, "unstable, too many rounds were disturbed (jax's loop 4 of 8)")
+
+
+def test_doubts_of_one_kind_are_said_together() -> None:
+    def shaky(backend: str, step_us: float) -> Timing:
+        return timing(backend, timed(step_us, ratio=(3, 5), discarded=3, speed="unstable"))
+
+    (doubt,) = said(chosen(100, shaky("jax", 100), shaky("torch", 200)), "unstable")
+    assert "(jax's step 3 of 8, torch's step 3 of 8)" in doubt
+
+
+def test_a_call_that_never_settled_is_said_with_how_long_it_was_warmed() -> None:
+    warm_ups = [warm(), warm(converged=False, seconds=2.5)]
+    found = chosen(100, timing("jax", timed(100, warm_ups=warm_ups)), timing("torch", 900))
+    assert len(said(found, "not settled when warming up ended (jax's step after 2.50 s): ")) == 1
+
+
+@pytest.mark.parametrize(
+    ("proof", "doubted"),
+    [
+        (OneThread(cpu_per_wall=1.9, pinned=True, holds=False), True),
+        (OneThread(cpu_per_wall=1.0, pinned=True, holds=True), False),
+        (None, False),
+    ],
+)
+def test_more_than_one_thread_is_said_where_one_core_did_not_help(proof: OneThread | None, doubted: bool) -> None:
+    found = chosen(100, timing("jax", 100, one_thread=proof))
+    words = "more than one thread worked, even on one core (jax 1.90 s of CPU a second): "
+    assert bool(said(found, words)) is doubted
+
+
+def test_nothing_is_claimed_of_the_lead_without_both_intervals() -> None:
+    alone = timing("jax", timed(100))
+    assert not said(chosen(100, alone, timing("torch", 900)), "as fast as the next")
+    assert not said(chosen(100, timing("torch", 900)), "as fast as the next")
 
 
 def test_the_closed_form_is_the_yardstick_and_not_a_choice() -> None:
-    found = recommend(problem(timing("numpy", 1), timing("torch", 100, ratio=(0.9, 1.1))))
-    assert found is not None
+    found = chosen(100, timing("numpy", 1), timing("torch", 100))
     assert found.choice == ["torch"]
-    assert any("derived by hand" in reason for reason in found.reasons)
+    assert said(found, "numpy's closed form, derived by hand, takes 1.00 us a step")
+
+
+def test_a_backend_without_a_timed_step_cannot_be_chosen() -> None:
+    untimed = structs.replace(timing("jax", 1), step=None)
+    assert chosen(100, untimed, timing("torch", 100)).choice == ["torch"]
+    assert recommend(problem(untimed), 100) is None
 
 
 @pytest.mark.parametrize("verdict", ["wrong", "unstable", "nonfinite", "impure", "failed"])
 def test_there_is_no_choice_where_nothing_is_correct(verdict: str) -> None:
-    assert recommend(problem(timing("jax", 1, ratio=(1, 2)), findings=(finding("jax", verdict),))) is None
+    assert recommend(problem(timing("jax", 1), findings=(finding("jax", verdict),)), 100) is None

@@ -26,9 +26,12 @@ from hypothesis.extra import numpy as hnp
 from backends import BACKENDS, Registration
 from gradparity import engine, launch, results
 from gradparity import messages as m
-from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.budget import Deadline
+from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.results import RunResult
 from gradparity.settings import Settings
+from model_spec.problem import make_problem
+from model_spec.spec import ProjectedLogistic
 
 # Third parties' backends, installed by nothing but a folder on PYTHONPATH. They are NumPy's but for one fault each.
 
@@ -384,7 +387,7 @@ def test_bytes_that_do_not_fill_the_shape_are_refused():
 
 def test_a_reply_is_not_taken_for_a_request():
     with pytest.raises(msgspec.ValidationError):
-        m.decode_request(m.encode(m.Stopped(1)))
+        m.decode_request(m.encode(m.Stopped()))
 
 
 @pytest.fixture
@@ -402,11 +405,53 @@ def test_a_message_of_another_protocol_version_is_refused(numpy_worker: WorkerPr
     assert re.search(rf"protocol: got {m.PROTOCOL + 1}, expected {m.PROTOCOL}$", refused.value.reason)
 
 
-def test_a_worker_asked_to_stop_says_what_it_used_and_is_gone(numpy_worker: WorkerProcess):
-    stopped = numpy_worker.stop()
-    assert stopped is not None
-    assert 2**20 < stopped.peak_resident_bytes < 2**34
+def test_a_worker_asked_to_stop_says_so_and_is_gone(numpy_worker: WorkerProcess):
+    assert numpy_worker.stop() == m.Stopped()
     assert gone(numpy_worker.pid)
+
+
+def load_of(rows: int, features: int) -> m.Load:
+    """A problem of so many rows and features, as a message."""
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((rows, features)), (np.arange(rows) % 2).astype(float)
+    return m.load_request(make_problem("made", ProjectedLogistic(features=features, projection=2), X, y))
+
+
+def test_a_worker_says_how_large_loading_and_stepping_made_it(tmp_path: Path):
+    grown = []
+    for rows in (4, 400_000):  # X of 96 bytes and of 64 MB
+        with WorkerProcess("numpy", BACKENDS["numpy"], threads=1, log=tmp_path / "log") as worker:
+            imported = worker.receive(m.Configured).resident_bytes
+            assert 2**20 < imported < 2**34
+            worker.ask(load_of(rows, 20), m.Loaded)
+            grown.append(worker.ask(m.Footprint(2), m.Resident).peak_bytes - imported)
+    assert grown[1] - grown[0] >= 400_000 * 20 * 8
+
+
+def test_a_worker_whose_time_is_up_is_killed_and_has_not_failed(tmp_path: Path):
+    now = [0.0]
+    deadline = Deadline(at=10.0, clock=lambda: now[0])
+    with WorkerProcess("numpy", BACKENDS["numpy"], threads=1, log=tmp_path / "log", deadline=deadline) as worker:
+        worker.receive(m.Configured)
+        worker.ask(load_of(4, 3), m.Loaded)
+        now[0] = 10.0
+        with pytest.raises(OutOfTime, match="numpy failed in counting threads: the time budget ended"):
+            worker.ask(m.ThreadsUsed(60), m.Used)
+        assert gone(worker.pid)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system ties no process to a core")
+def test_a_worker_can_be_tied_to_one_core(tmp_path: Path):
+    with WorkerProcess("numpy", BACKENDS["numpy"], threads=1, log=tmp_path / "log", one_core=True) as worker:
+        worker.receive(m.Configured)
+        assert psutil.Process(worker.pid).cpu_affinity() == [min(os.sched_getaffinity(0))]
+
+
+def test_compiled_code_goes_to_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's own")
+    with WorkerProcess("numpy", BACKENDS["numpy"], threads=1, log=tmp_path / "log", compile_cache=tmp_path) as worker:
+        worker.receive(m.Configured)
+        assert psutil.Process(worker.pid).environ()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
 
 
 def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProcess):

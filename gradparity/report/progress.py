@@ -19,10 +19,11 @@ class Watch:
     Args:
         out: console that gets each problem's tables as it is done, or ``None`` to print none.
         err: console for the progress.
+        brief: of training print only what does not agree.
     """
 
-    def __init__(self, out: Console | None, err: Console) -> None:
-        self._out, self._err = out, err
+    def __init__(self, out: Console | None, err: Console, *, brief: bool = False) -> None:
+        self._out, self._err, self._brief = out, err, brief
         self._started = time.perf_counter()
         self._said = ""
         columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
@@ -45,7 +46,7 @@ class Watch:
         """Print a problem's tables; the live line makes room for them."""
         if self._out is not None:
             self._progress.stop()
-            print_problem(self._out, result)
+            print_problem(self._out, result, brief=self._brief)
             self._progress.start()
 
     def __enter__(self) -> Self:

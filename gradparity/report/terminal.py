@@ -9,40 +9,30 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bench.stats import MedianInterval
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timing, Training
-from gradparity.units import duration, ratio, size, three
+from gradparity.report.clock import clock_sections, which_where
+from gradparity.report.style import STYLES, WIDE, styled, table
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
+from gradparity.units import duration, three
 from gradparity.verdicts import AGREES_FLOORS, worst
-
-_STYLES = {
-    **dict.fromkeys(("agrees", "kink", "faster"), "green"),
-    **dict.fromkeys(("slower", "unstable"), "yellow"),
-    **dict.fromkeys(("equivalent", "undecided"), ""),
-    "reference": "dim",
-}
-
-
-#: Columns from which on the tables have their less needed columns too; every table fits in 80 without them.
-WIDE = 112
 
 #: Shorter names for column heads.
 _SHORT = {"gradient": "grad"}
 
 
-def print_problem(console: Console, problem: ProblemResult) -> None:
-    """Everything found on one data set."""
+def print_problem(console: Console, problem: ProblemResult, *, brief: bool = False) -> None:
+    """Everything found on one data set; if ``brief``, of training only what does not agree."""
     console.print()
-    console.rule(Text(problem.name, style="bold"), align="left")
+    console.rule(Text(problem.label, style="bold"), align="left")
     console.print(Text(f"{_model(problem)}\n{problem.source}\nTruth: {problem.truth}", style="dim"))
     wide = console.width >= WIDE
     sections: list[RenderableType] = [agreement(problem)]
     details = [found for found in problem.findings if found.verdict not in GOOD and found.verdict != "failed"]
     if details:
         sections.append(disagreements(details, wide=wide))
-    if problem.training:
+    if problem.training and (not brief or any(ran.verdict not in GOOD for ran in problem.training)):
         sections.append(training(problem.training))
     if problem.timings:
-        sections.append(timings(problem, wide=wide))
+        sections += clock_sections(problem, wide=wide)
     for section in sections:
         console.print(Padding(section, (1, 0, 0, 0)))
     for trouble in problem.troubles:
@@ -53,7 +43,8 @@ def print_problem(console: Console, problem: ProblemResult) -> None:
         console.print(Text.assemble((f"\n{diagnosis.name}", "bold yellow"), f": {diagnosis.finding}. {diagnosis.cure}"))
     if problem.recommendation is not None:
         chosen = " or ".join(problem.recommendation.choice)
-        console.print(Text.assemble("\nChoose ", (chosen, "bold"), f" for {problem.name}:"))
+        asked = problem.recommendation.steps
+        console.print(Text.assemble("\nChoose ", (chosen, "bold"), f" for {asked:,} steps on {problem.label}:"))
         for reason in problem.recommendation.reasons:
             console.print(Padding(Text(f"- {reason}"), (0, 0, 0, 2)))
 
@@ -62,25 +53,30 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
     """The last lines: does everything agree, what is missing, where the results are."""
     console.print()
     console.rule(Text("Summary", style="bold"), align="left")
+    if sum(bool(problem.timings) for problem in result.problems) > 1:
+        console.print(Padding(which_where(result), (0, 0, 1, 0)))
     if result.ok:
         count = len({found.backend for problem in result.problems for found in problem.findings})
         stress = result.settings.get("stress")
-        names = "the stress suite" if stress else " and ".join(problem.name for problem in result.problems)
+        names = "the stress suite" if stress else " and ".join(problem.label for problem in result.problems)
         agreed = f"All {count} backends agree" if count > 1 else "The backend agrees with the truth"
         console.print(Text.assemble((agreed, "bold green"), f" on {names}."))
     for problem in result.problems:
         for backend, verdicts in _bad_verdicts(problem).items():
-            console.print(Text.assemble((backend, "bold red"), f" on {problem.name}: {', '.join(verdicts)}"))
+            console.print(Text.assemble((backend, "bold red"), f" on {problem.label}: {', '.join(verdicts)}"))
     for info in result.backends:
         if info.cure:
             console.print(Text(f"{info.name} is missing; add it with: {info.cure}", style="yellow"))
+    for what in (*result.left_out, *(f"{p.label}: {what}" for p in result.problems for what in p.left_out)):
+        console.print(Text(f"Left out, for the time budget: {what}", style="yellow"))
     versions = {name: version for info in result.backends for name, version in info.versions.items()}
-    machine, threads = result.machine, result.settings["threads"]
+    machine, threads = result.machine, sorted({problem.threads for problem in result.problems} or {1})
     console.print(
         Text(
             f"{', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}; Python "
-            f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, {threads} "
-            f"thread{'s' if threads > 1 else ''} a backend. Times hold for this machine and these versions only.",
+            f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, "
+            f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''} a backend. "
+            "Times hold for this machine and these versions only.",
             style="dim",
         )
     )
@@ -89,49 +85,39 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
 
 def agreement(problem: ProblemResult) -> Table:
     """A row a backend, a column a block: the error in noise floors."""
-    table = _table(f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees")
     blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))
-    table.add_column("backend", style="bold", no_wrap=True)
-    table.add_column("verdict")
-    for quantity, parameter in blocks:
-        table.add_column(f"{_SHORT.get(quantity, quantity)} {parameter}".strip(), justify="right")
-    table.add_column("worst", justify="right")
+    heads = tuple(f"{_SHORT.get(quantity, quantity)} {parameter}".strip() for quantity, parameter in blocks)
+    title = f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees"
+    made = table(title, "backend", "verdict", *heads, "worst", right=(*heads, "worst"))
     for backend in dict.fromkeys(f.backend for f in problem.findings):
         found = [f for f in problem.findings if f.backend == backend]
         verdicts = dict.fromkeys(f.verdict for f in found if f.verdict not in GOOD) or ["agrees"]
         cells = [_floors(f for f in found if (f.quantity, f.parameter) == block) for block in blocks]
-        table.add_row(backend, styled(", ".join(verdicts)), *cells, _worst_ulps(found))
-    return table
+        made.add_row(backend, styled(", ".join(verdicts)), *cells, _worst_ulps(found))
+    return made
 
 
 def disagreements(found: list[Finding], *, wide: bool) -> Table:
     """One row for every block that does not agree: by how much, where, and which rule decided."""
-    table = _table("What does not agree")
-    for name in ("backend", "block", "verdict"):
-        table.add_column(name, no_wrap=True)
-    for name in ("error, ulp", "floor, ulp", *(("relative", "got", "truth") if wide else ())):
-        table.add_column(name, justify="right")
-    table.add_column("why")
+    heads = ("error, ulp", "floor, ulp", *(("relative", "got", "truth") if wide else ()))
+    made = table("What does not agree", "backend", "block", "verdict", *heads, "why", right=heads)
     for f in found:
         figures = (f.error_ulps, f.floor_ulps, *((f.relative_error, f.got, f.truth) if wide else ()))
-        table.add_row(f.backend, _block(f), styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
-    return table
+        made.add_row(f.backend, _block(f), styled(f.verdict), *map(_figure, figures), f.cause or f.rule)
+    return made
 
 
 def training(runs: list[Training]) -> RenderableType:
     """Whether losses and parameters of every step agree, and from which step on they do not; below, why."""
     start = next((ran.initial_loss for ran in runs if ran.initial_loss is not None), None)
-    table = _table(
+    made = table(
         f"Training, {runs[0].steps} steps from a loss of {_loss(start)}\n"
-        "Every loss and parameter against the same steps in extended precision"
+        "Every loss and parameter against the same steps in extended precision",
+        *("backend", "optimiser", "verdict", "trained loss", "floors", "diverges", "loop"),
+        right=("trained loss", "floors", "diverges", "loop"),
     )
-    table.add_column("backend", style="bold", no_wrap=True)
-    for name in ("optimiser", "verdict"):
-        table.add_column(name)
-    for name in ("trained loss", "floors", "diverges", "loop"):
-        table.add_column(name, justify="right", no_wrap=True)
     for ran in runs:
-        table.add_row(
+        made.add_row(
             ran.backend,
             _optimiser(ran),
             styled(ran.verdict),
@@ -141,7 +127,7 @@ def training(runs: list[Training]) -> RenderableType:
             duration(1e9 * ran.loop_s),
         )
     notes = _training_notes(runs)
-    return Group(table, Text("\n".join(notes), style="dim")) if notes else table
+    return Group(made, Text("\n".join(notes), style="dim")) if notes else made
 
 
 def _training_notes(runs: list[Training]) -> list[str]:
@@ -161,46 +147,6 @@ def _training_notes(runs: list[Training]) -> list[str]:
 
 def _optimiser(ran: Training) -> str:
     return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
-
-
-def timings(problem: ProblemResult, *, wide: bool) -> RenderableType:
-    """One-off costs and the step, with an interval on every ratio."""
-    table = _table("Time of a gradient step: one value-and-gradient call from Python")
-    table.add_column("backend", style="bold", no_wrap=True)
-    for name in ("import", "first call", "step", *(("95% interval",) if wide else ())):
-        table.add_column(name, justify="right")
-    table.add_column(f"speed, {problem.reference} = 1", justify="right")
-    table.add_column("verdict")
-    if wide:
-        table.add_column("peak memory", justify="right")
-    for timing in problem.timings:
-        cache = f" {timing.compile_cache}" if timing.compile_cache else ""
-        peak = size(timing.peak_resident_bytes) if timing.peak_resident_bytes else "-"
-        table.add_row(
-            timing.backend,
-            duration(1e9 * timing.import_s),
-            duration(1e9 * timing.first_call_s) + cache,
-            duration(timing.step_ns.median) if timing.step_ns else "-",
-            *((_interval(timing.step_ns),) if wide else ()),
-            _ratio(timing),
-            styled(timing.speed or "reference"),
-            *((peak,) if wide else ()),
-        )
-    aa = problem.control
-    if aa is None or aa.sd is None:
-        return table
-    return Group(
-        table,
-        Text(
-            f"One process a backend. Two identical {problem.reference} workers differed by {100 * aa.sd:.1f}%: "
-            f"differences under {100 * aa.floor:.0f}% are not called.",
-            style="dim",
-        ),
-    )
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", title_style="", header_style="dim", pad_edge=False, box=None)
 
 
 def _model(problem: ProblemResult) -> str:
@@ -226,7 +172,7 @@ def _floors(found: Iterable[Finding]) -> Text:
     if not cells:
         return Text("-", style="dim")
     shown = worst(cells)
-    return Text(shown.verdict if shown.floors is None else three(shown.floors), style=_STYLES.get(shown.verdict, "red"))
+    return Text(shown.verdict if shown.floors is None else three(shown.floors), style=STYLES.get(shown.verdict, "red"))
 
 
 def _worst_ulps(found: list[Finding]) -> str:
@@ -242,26 +188,9 @@ def _block(found: Finding) -> str:
     return f"{found.quantity} {found.parameter}".strip() + index
 
 
-def styled(words: str) -> Text:
-    """A verdict in its colour."""
-    return Text(words, style=_STYLES.get(words, "red"))
-
-
 def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
 
 
 def _loss(value: float | None) -> str:
     return "not finite" if value is None else f"{value:.12g}"
-
-
-def _interval(step: MedianInterval | None) -> str:
-    return "-" if step is None else f"{duration(step.low)} - {duration(step.high)}"
-
-
-def _ratio(timing: Timing) -> str:
-    found = timing.ratio
-    if found is None or found.ratio is None:
-        return "1" if timing.speed is None else "-"
-    interval = "" if found.low is None or found.high is None else f" [{three(found.low)}, {three(found.high)}]"
-    return ratio(found.ratio) + interval

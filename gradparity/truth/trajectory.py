@@ -52,8 +52,7 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
     problem's dtype cannot avoid. It grows as the dynamics make it grow. One rounding of the value itself is added.
     """
     which = rounded(optimiser, problem.spec.dtype)
-    calls = OPERATIONS // (problem.data["X"].size * (1 + draws))
-    affordable = min(steps, max(1, calls if not isinstance(which, LBFGS) else calls * 2 // 3))
+    affordable = min(steps, max(1, affordable_steps(problem, which, draws)))
     with threadpool_limits(1):  # SciPy's L-BFGS on vectors of hundreds: BLAS threads make it ten times slower
         path = follow(which, problem.spec, _evaluator(problem), _start(problem, which), affordable)
         runs = [_perturbed_path(moved, which, affordable, draw) for draw, moved in enumerate(perturbed(problem, draws))]
@@ -88,6 +87,12 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
         (min(counts), max(counts)),
         affordable == steps,
     )
+
+
+def affordable_steps(problem: Problem, optimiser: Optimiser, draws: int = DRAWS) -> int:
+    """How many steps `OPERATIONS` allow."""
+    calls = OPERATIONS // (problem.data["X"].size * (1 + draws))
+    return calls if not isinstance(optimiser, LBFGS) else calls * 2 // 3
 
 
 def blocks(problem: Problem) -> dict[str, slice]:

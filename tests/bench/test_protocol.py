@@ -11,7 +11,7 @@ import pytest
 from bench import protocol
 from bench.clock import Clock, SystemClock, parse_stolen_ticks
 from bench.profiles import PROFILES
-from bench.protocol import Block, calibrate, collector, rewarm, sample, sample_with_output, warm_up
+from bench.protocol import Block, calibrate, collector, cpu_per_wall, rewarm, sample, sample_with_output, warm_up
 from tests.bench.simulation import SimulatedCall, SimulatedClock
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
@@ -109,6 +109,26 @@ def test_rewarming_discards_three_calls_or_five_milliseconds(cost_ns: int, calls
 def test_the_quick_profile_rewarms_a_long_call_once() -> None:
     clock, call = steady(400 * MS)
     assert rewarm(call, clock, calls=PROFILES["quick"].rewarm_calls) == 1
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0, 1.9])
+def test_cpu_over_wall_clock_time_is_that_of_the_calls_over_the_time_asked_for(share: float) -> None:
+    clock, calls = SimulatedClock(), [0]
+    clock.spend(7 * S, cpu_share=3.0)
+
+    def call() -> None:
+        calls[0] += 1
+        assert not gc.isenabled()
+        clock.spend(3 * MS, cpu_share=share)
+
+    assert cpu_per_wall(call, clock, 0.5) == pytest.approx(share)
+    assert calls[0] == 167  # 167 * 3 ms are the first to reach 500 ms
+
+
+def test_cpu_over_wall_clock_time_takes_one_call_at_least() -> None:
+    clock, call = steady(2 * S)
+    assert cpu_per_wall(call, clock, 0.5) == 1.0
+    assert call.calls == 1
 
 
 def test_a_block_holds_what_its_calls_took_and_nothing_else() -> None:

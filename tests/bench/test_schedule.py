@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.profiles import PROFILES
 from bench.schedule import Schedule, Turn, is_twin, twin
 
 NAMES = ["autograd", "jax", "torch"]
@@ -109,29 +108,3 @@ def test_whoever_is_lost_the_others_get_every_round_exactly_once(
         done = [turn.round for turn in turns if turn.challenger == name]
         assert done == list(range(len(done)))
         assert name in lost or len(done) == count
-
-
-def test_the_standard_profile_is_the_one_written_down() -> None:
-    standard = PROFILES["standard"]
-    assert (standard.pairs_min, standard.pairs_max, standard.half_width) == (5, 15, 0.05)
-    assert [standard.rounds(call_s) for call_s in (1e-6, 0.4, 30.0)] == [8, 8, 8]
-    assert standard.block_ns == 50_000_000
-
-
-def test_a_quick_run_takes_fewer_rounds_of_long_calls() -> None:
-    quick = PROFILES["quick"]
-    assert [quick.rounds(call_s) for call_s in (1e-6, 0.05, 0.4, 30.0)] == [8, 8, 4, 4]
-
-
-def test_five_backends_and_a_twin_at_three_sizes_are_quick_in_under_150_seconds() -> None:
-    # The calls of 4x3x3, 1000x20x10 and 200000x100x50 as written, and two seconds to start a worker.
-    seconds = sum(PROFILES["quick"].pair_s(6, call_s, spawn_s=2.0) for call_s in (20e-6, 1e-3, 0.4))
-    assert seconds < 140
-
-
-def test_the_cost_of_a_round_is_four_blocks_and_three_rewarms() -> None:
-    standard = PROFILES["standard"]
-    assert standard.round_s(10e-6) == pytest.approx(4 * 0.075 + 3 * 0.005)
-    assert standard.round_s(0.4) == pytest.approx(4 * 0.4 + 3 * 3 * 0.4)
-    assert standard.start_s(10e-6, spawn_s=2.0) == pytest.approx(2.0 + 0.2 + 0.2)
-    assert standard.start_s(2.0, spawn_s=2.0) == pytest.approx(2.0 + 6.0 + 4.0)

@@ -1,0 +1,79 @@
+"""A time budget on a clock of the test's own: what is left, shares of it, and when a busy worker is ended."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from gradparity.budget import UNLIMITED, Deadline, budget_of
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self, now_s: float = 1000.0) -> None:
+        self.now_s = now_s
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_what_is_left_goes_down_and_below_zero(clock: Clock) -> None:
+    deadline = Deadline(1060.0, clock=clock)
+    assert deadline.left_s() == 60
+    clock.now_s = 1059.5
+    assert not deadline.passed()
+    clock.now_s = 1060.0
+    assert deadline.passed()
+    clock.now_s = 1070.0
+    assert deadline.left_s() == -10
+
+
+def test_a_share_is_of_what_is_left_and_not_of_the_whole(clock: Clock) -> None:
+    deadline = Deadline(1060.0, clock=clock)
+    assert deadline.share(3).at == 1020
+    clock.now_s = 1050.0
+    assert deadline.share(2).at == 1055
+    assert deadline.share(1).at == 1060
+
+
+def test_what_an_early_part_leaves_over_is_shared_by_those_that_follow(clock: Clock) -> None:
+    deadline = Deadline(1060.0, clock=clock)
+    assert deadline.share(3).left_s() == 20
+    clock.now_s += 4
+    assert deadline.share(2).left_s() == 28
+    clock.now_s += 28
+    assert deadline.share(1).left_s() == 28
+
+
+def test_a_share_of_what_has_passed_has_passed_too(clock: Clock) -> None:
+    clock.now_s = 1061.0
+    assert Deadline(1060.0, clock=clock).share(4).passed()
+
+
+def test_a_busy_worker_has_the_grace_beyond_the_deadline(clock: Clock) -> None:
+    deadline = Deadline(1060.0, grace_s=3.0, clock=clock)
+    clock.now_s = 1061.0
+    assert deadline.passed()
+    assert deadline.hard().left_s() == 2
+    assert deadline.share(2).grace_s == 3  # a part's is the whole's, so that it is the same for every cell
+
+
+def test_without_a_budget_nothing_ever_passes() -> None:
+    assert budget_of(None) is UNLIMITED
+    for deadline in (UNLIMITED, UNLIMITED.share(7), UNLIMITED.hard()):
+        assert deadline.left_s() == math.inf
+        assert not deadline.passed()
+
+
+def test_a_budget_starts_now_and_is_exceeded_by_a_tenth_at_most() -> None:
+    deadline = budget_of(60.0)
+    assert 59 < deadline.left_s() <= 60
+    assert 59 < deadline.hard().left_s() <= 66
+    assert deadline.hard().at > deadline.at

@@ -1,0 +1,288 @@
+"""Timings for pytest-benchmark: its own statistics and its own command are what the file is held to."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_benchmark.stats import Stats
+
+from bench.protocol import Block
+from bench.rounds import Round
+from gradparity import results
+from gradparity.cli import main
+from gradparity.export import benchmarks, export_to, statistics_of
+from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing
+from model_spec.errors import InputError
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SPEC = {"kind": "projected_logistic", "features": 3, "projection": 2, "formulation": "as_written", "dtype": "float64"}
+
+
+def block(step_ns: int, inner: int = 10) -> Block:
+    return Block(step_ns * inner, step_ns * inner, inner, minor_faults=0, context_switches=0, stolen_ns=None)
+
+
+def rounds(reference_ns: list[int], challenger_ns: list[int], inner: int) -> list[Round]:
+    """Rounds of two blocks each, from nanoseconds per step."""
+    ours, theirs = [block(ns) for ns in reference_ns], [block(ns, inner) for ns in challenger_ns]
+    return [Round(0, i // 2, (ours[i], ours[i + 1]), (theirs[i], theirs[i + 1])) for i in range(0, len(ours), 2)]
+
+
+def timing(backend: str, step: Timed, loop: Timed | None = None) -> Timing:
+    start = Start(pair=0, import_s=1.5, build_s=0.25, first_call_s=0.75, compile_cache="", resident_bytes=1)
+    return Timing(backend=backend, starts=[start], step=step, loop=loop)
+
+
+def run(*, name: str = "synthetic:9x3", scale: int = 1, **fields: Any) -> RunResult:
+    """NumPy is the reference; jax and a twin were timed against it, in steps and, but for the twin, in loops of 5."""
+    jax_step = rounds([100, 110, 120, 130], [50 * scale, 51 * scale, 52 * scale, 53 * scale], inner=20)
+    jax_loop = rounds([90, 91, 92, 93], [30 * scale, 31 * scale, 32 * scale, 33 * scale], inner=50)
+    problem = ProblemResult(
+        name=name,
+        source="",
+        digest="d",
+        rows=9,
+        spec=SPEC | fields,
+        truth="",
+        threads=1,
+        reference="numpy",
+        twin=timing("numpy~twin", Timed(inner=[10], rounds=rounds([140, 150], [1, 2], inner=10))),
+        timings=[
+            timing("numpy", Timed(inner=[10]), Timed(inner=[10])),
+            # The last block is of a round that a lost worker left unfinished.
+            timing(
+                "jax",
+                Timed(inner=[20], rounds=jax_step, blocks=[block(70, 20)]),
+                Timed(steps=5, inner=[10], rounds=jax_loop),
+            ),
+        ],
+        findings=[Finding(backend="jax", quantity="gradient", parameter="w", verdict="wrong", rule="")],
+    )
+    return RunResult(
+        gradparity_version="0",
+        command="bench",
+        settings={"profile": "quick"},
+        machine={"cpu": "A processor", "cores": 2, "system": "Linux 6.1 x86_64", "python": "3.12.1"},
+        backends=[BackendInfo(name="jax", versions={"jax": "0.10", "jaxlib": "0.11"})],
+        problems=[problem],
+        complete=True,
+    )
+
+
+def by_name(result: RunResult) -> dict[str, Any]:
+    return {found["name"]: found for found in benchmarks(result, NOW)["benchmarks"]}
+
+
+@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=40))
+def test_the_statistics_are_those_of_pytest_benchmark(seconds: list[float]) -> None:
+    known = Stats()
+    for value in seconds:
+        known.update(value)
+    ours, theirs = statistics_of(seconds), known.as_dict()
+    assert set(ours) == {*theirs, "data"}
+    # Before version 5.3 it took the first value beyond the fence for the last one within.
+    theirs["hd15iqr"] = max(value for value in seconds if value <= known.q3 + 1.5 * known.iqr)
+    assert {name: ours[name] for name in theirs} == theirs
+
+
+def test_every_block_is_there_in_seconds_per_step_the_references_from_the_rounds_of_the_others() -> None:
+    found = by_name(run())
+    assert list(found) == ["step[numpy-9x3x2]", "step[jax-9x3x2]", "loop[numpy-9x3x2]", "loop[jax-9x3x2]"]
+    data = {name: [round(1e9 * value) for value in each["stats"]["data"]] for name, each in found.items()}
+    assert data["step[numpy-9x3x2]"] == [100, 110, 120, 130, 140, 150]
+    assert data["step[jax-9x3x2]"] == [70, 50, 51, 52, 53]
+    assert data["loop[numpy-9x3x2]"] == [90, 91, 92, 93]
+    assert data["loop[jax-9x3x2]"] == [30, 31, 32, 33]
+    stats = found["step[jax-9x3x2]"]["stats"]
+    assert (stats["median"], stats["rounds"], stats["iterations"]) == (pytest.approx(52e-9), 5, 20)
+
+
+def test_a_benchmark_says_what_it_is_of_and_whether_its_gradient_is_right() -> None:
+    found = by_name(run(formulation="blocked", dtype="float32"))["step[jax-9x3x2-blocked-float32]"]
+    assert found["group"] == "9x3x2, blocked, float32"
+    assert found["fullname"] == "gradparity bench::step[jax-9x3x2-blocked-float32]"
+    assert found["param"] == "jax-9x3x2-blocked-float32"
+    assert found["params"] == {
+        "backend": "jax",
+        "rows": 9,
+        "features": 3,
+        "projection": 2,
+        "formulation": "blocked",
+        "numerics": None,
+        "reduction": None,
+        "dtype": "float32",
+        "threads": 1,
+    }
+    extra = found["extra_info"]
+    assert (extra["verdict"], extra["profile"], extra["reference"]) == ("wrong", "quick", "numpy")
+    assert extra["versions"] == {"jax": "0.10", "jaxlib": "0.11"}
+    assert (extra["import_s"], extra["build_s"], extra["first_call_s"]) == (1.5, 0.25, 0.75)
+
+
+def test_two_files_of_one_name_stay_apart() -> None:
+    result = run()
+    result.problems += run().problems
+    names = list(by_name(result))
+    assert len(names) == len(set(names)) == 8
+    assert "step[jax-9x3x2-(2)]" in names
+
+
+def test_a_backend_without_a_block_has_no_benchmark() -> None:
+    result = run()
+    result.problems[0].timings.append(Timing(backend="torch", starts=result.problems[0].timings[0].starts))
+    assert not [name for name in by_name(result) if "torch" in name]
+
+
+def test_the_fields_are_those_that_pytest_benchmark_writes(tmp_path: Path) -> None:
+    (tmp_path / "test_one.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_one(benchmark, n): benchmark(len, 'word')\n"
+    )
+    arguments = ["-q", "--benchmark-json=theirs.json", "--benchmark-max-time=0.01", "--benchmark-min-rounds=2"]
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=tmp_path,
+        check=True,
+        timeout=120,
+        capture_output=True,
+    )
+    theirs, ours = json.loads((tmp_path / "theirs.json").read_text()), benchmarks(run(), NOW)
+    assert set(ours) == set(theirs)
+    assert set(ours["commit_info"]) == set(theirs["commit_info"]) - {"error"}
+    assert set(ours["machine_info"]) <= set(theirs["machine_info"])
+    (one,) = theirs["benchmarks"]
+    for each in ours["benchmarks"]:
+        assert set(each) == set(one)
+        assert set(each["stats"]) == set(one["stats"])
+        assert set(each["options"]) <= set(one["options"])
+    assert datetime.fromisoformat(ours["datetime"]).tzinfo is not None
+
+
+def compare(*arguments: str, cwd: Path) -> list[str]:
+    """What the real command prints, by line."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest_benchmark", "compare", *arguments],
+        cwd=cwd,
+        check=False,
+        timeout=120,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PY_COLORS": "0"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Failed to load" not in ran.stdout + ran.stderr
+    return ran.stdout.splitlines()
+
+
+def test_pytest_benchmark_compares_one_file_by_problem_and_two_by_backend(tmp_path: Path) -> None:
+    both = run()
+    both.problems += run(formulation="blocked").problems
+    for name, result in (("one.json", both), ("two.json", run(scale=3))):
+        export_to("pytest-benchmark", str(tmp_path / name), "out").write(result)
+    alone = compare("one.json", "--columns", "median,rounds,iterations", "--sort", "mean", cwd=tmp_path)
+    heads = [line for line in alone if line.startswith("-") and "benchmark" in line]
+    assert [head.strip("- ") for head in heads] == [
+        "benchmark '9x3x2': 4 tests",
+        "benchmark '9x3x2, blocked': 4 tests",
+    ]
+    rows = [line.split() for line in alone if line.startswith(("step[", "loop["))]
+    # Median of the blocks in nanoseconds, against the least of the group; rounds; steps a block.
+    assert [word for word in rows[0] if word != "(one)"] == ["loop[jax-9x3x2]", "31.5000", "(1.0)", "4", "50"]
+    between = compare("one.json", "two.json", "--between", "median", "-k", "jax and not blocked", cwd=tmp_path)
+    rows = [line.split() for line in between if line.startswith(("step[", "loop["))]
+    # Thrice 31.5; and from 52 (with the loose block of 70) to 153.
+    assert rows == [
+        ["loop[jax-9x3x2]", "31.5000", "94.5000", "+200.0%"],
+        ["step[jax-9x3x2]", "52.0000", "153.0000", "+194.2%"],
+    ]
+    by_backend = compare("one.json", "--group-by", "func,param:backend,param:threads", cwd=tmp_path)
+    assert any("'step backend=jax threads=1': 2 tests" in line for line in by_backend)
+
+
+def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr("sys.argv", ["gradparity", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "words"),
+    [
+        ("pytest", "x.json", "'pytest', expected pytest-benchmark"),
+        ("pytest-benchmark", "missing/x.json", "No such file or directory"),
+        ("pytest-benchmark", "taken/x.json", "Not a directory"),
+        ("pytest-benchmark", ".", "which is no file"),
+        ("pytest-benchmark", os.devnull, "which is no file"),
+        ("pytest-benchmark", "out/results.json", "the run's own results"),
+        ("pytest-benchmark", "", "which is no file"),
+        ("pytest-benchmark", 300 * "x", "File name too long"),
+        ("pytest-benchmark", "a\0b", "the name of a file"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_said_before_anything_runs(
+    kind: str,
+    file: str,
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taken").write_text("a file")
+    assert command("bench", "--backends", "numpy", "--out", "out", "--export", kind, file, monkeypatch=monkeypatch) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_an_earlier_file_stays_whole_until_the_new_one_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.json"
+    path.write_text("earlier")
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    export = export_to("pytest-benchmark", str(link), "out")
+    assert path.read_text() == "earlier"
+    export.write(run())
+    assert link.is_symlink()
+    assert len(json.loads(path.read_text())["benchmarks"]) == 4
+    assert {entry.name for entry in tmp_path.iterdir()} == {"earlier.json", "link.json"}
+
+
+def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    export = export_to("pytest-benchmark", str(folder / "x.json"), "out")
+    folder.rmdir()
+    with pytest.raises(InputError, match="No such file"):
+        export.write(run())
+
+
+def test_a_real_bench_exports_what_its_results_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, out = str(tmp_path / "bench.json"), str(tmp_path / "out")
+    arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", out]
+    assert command("bench", *arguments, "--export", "pytest-benchmark", file, monkeypatch=monkeypatch) == 0
+    assert f"Timings for pytest-benchmark: {file}" in capsys.readouterr().out
+    (problem,) = results.read(out).problems
+    (numpy,) = problem.timings
+    found = {each["name"]: each["stats"] for each in json.loads(Path(file).read_text())["benchmarks"]}
+    for name, timed in (("step[numpy-50x4x3]", numpy.step), ("loop[numpy-50x4x3]", numpy.loop)):
+        assert timed is not None
+        assert timed.step_ns is not None
+        assert found[name]["rounds"] == timed.step_ns.count
+        assert math.isclose(1e9 * found[name]["median"], timed.step_ns.median, rel_tol=1e-12)
+        assert math.isclose(1e9 * median(found[name]["data"]), timed.step_ns.median, rel_tol=1e-12)
+    assert any(line.startswith("step[numpy-50x4x3]") for line in compare(file, cwd=tmp_path))
