@@ -27,8 +27,8 @@ from gradparity.truth.context import (
 )
 from gradparity.truth.enclosure import Enclosure, Enclosures
 from gradparity.truth.namespace import xp
-from gradparity.truth.trees import leaves, map_tree
 from model_spec.errors import InputError
+from model_spec.trees import leaves, map_tree
 
 Loss = Callable[[Any, Any, Any], Any]
 
@@ -93,7 +93,7 @@ def certify_gradient(
 ) -> GradientCertificate:  # fmt: skip
     """Enclose the gradient of a loss, one first-order series for each coordinate.
 
-    `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers/0/W"``; all of them without it.
+    `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers.0.W"``; all of them without it.
     The other arguments, and what is raised, are as for `certify`. For the built-in models
     `closed_form.value_and_gradient` gives the same in one pass.
     """

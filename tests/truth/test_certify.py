@@ -187,7 +187,7 @@ def test_nested_parameters_keep_their_structure() -> None:
     np.testing.assert_array_equal(result.gradient["layers"][0].a.as_float(), [6.0, 12.0])
     assert result.gradient["layers"][0].b[()].as_float() == 5
     assert result.gradient["c"][0].as_float() == [[4.0]]
-    partial = certify_gradient(loss, params, {"k": 4}, ["c/0"])
+    partial = certify_gradient(loss, params, {"k": 4}, ["c.0"])
     assert not partial.gradient["layers"][0].b[()].is_finite
     assert partial.gradient["c"][0].as_float() == [[4.0]]
 
