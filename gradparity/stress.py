@@ -118,7 +118,7 @@ def _formulations(seed: int) -> Iterator[StressProblem]:
                 _problem(f"{formulation}, 1e12 apart", spec, X * apart, y, _tamed(params, apart), seed),
                 "another order of unequal products",
             )
-    spec = _spec(features=64, projection=2, formulation="blocked", reduction="mean")
+    spec = _spec(features=64, projection=2, formulation="blocked", reduction="mean", block_bytes=2**19)
     rows = 2 * spec.block_rows + 1
     why = "two blocks, and one row left for the third"
     yield StressProblem(_problem("three blocks", spec, *_draw(spec, rows, seed), seed), why)

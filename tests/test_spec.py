@@ -87,8 +87,8 @@ def test_parameters_that_do_not_fit_are_refused(params: dict[str, Any]) -> None:
 
 
 def test_a_block_of_rows_fits_in_the_cache_and_is_never_empty() -> None:
-    assert Logistic(features=64).block_rows * 64 * 8 == 2**19
-    assert Logistic(features=64, dtype="float32").block_rows * 64 * 4 == 2**19
+    assert Logistic(features=64).block_rows * 64 * 8 == 2**22
+    assert Logistic(features=64, dtype="float32").block_rows * 64 * 4 == 2**22
     assert Logistic(features=10**7).block_rows == 1
 
 

@@ -29,6 +29,8 @@ from tests.conftest import CORE, configured
 from tests.contract.problems import KNOWN_LOSSES, drawn, known
 
 FORMULATIONS = ("as_written", "reassociated", "blocked")
+#: Bytes of a block in tests that need several: those of a real one would take seconds to certify.
+SMALL_BLOCK = 2**19
 
 
 def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
@@ -97,7 +99,9 @@ def test_every_quantity_agrees(
 
 
 def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
-    spec = ProjectedLogistic(features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean")
+    spec = ProjectedLogistic(
+        features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean", block_bytes=SMALL_BLOCK
+    )
     problem = drawn(spec, 2 * spec.block_rows + 5, seed=2, scale=1e-3)
     assert problem.rows > 2 * spec.block_rows > 0
     assert disagreements(name, backend, problem) == []
@@ -105,7 +109,9 @@ def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
 
 def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: Callable[[str], Backend]) -> None:
     backend = backend_of("torch-compile")
-    spec = ProjectedLogistic(features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean")
+    spec = ProjectedLogistic(
+        features=900, projection=3, formulation="blocked", l2=0.1, reduction="mean", block_bytes=SMALL_BLOCK
+    )
     problem = drawn(spec, 2 * spec.block_rows + 5, seed=2, scale=1e-3)
     assert all(problem.rows % size for size in range(spec.block_rows // 2 + 1, spec.block_rows + 1))  # a rest there is
     assert disagreements("torch-compile", backend, problem) == []
@@ -118,7 +124,7 @@ def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_bl
     backend_of: Callable[[str], Backend],
 ) -> None:
     backend = backend_of("torch-compile")
-    spec = ProjectedLogistic(features=5000, projection=2, formulation="blocked")
+    spec = ProjectedLogistic(features=5000, projection=2, formulation="blocked", block_bytes=SMALL_BLOCK)
     problem = drawn(spec, 60 * spec.block_rows, seed=5, scale=1e-3)
     import torch
 
