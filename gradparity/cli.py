@@ -6,6 +6,7 @@ Exit codes: 0 everything agrees; 1 a verdict other than agrees or kink; 2 the in
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -347,6 +348,7 @@ def _print_document(document: bytes) -> None:
 
 def main() -> None:
     """Entry point of the ``gradparity`` command; without arguments it shows its help."""
+    gc.set_threshold(100_000)  # imports make objects by the ten thousand and no garbage: looking for it took a tenth
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="gradparity", standalone_mode=False)
     except typer.TyperException as error:  # an unknown command or option, or a value of the wrong type
