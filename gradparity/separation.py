@@ -2,7 +2,7 @@
 
 Two answers prove themselves: a direction whose margins are positive, and weights that rule every direction out.
 Newton's iteration finds one or the other on almost all data, in milliseconds; what is left, data on the boundary
-between the two, goes to a linear program, whose solver takes longer to import than all the rest of a small check.
+between the two, goes to a linear program, whose solver alone takes 0.3 s to import.
 """
 
 from __future__ import annotations

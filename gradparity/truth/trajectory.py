@@ -112,7 +112,7 @@ def _perturbed_path(moved: Problem, which: Optimiser, steps: int, draw: int) -> 
     rng = np.random.default_rng([moved.seed, 2, draw])
 
     def jitter(tree: Tree) -> Tree:
-        # One draw for the whole tree: of small models, draws would take longer than all the arithmetic.
+        # One draw for the whole tree: it takes 6 us however small it is, as long as several operations.
         factors = roundings.take(rng.integers(0, 2, sum(p.size for p in tree.values()), np.int8))
         parts, begin = {}, 0
         for name, p in tree.items():
