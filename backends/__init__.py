@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -42,8 +44,13 @@ BACKENDS: dict[str, Registration] = {
 
 def registered() -> dict[str, Registration]:
     """Every backend by name: ours, then those of the entry-point group ``gradparity.backends``."""
-    others = {entry.name: Registration(entry.value) for entry in entry_points(group=ENTRY_POINT_GROUP)}
-    return {**others, **BACKENDS} if others else dict(BACKENDS)
+    return {**_others(*sys.path), **BACKENDS}
+
+
+@cache
+def _others(*_path: str) -> dict[str, Registration]:
+    """The backends of other packages on that path: to read every package's metadata takes some milliseconds."""
+    return {entry.name: Registration(entry.value) for entry in entry_points(group=ENTRY_POINT_GROUP)}
 
 
 def missing(registration: Registration) -> str | None:

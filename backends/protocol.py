@@ -45,7 +45,11 @@ class Program(Protocol):
 
 
 class Backend(Protocol):
-    """One framework, or one way of using it."""
+    """One framework, or one way of using it.
+
+    One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
+    is taken of a block during which that rises.
+    """
 
     def configure(self, threads: int) -> None:
         """Set the process-wide switches (precision, threads): once, in a worker, before anything else."""

@@ -13,8 +13,9 @@ HVPs therefore differentiate `curved_softplus`.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import torch
@@ -205,10 +206,37 @@ class TorchProgram:
         return torch.stack(losses), params
 
 
+@cache
+def require_compilation() -> None:
+    """See that ``torch.compile`` compiles in this process, and make it raise where it would go on with eager code.
+
+    Switched off (by a variable or a stance), it returns what it was given without a word: a trivial function shows.
+
+    Raises:
+        RuntimeError: what runs under the name of compiled code would be eager code.
+    """
+    import torch._dynamo as dynamo  # a second's import, which eager code does without
+
+    graphs = []
+
+    def look_on(graph: Any, _inputs: Any) -> Callable[..., Any]:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.compile(lambda x: x + 1, backend=look_on)(torch.zeros(()))
+    if not graphs or dynamo.config.suppress_errors:
+        raise RuntimeError(
+            "torch.compile would run eager code in this process: unset TORCHDYNAMO_DISABLE, TORCH_COMPILE_DISABLE, "
+            "TORCHDYNAMO_SUPPRESS_ERRORS and torch.compiler.set_stance, or choose the backend torch"
+        )
+    dynamo.config.fail_on_recompile_limit_hit = True
+
+
 class CompiledProgram(TorchProgram):
     """The same, compiled for the shapes it is given; the built-in model must compile without a graph break."""
 
     def __init__(self, loss: Loss) -> None:
+        require_compilation()
         super().__init__(loss)
         compiled = partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss), dynamic=False)
         self.descend_chunk = compiled(traced_descent(self.value_and_gradient), options={"cpp_wrapper": True})
@@ -254,6 +282,11 @@ class TorchBackend:
 
     def wait(self, result: Any) -> Any:
         return result
+
+    def compilations(self) -> int:
+        """Graphs that Dynamo has compiled so far."""
+        counted = sys.modules.get("torch._dynamo.utils")  # not there before the first use of torch.compile
+        return counted.counters["stats"]["unique_graphs"] if counted else 0
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.curvature import largest_curvature, separating_direction
+from gradparity.curvature import largest_curvature
 from gradparity.optimisers import GradientDescent, Momentum
 from gradparity.results import Diagnosis
+from gradparity.separation import separating_direction
 from gradparity.training import PATH_FLOORS
 from gradparity.truth.extended import Extended, evaluate
 from gradparity.truth.reference import Reference

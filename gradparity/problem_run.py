@@ -9,27 +9,27 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
-import numpy as np
 
 from backends import lookup, registered
 from bench.schedule import is_twin
 from gradparity import messages as m
 from gradparity import results
 from gradparity.budget import Deadline
-from gradparity.diagnoses import diagnose
 from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
 from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Training, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name
-from gradparity.training import judge_training, own_loop
-from gradparity.truth.reference import Reference, reference
-from gradparity.truth.trajectory import Trajectory, affordable_steps, trajectory
-from gradparity.verdicts import judge, needs_other_precision, told_apart, without_answer
 from model_spec.problem import Problem, in_other_precision
+
+if TYPE_CHECKING:  # the truth and what judges by it: imported below, while the workers import their frameworks
+    import numpy as np
+
+    from gradparity.truth.reference import Reference
+    from gradparity.truth.trajectory import Trajectory
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
 REFERENCE = "numpy"
@@ -102,6 +102,9 @@ class ProblemRun:
         if self.settings.command != "bench":
             for name in self._queue():
                 self.workers[name] = self.spawn(name)
+        from gradparity.truth.reference import reference
+        from gradparity.verdicts import without_answer
+
         self.begin("truth", "")
         self.truth = reference(self.problem)
         if self.settings.command == "bench":
@@ -144,6 +147,9 @@ class ProblemRun:
         Each one's verdicts are saved at once. A bench checks what it times: loss, gradient, and a few steps of the
         backend's own loop.
         """
+        from gradparity.diagnoses import diagnose
+        from gradparity.truth.trajectory import trajectory
+
         settings = self.settings
         self.steps = settings.steps
         if settings.command == "bench":
@@ -162,6 +168,8 @@ class ProblemRun:
 
     def _loop_reference(self) -> list[Trajectory]:
         """A few steps of gradient descent, where the reference can afford them; elsewhere the first loss is judged."""
+        from gradparity.truth.trajectory import affordable_steps, trajectory
+
         descent = GradientDescent(self.settings.learning_rate)
         self.steps = min(LOOP_STEPS_CHECKED, affordable_steps(self.problem, descent))
         return [trajectory(self.problem, descent, self.steps)] if self.steps > 1 else []
@@ -174,6 +182,8 @@ class ProblemRun:
             worker.kill()
 
     def _check_one(self, name: str, runs: list[Trajectory]) -> None:
+        from gradparity.verdicts import needs_other_precision, told_apart
+
         began_s = time.monotonic()
         try:
             worker = self.workers[name] if name in self.workers else self.spawn(name)
@@ -203,6 +213,8 @@ class ProblemRun:
 
     def _train(self, name: str, worker: WorkerProcess, known: Trajectory) -> None:
         """Our optimiser, and for plain gradient descent the backend's own loop beside it; a bench times that alone."""
+        from gradparity.training import judge_training, own_loop
+
         found: list[Training] = []
         if self.settings.command != "bench":
             answer = worker.ask(m.Train(known.optimiser, self.steps), m.Trained)
@@ -238,6 +250,8 @@ class ProblemRun:
 
     def _evaluate(self, name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
         """The verdicts on the problem that the worker has loaded."""
+        from gradparity.verdicts import judge, without_answer
+
         evaluation = worker.ask(m.Evaluate(second_order=self.settings.command != "bench"), m.Evaluation)
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
@@ -246,6 +260,8 @@ class ProblemRun:
 
     def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
         """The verdicts on the same problem in the other dtype; its truth is computed once, when first needed."""
+        from gradparity.truth.reference import reference
+
         with self._truth_lock:
             if self._other is None:
                 problem = in_other_precision(self.problem)
@@ -265,6 +281,8 @@ class ProblemRun:
 
     def _judge_output(self, call: m.Call, name: str, tree: Mapping[str, np.ndarray]) -> None:
         """A step's loss and gradient; of a loop the loss of its first step, which is that of the start."""
+        from gradparity.verdicts import judge
+
         quantities: dict[str, Mapping[str, np.ndarray]] = {"loss": {"": tree[""]}}
         if call == "step":
             quantities["gradient"] = {parameter: value for parameter, value in tree.items() if parameter}
@@ -280,6 +298,8 @@ class ProblemRun:
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Write a failure down; the worker that only raised goes too. A worker cut off by the budget has not failed."""
+        from gradparity.verdicts import without_answer
+
         if self._ending:
             return
         self.loaded.pop(name, None)

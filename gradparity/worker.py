@@ -169,6 +169,10 @@ class Worker:
         profile = PROFILES[request.profile]
         return m.Limited(measure_limits(from_dict(request.spec), request.rows, SystemClock(), profile))
 
+    def _compilations(self) -> int:
+        """How often the backend has compiled; 0 of one that does not count, or has nothing to compile."""
+        return getattr(self.backend, "compilations", int)()
+
     def _sample(self, request: m.Sample) -> m.Sampled:
         from bench.clock import SystemClock
         from bench.protocol import rewarm, sample_with_output
@@ -177,7 +181,11 @@ class Worker:
         if request.rewarm_calls:
             rewarm(call, clock, calls=request.rewarm_calls)
         collect = request.call == "collected"
+        compiled_before = self._compilations()
         block, output = sample_with_output(call, request.inner, clock, garbage_collector=collect)
+        compiled = self._compilations() - compiled_before
+        if compiled:
+            raise RuntimeError(f"it compiled {compiled} more times while the {request.call} was timed")
         value, tree = (output, {}) if request.call == "primal" else output
         value = value[0] if request.call == "loop" else value
         return m.Sampled(block, m.pack(self.backend.get({"": value, **tree})))

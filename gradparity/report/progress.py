@@ -9,7 +9,6 @@ from typing import Self
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from gradparity.report.terminal import print_problem
 from gradparity.results import ProblemResult
 
 
@@ -44,6 +43,8 @@ class Watch:
 
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""
+        from gradparity.report.terminal import print_problem  # which the workers need not wait for
+
         if self._out is not None:
             self._progress.stop()
             print_problem(self._out, result, brief=self._brief)

@@ -148,8 +148,11 @@ def value_and_gradient(spec: Logistic, params: Mapping[str, Extended], X: Extend
     m = s * c * (X @ (w if W is None else W @ w))
     g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
     gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
-    loss = _scale(spec, y) * _softplus(m).sum() + l2 / 2 * sum((p * p).sum() for p in params.values())
-    return loss, {name: value + l2 * params[name] for name, value in gradient.items()}
+    loss = _scale(spec, y) * _softplus(m).sum()
+    if not spec.l2:  # on small models every call counts: a run and its draws are a thousand of these
+        return loss, gradient
+    penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
+    return loss + penalty, {name: value + l2 * params[name] for name, value in gradient.items()}
 
 
 def _scale(spec: Logistic, y: npt.NDArray[Any]) -> np.longdouble:

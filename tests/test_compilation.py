@@ -1,0 +1,137 @@
+"""What is timed as compiled code is compiled, and is not compiled again while it is timed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends import BACKENDS, missing
+from backends.numpy_backend import backend as numpy_backend
+from gradparity import messages as m
+from gradparity.worker import Worker
+from model_spec import ProjectedLogistic
+from model_spec.problem import Problem, make_problem
+from tests.conftest import configured
+
+SMALL = ProjectedLogistic(features=3, projection=2)
+
+
+def problem(rows: int = 4) -> Problem:
+    rng = np.random.default_rng(0)
+    return make_problem("small", SMALL, rng.standard_normal((rows, 3)), np.arange(rows) % 2.0)
+
+
+def answer(worker: Worker, request: m.AnyRequest) -> m.AnyReply:
+    return m.decode_reply(worker.answer(request))
+
+
+# --- torch.compile ---------------------------------------------------------------------------------------------------
+
+# A worker without its process, asked for torch-compile under a variable that makes torch.compile run eager code.
+LOAD = """
+from backends import lookup
+from gradparity import messages as m
+from gradparity.worker import Worker
+from tests.test_compilation import problem
+
+worker = Worker()
+worker.answer(m.Configure(lookup("torch-compile").target, 1))
+reply = m.decode_reply(worker.answer(m.load_request(problem())))
+print(type(reply).__name__, getattr(reply, "message", ""))
+"""
+
+
+@pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS"])
+def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str) -> None:
+    if missing(BACKENDS["torch-compile"]):
+        pytest.skip("torch-compile cannot run here")
+    ran = subprocess.run(
+        [sys.executable, "-c", LOAD], env=os.environ | {variable: "1"}, capture_output=True, text=True, timeout=240
+    )
+    assert ran.stdout.startswith("Failure torch.compile would run eager code"), ran.stdout + ran.stderr
+    assert variable in ran.stdout
+
+
+def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager_code() -> None:
+    """Without ``fullgraph``, which the built-in model has, Dynamo goes back to eager code at its limit."""
+    configured("torch-compile")
+    import torch
+
+    from backends.torch_backend import require_compilation
+
+    def identity(graph: Any, _inputs: Any) -> Any:
+        return graph.forward
+
+    require_compilation()
+    doubled = torch.compile(lambda x: 2 * x, backend=identity, dynamic=False)
+    with torch._dynamo.config.patch(recompile_limit=2):
+        assert doubled(torch.ones(1)).tolist() == [2]
+        assert doubled(torch.ones(2)).tolist() == [2, 2]
+        with pytest.raises(torch._dynamo.exc.FailOnRecompileLimitHit):
+            doubled(torch.ones(3))
+
+
+# --- counts ----------------------------------------------------------------------------------------------------------
+
+
+class Recompiling:
+    """NumPy's backend, said to compile at every ``period``-th call."""
+
+    def __init__(self, period: int) -> None:
+        self.period, self.calls = period, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(numpy_backend, name)
+
+    def wait(self, result: Any) -> Any:
+        self.calls += 1
+        return result
+
+    def compilations(self) -> int:
+        return self.calls // self.period
+
+
+@pytest.mark.parametrize(("period", "flat"), [(1, False), (6, False), (10**9, True)])
+def test_a_block_during_which_a_backend_compiled_is_no_number(period: int, flat: bool) -> None:
+    worker = Worker()
+    worker.backend = Recompiling(period)  # type: ignore[assignment]
+    assert isinstance(answer(worker, m.load_request(problem())), m.Loaded)
+    reply = answer(worker, m.Sample(10, 0))
+    assert isinstance(reply, m.Sampled if flat else m.Failure)
+    if not flat:
+        assert "compiled" in reply.message
+
+
+def test_jax_counts_one_compilation_for_each_shape_and_none_for_a_shape_seen_before() -> None:
+    backend = configured("jax")
+    gradient = backend.program(backend.loss(SMALL)).value_and_gradient
+    placed = [[backend.put(tree) for tree in (given.params, given.data)] for given in (problem(4), problem(5))]
+
+    def grown_by(arguments: Any) -> int:
+        before = backend.compilations()  # type: ignore[attr-defined]
+        backend.wait(gradient(*arguments))
+        return int(backend.compilations() - before)  # type: ignore[attr-defined]
+
+    assert [grown_by(placed[which]) for which in (0, 0, 1, 1, 0)] == [1, 0, 1, 0, 0]
+
+
+def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_before() -> None:
+    backend = configured("torch-compile")
+    import torch
+
+    def identity(graph: Any, _inputs: Any) -> Any:
+        return graph.forward
+
+    doubled = torch.compile(lambda x: 2 * x, backend=identity, dynamic=False)
+
+    def grown_by(size: int) -> int:
+        before = backend.compilations()  # type: ignore[attr-defined]
+        doubled(torch.ones(size))
+        return int(backend.compilations() - before)  # type: ignore[attr-defined]
+
+    assert [grown_by(size) for size in (4, 4, 5, 5, 4)] == [1, 0, 1, 0, 0]

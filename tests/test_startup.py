@@ -1,0 +1,133 @@
+"""What the user waits for before the first verdict: which modules are imported, and who starts while they are."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backends import available
+from gradparity import engine
+from gradparity.launch import WorkerProcess
+from gradparity.problem_run import ProblemRun
+from gradparity.results import ProblemResult
+from gradparity.settings import settings_from
+
+# A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
+CHECK = """
+import contextlib, io, json, os, sys
+from gradparity import cli
+from gradparity.launch import WorkerProcess
+
+def modules():
+    return sorted({name.partition(".")[0] for name in sys.modules})
+
+at_start, started = [], WorkerProcess.__init__
+def start(*arguments, **options):
+    at_start.append(modules())
+    started(*arguments, **options)
+WorkerProcess.__init__ = start
+
+sys.argv = ["gradparity", "check", "--backends", "numpy", "--data", "toy", "--out", sys.argv[1]]
+with contextlib.redirect_stdout(io.StringIO()) as said:
+    try:
+        cli.main()
+    except SystemExit as end:
+        assert end.code == 0, end.code
+assert "numpy" in said.getvalue()
+print(json.dumps([*at_start, modules()]))
+"""
+
+FRAMEWORKS = {"autograd", "jax", "jaxlib", "torch"}
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
+    """Top-level modules when the worker of a check is started, and when the check is over."""
+    out = str(tmp_path_factory.mktemp("check"))
+    ran = subprocess.run(
+        [sys.executable, "-P", "-c", CHECK, out], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert ran.returncode == 0, ran.stderr
+    return [set(modules) for modules in json.loads(ran.stdout)]
+
+
+def test_a_check_of_toy_imports_no_framework_and_no_library_that_it_does_not_use(loaded: list[set[str]]) -> None:
+    assert "flint" in loaded[-1]  # it did certify
+    assert not loaded[-1] & (FRAMEWORKS | {"scipy", "sklearn", "polars", "pytest"})
+
+
+def test_the_worker_is_started_before_the_truth_is_imported(loaded: list[set[str]]) -> None:
+    at_start, _ = loaded
+    assert "msgspec" in at_start
+    assert not at_start & {"flint", "threadpoolctl"}
+
+
+class Nobody:
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        pass
+
+    def finished(self, result: ProblemResult) -> None:
+        pass
+
+
+OPTIONS: dict[str, Any] = {
+    "target": None,
+    "standardise": None,
+    "projection": "2",
+    "formulation": "as_written",
+    "numerics": "stable",
+    "reduction": "mean",
+    "logit_scale": 1.0,
+    "l2": 0.0,
+    "dtype": "float64",
+    "start": "random",
+    "steps": 3,
+    "lr": 0.1,
+    "optimiser": None,
+    "momentum": 0.9,
+    "seed": 0,
+    "threads": 1,
+}
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+def test_all_workers_are_started_before_the_first_is_waited_for(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user waits for the slowest import and not for the sum. A worker starts importing when it is started."""
+    names = [name for name in available() if name in ("numpy", "autograd")]
+    events: list[tuple[str, str]] = []
+    start, receive = WorkerProcess.__init__, WorkerProcess.receive
+
+    def starting(self: WorkerProcess, backend: str, *arguments: Any, **options: Any) -> None:
+        start(self, backend, *arguments, **options)
+        events.append(("started", backend))
+
+    def waiting(self: WorkerProcess, *arguments: Any, **options: Any) -> Any:
+        events.append(("waited for", self.backend))
+        return receive(self, *arguments, **options)
+
+    def truth(self: ProblemRun) -> Any:
+        events.append(("truth", ""))
+        return checks(self)
+
+    checks = ProblemRun.checks
+    monkeypatch.setattr(WorkerProcess, "__init__", starting)
+    monkeypatch.setattr(WorkerProcess, "receive", waiting)
+    monkeypatch.setattr(ProblemRun, "checks", truth)
+    settings = settings_from(
+        command, backends=",".join(names), data=["toy"], out=str(tmp_path), quick=command == "run", **OPTIONS
+    )
+    if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
+        monkeypatch.setattr("gradparity.cell_clock.CellClock.time", lambda self: None)
+    result = engine.run(settings, Nobody())
+    assert not result.troubles
+    started_first = [backend for event, backend in events[: events.index(("truth", ""))] if event == "started"]
+    assert set(names) <= set(started_first)
+    assert len(started_first) == len(names) + (command == "run")  # and the reference's twin
+    assert all(event != "started" for event, _ in events[len(started_first) :])
