@@ -23,7 +23,11 @@ HostArray: TypeAlias = npt.NDArray[np.generic]
 
 
 class Program(Protocol):
-    """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them."""
+    """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them.
+
+    One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
+    called once, before any clock starts.
+    """
 
     def value(self, params: Params, data: Data) -> Array:
         """The loss alone (the primal), a scalar, compiled where the gradient is."""

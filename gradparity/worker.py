@@ -99,12 +99,13 @@ class Worker:
         return m.Configured(self.backend.versions(), import_s, import_cpu_s, psutil.Process().memory_info().rss)
 
     def _load(self, request: m.Load) -> m.Loaded:
+        from backends import place
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
         started = time.perf_counter()
         self.loss, self.program = self._build(self.problem.spec)
-        self.placed = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
+        self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
         step()
