@@ -53,6 +53,9 @@ class Backend(Protocol):
 
     One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
     is taken of a block during which that rises.
+
+    A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
+    from a file in chunks go through it if it is there, and are not written over before the result was waited for.
     """
 
     def configure(self, threads: int) -> None:

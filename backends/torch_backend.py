@@ -297,6 +297,10 @@ class TorchBackend:
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: torch.tensor(value) for name, value in tree.items()}
 
+    def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        """Tensors over the same memory: what the host writes into it later is seen."""
+        return {name: torch.from_numpy(value) for name, value in tree.items()}
+
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
         return {name: value.detach().numpy() for name, value in tree.items()}
 

@@ -65,7 +65,7 @@ def explain(block: Block) -> str:
         return _transposed_shape(block) or recomputed.split(block)
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    small = block.problem.data["X"].size <= recomputed.LARGE
+    small = block.problem.data["X"].size <= recomputed.LARGE and not block.problem.on_disk
     for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
         found = explanation(block)
         if found:
@@ -85,6 +85,8 @@ def _not_finite(block: Block) -> str:
         return "the naive formula overflows: log of a probability that rounded to 0; use stable numerics"
     bad = int(np.count_nonzero(~np.isfinite(block.got)))
     some = f"{bad} of {block.got.size} entries" if bad < block.got.size else ""
+    if block.problem.on_disk:
+        return some
     largest = float(recomputed.logits(block.problem).max())
     if largest <= -np.log(np.finfo(block.problem.spec.dtype).eps / 2):
         return some

@@ -83,7 +83,8 @@ class CellClock:
         """Seconds to start and check a backend: as in an earlier cell, or assumed."""
         kind = lookup(self.reference if is_twin(name) else name)
         assumed_s = COMPILER_START_S if kind.compiler else START_S if kind.requires else BARE_START_S
-        return self.start_s.get(name, assumed_s) + S_PER_GB * self.run.problem.data["X"].nbytes / 1e9
+        size_bytes: int = self.run.problem.data["X"].nbytes
+        return self.start_s.get(name, assumed_s) + S_PER_GB * size_bytes / 1e9
 
     def _start_one(self, name: str, *, one_core: bool = False) -> None:
         self.run.begin("import", name)
@@ -185,7 +186,9 @@ class CellClock:
         return self.workers[name].ask(m.ThreadsUsed(THREADS_USED_S), m.Used).cpu_per_wall
 
     def _measure_limits(self) -> None:
-        """In a process of its own: NumPy's, whichever backends take part."""
+        """In a process of its own: NumPy's, whichever backends take part. What lies on disk has other limits."""
+        if self.run.problem.on_disk:
+            return
         self.run.begin("bandwidth and GEMM rate", "")
         try:
             with self.run.spawn("numpy", role="limits") as worker:

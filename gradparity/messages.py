@@ -17,9 +17,10 @@ from bench.protocol import Block
 from bench.protocol import WarmUp as WarmUpRecord
 from gradparity.optimisers import Optimiser, Path
 from model_spec.problem import Problem
+from model_spec.row_file import OnDisk, RowFile
 from model_spec.spec import from_dict, to_dict
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 #: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
 #: garbage collector on, and the step in each of the formulations.
@@ -69,7 +70,7 @@ class Configure(Request, frozen=True):
 
 
 class Load(Request, frozen=True):
-    """Take a problem, build its program and make the first call."""
+    """Take a problem, build its program and make the first call. With ``rows``, its data are read from that file."""
 
     name: str
     spec: dict[str, Any]
@@ -77,6 +78,7 @@ class Load(Request, frozen=True):
     data: Tensors
     tangents: Tensors
     seed: int
+    rows: RowFile | None = None
 
 
 class Evaluate(Request, frozen=True):
@@ -284,16 +286,20 @@ def load_request(problem: Problem) -> Load:
         problem.name,
         to_dict(problem.spec),
         pack(problem.params),
-        pack(problem.data),
+        {} if problem.on_disk else pack(problem.data),
         pack(problem.tangents),
         problem.seed,
+        problem.data["X"].file if isinstance(problem.data["X"], OnDisk) else None,
     )
 
 
 def problem_of(load: Load) -> Problem:
     """The problem of a message."""
-    params, data, tangents = (unpack(tensors) for tensors in (load.params, load.data, load.tangents))
-    return Problem(load.name, from_dict(load.spec), params, data, tangents, load.seed)
+    spec, params, tangents = from_dict(load.spec), unpack(load.params), unpack(load.tangents)
+    data: dict[str, Any] = dict(unpack(load.data))
+    if load.rows is not None:
+        data = {name: OnDisk(load.rows, name, spec.dtype) for name in ("X", "y")}
+    return Problem(load.name, spec, params, data, tangents, load.seed)
 
 
 def trained(path: Path, loop_s: float) -> Trained:

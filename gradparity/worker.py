@@ -103,6 +103,11 @@ class Worker:
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
+        if self.problem.on_disk:  # as is whatever else this worker is to load: the same problem in the other dtype
+            from backends.streamed import StreamedBackend
+
+            if not isinstance(self.backend, StreamedBackend):
+                self.backend = StreamedBackend(self.backend)
         started = time.perf_counter()
         self.loss, self.program = self._build(self.problem.spec)
         self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)

@@ -91,7 +91,7 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
 
 def affordable_steps(problem: Problem, optimiser: Optimiser, draws: int = DRAWS) -> int:
     """How many steps `OPERATIONS` allow."""
-    calls = OPERATIONS // (problem.data["X"].size * (1 + draws))
+    calls: int = OPERATIONS // (problem.data["X"].size * (1 + draws))
     return calls if not isinstance(optimiser, LBFGS) else calls * 2 // 3
 
 
