@@ -1,7 +1,7 @@
 """What a gradient step over a file costs beside reading the file: ``python -m bench.streaming [--gb 8]``.
 
 A file of so many bytes is made in a temporary folder and deleted afterwards. For each backend, in a process of its own
-on one thread beside the one that reads ahead: reading alone (R), into the same two buffers by calls of the same size,
+on one thread beside the one that reads ahead: reading alone (R), into the same buffers by calls of the same size,
 and a whole value and gradient under ``blocked`` (S), in turns R S S R. The ratio of their speeds is of one round, so
 that what else the machine does in the meantime is in both. With ``--cold`` the file is dropped from the page cache
 before each pass; whether it came from there or from the disk is counted by the system and printed.
@@ -54,12 +54,12 @@ def make_file(path: Path, size_bytes: float, features: int, dtype: str) -> None:
 
 
 def read_all(file: RowFile, buffers: Buffers) -> None:
-    """Every row into the two buffers in turn, and nothing else."""
+    """Every row into the buffers in turn, and nothing else."""
     size = len(buffers.X[0])
     with file.opened() as stream:
         stream.seek(file.offset)
         for number, begin in enumerate(range(0, file.rows, size)):
-            file.read_into(stream, buffers.X[number % 2][: file.rows - begin])
+            file.read_into(stream, buffers.X[number % len(buffers.X)][: file.rows - begin])
 
 
 def measure(name: str, path: str, projection: int, rounds: int, *, cold: bool) -> dict[str, Any]:
