@@ -1,10 +1,9 @@
 """A matrix of rows in a ``.npy`` file, read in pieces: what does not fit into memory, or need not be there.
 
 The file is read into a ring of buffers by a thread that goes ahead, so that a disk or a second core works while the
-rows of another are computed with. Mapped pages would count as resident until they are reclaimed. Chunks are small: at 2 MiB
-NumPy's step ran at 0.9 of the speed of reading, from the page cache and from disk, and at 8 MiB at 0.4 to 0.6, since
-rows that were just read had then left the caches of two cores. Telling the system what comes next
-(``POSIX_FADV_WILLNEED``) made reading from disk two to three times slower.
+rows of another are computed with. Mapped pages would count as resident until they are reclaimed. The ring is small
+enough to stay in a shared cache: with twice the bytes, steps from the page cache took twice as long. Telling the system
+what comes next (``POSIX_FADV_WILLNEED``) made reading from disk two to three times slower.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ Array = npt.NDArray[Any]
 #: Bytes read by one call: small enough to be still in the cache when the labels are taken out of them.
 PIECE_BYTES = 2**19
 #: Bytes of rows in a chunk, and chunks in the ring: one is computed with, and the others are read ahead.
-CHUNK_BYTES = 2**21
-RING = 4
+CHUNK_BYTES = 2**22
+RING = 3
 #: Where a buffer starts: frameworks take memory so aligned as it is, and copy any other.
 ALIGNMENT = 64
 
