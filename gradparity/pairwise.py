@@ -1,0 +1,342 @@
+"""Several backends held against each other, and each against its own loss, where no truth is known. Pure.
+
+Two questions are kept apart. *Is a backend's gradient the derivative of its own loss?* Its values alone answer that
+(`gradparity.richardson`), without any other backend. *Is its loss the same function as the others'?* For that the
+largest set of backends that agree with each other has to be a majority; its median then takes the place of the truth,
+and causes are looked for as usual. A gradient that its own loss denies has no vote. Where neither question is answered,
+two backends differ and nothing says which is off: then that is the finding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from gradparity import agreement
+from gradparity.perturbation import Floors
+from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
+from gradparity.richardson import Derivative
+from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.reference import Reference
+from gradparity.verdicts import AGREES_FLOORS, judge_block, judge_values
+from model_spec.errors import InputError
+
+Array: TypeAlias = npt.NDArray[Any]
+Key: TypeAlias = tuple[str, str]
+
+#: A gradient is denied by its own loss beyond so many times the error of the extrapolated derivative, which itself
+#: covers all but one of 7,807 drawn functions (`gradparity.richardson.DEVIATIONS`).
+OWN_ERRORS = 2.0
+
+ANOTHER_RULE = "its gradient is not the derivative of its own loss"
+ANOTHER_LOSS = "its loss is a different function than the others'"
+UNDECIDED = "nothing here says which is off"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one backend gave: its values, their floors, and the derivatives of its own loss.
+
+    ``values`` are by quantity (``loss``, ``gradient``, ``jvp``, ``hvp``) and parameter, ``floors`` what
+    `gradparity.perturbation.floor_from` made of them. ``own`` has a `Derivative` for each parameter, of the float64
+    loss along that parameter's direction.
+    """
+
+    values: Mapping[str, Mapping[str, Array]]
+    floors: Floors
+    own: Mapping[str, Derivative] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MajorityReference(Reference):
+    """The median of a majority in place of the truth."""
+
+    @property
+    def method(self) -> str:
+        """What it is, in words for a report."""
+        return "the median of the backends that agree with each other; nothing is certified"
+
+
+def compare(
+    answers: Mapping[str, Answers],
+    directions: Mapping[str, Mapping[str, Array]],
+    *,
+    dtype: str,
+    sizes: Mapping[str, int] | None = None,
+) -> tuple[Pairwise, list[Finding]]:
+    """The matrix of disagreements with who is off and why, and a finding for every backend and block.
+
+    Args:
+        answers: at least two backends' answers, by name.
+        directions: for each parameter the direction that its ``own`` derivatives were taken along, as
+            `gradparity.richardson.block_directions` gives them.
+        dtype: the precision that was asked for.
+        sizes: lengths that a sum and a mean may differ by, such as ``{"rows of X": 200}``.
+
+    Raises:
+        InputError: there are fewer than two backends to compare.
+    """
+    if len(answers) < 2:
+        raise InputError(
+            "backends of a model without a neutral loss",
+            got=", ".join(answers) or "none",
+            expected="two or more, since nothing else is known of its gradient",
+            cure="Add another backend, or write a neutral loss(params, data, xp).",
+        )
+    comparison = _Comparison(answers, directions, dtype, sizes or {})
+    findings = [finding for name in answers for finding in comparison.findings(name)]
+    return comparison.pairwise(findings), findings
+
+
+class _Comparison:
+    """Everything about all blocks that the findings of one backend are made from."""
+
+    def __init__(
+        self,
+        answers: Mapping[str, Answers],
+        directions: Mapping[str, Mapping[str, Array]],
+        dtype: str,
+        sizes: Mapping[str, int],
+    ) -> None:
+        self.answers, self.dtype, self.sizes = answers, dtype, sizes
+        self.blocks = {key: _Block(key, answers, dtype) for key in _keys(answers)}
+        self.own = [
+            _own_derivative(name, parameter, self._gradient(name, parameter), directions[parameter][parameter], own)
+            for name in answers
+            for parameter, own in answers[name].own.items()
+        ]
+        self.denied = {(each.backend, each.parameter): each for each in self.own if each.consistent is False}
+        self.primal = self._primal_blocks()
+        for (quantity, parameter), block in self.blocks.items():
+            block.vote([n for n in answers if quantity != "gradient" or (n, parameter) not in self.denied])
+        for block in self.primal.values():
+            block.vote(list(block.values))
+
+    def _gradient(self, name: str, parameter: str) -> tuple[Array, Extended] | None:
+        block = self.blocks.get(("gradient", parameter))
+        return (block.values[name], block.floors[name]) if block is not None and name in block.values else None
+
+    def _primal_blocks(self) -> dict[Key, _Block]:
+        """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
+        usable = {
+            name: {parameter: d for parameter, d in answer.own.items() if d.usable}
+            for name, answer in self.answers.items()
+        }
+        as_answers = {
+            name: Answers(
+                {"primal": {parameter: np.asarray(d.value, self.dtype) for parameter, d in own.items()}},
+                {
+                    ("primal", parameter): np.asarray(
+                        np.hypot(OWN_ERRORS * d.error / AGREES_FLOORS, abs(d.value) * np.finfo(self.dtype).eps),
+                        np.longdouble,
+                    )
+                    for parameter, d in own.items()
+                },
+            )
+            for name, own in usable.items()
+        }
+        return {key: _Block(key, as_answers, self.dtype) for key in _keys(as_answers)}
+
+    def another_loss(self, name: str) -> str:
+        """In what the loss of a backend is off from a majority's, or ``""``."""
+        for (quantity, parameter), block in [(("loss", ""), self.blocks.get(("loss", ""))), *self.primal.items()]:
+            if block is not None and name in block.values and block.off(name):
+                return "its value" if quantity == "loss" else f"its derivative along {parameter}"
+        return ""
+
+    def findings(self, name: str) -> list[Finding]:
+        """A finding on every block of one backend."""
+        decided = {key: block for key, block in self.blocks.items() if block.agreeing}
+        against_majority: dict[Key, Finding] = {}
+        if decided:
+            truth = {key: block.median for key, block in decided.items()}
+            floor = {key: block.floor_for(name) for key, block in decided.items()}
+            zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+            reference = MajorityReference(Quantities(truth), Quantities(floor), zero, 0, 0, 0, 0.0)
+            found = judge_values(
+                name, self.answers[name].values, reference, self.dtype, sizes=self.sizes, against="the median"
+            )
+            against_majority = {(finding.quantity, finding.parameter): finding for finding in found}
+        return [
+            self._explained(
+                self._by_majority(against_majority[key], block) if key in decided else self._alone(name, block)
+            )
+            for key, block in self.blocks.items()
+        ]
+
+    def _by_majority(self, finding: Finding, block: _Block) -> Finding:
+        among = [name for name in block.agreeing if name != finding.backend]
+        if finding.backend in block.agreeing:
+            rule = f"pairwise: agrees with {_list(among)}" if among else "the only one that its own loss does not deny"
+            return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
+        return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")
+
+    def _alone(self, name: str, block: _Block) -> Finding:
+        """The finding on a block for which there is no majority."""
+        value = self.answers[name].values.get(block.key[0], {}).get(block.key[1])
+        itself = np.zeros((), np.longdouble) if value is None else np.nan_to_num(value.astype(np.longdouble))
+        floor = block.floors.get(name, itself)
+        finding = judge_block(name, *block.key, value, itself, floor, self.dtype, "no other backend's answer known to")
+        if value is None or finding.verdict == "nonfinite" or value.dtype != np.dtype(self.dtype):
+            return finding
+        others = {other: block.apart[name, other] for other in block.values if other != name}
+        said = [f"{other} by {_floors(floors)}" for other, floors in others.items() if floors > AGREES_FLOORS]
+        floors = max((f for f in others.values() if math.isfinite(f)), default=None)
+        rule = (
+            f"pairwise: differs from {_list(said)}, and {UNDECIDED}" if said else f"pairwise: no majority, {UNDECIDED}"
+        )
+        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, truth=None)
+
+    def _explained(self, finding: Finding) -> Finding:
+        """With what the backend's own loss says of the gradient, and whether it is the loss that differs."""
+        own = self.denied.get((finding.backend, finding.parameter)) if finding.quantity == "gradient" else None
+        if own is not None:
+            rule = (
+                f"{ANOTHER_RULE}: along a direction in {finding.parameter} it gives {own.along:.12g}, and values of "
+                f"the loss {own.value:.12g} to within {own.error:.1g}"
+            )
+            agreed = finding.verdict == "agrees"
+            others = "; the other backends' gradients are the same" if agreed else f"; {finding.rule}"
+            return msgspec.structs.replace(finding, verdict="wrong", rule=rule + others)
+        if finding.verdict != "wrong":
+            return finding
+        off = self.another_loss(finding.backend)
+        if off and finding.quantity == "loss":
+            return msgspec.structs.replace(finding, rule=f"{ANOTHER_LOSS}: {finding.rule}")
+        if off:
+            return msgspec.structs.replace(finding, rule=f"{ANOTHER_LOSS} ({off} differs): {finding.rule}")
+        return finding
+
+    def pairwise(self, findings: Sequence[Finding]) -> Pairwise:
+        """The matrix, the evidence of every backend's own loss, and who is off."""
+        names = list(self.answers)
+        matrix = [
+            Disagreement(quantity=key[0], parameter=key[1], floors=block.matrix(names), agreeing=block.agreeing)
+            for key, block in [*self.blocks.items(), *self.primal.items()]
+        ]
+        outliers = [outlier for name in names if (outlier := self._outlier(name, findings)) is not None]
+        return Pairwise(backends=names, matrix=matrix, own=self.own, outliers=outliers)
+
+    def _outlier(self, name: str, findings: Sequence[Finding]) -> Outlier | None:
+        denied = [each.parameter for each in self.own if each.backend == name and each.consistent is False]
+        off = self.another_loss(name)
+        if denied:
+            also = f"; and {ANOTHER_LOSS}: {off} differs" if off else ""
+            return Outlier(backend=name, kind="gradient", finding=f"{ANOTHER_RULE}, in {_list(denied)}{also}")
+        if off:
+            return Outlier(backend=name, kind="loss", finding=f"{ANOTHER_LOSS}: {off} differs")
+        blocks = [
+            f"{f.quantity} {f.parameter}".rstrip()
+            for f in findings
+            if f.backend == name and f.verdict != "agrees" and self.blocks[f.quantity, f.parameter].agreeing
+        ]
+        if not blocks:
+            return None
+        return Outlier(backend=name, kind="unknown", finding=f"differs from all that agree, in {_list(blocks)}")
+
+
+class _Block:
+    """One block of every backend that has it, with believed floors, distances, and who agrees."""
+
+    def __init__(self, key: Key, answers: Mapping[str, Answers], dtype: str) -> None:
+        quantity, parameter = self.key = key
+        self.dtype = dtype
+        self.values = {
+            name: answer.values[quantity][parameter]
+            for name, answer in answers.items()
+            if parameter in answer.values.get(quantity, {})
+        }
+        self.floors = agreement.believed({name: answers[name].floors[key] for name in self.values})
+        self.apart = agreement.distances(self.values, self.floors, dtype)
+        self.agreeing: list[str] = []
+
+    def vote(self, voters: Sequence[str]) -> None:
+        """Settle who agrees. A backend without the block is off, and a lone voter counts if the others were denied."""
+        usable = [name for name in voters if name in self.values and self._sound(name)]
+        most_of = usable if len(usable) < len(voters) and len(usable) > 1 else list(voters)
+        if len(most_of) == 1 and most_of[0] not in usable:
+            return
+        self.agreeing = agreement.majority([n for n in most_of if n in self.values], self.apart, AGREES_FLOORS)
+
+    def _sound(self, name: str) -> bool:
+        value = self.values[name]
+        return value.dtype == np.dtype(self.dtype) and bool(np.isfinite(value).all())
+
+    @property
+    def median(self) -> Extended:
+        """Entry by entry, of those that agree."""
+        stacked = np.stack([self.values[name].astype(np.longdouble) for name in self.agreeing])
+        return np.asarray(np.median(stacked, axis=0), np.longdouble)
+
+    def floor_for(self, name: str) -> Extended:
+        """What an entry of a backend may be off from the median: both floors in quadrature."""
+        shared = np.sqrt(np.mean([self.floors[n] ** 2 for n in self.agreeing], axis=0))
+        own = self.floors.get(name)
+        return np.asarray(np.hypot(shared, shared if own is None or own.shape != shared.shape else own))
+
+    def off(self, name: str) -> bool:
+        """Whether a backend is further than the floor from the median of a majority that it does not belong to."""
+        if not self.agreeing or name in self.agreeing:
+            return False
+        value = self.values[name]
+        finding = judge_block(name, *self.key, value, self.median, self.floor_for(name), self.dtype)
+        return finding.verdict != "agrees"
+
+    def matrix(self, names: Sequence[str]) -> list[list[float | None]]:
+        """Distances of every two, None where they cannot be compared."""
+
+        def floors(a: str, b: str) -> float | None:
+            apart = self.apart.get((a, b), math.inf) if a != b else 0.0 if a in self.values else math.inf
+            return apart if math.isfinite(apart) else None
+
+        return [[floors(a, b) for b in names] for a in names]
+
+
+def _own_derivative(
+    name: str, parameter: str, gradient: tuple[Array, Extended] | None, direction: Array, own: Derivative
+) -> OwnDerivative:
+    """A backend's gradient along a direction, against what its own loss makes of it."""
+    along, consistent = None, None
+    if gradient is not None and gradient[0].shape == direction.shape and np.isfinite(gradient[0]).all():
+        value, floor = gradient
+        product = np.vdot(value.astype(np.longdouble), direction.astype(np.longdouble))
+        # Entries move together when an input does: no cancellation is counted on.
+        allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(floor * np.abs(direction))
+        along, consistent = float(product), bool(abs(product - own.value) <= allowed) if own.usable else None
+    return OwnDerivative(
+        backend=name,
+        parameter=parameter,
+        kind=own.kind,
+        along=along,
+        value=_finite(own.value),
+        error=_finite(own.error),
+        consistent=consistent,
+        evaluations=own.evaluations,
+    )
+
+
+def _keys(answers: Mapping[str, Answers]) -> list[Key]:
+    """Every block that any backend has, in the order of quantities and parameters."""
+    found = dict.fromkeys(
+        (quantity, parameter) for a in answers.values() for quantity, tree in a.values.items() for parameter in tree
+    )
+    quantities = list(dict.fromkeys(quantity for quantity, _ in found))
+    return sorted(found, key=lambda key: quantities.index(key[0]))
+
+
+def _list(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def _floors(value: float) -> str:
+    return f"{value:.3g} floors" if math.isfinite(value) else "more than can be compared"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
