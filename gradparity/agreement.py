@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.truth.extended import Extended
+from gradparity.verdicts import AGREES_FLOORS, judge_block
 
 Array: TypeAlias = npt.NDArray[Any]
 Distances: TypeAlias = dict[tuple[str, str], float]
+Key: TypeAlias = tuple[str, str]  #: quantity and parameter
 
 #: A floor this many times that of the lower half of the backends is not believed beyond it. Long sums in another order
 #: make up a factor of 1e3 (the root of 1e6 terms); what passes through float32 has a floor 2^29 times that of float64.
@@ -73,3 +75,54 @@ def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
 
 def _rms(values: Extended) -> float:
     return float(np.sqrt(np.mean(values * values))) if values.size else 0.0
+
+
+class Block:
+    """One block of every backend that has it, with believed floors, distances, and who agrees."""
+
+    def __init__(self, key: Key, values: Mapping[str, Array], floors: Mapping[str, Extended], dtype: str) -> None:
+        self.key, self.values, self.dtype = key, dict(values), dtype
+        self.floors = believed({name: floors[name] for name in values})
+        self.apart = distances(self.values, self.floors, dtype)
+        self.agreeing: list[str] = []
+
+    def vote(self, voters: Sequence[str]) -> None:
+        """Settle who agrees. A backend without the block is off, and a lone voter counts if the others were denied."""
+        usable = [name for name in voters if name in self.values and self._sound(name)]
+        most_of = usable if len(usable) < len(voters) and len(usable) > 1 else list(voters)
+        if len(most_of) == 1 and most_of[0] not in usable:
+            return
+        self.agreeing = majority([n for n in most_of if n in self.values], self.apart, AGREES_FLOORS)
+
+    def _sound(self, name: str) -> bool:
+        value = self.values[name]
+        return value.dtype == np.dtype(self.dtype) and bool(np.isfinite(value).all())
+
+    @property
+    def median(self) -> Extended:
+        """Entry by entry, of those that agree."""
+        stacked = np.stack([self.values[name].astype(np.longdouble) for name in self.agreeing])
+        return np.asarray(np.median(stacked, axis=0), np.longdouble)
+
+    def floor_for(self, name: str) -> Extended:
+        """What an entry of a backend may be off from the median: both floors in quadrature."""
+        shared = np.sqrt(np.mean([self.floors[n] ** 2 for n in self.agreeing], axis=0))
+        own = self.floors.get(name)
+        return np.asarray(np.hypot(shared, shared if own is None or own.shape != shared.shape else own))
+
+    def off(self, name: str) -> bool:
+        """Whether a backend is further than the floor from the median of a majority that it does not belong to."""
+        if not self.agreeing or name in self.agreeing:
+            return False
+        value = self.values[name]
+        finding = judge_block(name, *self.key, value, self.median, self.floor_for(name), self.dtype)
+        return finding.verdict != "agrees"
+
+    def matrix(self, names: Sequence[str]) -> list[list[float | None]]:
+        """Distances of every two, None where they cannot be compared."""
+
+        def floors(a: str, b: str) -> float | None:
+            apart = self.apart.get((a, b), math.inf) if a != b else 0.0 if a in self.values else math.inf
+            return apart if math.isfinite(apart) else None
+
+        return [[floors(a, b) for b in names] for a in names]

@@ -3,7 +3,8 @@
 Two questions are kept apart. *Is a backend's gradient the derivative of its own loss?* Its values alone answer that
 (`gradparity.richardson`), without any other backend. *Is its loss the same function as the others'?* For that the
 largest set of backends that agree with each other has to be a majority; its median then takes the place of the truth,
-and causes are looked for as usual. A gradient that its own loss denies has no vote. Where neither question is answered,
+and causes are looked for as usual. A gradient that its own loss denies has no vote, nor has a
+backend whose loss is noisier than another's by as much as a lower precision is. Where neither question is answered,
 two backends differ and nothing says which is off: then that is the finding.
 """
 
@@ -18,7 +19,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity import agreement
+from gradparity.agreement import LOWER_PRECISION, Block
 from gradparity.perturbation import Floors
 from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
 from gradparity.richardson import Derivative
@@ -36,6 +37,7 @@ OWN_ERRORS = 2.0
 
 ANOTHER_RULE = "its gradient is not the derivative of its own loss"
 ANOTHER_LOSS = "its loss is a different function than the others'"
+ANOTHER_EACH = "the losses are different functions"
 UNDECIDED = "nothing here says which is off"
 
 
@@ -105,7 +107,7 @@ class _Comparison:
         sizes: Mapping[str, int],
     ) -> None:
         self.answers, self.dtype, self.sizes = answers, dtype, sizes
-        self.blocks = {key: _Block(key, answers, dtype) for key in _keys(answers)}
+        self.blocks = {key: _block(key, answers, dtype) for key in _keys(answers)}
         self.own = [
             _own_derivative(name, parameter, self._gradient(name, parameter), directions[parameter][parameter], own)
             for name in answers
@@ -113,16 +115,18 @@ class _Comparison:
         ]
         self.denied = {(each.backend, each.parameter): each for each in self.own if each.consistent is False}
         self.primal = self._primal_blocks()
+        narrow = _noisier(answers)
+        voters = [name for name in answers if name not in narrow]
         for (quantity, parameter), block in self.blocks.items():
-            block.vote([n for n in answers if quantity != "gradient" or (n, parameter) not in self.denied])
+            block.vote([n for n in voters if quantity != "gradient" or (n, parameter) not in self.denied])
         for block in self.primal.values():
-            block.vote(list(block.values))
+            block.vote([name for name in voters if name in block.values])
 
     def _gradient(self, name: str, parameter: str) -> tuple[Array, Extended] | None:
         block = self.blocks.get(("gradient", parameter))
         return (block.values[name], block.floors[name]) if block is not None and name in block.values else None
 
-    def _primal_blocks(self) -> dict[Key, _Block]:
+    def _primal_blocks(self) -> dict[Key, Block]:
         """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
         usable = {
             name: {parameter: d for parameter, d in answer.own.items() if d.usable}
@@ -141,7 +145,7 @@ class _Comparison:
             )
             for name, own in usable.items()
         }
-        return {key: _Block(key, as_answers, self.dtype) for key in _keys(as_answers)}
+        return {key: _block(key, as_answers, self.dtype) for key in _keys(as_answers)}
 
     def another_loss(self, name: str) -> str:
         """In what the loss of a backend is off from a majority's, or ``""``."""
@@ -170,14 +174,15 @@ class _Comparison:
             for key, block in self.blocks.items()
         ]
 
-    def _by_majority(self, finding: Finding, block: _Block) -> Finding:
+    def _by_majority(self, finding: Finding, block: Block) -> Finding:
         among = [name for name in block.agreeing if name != finding.backend]
         if finding.backend in block.agreeing:
-            rule = f"pairwise: agrees with {_list(among)}" if among else "the only one that its own loss does not deny"
+            alone = "the only one that its own loss does not speak against"
+            rule = f"pairwise: {f'agrees with {_list(among)}' if among else alone}"
             return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
         return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")
 
-    def _alone(self, name: str, block: _Block) -> Finding:
+    def _alone(self, name: str, block: Block) -> Finding:
         """The finding on a block for which there is no majority."""
         value = self.answers[name].values.get(block.key[0], {}).get(block.key[1])
         itself = np.zeros((), np.longdouble) if value is None else np.nan_to_num(value.astype(np.longdouble))
@@ -186,12 +191,20 @@ class _Comparison:
         if value is None or finding.verdict == "nonfinite" or value.dtype != np.dtype(self.dtype):
             return finding
         others = {other: block.apart[name, other] for other in block.values if other != name}
-        said = [f"{other} by {_floors(floors)}" for other, floors in others.items() if floors > AGREES_FLOORS]
+        apart = [other for other, floors in others.items() if floors > AGREES_FLOORS]
+        said = _list([f"{other} by {_floors(others[other])}" for other in apart])
+        rule = f"pairwise: differs from {said}, and {UNDECIDED}" if apart else f"pairwise: no majority, {UNDECIDED}"
+        if apart and self._losses_differ(block.key, [name, *apart]):
+            rule = f"pairwise: differs from {said}: {ANOTHER_EACH}, and {UNDECIDED}"
         floors = max((f for f in others.values() if math.isfinite(f)), default=None)
-        rule = (
-            f"pairwise: differs from {_list(said)}, and {UNDECIDED}" if said else f"pairwise: no majority, {UNDECIDED}"
-        )
         return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, truth=None)
+
+    def _losses_differ(self, key: Key, names: Sequence[str]) -> bool:
+        """Whether a difference is one of losses: of their values, or of gradients that are each that of its own."""
+        if key == ("loss", ""):
+            return True
+        consistent = {each.backend for each in self.own if each.parameter == key[1] and each.consistent}
+        return key[0] == "gradient" and consistent.issuperset(names)
 
     def _explained(self, finding: Finding) -> Finding:
         """With what the backend's own loss says of the gradient, and whether it is the loss that differs."""
@@ -204,7 +217,8 @@ class _Comparison:
             agreed = finding.verdict == "agrees"
             others = "; the other backends' gradients are the same" if agreed else f"; {finding.rule}"
             return msgspec.structs.replace(finding, verdict="wrong", rule=rule + others)
-        if finding.verdict != "wrong":
+        undecided = not self.blocks[finding.quantity, finding.parameter].agreeing
+        if finding.verdict != "wrong" or undecided or _is_leak(finding):
             return finding
         off = self.another_loss(finding.backend)
         if off and finding.quantity == "loss":
@@ -224,78 +238,27 @@ class _Comparison:
         return Pairwise(backends=names, matrix=matrix, own=self.own, outliers=outliers)
 
     def _outlier(self, name: str, findings: Sequence[Finding]) -> Outlier | None:
-        denied = [each.parameter for each in self.own if each.backend == name and each.consistent is False]
-        off = self.another_loss(name)
-        if denied:
-            also = f"; and {ANOTHER_LOSS}: {off} differs" if off else ""
-            return Outlier(backend=name, kind="gradient", finding=f"{ANOTHER_RULE}, in {_list(denied)}{also}")
-        if off:
-            return Outlier(backend=name, kind="loss", finding=f"{ANOTHER_LOSS}: {off} differs")
-        blocks = [
-            f"{f.quantity} {f.parameter}".rstrip()
+        bad = [
+            f
             for f in findings
             if f.backend == name and f.verdict != "agrees" and self.blocks[f.quantity, f.parameter].agreeing
         ]
+        blocks = [f"{f.quantity} {f.parameter}".rstrip() for f in bad]
+        cause = "; ".join(dict.fromkeys(f.cause for f in bad if f.cause))
+        denied = [each.parameter for each in self.own if each.backend == name and each.consistent is False]
+        off = self.another_loss(name)
+        loss = f"{ANOTHER_LOSS}: {off} differs"
+        if any(f.quantity == "loss" and _is_leak(f) for f in bad):
+            words = f"computes in a lower precision than {self.dtype}, in {_list(blocks)}"
+            return Outlier(backend=name, kind="precision", cause=cause, finding=words)
+        if denied:
+            words = f"{ANOTHER_RULE}, in {_list(denied)}" + (f"; and {loss}" if off else "")
+            return Outlier(backend=name, kind="gradient", cause=cause, finding=words)
+        if off:
+            return Outlier(backend=name, kind="loss", cause=cause, finding=loss)
         if not blocks:
             return None
-        return Outlier(backend=name, kind="unknown", finding=f"differs from all that agree, in {_list(blocks)}")
-
-
-class _Block:
-    """One block of every backend that has it, with believed floors, distances, and who agrees."""
-
-    def __init__(self, key: Key, answers: Mapping[str, Answers], dtype: str) -> None:
-        quantity, parameter = self.key = key
-        self.dtype = dtype
-        self.values = {
-            name: answer.values[quantity][parameter]
-            for name, answer in answers.items()
-            if parameter in answer.values.get(quantity, {})
-        }
-        self.floors = agreement.believed({name: answers[name].floors[key] for name in self.values})
-        self.apart = agreement.distances(self.values, self.floors, dtype)
-        self.agreeing: list[str] = []
-
-    def vote(self, voters: Sequence[str]) -> None:
-        """Settle who agrees. A backend without the block is off, and a lone voter counts if the others were denied."""
-        usable = [name for name in voters if name in self.values and self._sound(name)]
-        most_of = usable if len(usable) < len(voters) and len(usable) > 1 else list(voters)
-        if len(most_of) == 1 and most_of[0] not in usable:
-            return
-        self.agreeing = agreement.majority([n for n in most_of if n in self.values], self.apart, AGREES_FLOORS)
-
-    def _sound(self, name: str) -> bool:
-        value = self.values[name]
-        return value.dtype == np.dtype(self.dtype) and bool(np.isfinite(value).all())
-
-    @property
-    def median(self) -> Extended:
-        """Entry by entry, of those that agree."""
-        stacked = np.stack([self.values[name].astype(np.longdouble) for name in self.agreeing])
-        return np.asarray(np.median(stacked, axis=0), np.longdouble)
-
-    def floor_for(self, name: str) -> Extended:
-        """What an entry of a backend may be off from the median: both floors in quadrature."""
-        shared = np.sqrt(np.mean([self.floors[n] ** 2 for n in self.agreeing], axis=0))
-        own = self.floors.get(name)
-        return np.asarray(np.hypot(shared, shared if own is None or own.shape != shared.shape else own))
-
-    def off(self, name: str) -> bool:
-        """Whether a backend is further than the floor from the median of a majority that it does not belong to."""
-        if not self.agreeing or name in self.agreeing:
-            return False
-        value = self.values[name]
-        finding = judge_block(name, *self.key, value, self.median, self.floor_for(name), self.dtype)
-        return finding.verdict != "agrees"
-
-    def matrix(self, names: Sequence[str]) -> list[list[float | None]]:
-        """Distances of every two, None where they cannot be compared."""
-
-        def floors(a: str, b: str) -> float | None:
-            apart = self.apart.get((a, b), math.inf) if a != b else 0.0 if a in self.values else math.inf
-            return apart if math.isfinite(apart) else None
-
-        return [[floors(a, b) for b in names] for a in names]
+        return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
 
 
 def _own_derivative(
@@ -319,6 +282,26 @@ def _own_derivative(
         consistent=consistent,
         evaluations=own.evaluations,
     )
+
+
+def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> Block:
+    quantity, parameter = key
+    has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
+    values = {name: a.values[quantity][parameter] for name, a in has.items()}
+    return Block(key, values, {name: a.floors[key] for name, a in has.items()}, dtype)
+
+
+def _is_leak(finding: Finding) -> bool:
+    return finding.cause.startswith("float32 leak")
+
+
+def _noisier(answers: Mapping[str, Answers]) -> set[str]:
+    """Backends whose own loss is so much noisier than another's that it is computed in a lower precision."""
+    noise = {
+        name: float(np.median([d.noise for d in answer.own.values()])) for name, answer in answers.items() if answer.own
+    }
+    least = min(filter(math.isfinite, noise.values()), default=math.nan)
+    return {name for name, value in noise.items() if value > LOWER_PRECISION * least}
 
 
 def _keys(answers: Mapping[str, Answers]) -> list[Key]:

@@ -83,10 +83,14 @@ class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlier(msgspec.Struct, frozen=True, kw_only=True):
-    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another."""
+    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
+
+    ``precision``: it computes in a lower one than it was asked to. ``cause`` is what explains its blocks, where known.
+    """
 
     backend: str
-    kind: Literal["gradient", "loss", "unknown"]
+    kind: Literal["gradient", "loss", "precision", "unknown"]
+    cause: str = ""
     finding: str
 
 

@@ -30,6 +30,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.noise import jumps, noise_around, rounding_of
+
 Floats: TypeAlias = npt.NDArray[np.float64]
 Function: TypeAlias = Callable[[float], float]
 
@@ -41,8 +43,8 @@ SMALLEST_STEP = 2.0**-27
 LADDERS = 4
 #: Columns of the tableau: order 2 to 16.
 COLUMNS = 8
-#: Spacing of the values that the noise is measured on, and how many there are on either side.
-NOISE_STEP, NOISE_POINTS = 2.0**-25, 5
+#: Spacing of the values that the noise is measured on.
+NOISE_STEP = 2.0**-25
 #: Noise is taken to grow with the function, up to this share of it; where values cancel to less, it does not.
 RELATIVE_NOISE = 1e-6
 #: Standard deviations of rounding in the error. Of 7,807 drawn functions, two fifths of them noisy and most far from
@@ -170,7 +172,7 @@ def derivative(function: Function, scale: float = 1.0) -> Derivative:
     """
     unit = 2.0 ** round(math.log2(scale))  # a power of two: products with a direction are then exact
     counted = _Counted(function)
-    centre, near, noise = _noise(counted, NOISE_STEP * unit)
+    centre, near, noise = noise_around(counted, NOISE_STEP * unit)
     if not (math.isfinite(centre) and np.isfinite(near).all()):
         return Derivative("nonfinite", *(math.nan,) * 6, counted.evaluations)
 
@@ -188,7 +190,7 @@ def derivative(function: Function, scale: float = 1.0) -> Derivative:
     def found(kind: Kind, error: float = error) -> Derivative:
         return Derivative(kind, value, error, noise, left, right, side_error, counted.evaluations, step)
 
-    if _jumps(near):
+    if jumps(near):
         return found("jump", math.inf)
     if denied or not math.isfinite(error):
         return found("unsettled", max(error, apart))
@@ -219,7 +221,7 @@ def _ladder(function: Function, centre: float, first: float, smallest: float, no
         up, down = function(h), function(-h)
         if math.isfinite(up) and math.isfinite(down):
             largest = max(abs(up), abs(down), abs(centre))
-            deviation = max(noise, relative * largest, _rounding(largest))
+            deviation = max(noise, relative * largest, rounding_of(largest))
             rounding = both.extend((up - down) / (2 * h), h, deviation / (math.sqrt(2) * h))
             side = math.sqrt(2) * deviation / h
             alone = max(left.extend((centre - down) / h, h, side), right.extend((up - centre) / h, h, side))
@@ -263,45 +265,6 @@ class _Counted:
         self.evaluations += 1
         with np.errstate(all="ignore"):
             return float(self.function(t))
-
-
-def _noise(function: Function, spacing: float) -> tuple[float, Floats, float]:
-    """Value at 0, values around it, and the standard deviation of their noise.
-
-    Level k estimates it by ``sqrt(k!^2 / (2k)! mean(d_k^2))`` from the k-th differences ``d_k``: what is smooth has
-    gone from them, and noise has not. The first level is taken that its two successors confirm and whose differences
-    change their sign; without one, the lowest of the upper levels. Reference: Moré and Wild, section 3.
-    """
-    values = np.array([function(k * spacing) for k in range(-NOISE_POINTS, NOISE_POINTS + 1)])
-    centre = float(values[NOISE_POINTS])
-    if not np.isfinite(values).all():
-        return centre, values, math.nan
-    size = float(np.abs(values).max())
-    least = _rounding(size)
-    levels, mixed, differences = [], [], values / (size or 1.0)  # a square of what is scaled does not overflow
-    for k in range(1, NOISE_POINTS + 3):
-        differences = np.diff(differences)
-        gamma = math.factorial(k) ** 2 / math.factorial(2 * k)
-        levels.append(size * math.sqrt(gamma * float(np.mean(differences**2))))
-        mixed.append(bool((differences > 0).any() and (differences < 0).any()))
-    for k in range(len(levels) - 2):
-        three = levels[k : k + 3]
-        if max(three) <= 4 * min(three) and mixed[k]:
-            return centre, values, max(levels[k], least)
-    return centre, values, max(min(levels[2:]), least)
-
-
-def _rounding(size: float) -> float:
-    """Deviation of one rounding of a number of that size: half an ulp, at worst."""
-    return max(size * float(np.finfo(np.float64).eps) / 2, 5e-324)
-
-
-def _jumps(near: Floats) -> bool:
-    """Whether the values to the left and to the right of the point are further apart than they are spread."""
-    middle = len(near) // 2
-    left, right = near[:middle], near[middle + 1 :]  # the point itself may belong to either side, or to none
-    spread = max(np.ptp(left), np.ptp(right), 4 * _rounding(float(np.abs(near).max())))
-    return bool(abs(right.mean() - left.mean()) > 16 * spread)
 
 
 def along(
