@@ -86,17 +86,14 @@ class Block:
         self.apart = distances(self.values, self.floors, dtype)
         self.agreeing: list[str] = []
 
-    def vote(self, voters: Sequence[str]) -> None:
-        """Settle who agrees. A backend without the block is off, and a lone voter counts if the others were denied."""
-        usable = [name for name in voters if name in self.values and self._sound(name)]
-        most_of = usable if len(usable) < len(voters) and len(usable) > 1 else list(voters)
-        if len(most_of) == 1 and most_of[0] not in usable:
-            return
-        self.agreeing = majority([n for n in most_of if n in self.values], self.apart, AGREES_FLOORS)
+    def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None) -> None:
+        """Settle who agrees, among voters whose block is not off by itself: its dtype, its numbers or its shape."""
+        usable = [name for name in voters if name in self.values and self._sound(self.values[name], shape)]
+        self.agreeing = majority(usable, self.apart, AGREES_FLOORS)
 
-    def _sound(self, name: str) -> bool:
-        value = self.values[name]
-        return value.dtype == np.dtype(self.dtype) and bool(np.isfinite(value).all())
+    def _sound(self, value: Array, shape: tuple[int, ...] | None) -> bool:
+        fits = value.dtype == np.dtype(self.dtype) and (shape is None or value.shape == shape)
+        return fits and bool(np.isfinite(value).all())
 
     @property
     def median(self) -> Extended:

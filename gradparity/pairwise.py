@@ -23,7 +23,7 @@ from gradparity.agreement import LOWER_PRECISION, Block
 from gradparity.perturbation import Floors
 from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
 from gradparity.richardson import Derivative
-from gradparity.truth.extended import Extended, Quantities
+from gradparity.truth.extended import Quantities
 from gradparity.truth.reference import Reference
 from gradparity.verdicts import AGREES_FLOORS, judge_block, judge_values
 from model_spec.errors import InputError
@@ -109,7 +109,9 @@ class _Comparison:
         self.answers, self.dtype, self.sizes = answers, dtype, sizes
         self.blocks = {key: _block(key, answers, dtype) for key in _keys(answers)}
         self.own = [
-            _own_derivative(name, parameter, self._gradient(name, parameter), directions[parameter][parameter], own)
+            own_derivative(
+                name, parameter, self.blocks.get(("gradient", parameter)), directions[parameter][parameter], own
+            )
             for name in answers
             for parameter, own in answers[name].own.items()
         ]
@@ -118,13 +120,10 @@ class _Comparison:
         narrow = _noisier(answers)
         voters = [name for name in answers if name not in narrow]
         for (quantity, parameter), block in self.blocks.items():
-            block.vote([n for n in voters if quantity != "gradient" or (n, parameter) not in self.denied])
+            shape = np.shape(directions[parameter][parameter]) if parameter in directions else None
+            block.vote([n for n in voters if quantity != "gradient" or (n, parameter) not in self.denied], shape)
         for block in self.primal.values():
             block.vote([name for name in voters if name in block.values])
-
-    def _gradient(self, name: str, parameter: str) -> tuple[Array, Extended] | None:
-        block = self.blocks.get(("gradient", parameter))
-        return (block.values[name], block.floors[name]) if block is not None and name in block.values else None
 
     def _primal_blocks(self) -> dict[Key, Block]:
         """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
@@ -177,7 +176,7 @@ class _Comparison:
     def _by_majority(self, finding: Finding, block: Block) -> Finding:
         among = [name for name in block.agreeing if name != finding.backend]
         if finding.backend in block.agreeing:
-            alone = "the only one that its own loss does not speak against"
+            alone = "the only answer that is not off by itself"
             rule = f"pairwise: {f'agrees with {_list(among)}' if among else alone}"
             return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
         return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")
@@ -261,16 +260,14 @@ class _Comparison:
         return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
 
 
-def _own_derivative(
-    name: str, parameter: str, gradient: tuple[Array, Extended] | None, direction: Array, own: Derivative
-) -> OwnDerivative:
-    """A backend's gradient along a direction, against what its own loss makes of it."""
+def own_derivative(name: str, parameter: str, block: Block | None, direction: Array, own: Derivative) -> OwnDerivative:
+    """A backend's gradient along a direction in one parameter, against what its own loss makes of it."""
     along, consistent = None, None
-    if gradient is not None and gradient[0].shape == direction.shape and np.isfinite(gradient[0]).all():
-        value, floor = gradient
+    value = None if block is None else block.values.get(name)
+    if block is not None and value is not None and value.shape == direction.shape and np.isfinite(value).all():
         product = np.vdot(value.astype(np.longdouble), direction.astype(np.longdouble))
         # Entries move together when an input does: no cancellation is counted on.
-        allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(floor * np.abs(direction))
+        allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction))
         along, consistent = float(product), bool(abs(product - own.value) <= allowed) if own.usable else None
     return OwnDerivative(
         backend=name,
