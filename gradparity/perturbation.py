@@ -1,8 +1,10 @@
 """The noise floor of a model that no formula is known of: how far a backend's own answers move with its inputs. Pure.
 
 Every input moves by one rounding, up or down at random, a few seeded times, and the backend evaluates each. The root
-mean square of the moves, with the rounding of the entry itself, is its floor. The backend's own roundings, those of
-long sums included, fall anew in every draw, so that they are in it too.
+mean square of the moves, with the rounding of the entry itself, is its floor. The backend's own roundings fall anew in
+every draw, so that they are in it too, but only as far as they are random: of sums over many rows, what two frameworks
+add in different orders is systematic and is not. Seen on right ports of a classifier, autograd beside PyTorch: up to 6
+floors at 2,000 rows, 21 at 20,000. Beyond about 2,000 rows the floor is too low: take a sample of the rows.
 
 Reference: Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 1.5; Monte Carlo arithmetic (Parker,
 1997) for random roundings.
