@@ -196,7 +196,8 @@ class TorchProgram:
         curved = BuiltInLoss(loss.spec, softplus=curved_softplus) if isinstance(loss, BuiltInLoss) else loss
 
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
-            return jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
+            forward = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return forward[1].to(forward[0].dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
 
         def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
             return jvp(lambda params: grad(curved)(params, data), (params,), (tangents,))[1]

@@ -51,6 +51,58 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     truth: float | None = None
 
 
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far every two backends are apart in one block: ``floors[i][j]``, backends in the order of the comparison.
+
+    The largest difference of an entry, over the noise floor of both; ``None`` where a block is missing, of another
+    shape or dtype, or not finite. ``agreeing`` is the majority, empty where there is none. The quantity ``primal`` is
+    the derivative of each backend's own loss, extrapolated from its values.
+    """
+
+    quantity: str
+    parameter: str
+    floors: list[list[float | None]]
+    agreeing: list[str] = []
+
+
+class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's gradient against its own loss, along a direction that moves one parameter only.
+
+    ``along`` is the gradient's product with it, ``value`` what values of the loss in float64 extrapolate to, within
+    ``error``. ``kind`` is ``smooth``, or says why there is nothing to compare with. ``consistent`` is ``None`` there.
+    """
+
+    backend: str
+    parameter: str
+    kind: str
+    along: float | None
+    value: float | None
+    error: float | None
+    consistent: bool | None
+    evaluations: int
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
+
+    ``precision``: it computes in a lower one than it was asked to. ``cause`` is what explains its blocks, where known.
+    """
+
+    backend: str
+    kind: Literal["gradient", "loss", "precision", "unknown"]
+    cause: str = ""
+    finding: str
+
+
+class Pairwise(msgspec.Struct, frozen=True, kw_only=True):
+    """Backends held against each other and against their own losses, where no truth is known: nothing is certified."""
+
+    backends: list[str]
+    matrix: list[Disagreement]
+    own: list[OwnDerivative]
+    outliers: list[Outlier] = []
+
+
 class Training(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's training run against the same steps in extended precision.
 
@@ -282,6 +334,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     timings: list[Timing] = []
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
+    pairwise: Pairwise | None = None
     recommendation: Recommendation | None = None
 
     @property

@@ -7,7 +7,7 @@ when the inputs and every step of the closed form round once, sums of any length
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -36,6 +36,30 @@ Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 def judge(backend: str, quantities: Quantities, reference: Reference, problem: Problem) -> list[Finding]:
     """A finding for every block of the reference, in its order, with the cause of what is off."""
+    return judge_values(backend, quantities, reference, problem.spec.dtype, problem)
+
+
+def judge_values(
+    backend: str,
+    quantities: Quantities,
+    reference: Reference,
+    dtype: str,
+    problem: Problem | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    against: str = "the truth",
+) -> list[Finding]:
+    """The same for any model; without a ``problem``, causes are those that need no formula of it.
+
+    Args:
+        backend: name of the backend.
+        quantities: its values, quantity -> parameter -> array.
+        reference: what they are held against.
+        dtype: the precision that was asked for.
+        problem: the built-in problem, where it is one.
+        sizes: lengths that a sum and a mean may differ by, by what a report calls them.
+        against: what a rule calls the values of the reference.
+    """
     found = {
         (quantity, parameter): judge_block(
             backend,
@@ -44,35 +68,36 @@ def judge(backend: str, quantities: Quantities, reference: Reference, problem: P
             quantities.get(quantity, {}).get(parameter),
             truth,
             reference.floor.blocks[quantity, parameter],
-            problem.spec.dtype,
+            dtype,
+            against,
         )
         for (quantity, parameter), truth in reference.truth.blocks.items()
     }
+    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
+    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
+
+    def block(finding: Finding, got: npt.NDArray[Any]) -> Block:
+        others = {
+            parameter: other.verdict == "agrees"
+            for (quantity, parameter), other in found.items()
+            if quantity == finding.quantity and parameter != finding.parameter
+        }
+        key = finding.quantity, finding.parameter
+        return Block(*key, got, reference, problem, others, AGREES_FLOORS, leaks, dtype, sizes or {})
+
     return [
-        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, reference, problem, found)
+        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, block)
         for finding in found.values()
     ]
 
 
 def _with_cause(
-    finding: Finding,
-    quantities: Quantities,
-    reference: Reference,
-    problem: Problem,
-    found: Mapping[tuple[str, str], Finding],
+    finding: Finding, quantities: Quantities, block: Callable[[Finding, npt.NDArray[Any]], Block]
 ) -> Finding:
     got = quantities.get(finding.quantity, {}).get(finding.parameter)
     if got is None:
         return finding
-    others = {
-        parameter: other.verdict == "agrees"
-        for (quantity, parameter), other in found.items()
-        if quantity == finding.quantity and parameter != finding.parameter
-    }
-    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
-    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
-    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS, leaks)
-    return msgspec.structs.replace(finding, cause=explain(block))
+    return msgspec.structs.replace(finding, cause=explain(block(finding, got)))
 
 
 def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
@@ -115,6 +140,7 @@ def judge_block(
     truth: Extended,
     floor: Extended,
     dtype: str,
+    against: str = "the truth",
 ) -> Finding:
     """The finding on one block, decided by the entry furthest beyond its floor."""
 
@@ -132,7 +158,7 @@ def judge_block(
         where = _index(np.argmin(finite), got.shape)
         return finding(
             "nonfinite",
-            f"{got[where]} where the truth is {float(truth[where]):.6g}",
+            f"{got[where]} where {against} is {float(truth[where]):.6g}",
             worst_index=where,
             truth=_number(truth[where]),
         )
@@ -154,7 +180,7 @@ def judge_block(
         "truth": _number(truth[worst]),
     }
     if not got.any() and _rms(truth) > _rms(floor):
-        return finding("wrong", "zero where the truth is not", **figures)
+        return finding("wrong", f"zero where {against} is not", **figures)
     if floors[worst] <= AGREES_FLOORS:
         return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
     return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)
