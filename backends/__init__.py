@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -13,7 +12,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from backends.protocol import Backend, Data, HostArray, Program
+from backends.protocol import Backend
 from model_spec.errors import InputError
 
 #: Third parties register ``name = "module:attribute"`` here in their own package's metadata.
@@ -24,22 +23,28 @@ ENTRY_POINT_GROUP = "gradparity.backends"
 class Registration:
     """Where a backend lives (``module:attribute``) and the module it cannot do without, if any.
 
-    ``requires`` is both the module looked for and the extra of ours that installs it. ``compiler``: it needs one for
-    C++. ``tapes``: it leaves a tape of Python objects behind at every step, which the garbage collector has to find.
+    ``requires`` is both the module looked for and the extra of ours that installs it; ``also`` are modules more that
+    the backend imports, which this interpreter has. ``compiler``: it needs one for C++. ``family``: the name of the
+    framework, where the backend's is another: it takes that framework's losses of a user's model too. ``tapes``: it
+    leaves a tape of Python objects behind at every step, which the garbage collector has to find. ``python``: another
+    interpreter than this one, which runs it.
     """
 
     target: str
     requires: str | None = None
     compiler: bool = False
+    family: str = ""
+    python: str = ""
+    also: tuple[str, ...] = ()
     tapes: bool = False
 
 
 BACKENDS: dict[str, Registration] = {
-    "numpy": Registration("backends.numpy_backend:backend"),
-    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True),
+    "numpy": Registration("backends.numpy_backend:backend", also=("scipy",)),
+    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True, also=("scipy",)),
     "jax": Registration("backends.jax_backend:backend", "jax"),
     "torch": Registration("backends.torch_backend:eager", "torch"),
-    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True),
+    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True, family="torch"),
 }
 
 
@@ -89,13 +94,3 @@ def load(target: str) -> Backend:
     """
     module, _, attribute = target.partition(":")
     return cast("Backend", getattr(import_module(module), attribute))
-
-
-def place(backend: Backend, program: Program, data: Mapping[str, HostArray]) -> Data:
-    """Host data as arrays of the framework, in the memory layout that the program reads fastest if it says one.
-
-    Such a program has a method ``arrange(data) -> data``; it is called before any clock starts.
-    """
-    arrange = getattr(program, "arrange", None)
-    placed = backend.put(data)
-    return placed if arrange is None else cast("Data", arrange(placed))

@@ -143,6 +143,9 @@ class AutogradBackend:
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
 
+    def namespace(self) -> Any:
+        return anp
+
     def program(self, loss: Loss) -> AutogradProgram:
         return AutogradProgram(loss)
 

@@ -166,6 +166,9 @@ class JaxBackend:
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
 
+    def namespace(self) -> Any:
+        return jnp
+
     def program(self, loss: Loss) -> JaxProgram:
         return JaxProgram(loss)
 

@@ -2,7 +2,8 @@
 
 A backend differentiates losses of the form ``loss(params, data) -> scalar`` with named parameters and
 named data, both dictionaries of its own arrays. ``loss(spec)`` gives the built-in model in the
-framework's own idiom; ``program(loss)`` gives what the harness calls.
+framework's own idiom; ``program(loss)`` gives what the harness calls. A loss of the user's own may carry
+``gradient(params, data)``, derived by hand, for a backend that differentiates nothing.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ Loss: TypeAlias = Callable[[Params, Data], Array]
 HostArray: TypeAlias = npt.NDArray[np.generic]
 
 
+class NothingToRun(Exception):
+    """A backend has nothing to differentiate in this model, and has not failed."""
+
+
 class Program(Protocol):
     """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them.
 
-    One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
-    called once, before any clock starts.
+    ``jvp`` and ``hvp`` may be ``None`` where there is no such derivative, as of a gradient written by hand.
     """
 
     def value(self, params: Params, data: Data) -> Array:
@@ -73,5 +77,12 @@ class Backend(Protocol):
     def loss(self, spec: Logistic) -> Loss:
         """The built-in model in the framework's own idiom."""
 
+    def namespace(self) -> Any:
+        """The array namespace, ``xp``, of losses that are written once for all backends. A backend may do without."""
+
     def program(self, loss: Loss) -> Program:
-        """What differentiates ``loss``; compiled where the framework compiles."""
+        """What differentiates ``loss``; compiled where the framework compiles.
+
+        Raises:
+            NothingToRun: the backend differentiates no loss like this one.
+        """

@@ -1,10 +1,10 @@
 """PyTorch, twice: eager, and whole steps compiled by ``torch.compile``.
 
-Eager runs ``backward`` on fresh leaves, which costs less around a small graph than ``torch.autograd.grad``; JVP and HVP
-are ``torch.func`` transforms, forward over reverse, of all rows at once, since blocks are about the gradient's traffic.
-Compiled traces ``torch.func.grad_and_value``, so that forward and backward are one graph, and under ``blocked`` so is
-the loop over blocks. The descent is a ``while_loop`` in one graph behind Inductor's C++ wrapper: no Python between the
-steps, and no recompilation for another number of them, since each call runs up to `CHUNK`.
+Eager runs ``torch.autograd.grad`` on leaves; JVP and HVP are ``torch.func`` transforms, forward over reverse, of all
+rows at once, since blocks are about the gradient's traffic. Compiled traces ``torch.func.grad_and_value``, so that
+forward and backward are one graph, and under ``blocked`` so is the loop over blocks. The descent is a ``while_loop``
+in one graph behind Inductor's C++ wrapper: no Python between the steps, and no recompilation for another number of
+them, since each call runs up to `CHUNK`.
 
 Softplus is one kernel each way: ``F.softplus`` turns linear at its threshold, which at 20 is off by 2e-9 and at 37 by
 less than rounding. Its second derivative, though, is formed from ``z`` rounded to 1 in one tail, where it is zero.
@@ -43,24 +43,12 @@ def curved_softplus(m: Array) -> Array:
     return torch.where(positive, m, 0) + torch.log1p(torch.exp(torch.where(positive, -m, m)))
 
 
-def as_matrices(X: Array, u: Array) -> Array:
-    """``X u`` as a product of matrices, which Inductor leaves to BLAS: it turns one with a vector into loops."""
-    return (X @ u[:, None])[:, 0]
-
-
 class BuiltInLoss:
     """The built-in model as a function of parameters and data: all rows at once."""
 
-    def __init__(
-        self,
-        spec: Logistic,
-        *,
-        softplus: Callable[[Array], Array] = straight_softplus,
-        product: Callable[[Array, Array], Array] = torch.mv,
-    ) -> None:
+    def __init__(self, spec: Logistic, softplus: Callable[[Array], Array] = straight_softplus) -> None:
         self.spec = spec
         self.softplus = softplus
-        self.product = product
 
     def __call__(self, params: Params, data: Data) -> Array:
         return self.finish(self.nll(params, data["X"], data["y"]), params, data)
@@ -68,7 +56,7 @@ class BuiltInLoss:
     def nll(self, params: Params, X: Array, y: Array) -> Array:
         """Negative log-likelihood of some rows, summed."""
         as_written = self.spec.formulation == "as_written" and "W" in params
-        z = (X @ params["W"]) @ params["w"] if as_written else self.product(X, direction(params))
+        z = (X @ params["W"]) @ params["w"] if as_written else X @ direction(params)
         c = self.spec.logit_scale
         if self.spec.numerics == "stable":
             return self.softplus(z * torch.rsub(y, c, alpha=2 * c)).sum()  # c - 2 c y: sign and scale in one
@@ -94,9 +82,8 @@ def tape_value_and_gradient(loss: Loss) -> ValueAndGradient:
     def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
         leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
         value = loss(leaves, data)
-        value.backward()
-        gradient = {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in leaves.items()}
-        return value.detach(), gradient
+        gradients = torch.autograd.grad(value, tuple(leaves.values()), materialize_grads=True)
+        return value.detach(), dict(zip(leaves, gradients, strict=True))
 
     return value_and_gradient
 
@@ -177,7 +164,8 @@ def traced_descent(value_and_gradient: ValueAndGradient) -> Callable[..., tuple[
 
         def step(i: Array, losses: Array, *flat: Array) -> tuple[Array, ...]:
             value, gradient = value_and_gradient(dict(zip(names, flat, strict=True)), data)
-            moved = (p - learning_rate * gradient[name] for name, p in zip(names, flat, strict=True))
+            # The rate in the parameter's precision, which may be the lower of two: a parameter of no dimensions too.
+            moved = (p - learning_rate.to(p.dtype) * gradient[name] for name, p in zip(names, flat, strict=True))
             return i + 1, torch.where(torch.arange(CHUNK) == i, value, losses), *moved
 
         start = torch.zeros_like(steps), learning_rate.new_zeros(CHUNK), *(p.clone() for p in params.values())
@@ -187,13 +175,49 @@ def traced_descent(value_and_gradient: ValueAndGradient) -> Callable[..., tuple[
     return descend
 
 
+def any_loss_jvp(loss: Loss, value_and_gradient: ValueAndGradient) -> Callable[..., Array]:
+    """Forward mode, or the gradient times the tangents where an operation of the user's has no forward mode."""
+
+    def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
+        try:
+            value, along = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return along.to(value.dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
+        except (NotImplementedError, RuntimeError):
+            gradient = value_and_gradient(params, data)[1]
+            return sum((gradient[name] * tangents[name]).sum() for name in params)
+
+    return program_jvp
+
+
+def any_loss_hvp(loss: Loss) -> Callable[..., Params]:
+    """Forward over reverse, or reverse over reverse where an operation of the user's has no forward mode."""
+
+    def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
+        try:
+            return jvp(lambda params: grad(loss)(params, data), (params,), (tangents,))[1]
+        except (NotImplementedError, RuntimeError):
+            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+            flat = tuple(leaves.values())
+            gradient = torch.autograd.grad(loss(leaves, data), flat, create_graph=True, materialize_grads=True)
+            along = sum((g * tangents[name]).sum() for name, g in zip(leaves, gradient, strict=True))
+            product = torch.autograd.grad(along, flat, materialize_grads=True)
+            return dict(zip(leaves, product, strict=True))
+
+    return program_hvp
+
+
 class TorchProgram:
     """The loss and its derivatives, eager."""
 
     def __init__(self, loss: Loss) -> None:
         self.value = loss
         self.value_and_gradient = self.differentiated(loss)
-        curved = BuiltInLoss(loss.spec, softplus=curved_softplus) if isinstance(loss, BuiltInLoss) else loss
+        self.jvp: Callable[..., Array]
+        self.hvp: Callable[..., Params]
+        if not isinstance(loss, BuiltInLoss):
+            self.jvp, self.hvp = any_loss_jvp(loss, self.value_and_gradient), any_loss_hvp(loss)
+            return
+        curved = BuiltInLoss(loss.spec, curved_softplus)
 
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
             forward = jvp(lambda params: loss(params, data), (params,), (tangents,))
@@ -204,11 +228,6 @@ class TorchProgram:
 
         self.jvp = program_jvp
         self.hvp = program_hvp
-        self.built_in = isinstance(loss, BuiltInLoss)
-
-    def arrange(self, data: Data) -> Data:
-        """X column by column: MKL's products with a vector read rows from memory at a third of that speed here."""
-        return {**data, "X": data["X"].t().contiguous().t()} if self.built_in else data
 
     def differentiated(self, loss: Loss) -> ValueAndGradient:
         whole = tape_value_and_gradient(loss)
@@ -249,8 +268,6 @@ def require_compilation() -> None:
             "TORCHDYNAMO_SUPPRESS_ERRORS and torch.compiler.set_stance, or choose the backend torch"
         )
     dynamo.config.fail_on_recompile_limit_hit = True
-    # The limits count for a function's code, which all programs of this process share: one a model, size and dtype.
-    dynamo.config.recompile_limit = dynamo.config.accumulated_recompile_limit = 10_000
 
 
 class CompiledProgram(TorchProgram):
@@ -260,7 +277,10 @@ class CompiledProgram(TorchProgram):
         require_compilation()
         super().__init__(loss)
         compiled = partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss), dynamic=False)
-        self.descend_chunk = compiled(traced_descent(self.value_and_gradient), options={"cpp_wrapper": True})
+        self.traced_whole = isinstance(loss, BuiltInLoss)
+        self.descend_chunk: Callable[..., Any] | None = compiled(
+            traced_descent(self.value_and_gradient), options={"cpp_wrapper": True}
+        )
         self.value = compiled(loss)
         self.value_and_gradient = compiled(self.value_and_gradient)
         self.jvp = compiled(self.jvp)
@@ -273,11 +293,20 @@ class CompiledProgram(TorchProgram):
         return whole
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        rate = torch.tensor(learning_rate, dtype=next(iter(params.values())).dtype)
+        if self.descend_chunk is None:
+            return super().descend(params, data, steps, learning_rate)
+        widest = max((p.dtype for p in params.values()), key=lambda dtype: dtype.itemsize)
+        rate, start = torch.tensor(learning_rate, dtype=widest), params
         losses = []
         for begin in range(0, steps, CHUNK):
             count = min(CHUNK, steps - begin)
-            values, params = self.descend_chunk(params, data, rate, torch.tensor(count))
+            try:
+                values, params = self.descend_chunk(params, data, rate, torch.tensor(count))
+            except Exception:
+                if self.traced_whole:
+                    raise
+                self.descend_chunk = None  # a loss of the user's that cannot be traced whole: its steps, from Python
+                return super().descend(start, data, steps, learning_rate)
             losses.append(values[:count])
         return torch.cat(losses), params
 
@@ -310,7 +339,13 @@ class TorchBackend:
         return counted.counters["stats"]["unique_graphs"] if counted else 0
 
     def loss(self, spec: Logistic) -> Loss:
-        return BuiltInLoss(spec, product=as_matrices if self.program is CompiledProgram else torch.mv)
+        return BuiltInLoss(spec)
+
+    def namespace(self) -> Any:
+        """Torch by the names of the array API, which its own differ from."""
+        import array_api_compat.torch
+
+        return array_api_compat.torch
 
 
 eager = TorchBackend(TorchProgram)

@@ -33,9 +33,7 @@ class Block:
     parameter: str
     got: Got
     reference: Reference
-    built_in: (
-        Problem | None
-    )  #: the problem of a built-in model; ``None`` for the user's own, which no formula is known of
+    built_in: Problem | None  #: ``None`` for a model of the user's own, which no formula is known of
     others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
     floors: float
     float32_everywhere: bool = False  #: whether every block of every quantity is off, and by no more than float32 is
@@ -76,7 +74,7 @@ def explain(block: Block) -> str:
         return _transposed_shape(block) or (recomputed.split(block) if block.built_in is not None else "")
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    small = block.built_in is not None and block.problem.data["X"].size <= recomputed.LARGE
+    small = block.built_in is not None and block.problem.cells <= recomputed.LARGE
     for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
         found = explanation(block)
         if found:

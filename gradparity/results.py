@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,9 @@ from bench.rounds import Round
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
 from model_spec.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
 SCHEMA_VERSION = 2
@@ -311,7 +314,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
     what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
     of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
-    failure of the formula and not of a backend.
+    failure of the formula and not of a backend. ``idle`` has the backends with nothing to run in a model of the user's,
+    and why.
     """
 
     name: str
@@ -321,6 +325,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     truth: str
     expected: str = ""
+    idle: dict[str, str] = {}
     threads: int = 1
     limits: Limits | None = None
     formulations: list[Formulated] = []
@@ -404,6 +409,31 @@ class RunResult(msgspec.Struct, kw_only=True):
     def ok(self) -> bool:
         """Whether everything that was asked for was measured and agrees."""
         return self.complete and not self.troubles and not self.disagreements
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: what ``results.json`` holds."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for every finding."""
+        from gradparity.report.frame import frame
+
+        return frame(self)
+
+    def __str__(self) -> str:
+        """The report, as the command line prints it."""
+        from gradparity.report.terminal import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from gradparity.report.html import html
+
+        return html(self)
 
 
 def output_folder(out: str) -> Path:

@@ -19,7 +19,7 @@ from gradparity.results import Finding, Verdict
 from gradparity.truth.certificate import Certificate
 from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
-from model_spec.problem import Problem
+from model_spec.problem import AnyProblem, Problem
 
 #: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
 #: dtypes, awkward data and logits up to 800 included (``bench/false_alarms.py``); 99.9% of all blocks were within 2.1.
@@ -34,9 +34,60 @@ AGREEING_RATIO = 16.0
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def judge(backend: str, quantities: Quantities, reference: Reference, problem: Problem) -> list[Finding]:
+def judge(backend: str, quantities: Quantities, reference: Reference, problem: AnyProblem) -> list[Finding]:
     """A finding for every block of the reference, in its order, with the cause of what is off."""
-    return judge_values(backend, quantities, reference, problem.spec.dtype, problem)
+    dtype = problem.spec.dtype
+    if isinstance(problem, Problem):
+        return judge_values(backend, quantities, reference, dtype, problem)
+    if reference.kinks:  # what has a second derivative there, or one along a direction, is no single number
+        reference = reference.only("loss", "gradient")
+    found = judge_values(
+        backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
+    )
+    return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
+
+
+def _at_kinks(finding: Finding, quantities: Quantities, reference: Reference) -> Finding:
+    """A gradient with entries at which the loss is not differentiable: those may be anything between both sides."""
+    kinks = {index: sides for (path, index), sides in reference.kinks.items() if path == finding.parameter}
+    got = quantities.get("gradient", {}).get(finding.parameter)
+    key = "gradient", finding.parameter
+    if finding.quantity != "gradient" or not kinks or got is None or got.shape != reference.truth.blocks[key].shape:
+        return finding
+    slack, error = AGREES_FLOORS * reference.floor.blocks[key], np.abs(got - reference.truth.blocks[key])
+    outside = [i for i, (low, high) in kinks.items() if not low - slack[i] <= got[i] <= high + slack[i]]
+    elsewhere = np.ones(got.shape, bool)
+    for index in kinks:
+        elsewhere[index] = False
+    if (elsewhere & ~(error <= slack)).any():
+        return finding
+    if outside:
+        low, high = kinks[outside[0]]
+        rule = f"outside a certified kink with one-sided derivatives {low:.6g} and {high:.6g}"
+        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, cause="wrong branch at a kink")
+    words = (
+        f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'} at a certified kink, between the one-sided derivatives"
+    )
+    return msgspec.structs.replace(
+        finding, verdict="kink", rule=words, cause="", floors=None, error_ulps=None, floor_ulps=None
+    )
+
+
+def _expected(problem: AnyProblem, quantities: Quantities) -> dict[str, str]:
+    """The dtype of each parameter, and of scalars whichever real one they have: data may be of another than it."""
+    scalars = (quantities.get(name, {}).get("") for name in ("loss", "jvp"))
+    wide = any(value is not None and value.dtype == np.float64 for value in scalars)
+    return {**problem.spec.dtypes, "": "float64" if wide else problem.spec.dtype}
+
+
+def lengths(data: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
+    """What a sum and a mean over a user's data may differ by: each length once, with its place in the data."""
+    found: dict[int, str] = {}
+    for name, value in data.items():
+        for axis, length in enumerate(value.shape):
+            found.setdefault(length, f"{name}.shape[{axis}]")
+        found.setdefault(value.size, f"{name}.size")
+    return {words: length for length, words in found.items() if length > 2}
 
 
 def judge_values(
@@ -47,6 +98,7 @@ def judge_values(
     problem: Problem | None = None,
     *,
     sizes: Mapping[str, int] | None = None,
+    dtypes: Mapping[str, str] | None = None,
     against: str = "the truth",
 ) -> list[Finding]:
     """The same for any model; without a ``problem``, causes are those that need no formula of it.
@@ -58,6 +110,7 @@ def judge_values(
         dtype: the precision that was asked for.
         problem: the built-in problem, where it is one.
         sizes: lengths that a sum and a mean may differ by, by what a report calls them.
+        dtypes: by parameter, ``""`` for scalars, where they are not all ``dtype``.
         against: what a rule calls the values of the reference.
     """
     found = {
@@ -68,7 +121,7 @@ def judge_values(
             quantities.get(quantity, {}).get(parameter),
             truth,
             reference.floor.blocks[quantity, parameter],
-            dtype,
+            (dtypes or {}).get(parameter, dtype),
             against,
         )
         for (quantity, parameter), truth in reference.truth.blocks.items()

@@ -43,9 +43,9 @@ class Tape:
         self.order = 0 if direction is None else 1
         self.ignored: tuple[str, ...] = ()
 
-    def values(self) -> Blocks:
-        """Every block: loss and gradient, and along a direction JVP and Hessian-vector product."""
-        blocks = self._evaluate()
+    def values(self, noise: Noise | None = None) -> Blocks:
+        """Every block: loss and gradient, and along a direction JVP and Hessian-vector product; with `noise`, a draw."""
+        blocks = self._evaluate(noise)
         blocks.pop(_BY_GRADIENT, None)
         return blocks
 
