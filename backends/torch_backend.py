@@ -180,8 +180,8 @@ def any_loss_jvp(loss: Loss, value_and_gradient: ValueAndGradient) -> Callable[.
 
     def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
         try:
-            value, along = jvp(lambda params: loss(params, data), (params,), (tangents,))
-            return along.to(value.dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
+            forward = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return forward[1].to(forward[0].dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
         except (NotImplementedError, RuntimeError):
             gradient = value_and_gradient(params, data)[1]
             return sum((gradient[name] * tangents[name]).sum() for name in params)

@@ -287,6 +287,7 @@ class WorkerProcess(Peer):
         *,
         threads: int,
         log: Path,
+        python: str = "",
         one_core: bool = False,
         compile_cache: Path | None = None,
         deadline: Deadline = UNLIMITED,
@@ -299,7 +300,7 @@ class WorkerProcess(Peer):
             stages=STAGES,
             threads=threads,
             log=log,
-            python=registration.python or sys.executable,
+            python=python or registration.python or sys.executable,
             compile_cache=compile_cache,
             deadline=deadline,
         )

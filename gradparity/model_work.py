@@ -17,6 +17,7 @@ from gradparity.settings import Settings
 from model_spec.errors import InputError
 from model_spec.problem import UserProblem, in_other_precision
 from model_spec.spec import to_dict
+from model_spec.user_model import find_model
 
 #: Where what the model's own functions print goes, in the folder of logs.
 LOG = "model.log"
@@ -70,6 +71,7 @@ def model_works(settings: Settings, names: Sequence[str]) -> Iterator[tuple[list
         InputError: the model is at fault, the output folder cannot be written, or no backend has anything to run.
     """
     assert settings.model is not None  # noqa: S101
+    find_model(settings.model)
     folder = results.output_folder(settings.out)
     with ModelProcess(settings.model, folder / "logs" / LOG) as process:
         drawn = process.draw(settings.seed, settings.dtype)

@@ -88,11 +88,11 @@ class UserModel:
         return list(dict.fromkeys([*functions, *(file.stem for file in files if not file.stem.startswith("_"))]))
 
 
-def load_model(path: str | Path) -> UserModel:
-    """Load the model at a path; its backends' own files are loaded when they are asked for.
+def find_model(path: str | Path) -> tuple[Path, Path | None]:
+    """The model's file, and its folder if it is one; nothing is run.
 
     Raises:
-        InputError: there is no model at that path, it does not import, or it lacks a function.
+        InputError: there is no model at that path.
     """
     given = Path(path)
     resolved = given.resolve()
@@ -105,6 +105,16 @@ def load_model(path: str | Path) -> UserModel:
         )
     if file.suffix != ".py":
         raise InputError("model", got=str(given), expected="a Python file whose name ends in .py, or a folder")
+    return file, folder
+
+
+def load_model(path: str | Path) -> UserModel:
+    """Load the model at a path; its backends' own files are loaded when they are asked for.
+
+    Raises:
+        InputError: there is no model at that path, it does not import, or it lacks a function.
+    """
+    file, folder = find_model(path)
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
     module = execute(file, file.parent)

@@ -44,7 +44,7 @@ class Tape:
         self.ignored: tuple[str, ...] = ()
 
     def values(self, noise: Noise | None = None) -> Blocks:
-        """Every block: loss and gradient, and along a direction JVP and Hessian-vector product; with `noise`, a draw."""
+        """Every block: loss and gradient, along a direction JVP and Hessian-vector product; with `noise`, one draw."""
         blocks = self._evaluate(noise)
         blocks.pop(_BY_GRADIENT, None)
         return blocks
