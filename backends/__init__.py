@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -12,7 +13,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from backends.protocol import Backend
+from backends.protocol import Backend, Data, HostArray, Program
 from model_spec.errors import InputError
 
 #: Third parties register ``name = "module:attribute"`` here in their own package's metadata.
@@ -94,3 +95,13 @@ def load(target: str) -> Backend:
     """
     module, _, attribute = target.partition(":")
     return cast("Backend", getattr(import_module(module), attribute))
+
+
+def place(backend: Backend, program: Program, data: Mapping[str, HostArray]) -> Data:
+    """Host data as arrays of the framework, in the memory layout that the program reads fastest if it says one.
+
+    Such a program has a method ``arrange(data) -> data``; it is called before any clock starts.
+    """
+    arrange = getattr(program, "arrange", None)
+    placed = backend.put(data)
+    return placed if arrange is None else cast("Data", arrange(placed))

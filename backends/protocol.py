@@ -31,6 +31,9 @@ class Program(Protocol):
     """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them.
 
     ``jvp`` and ``hvp`` may be ``None`` where there is no such derivative, as of a gradient written by hand.
+
+    One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
+    called once, before any clock starts.
     """
 
     def value(self, params: Params, data: Data) -> Array:

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from backends import BACKENDS, load, missing
+from backends import BACKENDS, load, missing, place
 from bench.baselines import MODULES, Baseline, baselines
 from bench.clock import Clock, SystemClock
 from bench.profiles import PROFILES, Profile
@@ -49,7 +49,7 @@ FIT_L2, FIT_TOLERANCE = 1.0, 1e-6
 
 ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC"), "1"
-) | {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_COMPILE_THREADS": "1"}
+) | {"JAX_ENABLE_X64": "1", "JAX_PLATFORMS": "cpu", "TORCHINDUCTOR_COMPILE_THREADS": "1", "THP_MEM_ALLOC_ENABLE": "1"}
 
 Call = Callable[[], Any]
 
@@ -100,12 +100,13 @@ def measure(backend_name: str, size: str, formulation: str, profile: Profile) ->
     program = backend.program(backend.loss(problem.spec))
     params, data = backend.put(problem.params), backend.put(problem.data)
     steps, rate = steps_of(problem), RATE_PER_ROW / problem.rows
+    arranged = place(backend, program, problem.data)
 
     def step() -> Any:
-        return backend.wait(program.value_and_gradient(params, data))
+        return backend.wait(program.value_and_gradient(params, arranged))
 
     def loop() -> Any:
-        return backend.wait(program.descend(params, data, steps, rate))
+        return backend.wait(program.descend(params, arranged, steps, rate))
 
     def flat(answer: Any) -> Any:
         return np.concatenate([np.ravel(a) for a in backend.get({"": answer[0], **answer[1]}).values()])

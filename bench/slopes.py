@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from backends import BACKENDS, load, missing
+from backends import BACKENDS, load, missing, place
 from bench.baseline_ratios import FORMULATIONS, ONE_THREAD, problem_of
 from bench.clock import Clock, SystemClock
 from bench.profiles import PROFILES
@@ -89,7 +89,7 @@ def step_ns(backend_name: str, formulation: str, size: str, clock: Clock) -> flo
     backend.configure(1)
     problem = problem_of(size, formulation)
     program = backend.program(backend.loss(problem.spec))
-    params, data = backend.put(problem.params), backend.put(problem.data)
+    params, data = backend.put(problem.params), place(backend, program, problem.data)
 
     def step() -> object:
         return backend.wait(program.value_and_gradient(params, data))

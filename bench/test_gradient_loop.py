@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import BACKENDS, load, missing
+from backends import BACKENDS, load, missing, place
 from bench.clock import SystemClock
 from bench.profiles import PROFILES
 from bench.protocol import cpu_per_wall, warm_up
@@ -50,7 +50,7 @@ def test_value_and_gradient(
     backend.configure(threads=1)
     problem = problem_of(size, formulation)
     program = backend.program(backend.loss(problem.spec))
-    params, data = backend.put(problem.params), backend.put(problem.data)
+    params, data = backend.put(problem.params), place(backend, program, problem.data)
 
     def call() -> Any:
         return backend.wait(program.value_and_gradient(params, data))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from backends import place
 from backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.messages import Evaluation, Tensors, pack
 from gradparity.optimisers import Optimiser, Path, Tree, follow
@@ -32,7 +33,8 @@ def evaluate(
     The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
     state it reads, since it runs its Python only once.
     """
-    params, data, tangents = (backend.put(tree) for tree in (problem.params, problem.data, problem.tangents))
+    params, tangents = backend.put(problem.params), backend.put(problem.tangents)
+    data = place(backend, program, problem.data)
     impurity = _loss_impurity(backend, loss, params, data)
     if impurity:
         draws = _draws(backend, loss, params, data)
@@ -170,7 +172,7 @@ def _first_line(error: Exception) -> str:
 
 def train(backend: Backend, program: Program, problem: AnyProblem, optimiser: Optimiser, steps: int) -> Path:
     """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step."""
-    data = backend.put(problem.data)
+    data = place(backend, program, problem.data)
 
     def value_and_gradient(params: Tree) -> tuple[Any, Tree]:
         value, gradient = program.value_and_gradient(backend.put(params), data)
@@ -183,7 +185,7 @@ def descend(
     backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float
 ) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]], float]:
     """The backend's own gradient descent: ``steps + 1`` losses, the final parameters, and seconds of the loop alone."""
-    params, data = backend.put(problem.params), backend.put(problem.data)
+    params, data = backend.put(problem.params), place(backend, program, problem.data)
     started = time.perf_counter()
     losses, params = backend.wait(program.descend(params, data, steps, learning_rate))
     loop_s = time.perf_counter() - started

@@ -109,6 +109,7 @@ def worker_environment(threads: int) -> dict[str, str]:
         "JAX_ENABLE_X64": "1",
         "JAX_PLATFORMS": "cpu",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compiler processes to outlive the worker
+        "THP_MEM_ALLOC_ENABLE": "1",  # PyTorch's temporaries on huge pages, as NumPy's are of its own accord
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -125,6 +125,7 @@ class Worker:
         return m.Configured(self.backend.versions(), import_s, import_cpu_s, _resident_bytes())
 
     def _load(self, request: m.Load) -> m.Loaded:
+        from backends import place
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
@@ -134,7 +135,7 @@ class Worker:
             self.printed = sys.stdout = Printed(sys.stdout)
         started = time.perf_counter()
         self.loss, self.program = self._build(self.problem.spec)
-        self.placed = self.backend.put(self.problem.params), self.backend.put(self.problem.data)
+        self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
         step()
