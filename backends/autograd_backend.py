@@ -138,6 +138,10 @@ class AutogradBackend:
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: np.array(value) for name, value in tree.items()}
 
+    def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        """The arrays themselves: what the host writes into them later is seen."""
+        return dict(tree)
+
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
         return {name: np.asarray(value) for name, value in tree.items()}
 

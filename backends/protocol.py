@@ -58,8 +58,14 @@ class Program(Protocol):
 class Backend(Protocol):
     """One framework, or one way of using it.
 
+    One that takes losses written once for all backends has a method ``namespace() -> Any`` more: its array namespace,
+    which they get as ``xp``.
+
     One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
     is taken of a block during which that rises.
+
+    A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
+    from a file in chunks go through it if it is there, and are not written over before the result was waited for.
     """
 
     def configure(self, threads: int) -> None:
@@ -79,9 +85,6 @@ class Backend(Protocol):
 
     def loss(self, spec: Logistic) -> Loss:
         """The built-in model in the framework's own idiom."""
-
-    def namespace(self) -> Any:
-        """The array namespace, ``xp``, of losses that are written once for all backends. A backend may do without."""
 
     def program(self, loss: Loss) -> Program:
         """What differentiates ``loss``; compiled where the framework compiles.

@@ -224,6 +224,7 @@ class TorchProgram:
 
     def __init__(self, loss: Loss) -> None:
         self.value = loss
+        self.built_in = isinstance(loss, BuiltInLoss)
         self.value_and_gradient = self.differentiated(loss)
         self.jvp: Callable[..., Array]
         self.hvp: Callable[..., Params]
@@ -241,7 +242,6 @@ class TorchProgram:
 
         self.jvp = program_jvp
         self.hvp = program_hvp
-        self.built_in = isinstance(loss, BuiltInLoss)
 
     def arrange(self, data: Data) -> Data:
         """X column by column: MKL's products with a vector read rows from memory at a third of that speed here."""
@@ -346,6 +346,10 @@ class TorchBackend:
 
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: torch.tensor(value) for name, value in tree.items()}
+
+    def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        """Tensors over the same memory: what the host writes into it later is seen."""
+        return {name: torch.from_numpy(value) for name, value in tree.items()}
 
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
         return {name: value.detach().numpy() for name, value in tree.items()}

@@ -74,7 +74,8 @@ def explain(block: Block) -> str:
         return _transposed_shape(block) or (recomputed.split(block) if block.built_in is not None else "")
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    small = block.built_in is not None and block.problem.cells <= recomputed.LARGE
+    built_in = block.built_in
+    small = built_in is not None and built_in.cells <= recomputed.LARGE and not built_in.on_disk
     for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
         found = explanation(block)
         if found:
@@ -94,7 +95,7 @@ def _not_finite(block: Block) -> str:
         return "the naive formula overflows: log of a probability that rounded to 0; use stable numerics"
     bad = int(np.count_nonzero(~np.isfinite(block.got)))
     some = f"{bad} of {block.got.size} entries" if bad < block.got.size else ""
-    if block.built_in is None:
+    if block.built_in is None or block.built_in.on_disk:
         return some
     largest = float(recomputed.logits(block.problem).max())
     if largest <= -np.log(np.finfo(block.problem.spec.dtype).eps / 2):

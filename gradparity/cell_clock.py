@@ -187,7 +187,9 @@ class CellClock:
         return self.workers[name].ask(m.ThreadsUsed(THREADS_USED_S), m.Used).cpu_per_wall
 
     def _measure_limits(self) -> None:
-        """In a process of its own: NumPy's, whichever backends take part."""
+        """In a process of its own: NumPy's, whichever backends take part. What lies on disk has other limits."""
+        if self.run.problem.on_disk:
+            return
         self.run.begin("bandwidth and GEMM rate", "")
         try:
             with self.run.spawn("numpy", role="limits") as worker:

@@ -44,8 +44,12 @@ class ExitCode(IntEnum):
 
 
 _DATA_HELP = (
-    "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPZ or svmlight file. Repeatable."
+    "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPY, NPZ or svmlight file. A NPY "
+    "matrix has its labels in the last column, or in --target NUMBER; one too large for memory is read in pieces under "
+    "--formulation blocked. Repeatable."
 )
+_TARGET_HELP = "Label column of a data file: its name, or in a NPY file its number from 0."
+_STANDARDISE_HELP = "Scale features to mean 0 and deviation 1. Default: real data only, NPY files excepted."
 
 Backends = Annotated[
     str | None, typer.Option(help="Backends, separated by commas. Default: all that are installed.", metavar="NAMES")
@@ -59,11 +63,11 @@ Backend = Annotated[
     ),
 ]
 Data = Annotated[list[str] | None, typer.Option(help=_DATA_HELP, metavar="SOURCE")]
-Target = Annotated[str | None, typer.Option(help="Label column of a data file.", metavar="COLUMN")]
-Standardise = Annotated[
-    bool | None,
-    typer.Option("--standardise/--raw", help="Scale features to mean 0 and deviation 1. Default: real data only."),
+Target = Annotated[
+    str | None,
+    typer.Option(help="Label column of a data file: its name, of a .npy file its number from 0.", metavar="COLUMN"),
 ]
+Standardise = Annotated[bool | None, typer.Option("--standardise/--raw", help=_STANDARDISE_HELP)]
 Projection = Annotated[
     str, typer.Option(help="Width L of the learned projection; 'none' for plain logistic regression.", metavar="L")
 ]

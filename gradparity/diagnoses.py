@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from gradparity.optimisers import GradientDescent, Momentum
 from gradparity.results import Diagnosis
 from gradparity.separation import separating_direction
 from gradparity.training import PATH_FLOORS
-from gradparity.truth.extended import Extended, evaluate
+from gradparity.truth.extended import Extended, evaluate, row_blocks
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from model_spec.problem import AnyProblem, Problem
@@ -70,7 +70,7 @@ def _curvature(problem: Problem) -> float:
 
 def separable_data(problem: Problem, runs: Sequence[Trajectory] = ()) -> Diagnosis | None:
     """A direction that classifies every row: along it the loss goes to 0 and no weights are the best."""
-    if problem.spec.l2:
+    if problem.spec.l2 or problem.on_disk:  # the linear program takes X whole
         return None
     direction = separating_direction(problem)
     if direction is None:
@@ -106,7 +106,7 @@ def saturated_sigmoid(problem: Problem, runs: Sequence[Trajectory] = ()) -> Diag
     ]
     said = []
     for where, params in points:
-        over = int(np.sum(np.abs(_logits(problem, params)) > limit))
+        over = sum(int(np.sum(np.abs(z) > limit)) for z in _logits(problem, params))
         if over:
             said.append(f"{over} of {problem.rows} rows ({over / problem.rows:.0%}) {where}")
     if not said:
@@ -187,12 +187,13 @@ def _two_digits_below(value: float) -> str:
     return f"{math.floor(value / unit) * unit:.2g}"
 
 
-def _logits(problem: Problem, params: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """``c z`` of every row, float64; the sign and not the size is lost where it overflows."""
+def _logits(problem: Problem, params: Mapping[str, npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
+    """``c z`` of every row, in blocks, float64; the sign and not the size is lost where it overflows."""
     w, W = np.asarray(params["w"], np.float64), params.get("W")
     with np.errstate(all="ignore"):
         u = w if W is None else np.asarray(W, np.float64) @ w
-        return np.asarray(problem.spec.logit_scale * (problem.data["X"] @ u))
+        for rows in row_blocks(problem):
+            yield np.asarray(problem.spec.logit_scale * (problem.data["X"][rows] @ u))
 
 
 def ignored_parameters(names: Sequence[str]) -> Diagnosis | None:

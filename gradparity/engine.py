@@ -29,6 +29,7 @@ from gradparity.timing import control_name
 from gradparity.truth.extended import require_extended_precision
 from gradparity.truth.oracle import CLOSED_FORM, Oracle
 from model_spec.datasets import Dataset
+from model_spec.npy import StreamedDataset
 from model_spec.problem import Problem
 from model_spec.spec import to_dict
 
@@ -95,7 +96,7 @@ class Work:
 
     settings: Settings
     workers: int
-    _data: Dataset | None = field(default=None, repr=False)
+    _data: Dataset | StreamedDataset | None = field(default=None, repr=False)
 
     @property
     def source(self) -> str:
@@ -103,18 +104,18 @@ class Work:
         return self.settings.data[0]
 
     @property
-    def data(self) -> Dataset:
+    def data(self) -> Dataset | StreamedDataset:
         """The data set.
 
         Raises:
             InputError: the source is unknown, unreadable, or not binary classification data.
         """
         if self._data is None:
-            self.keep(self.settings.datasets()[0])
+            self.keep(self.settings.datasets(self.workers)[0])
         assert self._data is not None  # noqa: S101
         return self._data
 
-    def keep(self, data: Dataset) -> None:
+    def keep(self, data: Dataset | StreamedDataset) -> None:
         """Take a data set that was read before; the problem on it is checked at once.
 
         Raises:

@@ -18,6 +18,7 @@ from bench.protocol import WarmUp as WarmUpRecord
 from gradparity.optimisers import Optimiser, Path
 from gradparity.richardson import Derivative
 from model_spec.problem import AnyProblem, Problem, UserProblem
+from model_spec.row_file import OnDisk, RowFile
 from model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 
 PROTOCOL = 3
@@ -72,7 +73,7 @@ class Configure(Request, frozen=True):
 
 
 class Load(Request, frozen=True):
-    """Take a problem, build its program and make the first call."""
+    """Take a problem, build its program and make the first call. With ``rows``, its data are read from that file."""
 
     name: str
     spec: dict[str, Any]
@@ -80,6 +81,7 @@ class Load(Request, frozen=True):
     data: Tensors
     tangents: Tensors
     seed: int
+    rows: RowFile | None = None
 
 
 class Evaluate(Request, frozen=True):
@@ -327,18 +329,21 @@ def load_request(problem: AnyProblem) -> Load:
         problem.name,
         to_dict(cast("Logistic | UserSpec", problem.spec)),
         pack(problem.params),
-        pack(problem.data),
+        {} if problem.on_disk else pack(problem.data),
         pack(problem.tangents),
         problem.seed,
+        next((value.file for value in problem.data.values() if isinstance(value, OnDisk)), None),
     )
 
 
 def problem_of(load: Load) -> Problem | UserProblem:
     """The problem of a message."""
-    params, data, tangents = (unpack(tensors) for tensors in (load.params, load.data, load.tangents))
-    spec = from_dict(load.spec)
+    spec, params, tangents = from_dict(load.spec), unpack(load.params), unpack(load.tangents)
+    data: dict[str, Any] = dict(unpack(load.data))
     if isinstance(spec, UserSpec):
         return UserProblem(load.name, spec, params, data, tangents, load.seed)
+    if load.rows is not None:
+        data = {name: OnDisk(load.rows, name, spec.dtype) for name in ("X", "y")}
     return Problem(load.name, spec, params, data, tangents, load.seed)
 
 

@@ -17,7 +17,7 @@ from bench.schedule import is_twin
 from gradparity import messages as m
 from gradparity import results
 from gradparity.budget import Deadline
-from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
+from gradparity.launch import TIMEOUTS_S, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
 from gradparity.results import GOOD, BackendInfo, Diagnosis, Finding, ProblemResult, RunResult, Training, Trouble
 from gradparity.settings import Settings
@@ -48,8 +48,10 @@ class Observer(Protocol):
 
 #: Gradient steps of every backend's own loop that are held to the reference before it is timed.
 LOOP_STEPS_CHECKED = 5
-#: Calls after which a process that has only loaded is as large as stepping makes it.
-FOOTPRINT_CALLS = 3
+#: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
+FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
+#: A disk so slow that reading from one is still waited for, and how often loading and evaluating read the file.
+DISK_BYTES_PER_S, LOAD_PASSES, EVALUATE_PASSES = 10**8, 1, 8
 
 
 class ProblemRun:
@@ -171,6 +173,9 @@ class ProblemRun:
         runs: list[Trajectory] = []
         if self.pairwise is not None:
             pass  # a path has no reference either
+        elif self.problem.on_disk:  # an extended-precision run would read the file for every step and every draw
+            self.outcome.diagnoses += diagnose(self.problem, self.truth)
+            self.leave_out("training and loops are not held to a reference: the data are read from a file in pieces")
         elif settings.command == "bench":
             runs = self._loop_reference()
         else:
@@ -208,7 +213,8 @@ class ProblemRun:
             self._load(name, worker)
             if is_twin(name):
                 return
-            self.peaks[name] = worker.ask(m.Footprint(FOOTPRINT_CALLS), m.Resident).peak_bytes
+            calls = FOOTPRINT_CALLS_ON_DISK if self.problem.on_disk else FOOTPRINT_CALLS
+            self.peaks[name] = worker.ask(m.Footprint(calls), m.Resident).peak_bytes
             self.begin("evaluation", name)
             found = self._evaluate(name, worker, self.problem, self.truth)
             if self.pairwise is None and needs_other_precision(found):
@@ -273,7 +279,14 @@ class ProblemRun:
         self.configured[name] = worker.receive(m.Configured)
         self.imported(name, self.configured[name])
         self.begin("first call", name)
-        self.loaded[name] = worker.ask(self.load, m.Loaded)
+        self.loaded[name] = worker.ask(self.load, m.Loaded, timeout_s=self._patience_s(m.Load, LOAD_PASSES))
+
+    def _patience_s(self, request: type[m.Request], passes: int) -> float | None:
+        """How long to wait for an answer that reads a file so often; None for the request's own limit."""
+        if not self.problem.on_disk:
+            return None
+        size_bytes: int = self.problem.data["X"].file.rows * self.problem.data["X"].file.row_bytes
+        return TIMEOUTS_S[request] + passes * size_bytes / DISK_BYTES_PER_S
 
     def imported(self, name: str, configured: m.Configured) -> None:
         """Write down which versions a backend is of."""
@@ -286,7 +299,8 @@ class ProblemRun:
         """The verdicts on the problem that the worker has loaded."""
         from gradparity.verdicts import judge, without_answer
 
-        evaluation = worker.ask(m.Evaluate(second_order=self.settings.command != "bench"), m.Evaluation)
+        request = m.Evaluate(second_order=self.settings.command != "bench")
+        evaluation = worker.ask(request, m.Evaluation, timeout_s=self._patience_s(m.Evaluate, EVALUATE_PASSES))
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
         self._note_printing(name, evaluation.printed)

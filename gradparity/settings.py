@@ -17,6 +17,8 @@ from gradparity.optimisers import Optimiser, optimiser
 from gradparity.units import size
 from model_spec.datasets import Dataset, load
 from model_spec.errors import InputError
+from model_spec.files import read_rows
+from model_spec.npy import StreamedDataset, scan
 from model_spec.problem import Problem, make_problem
 from model_spec.spec import (
     DType,
@@ -204,51 +206,79 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name in dict.fromkeys(self.optimiser)
         ]
 
-    def datasets(self) -> list[Dataset]:
-        """The data, read and checked.
+    def datasets(self, workers: int = 1) -> list[Dataset | StreamedDataset]:
+        """The data, read and checked; of a ``.npy`` file that does not fit beside ``workers`` workers, checked alone.
 
         Raises:
             InputError: a source is unknown, unreadable, or not binary classification data.
         """
-        return [
-            load(source, target=self.target, standardise=self._standardised(source), seed=self.seed)
-            for source in self.data
-        ]
+        return [self._dataset(source, workers) for source in self.data]
 
-    def problem(self, data: Dataset, workers: int) -> Problem:
+    def _dataset(self, source: str, workers: int) -> Dataset | StreamedDataset:
+        file = read_rows(source, self.target)
+        if file is None or fits(file.rows, self.spec(file.features), workers):
+            return load(source, target=self.target, standardise=self._standardised(source), seed=self.seed)
+        self._require_streaming(source, file.rows, file.features, workers)
+        return scan(file)
+
+    def _require_streaming(self, source: str, rows: int, features: int, workers: int) -> None:
+        """Raises InputError unless what does not fit into memory can be read in pieces."""
+        if self.formulation != "blocked":
+            cure = "Use --formulation blocked, which reads a .npy file in pieces."
+            require_memory(source, rows, self.spec(features), workers, cure)
+        if self.standardise:
+            cure = "Standardise the features before they are saved."
+            raise InputError("--standardise", got=f"{source}, too large for memory", expected="--raw", cure=cure)
+
+    def problem(self, data: Dataset | StreamedDataset, workers: int) -> Problem:
         """The problem on one data set.
 
         Raises:
             InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
         """
         spec = self.spec(data.features)  # a fault of the model is said before one of memory
-        require_memory(data.name, data.rows, spec, workers)
+        if isinstance(data, StreamedDataset):
+            self._require_streaming(data.name, data.rows, data.features, workers)
+        else:
+            require_memory(data.name, data.rows, spec, workers)
         return make_problem(data.name, spec, data.X, data.y, seed=self.seed, start=self.start)
 
     def _standardised(self, source: str) -> bool:
         if self.standardise is not None:
             return self.standardise
-        return source != "toy" and not source.startswith("synthetic:")
+        # A .npy file may be too large to be changed, and is not to mean something else on a larger machine.
+        return source != "toy" and not source.startswith("synthetic:") and not source.lower().endswith(".npy")
 
 
-def require_memory(what: str, rows: int, spec: Logistic, workers: int) -> None:
+_FEWER = "Use fewer rows, a smaller projection, or fewer backends at once (--backends)."
+
+
+def require_memory(what: str, rows: int, spec: Logistic, workers: int, cure: str = _FEWER) -> None:
     """Refuse a run that the machine's free memory cannot hold, before anything is started.
 
     Raises:
         InputError: the estimate is over what is available.
     """
-    width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
-    # X, its product with W, and the parameters with their tangent, gradient and HVP.
-    values = rows * spec.features + rows * width + 4 * spec.size
-    needed = 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
-    available = psutil.virtual_memory().available
+    needed, available = _needed_bytes(rows, spec, workers), psutil.virtual_memory().available
     if needed > available:
         raise InputError(
             f"memory for {what} ({rows} x {spec.features}) with {spec.layout}",
             got=f"about {size(needed)} needed with {workers} workers",
             expected=f"at most the {size(available)} available",
-            cure="Use fewer rows, a smaller projection, or fewer backends at once (--backends).",
+            cure=cure,
         )
+
+
+def fits(rows: int, spec: Logistic, workers: int) -> bool:
+    """Whether the machine's free memory holds the data as often as a run has to."""
+    return _needed_bytes(rows, spec, workers) <= int(psutil.virtual_memory().available)
+
+
+def _needed_bytes(rows: int, spec: Logistic, workers: int) -> int:
+    width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
+    # X, its product with W, and the parameters with their tangent, gradient and HVP.
+    values = rows * spec.features + rows * width + 4 * spec.size
+    return 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
 
 
 def _shape(text: str) -> tuple[int, int, int | None]:

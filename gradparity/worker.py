@@ -133,6 +133,11 @@ class Worker:
             from gradparity.printing import Printed
 
             self.printed = sys.stdout = Printed(sys.stdout)
+        if self.problem.on_disk:  # as is whatever else this worker is to load: the same problem in the other dtype
+            from backends.streamed import StreamedBackend
+
+            if not isinstance(self.backend, StreamedBackend):
+                self.backend = StreamedBackend(self.backend)
         started = time.perf_counter()
         self.loss, self.program = self._build(self.problem.spec)
         self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)

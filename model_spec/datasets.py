@@ -87,6 +87,7 @@ def load(source: str, *, target: str | None = None, standardise: bool = False, s
 
     ``target`` is the label column of a CSV or Parquet file, or the label member of an NPZ file (``y``
     if not given), whose features are a 2-D member ``X`` or else every other member, one column each.
+    Of a NPY file it is the number of the label column, from 0, and the last one if not given.
     The label of svmlight files and of the sets that are not files is built in.
     ``standardise`` brings every feature to mean 0 and standard deviation 1. ``seed`` is for ``synthetic``.
 

@@ -8,12 +8,15 @@ from pathlib import Path
 from model_spec.arrays import read_npz, read_svmlight
 from model_spec.errors import InputError
 from model_spec.frames import read_csv, read_parquet
+from model_spec.npy import open_rows, read_npy
+from model_spec.row_file import RowFile
 from model_spec.tables import Table
 
 #: Readers by file extension.
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
     ".csv": read_csv,
     ".parquet": read_parquet,
+    ".npy": read_npy,
     ".npz": read_npz,
     ".svmlight": read_svmlight,
     ".svm": read_svmlight,
@@ -28,6 +31,22 @@ def read(source: str, target: str | None) -> Table:
         InputError: the file cannot be opened, is empty, is not of its kind, has no such target, or
             would not fit in memory.
     """
+    return _reader(source)(Path(source), target)
+
+
+def read_rows(source: str, target: str | None) -> RowFile | None:
+    """Where the rows of a ``.npy`` file lie, none of them read yet; None for other kinds of source.
+
+    Raises:
+        InputError: as `read`.
+    """
+    if Path(source).suffix.lower() != ".npy":
+        return None
+    _reader(source)
+    return open_rows(source, target)
+
+
+def _reader(source: str) -> Callable[[Path, str | None], Table]:
     path = Path(source)
     try:
         # Before opening: to open a pipe waits for its writer, possibly for ever.
@@ -51,4 +70,4 @@ def read(source: str, target: str | None) -> Table:
         raise InputError(source, got=reason, expected="a file that can be read", cure="Check the path.") from None
     if not start:
         raise InputError(source, got="an empty file", expected="rows of data")
-    return reader(path, target)
+    return reader

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_spec.errors import InputError
+from model_spec.row_file import OnDisk
 from model_spec.space import DType, ParameterSpace
 from model_spec.spec import Logistic, Start
 from model_spec.user_spec import UserSpec
@@ -26,9 +27,14 @@ class AnyProblem:
     name: str
     spec: ParameterSpace
     params: Mapping[str, npt.NDArray[Any]]
-    data: Mapping[str, npt.NDArray[Any]]
+    data: Mapping[str, Any]
     tangents: Mapping[str, npt.NDArray[Any]] = field(repr=False)
     seed: int = 0
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the data are read from a file in pieces, and may not fit into memory."""
+        return any(isinstance(value, OnDisk) for value in self.data.values())
 
     @property
     def rows(self) -> int:
@@ -48,7 +54,7 @@ class AnyProblem:
 
 @dataclass(frozen=True, eq=False)
 class Problem(AnyProblem):
-    """A built-in model's problem; ``data`` holds ``X (S, F)`` and ``y (S,)``, all of the spec's dtype."""
+    """A built-in model's problem; ``data`` holds ``X (S, F)`` and ``y (S,)``, or `OnDisk`, of the spec's dtype."""
 
     spec: Logistic
 
@@ -79,7 +85,13 @@ class UserProblem(AnyProblem):
 
 
 def make_problem(
-    name: str, spec: Logistic, X: npt.ArrayLike, y: npt.ArrayLike, *, seed: int = 0, start: Start = "random"
+    name: str,
+    spec: Logistic,
+    X: npt.ArrayLike | OnDisk,
+    y: npt.ArrayLike | OnDisk,
+    *,
+    seed: int = 0,
+    start: Start = "random",
 ) -> Problem:
     """A problem of a built-in model: data rounded once to the spec's dtype, parameters and tangents drawn.
 
@@ -112,7 +124,14 @@ def in_other_precision(problem: _AnyProblem) -> _AnyProblem:
     return replace(problem, spec=problem.spec.with_options(dtype=other), params=params, data=data, tangents=tangents)
 
 
-def _rounded(name: str, values: npt.ArrayLike, spec: Logistic) -> npt.NDArray[Any]:
+def _rounded(name: str, values: npt.ArrayLike | OnDisk, spec: Logistic) -> Any:
+    if isinstance(values, OnDisk):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(values.file.largest).astype(spec.dtype))
+        if not finite:
+            got, expected = f"values of up to {values.file.largest:g}", "finite numbers of that dtype"
+            raise InputError(f"data {name} as {spec.dtype}", got=got, expected=expected)
+        return values.astype(spec.dtype)
     with np.errstate(over="ignore"):
         array = np.ascontiguousarray(values, spec.dtype)
     if not np.isfinite(array).all():

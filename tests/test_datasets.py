@@ -429,7 +429,7 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
 
 def test_an_unknown_extension_is_refused_with_those_there_are(csv):
     message = refusal(csv("a,y\n1,0\n", "patients.xlsx"))
-    assert "got '.xlsx', expected one of .csv, .parquet, .npz, .svmlight, .svm, .libsvm" in message
+    assert "got '.xlsx', expected one of .csv, .parquet, .npy, .npz, .svmlight, .svm, .libsvm" in message
 
 
 def test_the_extension_may_be_in_capitals(csv):

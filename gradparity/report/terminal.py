@@ -77,7 +77,8 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
         if info.cure:
             console.print(Text(f"{info.name} is missing; add it with: {info.cure}", style="yellow"))
     for what in (*result.left_out, *(f"{p.label}: {what}" for p in result.problems for what in p.left_out)):
-        console.print(Text(f"Left out, for the time budget: {what}", style="yellow"))
+        why = ", for the time budget" if result.settings.get("budget_s") else ""
+        console.print(Text(f"Left out{why}: {what}", style="yellow"))
     machine, threads = result.machine, sorted({problem.threads for problem in result.problems} or {1})
     console.print(
         Text(

@@ -91,12 +91,13 @@ def reference(problem: Problem, *, draws: int | None = None, budget_s: float = B
     """
     began = time.monotonic()
     rows = certified_rows(problem, budget_s)
-    sample = problem if len(rows) == problem.rows else with_rows(problem, rows)
+    every = len(rows) == problem.rows
+    sample = problem if every and not problem.on_disk else with_rows(problem, rows)
     truth, zero, bits = enclosures(sample)
     directions = _require_series_agreement(sample)
     floor = noise_floor(sample, truth, draws)
     _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
-    if sample is not problem:
+    if not every:
         truth = extended.evaluate(problem).blocks
         zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
         floor = noise_floor(problem, truth, draws)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.truth.extended import row_blocks
 from model_spec.problem import Problem
 
 Array = npt.NDArray[Any]
@@ -49,9 +50,11 @@ def underflow(problem: Problem) -> dict[tuple[str, str], Array]:
     tiny, c = np.longdouble(np.finfo(spec.dtype).tiny), np.longdouble(abs(spec.logit_scale))
     params = {name: _given(value) for name, value in problem.params.items()}
     tangents = {name: _given(value) for name, value in problem.tangents.items()}
-    magnitude = np.abs(problem.data["X"])
-    largest = _given(magnitude.max(axis=0))
-    column = _Bound(magnitude.sum(axis=0, dtype=np.longdouble), rows * np.ones_like(largest.size))  # summed over rows
+    most, total = np.zeros((2, spec.features), np.longdouble)
+    for block in row_blocks(problem):
+        magnitude = np.abs(problem.data["X"][block])
+        most, total = np.maximum(most, magnitude.max(axis=0)), total + magnitude.sum(axis=0, dtype=np.longdouble)
+    largest, column = _given(most), _Bound(total, rows * np.ones_like(total))  # over rows
     w, v = params["w"], tangents["w"]
     if "W" in params:
         W, V = params["W"], tangents["W"]

@@ -1,0 +1,158 @@
+"""Any backend over a file that need not fit into memory: chunks of rows go through its own program, and are summed.
+
+The loss is a sum over rows, so that loss, gradient, JVP and HVP of all rows are sums of those of chunks. Each chunk
+goes through the backend's program as it stands, with the sum over rows and no penalty; the totals are kept in
+extended precision on the host, where the mean is taken and the penalty added once. A chunk has the labels' column
+in it still, as zeros; the parameters get a row of zeros there, which the results lose again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
+from model_spec.row_file import Buffers, OnDisk, RowFile
+from model_spec.spec import Logistic
+
+Totals = dict[str, np.ndarray]
+
+
+class StreamedBackend:
+    """A backend whose data lie in a file. ``X`` and ``y`` are `OnDisk` on both sides of ``put`` and ``get``."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.configure, self.versions, self.wait = backend.configure, backend.versions, backend.wait
+        self.compilations: Callable[[], int] = getattr(backend, "compilations", int)
+
+    def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
+        return _on_disk(tree) or self.backend.put(tree)
+
+    def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
+        return _on_disk(tree) or self.backend.get(tree)
+
+    def loss(self, spec: Logistic) -> StreamedLoss:
+        return StreamedLoss(self.backend, spec)
+
+    def program(self, loss: Loss) -> StreamedProgram:
+        """Raises TypeError for a loss that is not a sum over the rows of a file."""
+        if not isinstance(loss, StreamedLoss):
+            raise TypeError("only the built-in models are computed by chunks of rows")
+        return StreamedProgram(loss)
+
+
+def _on_disk(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in tree.items() if isinstance(value, OnDisk)}
+
+
+class StreamedLoss:
+    """The built-in model's loss, plain, over all chunks; and what the derivatives share with it."""
+
+    def __init__(self, backend: Backend, spec: Logistic) -> None:
+        self.backend, self.spec = backend, spec
+        # A chunk is a block: it stays in the last cache, and larger blocks make fewer calls.
+        formulation = "reassociated" if spec.formulation == "blocked" else spec.formulation
+        widened = spec.with_options(features=spec.features + 1, formulation=formulation, reduction="sum", l2=0.0)
+        self.chunk_loss = backend.loss(widened)
+        #: Host arrays as the framework's, without a copy where it has a way; third parties need none.
+        self.view: Callable[[Mapping[str, HostArray]], Data] = getattr(backend, "view", backend.put)
+        #: The parameter with a row for every feature.
+        self.tall = "W" if "W" in spec.shapes else "w"
+        self.buffers: dict[RowFile, Buffers] = {}
+
+    def __call__(self, params: Params, data: Data) -> Array:
+        total = self.summed(lambda params, rows: (self.chunk_loss(params, rows), {}), data, params)[0]
+        return self.scalar(self.reduced(total, data) + self.penalty(self.host(params)))
+
+    def summed(
+        self, call: Callable[..., tuple[Array | None, Params]], data: Data, *trees: Params
+    ) -> tuple[Any, dict[str, Any]]:
+        """Sums over chunks of a scalar and of a tree shaped like the parameters, in extended precision."""
+        file: RowFile = data["X"].file
+        dtype = self.spec.dtype
+        if file not in self.buffers:
+            self.buffers[file] = Buffers(file, dtype)
+        first, *rest = (self.backend.put(self.widened(self.host(tree), file)) for tree in trees)
+        total: Any = np.longdouble(0)
+        sums: dict[str, Any] = {}
+        for X, y in file.chunks(dtype, self.buffers[file]):
+            scalar, tree = self.backend.wait(call(first, self.view({"X": X, "y": y}), *rest))
+            total = total + self.backend.get({"": scalar})[""]
+            for name, value in self.backend.get(tree).items() if tree else ():
+                sums[name] = sums.get(name, np.longdouble(0)) + value
+        return total, {
+            name: np.delete(value, file.target, axis=0) if name == self.tall else value for name, value in sums.items()
+        }
+
+    def widened(self, tree: Mapping[str, HostArray], file: RowFile) -> dict[str, HostArray]:
+        """The same with a row of zeros where the labels' column is."""
+        return {
+            name: np.insert(value, file.target, 0, axis=0) if name == self.tall else value
+            for name, value in tree.items()
+        }
+
+    def reduced(self, total: Any, data: Data) -> Any:
+        return total / len(data["y"]) if self.spec.reduction == "mean" else total
+
+    def penalty(self, params: Totals) -> Any:
+        return self.spec.l2 / 2 * sum(np.sum(np.square(p, dtype=np.longdouble)) for p in params.values())
+
+    def host(self, tree: Params) -> dict[str, Any]:
+        return self.backend.get(tree)
+
+    def scalar(self, value: Any) -> Array:
+        return self.placed({"": value})[""]
+
+    def placed(self, tree: Mapping[str, Any]) -> Params:
+        """Totals rounded once to the dtype, as the framework's arrays."""
+        return self.backend.put({name: np.asarray(value, self.spec.dtype) for name, value in tree.items()})
+
+
+class StreamedProgram:
+    """The backend's program for a chunk, called for all of them."""
+
+    def __init__(self, loss: StreamedLoss) -> None:
+        self.loss = loss
+        self.chunk: Program = loss.backend.program(loss.chunk_loss)
+
+    def value(self, params: Params, data: Data) -> Array:
+        loss = self.loss
+        total, _ = loss.summed(lambda params, rows: (self.chunk.value(params, rows), {}), data, params)
+        return loss.scalar(loss.reduced(total, data) + loss.penalty(loss.host(params)))
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
+        value, gradient = self._value_and_gradient(params, data)
+        return self.loss.scalar(value), self.loss.placed(gradient)
+
+    def _value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Totals]:
+        loss = self.loss
+        total, sums = loss.summed(self.chunk.value_and_gradient, data, params)
+        at = loss.host(params)
+        gradient = {name: loss.reduced(sums[name], data) + loss.spec.l2 * at[name] for name in at}
+        return loss.reduced(total, data) + loss.penalty(at), gradient
+
+    def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
+        loss = self.loss
+        total, _ = loss.summed(lambda *arguments: (self.chunk.jvp(*arguments), {}), data, params, tangents)
+        at, move = loss.host(params), loss.host(tangents)
+        penalty = loss.spec.l2 * sum(np.vdot(np.asarray(at[name], np.longdouble), move[name]) for name in at)
+        return loss.scalar(loss.reduced(total, data) + penalty)
+
+    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
+        loss = self.loss
+        zero = loss.scalar(0.0)
+        _, sums = loss.summed(lambda *arguments: (zero, self.chunk.hvp(*arguments)), data, params, tangents)
+        move = loss.host(tangents)
+        return loss.placed({name: loss.reduced(sums[name], data) + loss.spec.l2 * move[name] for name in move})
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+        losses = np.empty(steps, self.loss.spec.dtype)
+        for step in range(steps):
+            value, gradient = self._value_and_gradient(params, data)
+            losses[step] = value
+            at = self.loss.host(params)
+            params = self.loss.placed({name: at[name] - learning_rate * gradient[name] for name in at})
+        return self.loss.scalar(losses), params

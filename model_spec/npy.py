@@ -1,0 +1,198 @@
+"""``.npy`` files: the header checked, the matrix read whole, or read through once in pieces and left where it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from model_spec.errors import InputError
+from model_spec.memory import require_memory
+from model_spec.row_file import PIECE_BYTES, OnDisk, RowFile
+from model_spec.spec import DType
+from model_spec.tables import Table, numbered, refusing, row_place
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class StreamedDataset:
+    """A `RowFile` that has been read through once: what `model_spec.datasets.Dataset` is for data in memory.
+
+    ``digest`` is the one that the same data has in memory.
+    """
+
+    name: str
+    file: RowFile
+    labels: tuple[str, str]
+    source: str
+    digest: str
+    standardised: bool = False
+
+    @property
+    def rows(self) -> int:
+        """S, the number of rows."""
+        return self.file.rows
+
+    @property
+    def features(self) -> int:
+        """F, the number of features."""
+        return self.file.features
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names ``x1`` to ``xF``."""
+        return numbered(self.features)
+
+    @property
+    def X(self) -> OnDisk:  # noqa: N802  # as `Dataset` has it
+        """Features ``(S, F)``."""
+        return OnDisk(self.file, "X", "float64")
+
+    @property
+    def y(self) -> OnDisk:
+        """Labels ``(S,)``."""
+        return OnDisk(self.file, "y", "float64")
+
+
+def open_rows(source: str, target: str | None) -> RowFile:
+    """The header of a ``.npy`` file, checked; nothing else is read.
+
+    ``target`` is the number of the label column, from 0 or, negative, from the end; the last one if not given.
+
+    Raises:
+        InputError: it is no C-ordered 2-D matrix of float64 or float32, has no such column, or is cut off.
+    """
+    path = Path(source)
+    with refusing(path, "NPY"), path.open("rb") as stream:
+        old = np.lib.format.read_magic(stream) == (1, 0)
+        header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(stream)
+        offset = stream.tell()
+        there = stream.seek(0, 2) - offset
+    if dtype not in (np.dtype("float64"), np.dtype("float32")):
+        cure = "Save it as one of these: np.save(file, array.astype(float))."
+        raise InputError(
+            f"{source}, dtype", got=dtype, expected="float64 or float32 in this machine's order", cure=cure
+        )
+    if len(shape) != 2 or shape[1] < 2:
+        expected = "shape (rows, columns), the labels in one column beside the features"
+        raise InputError(source, got=f"shape {shape}", expected=expected, cure="Reshape it before it is saved.")
+    if not shape[0]:
+        raise InputError(f"{source}, rows", got="none", expected="1 or more", cure="Add rows of data to the file.")
+    if fortran and 1 not in shape:
+        cure = "Save it by rows: np.save(file, np.ascontiguousarray(array))."
+        raise InputError(f"{source}, order", got="Fortran order (by columns)", expected="C order", cure=cure)
+    rows, columns = map(int, shape)
+    name: DType = "float64" if dtype == np.float64 else "float32"
+    file = RowFile(source, name, rows, columns, offset, _column(source, target, columns))
+    if there < file.rows * file.row_bytes:
+        raise InputError(
+            source,
+            got=f"{there} bytes of values, a file that is cut off",
+            expected=f"{file.rows * file.row_bytes} for shape {shape}",
+            cure="Write or copy it again.",
+        )
+    return file
+
+
+def read_npy(path: Path, target: str | None) -> Table:
+    """A ``.npy`` matrix, whole, with its labels in one column; see `open_rows`."""
+    file = open_rows(str(path), target)
+    require_memory(file.path, (file.rows, file.columns), names=file.features)
+    values = file.read(0, file.rows).astype(np.float64, copy=False)
+    X, y = np.ascontiguousarray(np.delete(values, file.target, axis=1)), values[:, file.target].copy()
+
+    def cell(row: int, column: int | None) -> str | None:
+        return str(y[row] if column is None else X[row, column])
+
+    return Table(file.path, X, y, numbered(file.features), str(file.target), cell, row_place)
+
+
+def _column(source: str, target: str | None, columns: int) -> int:
+    try:
+        column = -1 if target is None else int(target)
+    except ValueError:
+        column = columns
+    if not -columns <= column < columns:
+        expected = f"the number of the label column, 0 to {columns - 1}, or -1 for the last"
+        raise InputError(f"{source}, target", got=repr(target), expected=expected)
+    return column % columns
+
+
+def scan(file: RowFile) -> StreamedDataset:
+    """Read a file through once: are all values finite, and which two labels are there?
+
+    Raises:
+        InputError: a value is not finite (the message names its row and column), or there are not two labels.
+    """
+    import hashlib
+
+    values: list[float] = []
+    where: list[int] = []
+    sha, rows_per_piece, largest = hashlib.sha256(), max(1, PIECE_BYTES // file.row_bytes), 0.0
+    sha.update(repr((file.rows, file.features)).encode())
+    piece = np.empty((min(rows_per_piece, file.rows), file.columns), file.dtype)
+    bits = []  # which labels are the first one's: hashed after the features, and an eighth of a byte each until then
+    with file.opened() as stream:
+        stream.seek(file.offset)
+        for begin in range(0, file.rows, rows_per_piece):
+            rows = piece[: file.rows - begin]
+            file.read_into(stream, rows)
+            _require_finite(file, rows, begin)
+            labels = rows[:, file.target]
+            new = ~np.isin(labels, values)
+            while new.any():
+                values.append(float(labels[new.argmax()]))
+                where.append(begin + int(new.argmax()))
+                if len(values) > 2:
+                    _refuse_third_label(file, values, where[2])
+                new &= labels != values[-1]
+            bits.append(np.packbits(labels == values[0]))
+            features = np.delete(rows, file.target, axis=1)
+            largest = max(largest, float(features.max()), -float(features.min()))
+            sha.update(np.ascontiguousarray(features, "<f8").data)
+    if len(values) < 2:
+        raise InputError(
+            f"{file.path}, target column {file.target}",
+            got=f"one class only, {values[0]:g} in every row",
+            expected="two classes",
+            cure="Include rows of the other class, or name another column with --target.",
+        )
+    low, high = sorted(values)
+    sha.update(repr((file.rows,)).encode())
+    for number, packed in enumerate(bits):
+        first = np.unpackbits(packed, count=min(rows_per_piece, file.rows - number * rows_per_piece)) == 1
+        sha.update(np.ascontiguousarray(first if values[0] == high else ~first, "<f8").data)
+    return StreamedDataset(
+        name=Path(file.path).name,
+        file=replace(file, low=low, high=high, largest=largest),
+        labels=(f"{low:g}", f"{high:g}"),
+        source=f"file {file.path}, target column {file.target}; read in pieces",
+        digest=sha.hexdigest(),
+    )
+
+
+def _require_finite(file: RowFile, rows: Array, begin: int) -> None:
+    finite = np.isfinite(rows)
+    if finite.all():
+        return
+    row, column = divmod(int(finite.argmin()), file.columns)
+    raise InputError(
+        f"{file.path}, column {column}, {row_place(begin + row)}",
+        got=str(rows[row, column]),
+        expected="a finite number",
+        cure="Correct the value, or leave its row or column out of the file.",
+    )
+
+
+def _refuse_third_label(file: RowFile, values: list[float], row: int) -> None:
+    raise InputError(
+        f"{file.path}, target column {file.target}, {row_place(row)}",
+        got=f"a third value, {values[2]:g}, after {values[0]:g} and {values[1]:g}",
+        expected="two distinct values, such as 0 and 1",
+        cure="Map the labels to two classes, or name another column with --target.",
+    )

@@ -1,0 +1,346 @@
+"""Data read from a file in pieces: the same numbers as in memory, in bounded memory, and bad files refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backends import BACKENDS
+from backends.protocol import Backend
+from backends.streamed import StreamedBackend
+from bench.streaming import make_file, ratios
+from gradparity import engine
+from gradparity import messages as m
+from gradparity.evaluation import evaluate
+from gradparity.launch import WorkerProcess
+from gradparity.settings import Settings
+from gradparity.truth.reference import reference
+from gradparity.verdicts import judge
+from model_spec import Logistic, ProjectedLogistic, row_file
+from model_spec.datasets import Dataset, load
+from model_spec.errors import InputError
+from model_spec.npy import open_rows, scan
+from model_spec.problem import make_problem
+from model_spec.row_file import Buffers, OnDisk
+from tests.conftest import configured
+
+ROWS, FEATURES = 1003, 5
+
+
+def matrix(rows: int = ROWS, target: int = -1, dtype: str = "float64") -> np.ndarray[Any, Any]:
+    """Normal features, labels -1 and 2 in one column."""
+    rng = np.random.default_rng(3)
+    values = rng.standard_normal((rows, FEATURES + 1)).astype(dtype)
+    values[:, target] = np.where(rng.random(rows) < 0.4, 2, -1)
+    values[:2, target] = -1, 2
+    return values
+
+
+def saved(folder: Path, values: Any, **options: Any) -> str:
+    """The values as a .npy file."""
+    path = folder / "rows.npy"
+    np.save(path, values, **options)
+    return str(path)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks and pieces so small that the matrix above takes several and does not divide."""
+    monkeypatch.setattr(row_file, "CHUNK_BYTES", 300 * (FEATURES + 1) * 8)
+    monkeypatch.setattr(row_file, "PIECE_BYTES", 70 * (FEATURES + 1) * 8)
+
+
+def test_the_last_column_of_a_npy_file_is_the_label(tmp_path: Path) -> None:
+    values = matrix()
+    data = load(saved(tmp_path, values))
+    np.testing.assert_array_equal(data.X, values[:, :-1])
+    np.testing.assert_array_equal(data.y, values[:, -1] == 2)
+    assert data.labels == ("-1", "2")
+
+
+@pytest.mark.parametrize("target", ["0", "2", "-6"])
+def test_target_is_the_number_of_a_column(tmp_path: Path, target: str) -> None:
+    values = matrix(target=int(target))
+    data = load(saved(tmp_path, values), target=target)
+    np.testing.assert_array_equal(data.X, np.delete(values, int(target), axis=1))
+    np.testing.assert_array_equal(data.y, values[:, int(target)] == 2)
+
+
+@pytest.mark.parametrize("target", [None, "3"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_scanned_file_is_described_like_the_same_data_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str | None, dtype: str
+) -> None:
+    monkeypatch.setattr("model_spec.npy.PIECE_BYTES", 1000)
+    path = saved(tmp_path, matrix(target=int(target or -1), dtype=dtype))
+    streamed, whole = scan(open_rows(path, target)), load(path, target=target)
+    assert isinstance(whole, Dataset)
+    assert (streamed.digest, streamed.labels, streamed.name) == (whole.digest, whole.labels, whole.name)
+    assert (streamed.rows, streamed.features, streamed.feature_names) == (ROWS, FEATURES, whole.feature_names)
+    assert streamed.file.largest == np.abs(whole.X).max()
+    some = np.array([0, 5, ROWS - 1])
+    for rows in (slice(10, 60), some):
+        np.testing.assert_array_equal(streamed.X[rows], whole.X[rows])
+        np.testing.assert_array_equal(streamed.y[rows], whole.y[rows])
+
+
+@given(rows=st.integers(1, 40), columns=st.integers(2, 6), most=st.integers(1, 50), convert=st.booleans())
+def test_chunks_are_all_rows_once_and_in_order(
+    tmp_path_factory: pytest.TempPathFactory, rows: int, columns: int, most: int, convert: bool
+) -> None:
+    values = np.random.default_rng(rows).standard_normal((rows, columns))
+    values[:, 0] = np.arange(rows) % 2
+    file = open_rows(saved(tmp_path_factory.mktemp("rows"), values), "0")
+    dtype: Any = "float32" if convert else "float64"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(row_file, "CHUNK_BYTES", most * columns * np.dtype(dtype).itemsize)
+        patch.setattr(row_file, "PIECE_BYTES", 3 * columns * 8)
+        chunks = [(X.copy(), y.copy()) for X, y in file.chunks(dtype, Buffers(file, dtype))]
+    assert max(len(y) for _, y in chunks) <= most
+    expected = values.astype(dtype)
+    expected[:, 0] = 0  # the labels weigh nothing
+    np.testing.assert_array_equal(np.concatenate([X for X, _ in chunks]), expected)
+    np.testing.assert_array_equal(np.concatenate([y for _, y in chunks]), values[:, 0])
+
+
+MODELS = {
+    "mean, float64": ProjectedLogistic(features=FEATURES, projection=3, reduction="mean", formulation="blocked"),
+    "sum, l2, float32": ProjectedLogistic(
+        features=FEATURES, projection=2, l2=0.3, logit_scale=2.0, dtype="float32", formulation="blocked"
+    ),
+    "plain, mean, l2, float32": Logistic(
+        features=FEATURES, reduction="mean", l2=0.1, dtype="float32", formulation="blocked"
+    ),
+    "plain, sum, l2, float64": Logistic(features=FEATURES, l2=0.1, logit_scale=-0.7, formulation="blocked"),
+}
+
+
+def agree_with_memory(name: str, backend: Backend, spec: Logistic, path: str, target: str) -> None:
+    """Every quantity over the file is within the noise floors of the certified truth of the same rows in memory."""
+    whole = load(path, target=target)
+    problem = make_problem("rows", spec, whole.X, whole.y, seed=4)
+    streamed = scan(open_rows(path, target))
+    on_disk = make_problem("rows", spec, streamed.X, streamed.y, seed=4)
+    reading = StreamedBackend(backend)
+    loss = reading.loss(spec)
+    program = reading.program(loss)
+    evaluation = evaluate(reading, loss, program, on_disk)
+    assert evaluation.impurity == ""
+    quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+    truth = reference(problem)
+    assert truth.certified_rows == ROWS
+    findings = judge(name, quantities, truth, problem)
+    assert {finding.quantity for finding in findings} == {"loss", "gradient", "jvp", "hvp"}
+    assert [finding for finding in findings if finding.verdict != "agrees"] == []
+    # The loss alone is the loss that comes with the gradient, and descent starts from it along the gradient.
+    params, data = reading.put(on_disk.params), reading.put(on_disk.data)
+    value = reading.get({"": program.value(params, data)})[""]
+    losses, moved = program.descend(params, data, 2, 0.25)
+    first, after = np.asarray(reading.get({"": losses})[""]), reading.get(moved)
+    np.testing.assert_allclose([value, first[0]], quantities["loss"][""], rtol=4 * np.finfo(spec.dtype).eps)
+    in_memory = backend.program(backend.loss(spec))
+    known, expected = in_memory.descend(backend.put(problem.params), backend.put(problem.data), 2, 0.25)
+    rounding = 500 * np.finfo(spec.dtype).eps
+    np.testing.assert_allclose(first, backend.get({"": known})[""], rtol=rounding)
+    for parameter, end in backend.get(expected).items():
+        np.testing.assert_allclose(after[parameter], end, rtol=rounding, atol=rounding * np.abs(end).max())
+
+
+@pytest.mark.parametrize("target", ["2", "-1"])
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.usefixtures("small_chunks")
+def test_a_file_in_chunks_gives_what_its_rows_give_in_memory(
+    name: str, backend: Backend, tmp_path: Path, model: str, target: str
+) -> None:
+    agree_with_memory(name, backend, MODELS[model], saved(tmp_path, matrix(target=int(target))), target)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_compiled_backend_reads_chunks_too(backend_of: Callable[[str], Backend], tmp_path: Path) -> None:
+    # All in one test: every chunk length is compiled anew.
+    path = saved(tmp_path, matrix(dtype="float32"))
+    agree_with_memory("torch-compile", backend_of("torch-compile"), MODELS["sum, l2, float32"], path, "-1")
+
+
+def test_a_wrong_label_column_is_not_what_memory_gives(tmp_path: Path) -> None:
+    path = saved(tmp_path, matrix())
+    spec = MODELS["mean, float64"]
+    other = scan(open_rows(path, None))
+    turned = OnDisk(row_file.RowFile(**{**vars(other.file), "high": other.file.low}), "X", "float64")
+    reading = StreamedBackend(configured("numpy"))
+    program = reading.program(reading.loss(spec))
+    params = reading.put(spec.initial(1))
+    right, wrong = (program.value(params, {"X": X, "y": other.y}) for X in (other.X, turned))
+    assert abs(float(right) - float(wrong)) > 1e-6
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "rule", "said"),
+    [
+        (np.arange(5.0), None, "", "shape (5,)"),
+        (np.ones((5, 1)), None, "", "shape (5, 1)"),
+        (np.ones((2, 3, 4)), None, "", "shape (2, 3, 4)"),
+        (np.ones((0, 3)), None, "rows", "none"),
+        (np.ones((5, 3), int), None, "dtype", "int64"),
+        (np.ones((5, 3), ">f8"), None, "dtype", ">f8"),
+        (np.array([[1, "a"]], object), None, "dtype", "object"),
+        (np.asfortranarray(matrix()), None, "order", "Fortran"),
+        (matrix(), "6", "target", "'6'"),
+        (matrix(), "label", "target", "'label'"),
+        (np.ones((5, 3)), None, "target", "one class only"),
+        (np.arange(12.0).reshape(4, 3), None, "row 3", "third value"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_in_one_line(
+    tmp_path: Path, values: Any, target: str | None, rule: str, said: str
+) -> None:
+    path = saved(tmp_path, values)
+    for use in (lambda: load(path, target=target), lambda: scan(open_rows(path, target))):
+        with pytest.raises(InputError) as refused:
+            use()
+        assert path in refused.value.rule
+        assert rule in refused.value.rule
+        assert said in str(refused.value)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_value_that_is_not_finite_is_named_by_its_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    monkeypatch.setattr("model_spec.npy.PIECE_BYTES", 1000)
+    values = matrix()
+    values[776, 3] = bad
+    with pytest.raises(InputError, match=r"column 3, row 777: got -?(nan|inf)"):
+        scan(open_rows(saved(tmp_path, values), None))
+
+
+def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path, matrix()))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="cut off"):
+        open_rows(str(path), None)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = Path(saved(tmp_path, matrix()))
+    file = open_rows(str(path), None)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="has become shorter"):
+        list(file.chunks("float64", Buffers(file, "float64")))
+
+
+def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path: Path) -> None:
+    values = matrix()
+    values[7, 1] = -1e39
+    data = scan(open_rows(saved(tmp_path, values), None))
+    with pytest.raises(InputError, match="as float32: got values of up to 1e"):
+        make_problem("rows", MODELS["sum, l2, float32"], data.X, data.y)
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        pass
+
+    def finished(self, result: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which no data fits."""
+    memory = SimpleNamespace(available=10**6)
+    monkeypatch.setattr("gradparity.settings.psutil", SimpleNamespace(virtual_memory=lambda: memory))
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(tmp_path: Path) -> None:
+    settings = Settings(
+        command="check",
+        out=str(tmp_path / "out"),
+        data=(saved(tmp_path, matrix()),),
+        formulation="blocked",
+        backends=["numpy"],
+    )
+    result = engine.run(settings, Silent())
+    (problem,) = result.problems
+    assert result.ok
+    assert {finding.verdict for finding in problem.findings} == {"agrees"}
+    assert problem.source.endswith("read in pieces")
+    assert problem.training == []
+    assert any("training" in what for what in problem.left_out)
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_another_formulation_of_it_is_refused_with_the_cure(tmp_path: Path) -> None:
+    settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),))
+    with pytest.raises(InputError, match="Use --formulation blocked"):
+        engine.run(settings, Silent())
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_standardising_it_is_refused_with_the_cure(tmp_path: Path) -> None:
+    asked = {"formulation": "blocked", "standardise": True}
+    settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),), **asked)
+    with pytest.raises(InputError, match="Standardise the features before"):
+        engine.run(settings, Silent())
+
+
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_worker_grows_by_far_less_than_the_file(tmp_path: Path, backend: str) -> None:
+    path = tmp_path / "rows.npy"
+    make_file(path, 4e8, 100, "float64")
+    configured(backend)  # or a skip
+    data = scan(open_rows(str(path), None))
+    spec = ProjectedLogistic(features=100, projection=5, formulation="blocked")
+    problem = make_problem("large", spec, data.X, data.y)
+    with WorkerProcess(backend, BACKENDS[backend], threads=1, log=tmp_path / "log") as worker:
+        start_bytes = worker.receive(m.Configured).resident_bytes
+        worker.ask(m.load_request(problem), m.Loaded)
+        evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+        assert set(evaluation.quantities) == {"loss", "gradient", "jvp", "hvp"}
+        peak_bytes = worker.ask(m.Footprint(1), m.Resident).peak_bytes
+    assert peak_bytes - start_bytes < 300e6  # what the framework imports for its first calls is in it
+
+
+def test_reading_a_file_through_takes_no_memory_of_its_size(tmp_path: Path) -> None:
+    path = tmp_path / "rows.npy"
+    make_file(path, 4e8, 100, "float64")
+    script = (
+        "import sys, psutil, resource\n"
+        "from model_spec.npy import open_rows, scan\n"
+        "start = psutil.Process().memory_info().rss\n"
+        "scan(open_rows(sys.argv[1], None))\n"
+        "peak = next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM:')) * 1024\n"
+        "print(peak - start)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(path)], check=True, capture_output=True, text=True)
+    assert int(done.stdout) < 50e6
+
+
+def test_a_step_is_compared_with_reading_round_by_round() -> None:
+    # R S S R: 1 + 3 s of reading against 2 + 6 s of steps, then 2 + 2 against 1 + 1.
+    assert ratios({"R": [1.0, 3.0, 2.0, 2.0], "S": [2.0, 6.0, 1.0, 1.0]}) == [0.5, 2.0]
+
+
+def test_the_bench_measures_a_small_file_for_real() -> None:
+    command = [sys.executable, "-m", "bench.streaming", "--gb", "0.02", "--backends", "numpy", "--rounds", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    head, row = done.stdout.splitlines()
+    assert head.split()[0] == "backend"
+    name, read, step, ratio = row.split()[:4]
+    assert name == "numpy"
+    assert float(read) > 0
+    assert float(step) > 0
+    assert float(ratio) > 0
