@@ -24,22 +24,28 @@ ENTRY_POINT_GROUP = "gradparity.backends"
 class Registration:
     """Where a backend lives (``module:attribute``) and the module it cannot do without, if any.
 
-    ``requires`` is both the module looked for and the extra of ours that installs it. ``compiler``: it needs one for
-    C++. ``tapes``: it leaves a tape of Python objects behind at every step, which the garbage collector has to find.
+    ``requires`` is both the module looked for and the extra of ours that installs it; ``also`` are modules more that
+    the backend imports, which this interpreter has. ``compiler``: it needs one for C++. ``family``: the name of the
+    framework, where the backend's is another: it takes that framework's losses of a user's model too. ``tapes``: it
+    leaves a tape of Python objects behind at every step, which the garbage collector has to find. ``python``: another
+    interpreter than this one, which runs it.
     """
 
     target: str
     requires: str | None = None
     compiler: bool = False
+    family: str = ""
+    python: str = ""
+    also: tuple[str, ...] = ()
     tapes: bool = False
 
 
 BACKENDS: dict[str, Registration] = {
-    "numpy": Registration("backends.numpy_backend:backend"),
-    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True),
+    "numpy": Registration("backends.numpy_backend:backend", also=("scipy",)),
+    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True, also=("scipy",)),
     "jax": Registration("backends.jax_backend:backend", "jax"),
     "torch": Registration("backends.torch_backend:eager", "torch"),
-    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True),
+    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True, family="torch"),
 }
 
 

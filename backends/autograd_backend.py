@@ -108,7 +108,11 @@ class AutogradProgram:
             self.value_and_gradient = loss.blocked_value_and_gradient
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
-        return make_jvp(self.loss)(params, data)(tangents)[1]
+        try:
+            return make_jvp(self.loss)(params, data)(tangents)[1]
+        except NotImplementedError:  # autograd has reverse rules that it has no forward ones beside, as of cholesky
+            gradient = self.value_and_gradient(params, data)[1]
+            return sum(anp.sum(gradient[name] * tangents[name]) for name in params)
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         return make_hvp(self.loss)(params, data)[0](tangents)
@@ -146,6 +150,9 @@ class AutogradBackend:
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
+
+    def namespace(self) -> Any:
+        return anp
 
     def program(self, loss: Loss) -> AutogradProgram:
         return AutogradProgram(loss)

@@ -179,6 +179,9 @@ class JaxBackend:
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
 
+    def namespace(self) -> Any:
+        return jnp
+
     def program(self, loss: Loss) -> JaxProgram:
         return JaxProgram(loss)
 

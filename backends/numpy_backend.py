@@ -22,9 +22,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params
 from model_spec.spec import Logistic
 
+Gradient: TypeAlias = Callable[[Params, Data], Params]
 Block: TypeAlias = tuple[Array, Array, Array]
 Logits: TypeAlias = Callable[[Array], Array]
 
@@ -143,6 +144,29 @@ class ClosedForm:
         return {name: tree[name] + self.spec.l2 * params[name] for name in tree} if self.spec.l2 else tree
 
 
+class HandWritten:
+    """A loss of the user's with the gradient that the user derived: first order, and no more than that."""
+
+    jvp = None
+    hvp = None
+
+    def __init__(self, loss: Loss, gradient: Gradient) -> None:
+        self.value = loss
+        self.gradient = gradient
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
+        return self.value(params, data), self.gradient(params, data)
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+        losses = []
+        for _ in range(steps):
+            value, gradient = self.value_and_gradient(params, data)
+            losses.append(value)
+            # The rate as each parameter has it: a float32 array of no dimensions would come out as float64.
+            params = {name: p - p.dtype.type(learning_rate) * gradient[name] for name, p in params.items()}
+        return np.array(losses), params
+
+
 class NumpyBackend:
     """The closed form behind the protocol of the others."""
 
@@ -168,15 +192,21 @@ class NumpyBackend:
     def loss(self, spec: Logistic) -> Loss:
         return ClosedForm(spec)
 
-    def program(self, loss: Loss) -> ClosedForm:
-        """The closed form itself.
+    def namespace(self) -> Any:
+        return np
+
+    def program(self, loss: Loss) -> ClosedForm | HandWritten:
+        """The closed form itself, or a user's loss with its hand-written gradient.
 
         Raises:
-            TypeError: the loss has no closed form here; NumPy differentiates nothing.
+            NothingToRun: the loss has neither; NumPy differentiates nothing.
         """
-        if not isinstance(loss, ClosedForm):
-            raise TypeError("numpy has no autodiff: it computes the built-in models' closed form only")
-        return loss
+        if isinstance(loss, ClosedForm):
+            return loss
+        gradient = getattr(loss, "gradient", None)
+        if gradient is None:
+            raise NothingToRun("numpy has no autodiff, and the model has no gradient(params, data) written by hand")
+        return HandWritten(loss, gradient)
 
 
 backend = NumpyBackend()

@@ -2,7 +2,8 @@
 
 A backend differentiates losses of the form ``loss(params, data) -> scalar`` with named parameters and
 named data, both dictionaries of its own arrays. ``loss(spec)`` gives the built-in model in the
-framework's own idiom; ``program(loss)`` gives what the harness calls.
+framework's own idiom; ``program(loss)`` gives what the harness calls. A loss of the user's own may carry
+``gradient(params, data)``, derived by hand, for a backend that differentiates nothing.
 """
 
 from __future__ import annotations
@@ -22,8 +23,14 @@ Loss: TypeAlias = Callable[[Params, Data], Array]
 HostArray: TypeAlias = npt.NDArray[np.generic]
 
 
+class NothingToRun(Exception):
+    """A backend has nothing to differentiate in this model, and has not failed."""
+
+
 class Program(Protocol):
     """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them.
+
+    ``jvp`` and ``hvp`` may be ``None`` where there is no such derivative, as of a gradient written by hand.
 
     One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
     called once, before any clock starts.
@@ -51,6 +58,9 @@ class Program(Protocol):
 class Backend(Protocol):
     """One framework, or one way of using it.
 
+    One that takes losses written once for all backends has a method ``namespace() -> Any`` more: its array namespace,
+    which they get as ``xp``.
+
     One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
     is taken of a block during which that rises.
 
@@ -77,4 +87,8 @@ class Backend(Protocol):
         """The built-in model in the framework's own idiom."""
 
     def program(self, loss: Loss) -> Program:
-        """What differentiates ``loss``; compiled where the framework compiles."""
+        """What differentiates ``loss``; compiled where the framework compiles.
+
+        Raises:
+            NothingToRun: the backend differentiates no loss like this one.
+        """

@@ -177,7 +177,8 @@ def traced_descent(value_and_gradient: ValueAndGradient) -> Callable[..., tuple[
 
         def step(i: Array, losses: Array, *flat: Array) -> tuple[Array, ...]:
             value, gradient = value_and_gradient(dict(zip(names, flat, strict=True)), data)
-            moved = (p - learning_rate * gradient[name] for name, p in zip(names, flat, strict=True))
+            # The rate in the parameter's precision, which may be the lower of two: a parameter of no dimensions too.
+            moved = (p - learning_rate.to(p.dtype) * gradient[name] for name, p in zip(names, flat, strict=True))
             return i + 1, torch.where(torch.arange(CHUNK) == i, value, losses), *moved
 
         start = torch.zeros_like(steps), learning_rate.new_zeros(CHUNK), *(p.clone() for p in params.values())
@@ -187,23 +188,60 @@ def traced_descent(value_and_gradient: ValueAndGradient) -> Callable[..., tuple[
     return descend
 
 
+def any_loss_jvp(loss: Loss, value_and_gradient: ValueAndGradient) -> Callable[..., Array]:
+    """Forward mode, or the gradient times the tangents where an operation of the user's has no forward mode."""
+
+    def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
+        try:
+            forward = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return forward[1].to(forward[0].dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
+        except (NotImplementedError, RuntimeError):
+            gradient = value_and_gradient(params, data)[1]
+            return sum((gradient[name] * tangents[name]).sum() for name in params)
+
+    return program_jvp
+
+
+def any_loss_hvp(loss: Loss) -> Callable[..., Params]:
+    """Forward over reverse, or reverse over reverse where an operation of the user's has no forward mode."""
+
+    def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
+        try:
+            return jvp(lambda params: grad(loss)(params, data), (params,), (tangents,))[1]
+        except (NotImplementedError, RuntimeError):
+            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+            flat = tuple(leaves.values())
+            gradient = torch.autograd.grad(loss(leaves, data), flat, create_graph=True, materialize_grads=True)
+            along = sum((g * tangents[name]).sum() for name, g in zip(leaves, gradient, strict=True))
+            product = torch.autograd.grad(along, flat, materialize_grads=True)
+            return dict(zip(leaves, product, strict=True))
+
+    return program_hvp
+
+
 class TorchProgram:
     """The loss and its derivatives, eager."""
 
     def __init__(self, loss: Loss) -> None:
         self.value = loss
+        self.built_in = isinstance(loss, BuiltInLoss)
         self.value_and_gradient = self.differentiated(loss)
-        curved = BuiltInLoss(loss.spec, softplus=curved_softplus) if isinstance(loss, BuiltInLoss) else loss
+        self.jvp: Callable[..., Array]
+        self.hvp: Callable[..., Params]
+        if not isinstance(loss, BuiltInLoss):
+            self.jvp, self.hvp = any_loss_jvp(loss, self.value_and_gradient), any_loss_hvp(loss)
+            return
+        curved = BuiltInLoss(loss.spec, softplus=curved_softplus)
 
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
-            return jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
+            forward = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return forward[1].to(forward[0].dtype)  # forward mode makes 0.5 * x.sum() of float32 a float64 tangent
 
         def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
             return jvp(lambda params: grad(curved)(params, data), (params,), (tangents,))[1]
 
         self.jvp = program_jvp
         self.hvp = program_hvp
-        self.built_in = isinstance(loss, BuiltInLoss)
 
     def arrange(self, data: Data) -> Data:
         """X column by column: MKL's products with a vector read rows from memory at a third of that speed here."""
@@ -259,7 +297,10 @@ class CompiledProgram(TorchProgram):
         require_compilation()
         super().__init__(loss)
         compiled = partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss), dynamic=False)
-        self.descend_chunk = compiled(traced_descent(self.value_and_gradient), options={"cpp_wrapper": True})
+        self.traced_whole = isinstance(loss, BuiltInLoss)
+        self.descend_chunk: Callable[..., Any] | None = compiled(
+            traced_descent(self.value_and_gradient), options={"cpp_wrapper": True}
+        )
         self.value = compiled(loss)
         self.value_and_gradient = compiled(self.value_and_gradient)
         self.jvp = compiled(self.jvp)
@@ -272,11 +313,20 @@ class CompiledProgram(TorchProgram):
         return whole
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        rate = torch.tensor(learning_rate, dtype=next(iter(params.values())).dtype)
+        if self.descend_chunk is None:
+            return super().descend(params, data, steps, learning_rate)
+        widest = max((p.dtype for p in params.values()), key=lambda dtype: dtype.itemsize)
+        rate, start = torch.tensor(learning_rate, dtype=widest), params
         losses = []
         for begin in range(0, steps, CHUNK):
             count = min(CHUNK, steps - begin)
-            values, params = self.descend_chunk(params, data, rate, torch.tensor(count))
+            try:
+                values, params = self.descend_chunk(params, data, rate, torch.tensor(count))
+            except Exception:
+                if self.traced_whole:
+                    raise
+                self.descend_chunk = None  # a loss of the user's that cannot be traced whole: its steps, from Python
+                return super().descend(start, data, steps, learning_rate)
             losses.append(values[:count])
         return torch.cat(losses), params
 
@@ -314,6 +364,12 @@ class TorchBackend:
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec, product=as_matrices if self.program is CompiledProgram else torch.mv)
+
+    def namespace(self) -> Any:
+        """Torch by the names of the array API, which its own differ from."""
+        import array_api_compat.torch
+
+        return array_api_compat.torch
 
 
 eager = TorchBackend(TorchProgram)

@@ -82,6 +82,45 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
         yield place, partial(caught, place)
 
 
+def by_own_loss(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
+    """The check of one backend's gradient against values of its own loss, for each place of the error."""
+    from gradparity.agreement import Block
+    from gradparity.pairwise import own_derivative
+    from gradparity.perturbation import floor_from, perturbed
+    from gradparity.richardson import along, block_directions, derivative
+
+    backend = load(BACKENDS[name].target)
+    program = backend.program(wrong_loss(name, problem.spec))
+
+    def gradient(params: Any, data: Any) -> Any:
+        return backend.get(program.value_and_gradient(backend.put(params), backend.put(data))[1])
+
+    def caught(place: str, d: float) -> bool:
+        wrong = with_error(problem, place, d)
+        found = gradient(wrong.params, wrong.data)
+        # The factors of the rules are no inputs of the model: they stay.
+        inputs = {key: wrong.data[key] for key in problem.data}
+        moved = perturbed(wrong.params, inputs, {}, seed=problem.seed)
+        drawn = [{"gradient": gradient(p, {**wrong.data, **moved_inputs})} for p, moved_inputs, _ in moved]
+        floors = floor_from({"gradient": found}, drawn, problem.spec.dtype)
+        data = backend.put({key: np.asarray(value, np.float64) for key, value in wrong.data.items()})
+        for parameter, direction in block_directions(problem.params, problem.seed):
+            value = partial(_value, backend, program, data)
+            own = derivative(along(value, problem.params, direction))
+            key = ("gradient", parameter)
+            block = Block(key, {name: found[parameter]}, {name: floors[key]}, problem.spec.dtype)
+            if own_derivative(name, parameter, block, direction[parameter], own).consistent is False:
+                return True
+        return False
+
+    for place in PLACES:
+        yield place, partial(caught, place)
+
+
+def _value(backend: Any, program: Any, data: Any, params: Any) -> Any:
+    return backend.get({"": program.value(backend.put(params), data)})[""]
+
+
 def theirs(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
     """The framework's own checker, for each place of the error."""
     backend = load(BACKENDS[name].target)
@@ -163,6 +202,10 @@ def limits(size: str, dtype: str) -> Iterator[Limit]:
         for place, caught in ours(name, problem, truth):
             error, note = limit(caught)
             yield Limit(size=size, dtype=dtype, place=place, check=f"gradparity: {name}", error=error, note=note)
+        for place, caught in by_own_loss(name, problem):
+            error, note = limit(caught)
+            check = f"gradparity: {name} by its own loss"
+            yield Limit(size=size, dtype=dtype, place=place, check=check, error=error, note=note)
         for place, caught in theirs(name, problem) if name in CHECKERS else ():
             error, note = limit(caught)
             yield Limit(size=size, dtype=dtype, place=place, check=CHECKERS[name], error=error, note=note)

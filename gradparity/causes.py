@@ -7,7 +7,7 @@ An explanation holds only if it accounts for every entry of the block to within 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -33,10 +33,19 @@ class Block:
     parameter: str
     got: Got
     reference: Reference
-    problem: Problem
+    built_in: Problem | None  #: ``None`` for a model of the user's own, which no formula is known of
     others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
     floors: float
     float32_everywhere: bool = False  #: whether every block of every quantity is off, and by no more than float32 is
+    dtype: str = "float64"
+    sizes: Mapping[str, int] = field(default_factory=dict)  #: without a problem: what may be a factor, by its name
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of a built-in model, for the explanations that are only tried on one."""
+        if self.built_in is None:
+            raise ValueError("no formula is known of this model")
+        return self.built_in
 
     @cached_property
     def truth(self) -> Extended:
@@ -62,10 +71,11 @@ class Block:
 def explain(block: Block) -> str:
     """The first explanation that holds, or ``""``."""
     if block.got.shape != block.truth.shape:
-        return _transposed_shape(block) or recomputed.split(block)
+        return _transposed_shape(block) or (recomputed.split(block) if block.built_in is not None else "")
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    small = block.problem.data["X"].size <= recomputed.LARGE and not block.problem.on_disk
+    built_in = block.built_in
+    small = built_in is not None and built_in.cells <= recomputed.LARGE and not built_in.on_disk
     for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
         found = explanation(block)
         if found:
@@ -81,11 +91,11 @@ def _transposed_shape(block: Block) -> str:
 
 
 def _not_finite(block: Block) -> str:
-    if block.problem.spec.numerics == "naive":
+    if block.built_in is not None and block.problem.spec.numerics == "naive":
         return "the naive formula overflows: log of a probability that rounded to 0; use stable numerics"
     bad = int(np.count_nonzero(~np.isfinite(block.got)))
     some = f"{bad} of {block.got.size} entries" if bad < block.got.size else ""
-    if block.problem.on_disk:
+    if block.built_in is None or block.built_in.on_disk:
         return some
     largest = float(recomputed.logits(block.problem).max())
     if largest <= -np.log(np.finfo(block.problem.spec.dtype).eps / 2):
@@ -112,7 +122,7 @@ def _sign(block: Block) -> str:
 def _factor(block: Block) -> str:
     for value, penalty in _data_parts(block):
         # Factors may coincide, as c and 2 do at c = 2: then nothing here tells which it is, and all are named.
-        names = [n for n, factor in _known_factors(block.problem) if block.is_(factor * value + penalty, times=factor)]
+        names = [n for n, factor in _known_factors(block) if block.is_(factor * value + penalty, times=factor)]
         if names:
             return f"factor {' or '.join(names)}{' of the data term' if np.any(penalty) else ''}"
     return ""
@@ -126,10 +136,15 @@ def _data_parts(block: Block) -> Iterator[tuple[Extended, Any]]:
         yield block.truth - penalty, penalty
 
 
-def _known_factors(problem: Problem) -> Iterator[tuple[str, np.longdouble]]:
-    one, rows, c = np.longdouble(1), np.longdouble(problem.rows), np.longdouble(problem.spec.logit_scale)
-    candidates = {"2": 2 * one, "1/2": one / 2, "S": rows, "1/S": one / rows, "c": c, "1/c": one / c}
-    candidates |= {"c^2": c * c, "1/c^2": one / (c * c), "-2": -2 * one, "-1/2": -one / 2}
+def _known_factors(block: Block) -> Iterator[tuple[str, np.longdouble]]:
+    one = np.longdouble(1)
+    candidates = {"2": 2 * one, "1/2": one / 2}
+    if block.built_in is not None:
+        rows, c = np.longdouble(block.problem.rows), np.longdouble(block.problem.spec.logit_scale)
+        candidates |= {"S": rows, "1/S": one / rows, "c": c, "1/c": one / c, "c^2": c * c, "1/c^2": one / (c * c)}
+    for name, size in block.sizes.items():
+        candidates |= {f"{size} ({name})": size * one, f"1/{size} ({name})": one / size}
+    candidates |= {"-2": -2 * one, "-1/2": -one / 2}
     yield from ((name, factor) for name, factor in candidates.items() if factor != 1)
 
 
@@ -157,17 +172,17 @@ def _transpose(block: Block) -> str:
 
 def _penalty(block: Block) -> Any:
     """The L2 term of this block, where there is one; of all parameters together for loss and JVP."""
-    if not block.problem.spec.l2:
+    if block.built_in is None or not block.problem.spec.l2:
         return None
-    return sum(_penalties(block).values())
+    return sum(_penalties(block, block.problem).values())
 
 
-def _penalties(block: Block) -> dict[str, Any]:
+def _penalties(block: Block, problem: Problem) -> dict[str, Any]:
     """What the L2 term of each parameter adds to this block, by parameter."""
-    l2 = np.longdouble(block.problem.spec.l2)
+    l2 = np.longdouble(problem.spec.l2)
     params, tangents = (
         {name: np.asarray(value, np.longdouble) for name, value in tree.items()}
-        for tree in (block.problem.params, block.problem.tangents)
+        for tree in (problem.params, problem.tangents)
     )
     if block.quantity == "loss":
         return {name: l2 / 2 * np.vdot(value, value) for name, value in params.items()}
@@ -177,11 +192,11 @@ def _penalties(block: Block) -> dict[str, Any]:
 
 
 def _missing_l2(block: Block) -> str:
-    if not block.problem.spec.l2:
+    if block.built_in is None or not block.problem.spec.l2:
         return ""
     terms = [("the L2 term", _penalty(block))]
     if not block.parameter:
-        terms += [(f"the L2 term of {name}", term) for name, term in _penalties(block).items()]
+        terms += [(f"the L2 term of {name}", term) for name, term in _penalties(block, block.problem).items()]
     for words, term in terms:
         if block.is_(block.truth - term):
             return f"{words} is missing"
@@ -211,7 +226,7 @@ def _one_entry(block: Block) -> str:
 
 
 def _float32(block: Block) -> str:
-    if block.problem.spec.dtype != "float64":
+    if block.dtype != "float64":
         return ""
     if (np.abs(block.value - block.truth) > block.floors * _FLOAT32 * block.floor).any():
         return ""
@@ -224,8 +239,8 @@ def _float32(block: Block) -> str:
 def _another_function(block: Block) -> str:
     if block.quantity != "hvp":
         return ""
-    gradient = block.reference.truth.blocks["gradient", block.parameter]
-    if block.is_(gradient):
+    gradient = block.reference.truth.blocks.get(("gradient", block.parameter))
+    if gradient is not None and block.is_(gradient):
         return "the gradient in place of the Hessian-vector product"
     return ""
 

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from backends import lookup
 from bench.profiles import PROFILES
 from bench.rounds import PairValue, pair_values
 from bench.schedule import is_twin
@@ -18,7 +17,8 @@ from gradparity.recommend import recommend
 from gradparity.results import Formulated, OneThread, Start, Timing
 from gradparity.timed import beside_step, in_turns, rounds_of
 from gradparity.timing import Sampled, Timer, control_name, within_one
-from model_spec.spec import Formulation, Logistic, ProjectedLogistic, from_dict
+from model_spec.problem import Problem
+from model_spec.spec import Formulation, Logistic, ProjectedLogistic
 
 if TYPE_CHECKING:
     from gradparity.problem_run import ProblemRun
@@ -81,10 +81,9 @@ class CellClock:
 
     def _start_s(self, name: str) -> float:
         """Seconds to start and check a backend: as in an earlier cell, or assumed."""
-        kind = lookup(self.reference if is_twin(name) else name)
+        kind = self.run.settings.registration(self.reference if is_twin(name) else name)
         assumed_s = COMPILER_START_S if kind.compiler else START_S if kind.requires else BARE_START_S
-        size_bytes: int = self.run.problem.data["X"].nbytes
-        return self.start_s.get(name, assumed_s) + S_PER_GB * size_bytes / 1e9
+        return self.start_s.get(name, assumed_s) + S_PER_GB * self.run.problem.data_bytes / 1e9
 
     def _start_one(self, name: str, *, one_core: bool = False) -> None:
         self.run.begin("import", name)
@@ -136,13 +135,15 @@ class CellClock:
             began_s = self.deadline.clock()
             self._time_pair()
             pair_s = sum(self.took_s.values()) + self.deadline.clock() - began_s
-            if self.pair == 0 and self._allowed("read bandwidth and GEMM rate", LIMITS_S):
+            built_in = isinstance(self.run.problem, Problem)
+            if built_in and self.pair == 0 and self._allowed("read bandwidth and GEMM rate", LIMITS_S):
                 self._measure_limits()
             if self.pair == 0 and self.run.settings.command == "bench":
                 names = [name for name in self.workers if not is_twin(name)]
                 self._time_beside("primal", "loss alone", names)
                 self._time_beside("collected", "garbage collector on", [n for n in names if self._tapes(n)])
-                self._time_formulations()
+                if built_in:
+                    self._time_formulations()
             self._stop()
             self._assemble()
             self.pair += 1
@@ -216,7 +217,8 @@ class CellClock:
         settings = self.run.settings
         # A run says which backend to choose; a bench is for who wants to know the loop as closely as the step.
         brief = call == "loop" and settings.command == "run"
-        rate = settings.learning_rate / (self.run.problem.rows if settings.reduction == "sum" else 1)
+        summed = settings.reduction == "sum" and isinstance(self.run.problem, Problem)
+        rate = settings.learning_rate / (self.run.problem.rows if summed else 1)
         return Timer(
             profile=PROFILES["brief"] if brief else self.profile,
             seed=settings.seed,
@@ -252,13 +254,18 @@ class CellClock:
 
     def _tapes(self, name: str) -> bool:
         """Whether the garbage collector has something to do in a step, and the step is not too long for it to show."""
-        return lookup(name).tapes and self.seen["step"][0].warm_ups[name].call_s < LONG_CALL_S
+        return self.run.settings.registration(name).tapes and self.seen["step"][0].warm_ups[name].call_s < LONG_CALL_S
 
     def _time_formulations(self) -> None:
         """What the other formulations give, on the best backend that needs no compiler for them."""
         self._assemble()
-        chosen = [name for name in self._ranked() if name in self.workers and not lookup(name).compiler]
-        spec = from_dict(self.run.outcome.spec)
+        chosen = [
+            name
+            for name in self._ranked()
+            if name in self.workers and not self.run.settings.registration(name).compiler
+        ]
+        spec = self.run.problem.spec
+        assert isinstance(spec, Logistic)  # noqa: S101  # only a built-in model has other formulations
         others = [other for other in FORMULATIONS if _differs(spec, other)]
         if not chosen or not others or self.run.formulations_are_cells:
             return

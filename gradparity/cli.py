@@ -54,6 +54,14 @@ _STANDARDISE_HELP = "Scale features to mean 0 and deviation 1. Default: real dat
 Backends = Annotated[
     str | None, typer.Option(help="Backends, separated by commas. Default: all that are installed.", metavar="NAMES")
 ]
+Backend = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="One backend more, in another interpreter, which has NumPy, msgspec and the framework: "
+        "jax-old=jax@/opt/old/bin/python. Repeatable.",
+        metavar="NAME=BACKEND@PYTHON",
+    ),
+]
 Data = Annotated[list[str] | None, typer.Option(help=_DATA_HELP, metavar="SOURCE")]
 Target = Annotated[
     str | None,
@@ -68,7 +76,9 @@ Numerics = Annotated[str, typer.Option(help="stable or naive.")]
 Reduction = Annotated[str, typer.Option(help="Loss over rows: sum or mean.")]
 LogitScale = Annotated[float, typer.Option(help="Logit scale c; 2 is HIPS autograd's example.")]
 L2 = Annotated[float, typer.Option(help="L2 penalty on every parameter.")]
-DType = Annotated[str, typer.Option(help="float64 or float32.")]
+DType = Annotated[
+    str | None, typer.Option(help="float64 or float32. Default: float64; a model of yours as it is.", metavar="DTYPE")
+]
 Start = Annotated[str, typer.Option(help="Start: random (small, seeded) or zeros (a saddle).")]
 Steps = Annotated[int, typer.Option(help="Steps of training; of L-BFGS, the most iterations.")]
 Lr = Annotated[float, typer.Option(help="Learning rate of gd, momentum and adam.")]
@@ -118,12 +128,24 @@ Stress = Annotated[
     typer.Option("--stress", help="The standard stress suite instead of --data and the model's options; about 40 s."),
 ]
 
+ModelPath = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PATH]",
+        help="A model of yours in place of the built-in one: a file with parameters(rng), data(rng) and "
+        "loss(params, data, xp), or a folder with model_spec.py and backends/NAME.py.",
+        show_default=False,
+    ),
+]
+
 _OUT = "gradparity-report"
 
 
 @app.command()
 def run(
+    path: ModelPath = None,
     backends: Backends = None,
+    backend: Backend = None,
     data: Data = None,
     target: Target = None,
     standardise: Standardise = None,
@@ -133,7 +155,7 @@ def run(
     reduction: Reduction = "mean",
     logit_scale: LogitScale = 1.0,
     l2: L2 = 0.0,
-    dtype: DType = "float64",
+    dtype: DType = None,
     start: Start = "random",
     steps: Steps = 100,
     lr: Lr = 0.1,
@@ -151,7 +173,9 @@ def run(
 
 @app.command()
 def check(
+    path: ModelPath = None,
     backends: Backends = None,
+    backend: Backend = None,
     data: Data = None,
     target: Target = None,
     standardise: Standardise = None,
@@ -161,7 +185,7 @@ def check(
     reduction: Reduction = "mean",
     logit_scale: LogitScale = 1.0,
     l2: L2 = 0.0,
-    dtype: DType = "float64",
+    dtype: DType = None,
     start: Start = "random",
     steps: Steps = 100,
     lr: Lr = 0.1,
@@ -179,7 +203,9 @@ def check(
 
 @app.command()
 def bench(
+    path: ModelPath = None,
     backends: Backends = None,
+    backend: Backend = None,
     sizes: Sizes = None,
     data: Data = None,
     target: Target = None,
@@ -190,7 +216,7 @@ def bench(
     reduction: Reduction = "mean",
     logit_scale: LogitScale = 1.0,
     l2: L2 = 0.0,
-    dtype: DType = "float64",
+    dtype: DType = None,
     start: Start = "random",
     steps: BenchSteps = 1000,
     lr: Lr = 0.1,
@@ -295,7 +321,7 @@ def _execute(
 
 def _run(settings: Settings, watch: Watch, started_s: float) -> RunResult:
     """The run, or the stress suite."""
-    if settings.stress:
+    if settings.stress_suite:
         from gradparity.stress_run import run_stress
 
         return run_stress(settings, watch)
@@ -309,7 +335,7 @@ def _print_result(out: Console, result: RunResult, settings: Settings) -> None:
     from gradparity.report.terminal import print_summary
     from gradparity.results import RESULTS_FILE
 
-    if settings.stress:
+    if settings.stress_suite:
         from gradparity.report.stress import print_stress
 
         print_stress(out, result)

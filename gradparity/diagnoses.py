@@ -18,11 +18,14 @@ from gradparity.training import PATH_FLOORS
 from gradparity.truth.extended import Extended, evaluate, row_blocks
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
-from model_spec.problem import Problem
+from model_spec.problem import AnyProblem, Problem
 
 
-def diagnose(problem: Problem, reference: Reference, runs: Sequence[Trajectory] = ()) -> list[Diagnosis]:
+def diagnose(problem: AnyProblem, reference: Reference, runs: Sequence[Trajectory] = ()) -> list[Diagnosis]:
     """Every diagnosis that applies at the problem's parameters and along its reference runs."""
+    if not isinstance(problem, Problem):
+        ignored = ignored_parameters(reference.ignored)
+        return [ignored] if ignored is not None else []
     found = (
         saddle_start(problem, reference),
         separable_data(problem, runs),
@@ -191,3 +194,18 @@ def _logits(problem: Problem, params: Mapping[str, npt.NDArray[Any]]) -> Iterato
         u = w if W is None else np.asarray(W, np.float64) @ w
         for rows in row_blocks(problem):
             yield np.asarray(problem.spec.logit_scale * (problem.data["X"][rows] @ u))
+
+
+def ignored_parameters(names: Sequence[str]) -> Diagnosis | None:
+    """Parameters that a loss of the user's does not depend on."""
+    if not names:
+        return None
+    several = len(names) > 1
+    return Diagnosis(
+        name="ignored parameters" if several else "an ignored parameter",
+        finding=(
+            f"the loss does not depend on {', '.join(names)}: "
+            f"{'their gradients are' if several else 'its gradient is'} zero everywhere"
+        ),
+        cure="Use it in the loss, or leave it out of parameters(rng).",
+    )

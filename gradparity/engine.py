@@ -6,11 +6,13 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import msgspec
 import psutil
@@ -19,15 +21,20 @@ from backends import available, missing, registered
 from gradparity import __version__, machine, results
 from gradparity.budget import UNLIMITED, Deadline, budget_of
 from gradparity.cell_clock import S_PER_GB, CellClock
+from gradparity.interpreters import require_usable, variants
 from gradparity.problem_run import Observer, ProblemRun
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import control_name
 from gradparity.truth.extended import require_extended_precision
+from gradparity.truth.oracle import CLOSED_FORM, Oracle
 from model_spec.datasets import Dataset
 from model_spec.npy import StreamedDataset
 from model_spec.problem import Problem
 from model_spec.spec import to_dict
+
+if TYPE_CHECKING:
+    from gradparity.model_work import ModelWork
 
 #: Problems of at most so many entries of X are checked two at a time, with so much memory available for their workers.
 SMALL_CELLS, PAIR_BYTES = 10**6, 8 * 2**30
@@ -45,29 +52,42 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None) 
     deadline = budget_of(settings.budget_s, started_s)
     names, infos, absent = chosen_backends(settings)
     workers = len(names) + (_BESIDE if settings.command == "bench" else 0)
-    settings.require_sizes_fit(workers)
-    works = [Work(cell, workers) for cell in settings.cells()]
-    if not settings.sizes:  # what was given is read and checked before anything starts; sizes are made in their turn
-        loaded = {cell.source: cell.data for cell in works}
-        for work in works:
-            work.keep(loaded[work.source])
-    folder = results.output_folder(settings.out)
-    result = RunResult(
-        gradparity_version=__version__,
-        command=settings.command,
-        settings=msgspec.to_builtins(settings),
-        machine=machine.describe(),
-        backends=infos,
-    )
-    results.save(result, folder)
-    session = _Session(names, absent, result, folder, observer)
-    if settings.command == "bench":
-        session.bench(works, deadline)
-    else:
-        session.run(works)
+    with ExitStack() as stack:
+        works: Sequence[AnyWork]
+        if settings.model is not None:
+            from gradparity.model_work import model_works
+
+            works, names = stack.enter_context(model_works(settings, names))
+        else:
+            works = _built_in_works(settings, workers)
+        folder = results.output_folder(settings.out)
+        result = RunResult(
+            gradparity_version=__version__,
+            command=settings.command,
+            settings=msgspec.to_builtins(settings),
+            machine=machine.describe(),
+            backends=infos,
+        )
+        results.save(result, folder)
+        session = _Session(names, absent, result, folder, observer)
+        if settings.command == "bench":
+            session.bench(works, deadline)
+        else:
+            session.run(works)
     result.complete = True
     results.save(result, folder)
     return result
+
+
+def _built_in_works(settings: Settings, workers: int) -> list[Work]:
+    """The cells of a run of the built-in model: what was given is read and checked, sizes are made in their turn."""
+    settings.require_sizes_fit(workers)
+    works = [Work(cell, workers) for cell in settings.cells()]
+    if not settings.sizes:
+        loaded = {cell.source: cell.data for cell in works}
+        for work in works:
+            work.keep(loaded[work.source])
+    return works
 
 
 @dataclass
@@ -110,6 +130,13 @@ class Work:
         assert self.data is not None  # noqa: S101  # which makes the problem
         return self._problem
 
+    oracle: ClassVar[Oracle] = CLOSED_FORM
+
+    @property
+    def cells(self) -> int:
+        """Entries of X, once it is there."""
+        return self.problem.cells
+
     @property
     def gigabytes(self) -> float:
         """Size of X, before it is made."""
@@ -139,6 +166,9 @@ class Work:
         )
 
 
+AnyWork: TypeAlias = "Work | ModelWork"
+
+
 @dataclass
 class _Session:
     """The backends of a run, and where what they answer is written."""
@@ -150,7 +180,7 @@ class _Session:
     observer: Observer
     lock: Lock = field(default_factory=Lock)
 
-    def run(self, works: list[Work]) -> None:
+    def run(self, works: Sequence[AnyWork]) -> None:
         """Check and train, two small problems at a time; then time, each alone, the workers that were checked."""
         for group in side_by_side(works):
             with ExitStack() as stack:
@@ -159,13 +189,14 @@ class _Session:
                     each.start(self.names)
                 check_all(runs, group[0].settings.threads)
                 for each in runs:
+                    each.conclude()
                     if each.settings.command == "run":
                         clock = CellClock(each, {})
                         clock.adopt()
                         clock.time()
                     self.observer.finished(each.outcome)
 
-    def bench(self, works: list[Work], deadline: Deadline) -> None:
+    def bench(self, works: Sequence[AnyWork], deadline: Deadline) -> None:
         """One cell after the other: start the processes to be timed, check others of the same backends, then time.
 
         Compiled code goes to a folder of this run, so that the first process of a cell compiles on a cold cache.
@@ -184,10 +215,11 @@ class _Session:
                     clock = CellClock(each, start_s)
                     clock.start([*self.names, control_name(each.reference)] if self.names else [])
                     check_all([each], work.settings.threads)
+                    each.conclude()
                     clock.time()
                     self.observer.finished(each.outcome)
 
-    def _problem_run(self, work: Work, deadline: Deadline, compile_cache: Path | None = None) -> ProblemRun:
+    def _problem_run(self, work: AnyWork, deadline: Deadline, compile_cache: Path | None = None) -> ProblemRun:
         outcome = work.result(self.absent)
         self.result.problems.append(outcome)
         return ProblemRun(
@@ -200,16 +232,17 @@ class _Session:
             self.lock,
             deadline,
             compile_cache,
+            work.oracle,
         )
 
 
-def side_by_side(works: list[Work]) -> list[list[Work]]:
+def side_by_side(works: Sequence[AnyWork]) -> list[Sequence[AnyWork]]:
     """Problems in groups that are checked together: two small ones where memory allows, so that no core waits.
 
     While one problem compiles, the other's backends have the second core; what is timed is timed alone all the same.
     """
     together = 2 if psutil.virtual_memory().available > PAIR_BYTES else 1
-    if any(work.data.X.size > SMALL_CELLS for work in works):
+    if any(work.cells > SMALL_CELLS for work in works):
         together = 1
     return [works[i : i + together] for i in range(0, len(works), together)]
 
@@ -228,9 +261,16 @@ def check_all(runs: list[ProblemRun], threads: int) -> None:
 
 
 def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
-    """Names to run, every backend's state, and the requested ones that are missing."""
-    wanted = settings.backends or available()
-    cures = {name: missing(registration) for name, registration in registered().items()}
+    """Names to run, every backend's state, and the requested ones that are missing.
+
+    Raises:
+        InputError: another interpreter lacks what its backend needs.
+    """
+    others = variants(settings.interpreters)
+    wanted = [*(settings.backends or available()), *others]
+    for name, registration in others.items():
+        require_usable(name, registration)
+    cures = {name: missing(registration) for name, registration in registered().items()} | dict.fromkeys(others)
     infos = [BackendInfo(name=name, cure=cure or "") for name, cure in cures.items()]
     absent = [
         Trouble(backend=name, stage="import", reason=f"not installed; add it with: {cures[name]}")

@@ -15,14 +15,16 @@ from backends import place
 from backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.messages import Evaluation, Tensors, pack
 from gradparity.optimisers import Optimiser, Path, Tree, follow
-from model_spec.problem import Problem
+from gradparity.richardson import Derivative
+from gradparity.user_loss import require_scalar
+from model_spec.problem import AnyProblem
 
 TimedCall = Callable[[], Any]
 Quantities = dict[str, dict[str, npt.NDArray[Any]]]
 
 
 def evaluate(
-    backend: Backend, loss: Loss, program: Program, problem: Problem, *, second_order: bool = True
+    backend: Backend, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True
 ) -> Evaluation:
     """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
 
@@ -37,29 +39,65 @@ def evaluate(
     if impurity:
         draws = _draws(backend, loss, params, data)
         words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
-        return Evaluation({}, words, "nondeterministic" if draws else "impure")
+        return Evaluation({}, impurity=words, verdict="nondeterministic" if draws else "impure")
+
+    without = [name for name in ("jvp", "hvp") if not second_order or getattr(program, name) is None]
 
     def derivatives() -> Quantities:
         value, gradient = program.value_and_gradient(params, data)
         first_order = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
-        if not second_order:
-            return first_order
-        return first_order | {
-            "jvp": backend.get({"": program.jvp(params, data, tangents)}),
-            "hvp": backend.get(program.hvp(params, data, tangents)),
-        }
+        if "jvp" not in without:
+            first_order["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
+        if "hvp" not in without:
+            first_order["hvp"] = backend.get(program.hvp(params, data, tangents))
+        return first_order
 
     try:
         first, second = derivatives(), derivatives()
     except Exception as error:
         if _is_leak(error):
-            return Evaluation({}, f"a traced value leaked out of the loss: {_first_line(error)}", "impure")
+            words = f"a traced value leaked out of the loss: {_first_line(error)}"
+            return Evaluation({}, impurity=words, verdict="impure")
         raise
     touched = _inputs_touched(backend, problem, params, data, tangents)
     if touched:
-        return Evaluation(packed(first), touched, "impure")
+        return Evaluation(packed(first), without, impurity=touched, verdict="impure")
     difference = _difference(first, second)
-    return Evaluation(packed(first), difference, "nondeterministic" if difference else "")
+    return Evaluation(packed(first), without, impurity=difference, verdict="nondeterministic" if difference else "")
+
+
+def perturbed_evaluations(
+    backend: Backend, program: Program, problem: AnyProblem, *, second_order: bool = True
+) -> list[dict[str, Tensors]]:
+    """Every quantity at the problem's inputs moved by one rounding, in seeded draws."""
+    from gradparity.perturbation import perturbed
+
+    found = []
+    for trees in perturbed(problem.params, problem.data, problem.tangents, seed=problem.seed):
+        params, data, tangents = map(backend.put, trees)
+        value, gradient = program.value_and_gradient(params, data)
+        quantities = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+        if second_order and program.jvp is not None:
+            quantities["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
+        if second_order and program.hvp is not None:
+            quantities["hvp"] = backend.get(program.hvp(params, data, tangents))
+        found.append(packed(quantities))
+    return found
+
+
+def own_derivatives(backend: Backend, program: Program, problem: AnyProblem) -> dict[str, Derivative]:
+    """The derivative of a float64 problem's loss along each parameter's direction, from values of the loss alone."""
+    from gradparity.richardson import along, block_directions, derivative
+
+    data = backend.put(problem.data)
+
+    def value(params: Tree) -> Any:
+        return backend.get({"": backend.wait(program.value(backend.put(params), data))})[""]
+
+    return {
+        name: derivative(along(value, problem.params, direction))
+        for name, direction in block_directions(problem.params, problem.seed)
+    }
 
 
 def packed(quantities: Quantities) -> dict[str, Tensors]:
@@ -69,7 +107,9 @@ def packed(quantities: Quantities) -> dict[str, Tensors]:
 
 def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
     """How a second call of the plain loss differed from the first, or ``""``."""
-    first = _scalar(backend, loss(params, data))
+    value = loss(params, data)
+    require_scalar(loss, value)
+    first = _scalar(backend, value)
     try:
         second = _scalar(backend, loss(params, data))
     except Exception as error:
@@ -108,7 +148,7 @@ def _difference(first: Quantities, second: Quantities) -> str:
     return ""
 
 
-def _inputs_touched(backend: Backend, problem: Problem, params: Params, data: Data, tangents: Params) -> str:
+def _inputs_touched(backend: Backend, problem: AnyProblem, params: Params, data: Data, tangents: Params) -> str:
     """Which argument no longer holds what was put there, or ``""``."""
     for kind, original, current in (
         ("parameter", problem.params, params),
@@ -132,7 +172,7 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def train(backend: Backend, program: Program, problem: Problem, optimiser: Optimiser, steps: int) -> Path:
+def train(backend: Backend, program: Program, problem: AnyProblem, optimiser: Optimiser, steps: int) -> Path:
     """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step."""
     data = place(backend, program, problem.data)
 
@@ -144,7 +184,7 @@ def train(backend: Backend, program: Program, problem: Problem, optimiser: Optim
 
 
 def descend(
-    backend: Backend, program: Program, problem: Problem, steps: int, learning_rate: float
+    backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float
 ) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]], float]:
     """The backend's own gradient descent: ``steps + 1`` losses, the final parameters, and seconds of the loop alone."""
     params, data = backend.put(problem.params), place(backend, program, problem.data)

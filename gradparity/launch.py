@@ -11,11 +11,11 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import msgspec
 
@@ -29,6 +29,8 @@ TIMEOUTS_S: Mapping[type[m.Request], float] = {
     m.Configure: 120,
     m.Load: 600,
     m.Evaluate: 600,
+    m.Perturb: 600,
+    m.OwnDerivatives: 600,
     m.Descend: 600,
     m.Train: 600,
     m.Footprint: 120,
@@ -44,6 +46,8 @@ STAGES: Mapping[type[m.Request], str] = {
     m.Configure: "import",
     m.Load: "build and first call",
     m.Evaluate: "evaluation",
+    m.Perturb: "evaluation at moved inputs",
+    m.OwnDerivatives: "derivative of its own loss",
     m.Descend: "training",
     m.Train: "training",
     m.Footprint: "memory",
@@ -61,19 +65,25 @@ _INHERITED = (
     *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"),
 )
 
+#: Failures whose message says all: their kind is not shown.
+PLAIN_FAILURES = frozenset({"InputError", "NothingToRun"})
+
 _Reply = TypeVar("_Reply", bound=m.Reply)
 
 
 class WorkerFailed(Exception):
     """A worker raised, crashed, hung or was lost. The rest of the run goes on."""
 
-    def __init__(self, backend: str, stage: str, reason: str, *, detail: str = "", alive: bool = False) -> None:
+    def __init__(
+        self, backend: str, stage: str, reason: str, *, detail: str = "", alive: bool = False, kind: str = ""
+    ) -> None:
         super().__init__(f"{backend} failed in {stage}: {reason}")
         self.backend = backend
         self.stage = stage
         self.reason = reason
         self.detail = detail
         self.alive = alive
+        self.kind = kind  #: name of the exception that the worker met, if it said so
 
 
 class OutOfTime(WorkerFailed):
@@ -104,41 +114,50 @@ def worker_environment(threads: int) -> dict[str, str]:
     }
 
 
-class WorkerProcess:
-    """One backend's process, started at once; importing goes on while the caller does something else.
+class Peer:
+    """A process that answers requests, started at once; it imports while the caller does something else.
 
     Args:
-        backend: name for messages.
-        registration: where the backend lives.
+        name: for messages.
+        module: what is run, with a descriptor as its argument.
+        decode: of its replies.
+        limits_s: seconds that each kind of request may take.
+        stages: what a request is called in messages to the user.
+        threads: of every library that it may import.
         log: file that gets everything the process prints, overwritten; its folder exists.
         python: interpreter, this one by default.
-        one_core: tie the process to one core before it imports anything.
         compile_cache: folder for compiled code, in place of the user's own.
         deadline: no answer is waited for beyond it.
     """
 
     def __init__(
         self,
-        backend: str,
-        registration: Registration,
+        name: str,
+        module: str,
         *,
+        decode: Callable[[bytes], Any],
+        limits_s: Mapping[type[m.Request], float],
+        stages: Mapping[type[m.Request], str],
         threads: int,
         log: Path,
         python: str = sys.executable,
-        one_core: bool = False,
         compile_cache: Path | None = None,
         deadline: Deadline = UNLIMITED,
     ) -> None:
-        self.backend = backend
+        self.backend = name
         self.log = log
-        self._deadline = deadline
+        self._deadline, self._decode, self._limits_s, self._stages = deadline, decode, limits_s, stages
         environment = worker_environment(threads)
         if compile_cache is not None:
             environment["TORCHINDUCTOR_CACHE_DIR"] = str(compile_cache)
+        if python != sys.executable:
+            from gradparity.interpreters import search_path
+
+            environment["PYTHONPATH"] = search_path()
         self._pipe, theirs = Pipe()
         with theirs, log.open("wb") as output:
             self._process = subprocess.Popen(
-                [python, "-P", "-m", "gradparity.worker", str(theirs.fileno())],
+                [python, "-P", "-m", module, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -147,15 +166,13 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self._pending: type[m.Request] | None = None
-        with contextlib.suppress(WorkerFailed):  # `receive` says so, where the caller expects it
-            self.send(m.Configure(registration.target, threads, one_core))
 
     @property
     def pid(self) -> int:
         """Process id."""
         return self._process.pid
 
-    def send(self, request: m.AnyRequest) -> None:
+    def send(self, request: m.Request) -> None:
         """Send a request; its reply is for `receive`.
 
         Raises:
@@ -174,7 +191,7 @@ class WorkerProcess:
             WorkerFailed: the worker raised (and lives), or died, or did not answer in time (and is killed).
         """
         assert self._pending is not None, "receive() without a request"  # noqa: S101
-        limit_s = TIMEOUTS_S[self._pending] if timeout_s is None else timeout_s
+        limit_s = self._limits_s[self._pending] if timeout_s is None else timeout_s
         try:
             allowed_s = min(limit_s, self._deadline.left_s())
             if not self._pipe.poll(max(0.0, allowed_s)):
@@ -182,20 +199,26 @@ class WorkerProcess:
                 if allowed_s < limit_s:
                     raise OutOfTime(self.backend, self._stage)
                 raise WorkerFailed(self.backend, self._stage, f"no answer after {limit_s:.0f} s; killed")
-            answer = m.decode_reply(self._pipe.recv_bytes())
+            answer = self._decode(self._pipe.recv_bytes())
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             raise self._lost() from None
         except msgspec.MsgspecError as error:
             self.kill()
             raise WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed") from None
         if isinstance(answer, m.Failure):
-            reason = said(f"{answer.kind}: {(answer.message.strip().splitlines() or [''])[0]}")
-            raise WorkerFailed(self.backend, self._stage, reason, detail=answer.traceback, alive=True)
+            raise self._failed(answer)
         assert isinstance(answer, reply), f"expected {reply.__name__}, got {type(answer).__name__}"  # noqa: S101
         self._pending = None
         return answer
 
-    def ask(self, request: m.AnyRequest, reply: type[_Reply], *, timeout_s: float | None = None) -> _Reply:
+    def _failed(self, answer: m.Failure) -> Exception:
+        """What a failure that the process has reported is to its caller."""
+        line = (answer.message.strip().splitlines() or [""])[0]
+        # An error of input has a rule of its own, and needs no name.
+        reason = said(line if answer.kind in PLAIN_FAILURES else f"{answer.kind}: {line}")
+        return WorkerFailed(self.backend, self._stage, reason, detail=answer.traceback, alive=True, kind=answer.kind)
+
+    def ask(self, request: m.Request, reply: type[_Reply], *, timeout_s: float | None = None) -> _Reply:
         """Send a request and wait for its reply; raises as `send` and `receive` do."""
         self.send(request)
         return self.receive(reply, timeout_s=timeout_s)
@@ -231,7 +254,7 @@ class WorkerProcess:
 
     @property
     def _stage(self) -> str:
-        return STAGES[self._pending] if self._pending else "start"
+        return self._stages[self._pending] if self._pending else "start"
 
     def _lost(self) -> WorkerFailed:
         """The failure of a process that closed its pipe: how it ended, and the last line that it printed."""
@@ -247,6 +270,44 @@ class WorkerProcess:
             reason = f"exited with code {code}" if code is not None else "closed its pipe"
         tail = last_line(self.log)
         return WorkerFailed(self.backend, stage, f"{reason}; it last said: {tail}" if tail else reason)
+
+
+class WorkerProcess(Peer):
+    """One backend's process; `Peer` has the other arguments.
+
+    Args:
+        backend: name for messages.
+        registration: where the backend lives.
+        one_core: tie the process to one core before it imports anything.
+    """
+
+    def __init__(
+        self,
+        backend: str,
+        registration: Registration,
+        *,
+        threads: int,
+        log: Path,
+        python: str = "",
+        one_core: bool = False,
+        compile_cache: Path | None = None,
+        deadline: Deadline = UNLIMITED,
+    ) -> None:
+        super().__init__(
+            backend,
+            "gradparity.worker",
+            decode=m.decode_reply,
+            limits_s=TIMEOUTS_S,
+            stages=STAGES,
+            threads=threads,
+            log=log,
+            python=python or registration.python or sys.executable,
+            compile_cache=compile_cache,
+            deadline=deadline,
+        )
+        names = [each for each in (backend.partition("~")[0], registration.family) if each]
+        with contextlib.suppress(WorkerFailed):  # `receive` says so, where the caller expects it
+            self.send(m.Configure(registration.target, threads, one_core, names=names))
 
 
 def last_line(log: Path, limit: int = 4096) -> str:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -16,9 +16,10 @@ from bench.limits import Limits
 from bench.protocol import Block
 from bench.protocol import WarmUp as WarmUpRecord
 from gradparity.optimisers import Optimiser, Path
-from model_spec.problem import Problem
+from gradparity.richardson import Derivative
+from model_spec.problem import AnyProblem, Problem, UserProblem
 from model_spec.row_file import OnDisk, RowFile
-from model_spec.spec import from_dict, to_dict
+from model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 
 PROTOCOL = 3
 
@@ -60,6 +61,7 @@ class Request(msgspec.Struct, frozen=True, tag=True):
 class Configure(Request, frozen=True):
     """Import the backend at ``module:attribute`` and set the process-wide switches.
 
+    ``names``: what the backend is called by a model of the user's, its own name first.
     ``one_core``: tie the process to one core first, so that no pool of threads can use another.
     """
 
@@ -67,6 +69,7 @@ class Configure(Request, frozen=True):
     threads: int
     one_core: bool = False
     protocol: int = PROTOCOL
+    names: list[str] = []
 
 
 class Load(Request, frozen=True):
@@ -85,6 +88,16 @@ class Evaluate(Request, frozen=True):
     """Loss and gradient of the loaded problem, and unless told otherwise JVP and HVP; each computed twice."""
 
     second_order: bool = True
+
+
+class Perturb(Request, frozen=True):
+    """The same quantities at the loaded problem's inputs moved by one rounding, in seeded draws."""
+
+    second_order: bool = True
+
+
+class OwnDerivatives(Request, frozen=True):
+    """The derivative of the backend's own float64 loss along each parameter's direction, by differences of values."""
 
 
 class Descend(Request, frozen=True):
@@ -177,11 +190,27 @@ class Evaluation(Reply, frozen=True):
 
     ``impurity`` says how a second call differed from the first, if it did, and ``verdict`` what that makes it: a loss
     that keeps state or changes its arguments is ``impure``; one that draws, or rounds in another order, is not.
+    ``without`` names the quantities that the backend does not compute for such a loss; ``printed`` is the first line
+    that the user's code printed.
     """
 
     quantities: dict[str, Tensors]
+    without: list[str] = []
+    printed: str = ""
     impurity: str = ""
     verdict: Literal["", "impure", "nondeterministic"] = ""
+
+
+class Perturbed(Reply, frozen=True):
+    """One evaluation a draw: quantities by name, then by parameter."""
+
+    evaluations: list[dict[str, Tensors]]
+
+
+class OwnSlopes(Reply, frozen=True):
+    """By parameter."""
+
+    slopes: dict[str, Derivative]
 
 
 class Descent(Reply, frozen=True):
@@ -255,12 +284,26 @@ class Failure(Reply, frozen=True):
 
 
 AnyRequest: TypeAlias = (
-    Configure | Load | Evaluate | Descend | Train | Footprint | ThreadsUsed | MeasureLimits | WarmUp | Sample | Stop
+    Configure
+    | Load
+    | Evaluate
+    | Perturb
+    | OwnDerivatives
+    | Descend
+    | Train
+    | Footprint
+    | ThreadsUsed
+    | MeasureLimits
+    | WarmUp
+    | Sample
+    | Stop
 )
 AnyReply: TypeAlias = (
     Configured
     | Loaded
     | Evaluation
+    | Perturbed
+    | OwnSlopes
     | Descent
     | Trained
     | Resident
@@ -280,23 +323,25 @@ decode_request = _requests.decode
 decode_reply = _replies.decode
 
 
-def load_request(problem: Problem) -> Load:
+def load_request(problem: AnyProblem) -> Load:
     """A problem as a message."""
     return Load(
         problem.name,
-        to_dict(problem.spec),
+        to_dict(cast("Logistic | UserSpec", problem.spec)),
         pack(problem.params),
         {} if problem.on_disk else pack(problem.data),
         pack(problem.tangents),
         problem.seed,
-        problem.data["X"].file if isinstance(problem.data["X"], OnDisk) else None,
+        next((value.file for value in problem.data.values() if isinstance(value, OnDisk)), None),
     )
 
 
-def problem_of(load: Load) -> Problem:
+def problem_of(load: Load) -> Problem | UserProblem:
     """The problem of a message."""
     spec, params, tangents = from_dict(load.spec), unpack(load.params), unpack(load.tangents)
     data: dict[str, Any] = dict(unpack(load.data))
+    if isinstance(spec, UserSpec):
+        return UserProblem(load.name, spec, params, data, tangents, load.seed)
     if load.rows is not None:
         data = {name: OnDisk(load.rows, name, spec.dtype) for name in ("X", "y")}
     return Problem(load.name, spec, params, data, tangents, load.seed)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from model_spec.errors import InputError
-from model_spec.spec import Logistic
+from model_spec.space import ParameterSpace
 
 Array: TypeAlias = npt.NDArray[Any]
 Tree: TypeAlias = dict[str, Array]
@@ -171,7 +171,7 @@ class Path:
 
 
 class _Recorder:
-    def __init__(self, spec: Logistic, steps: int) -> None:
+    def __init__(self, spec: ParameterSpace, steps: int) -> None:
         self.spec, self.last = spec, steps
         # By the dtype that is trained, so that the reference keeps the same steps.
         self.stride = max(1, math.ceil(2 * (steps + 1) * spec.size * np.dtype(spec.dtype).itemsize / RECORD_BYTES))
@@ -195,7 +195,7 @@ class _Recorder:
 
 def follow(
     which: Optimiser,
-    spec: Logistic,
+    spec: ParameterSpace,
     value_and_gradient: ValueAndGradient,
     start: Mapping[str, Array],
     steps: int,
@@ -222,7 +222,7 @@ def follow(
 
 def _minimise(
     which: LBFGS,
-    spec: Logistic,
+    spec: ParameterSpace,
     value_and_gradient: ValueAndGradient,
     start: Mapping[str, Array],
     steps: int,
@@ -232,9 +232,9 @@ def _minimise(
     from scipy.optimize import OptimizeResult, minimize
 
     def evaluate(vector: Array) -> tuple[Any, Array, Array]:
-        at = vector.astype(spec.dtype)
-        value, gradient = value_and_gradient(dict(spec.unpack(at)))
-        return value, at, spec.pack(gradient)
+        at = spec.rounded(spec.unpack(vector))
+        value, gradient = value_and_gradient(dict(at))
+        return value, spec.pack(at), spec.pack(gradient)
 
     seen: tuple[Array, tuple[Any, Array, Array]]
 

@@ -13,21 +13,22 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from backends import lookup, registered
 from bench.schedule import is_twin
 from gradparity import messages as m
 from gradparity import results
 from gradparity.budget import Deadline
 from gradparity.launch import TIMEOUTS_S, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
-from gradparity.results import GOOD, BackendInfo, Finding, ProblemResult, RunResult, Training, Trouble
+from gradparity.results import GOOD, BackendInfo, Diagnosis, Finding, ProblemResult, RunResult, Training, Trouble
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name
-from model_spec.problem import Problem, in_other_precision
+from gradparity.truth.oracle import CLOSED_FORM, NotCertified, Oracle
+from model_spec.problem import AnyProblem, UserProblem, in_other_precision
 
 if TYPE_CHECKING:  # the truth and what judges by it: imported below, while the workers import their frameworks
     import numpy as np
 
+    from gradparity.pairwise_run import PairwiseRun
     from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
 
@@ -59,7 +60,7 @@ class ProblemRun:
     def __init__(
         self,
         settings: Settings,
-        problem: Problem,
+        problem: AnyProblem,
         outcome: ProblemResult,
         result: RunResult,
         folder: Path,
@@ -67,10 +68,11 @@ class ProblemRun:
         lock: Lock,
         deadline: Deadline,
         compile_cache: Path | None = None,
+        oracle: Oracle = CLOSED_FORM,
     ) -> None:
         self.settings, self.problem, self.outcome = settings, problem, outcome
         self.result, self.folder, self.observer = result, folder, observer
-        self.deadline, self.compile_cache = deadline, compile_cache
+        self.deadline, self.compile_cache, self.oracle = deadline, compile_cache, oracle
         self.workers: dict[str, WorkerProcess] = {}
         self.configured: dict[str, m.Configured] = {}
         self.loaded: dict[str, m.Loaded] = {}
@@ -80,12 +82,13 @@ class ProblemRun:
         self.formulations_are_cells = len(settings.formulations) > 1
         self.load = m.load_request(problem)
         self.truth: Reference
-        self._order = list(registered())
+        self.pairwise: PairwiseRun | None = None
+        self._order = settings.order()
         self._processes: list[WorkerProcess] = []
         self._ending = False
         self._lock = lock  # of the result, which problems that run side by side share
         self._truth_lock = Lock()
-        self._other: tuple[Problem, Reference] | None = None
+        self._other: tuple[AnyProblem, Reference] | None = None
         self._stack = ExitStack()
 
     def __enter__(self) -> ProblemRun:
@@ -104,16 +107,30 @@ class ProblemRun:
         if self.settings.command != "bench":
             for name in self._queue():
                 self.workers[name] = self.spawn(name)
-        from gradparity.truth.reference import reference
         from gradparity.verdicts import without_answer
 
         self.begin("truth", "")
-        self.truth = reference(self.problem)
+        self.truth = self._find_truth()
         if self.settings.command == "bench":
             self.truth = self.truth.only("loss", "gradient")
         self.outcome.truth = self.truth.method
         for absent in self.outcome.troubles:
             self.outcome.findings += without_answer(absent.backend, self.truth, "failed", absent.reason)
+
+    def _find_truth(self) -> Reference:
+        """Certified where the model can be; where not, backends will be held against each other."""
+        try:
+            return self.oracle.reference(self.problem)
+        except NotCertified as error:
+            assert isinstance(self.problem, UserProblem)  # noqa: S101
+            if str(error):
+                cure = "Backends are compared with each other instead. Write the loss with names that are certified."
+                said = Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure)
+                self.outcome.diagnoses.append(said)
+            from gradparity.pairwise_run import PairwiseRun, unknown
+
+            self.pairwise = PairwiseRun(self.problem)
+            return unknown(self.problem, second_order=True)
 
     def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> WorkerProcess:
         """A worker of that backend, started; it ends with this run at the latest. ``role`` tells its log from others'.
@@ -121,7 +138,7 @@ class ProblemRun:
         Raises:
             WorkerFailed: the run is ending.
         """
-        registration = lookup(self.reference if is_twin(name) else name)
+        registration = self.settings.registration(self.reference if is_twin(name) else name)
         log = self.folder / "logs" / self._log_name(name, role)
         with self._lock:
             if self._ending:
@@ -150,19 +167,20 @@ class ProblemRun:
         backend's own loop.
         """
         from gradparity.diagnoses import diagnose
-        from gradparity.truth.trajectory import trajectory
 
         settings = self.settings
         self.steps = settings.steps
-        if self.problem.on_disk:  # an extended-precision run would read the file for every step and every draw
-            runs: list[Trajectory] = []
-            self.outcome.diagnoses = diagnose(self.problem, self.truth)
+        runs: list[Trajectory] = []
+        if self.pairwise is not None:
+            pass  # a path has no reference either
+        elif self.problem.on_disk:  # an extended-precision run would read the file for every step and every draw
+            self.outcome.diagnoses += diagnose(self.problem, self.truth)
             self.leave_out("training and loops are not held to a reference: the data are read from a file in pieces")
         elif settings.command == "bench":
             runs = self._loop_reference()
         else:
-            runs = [trajectory(self.problem, each, self.steps) for each in settings.optimisers()]
-            self.outcome.diagnoses = diagnose(self.problem, self.truth, runs)
+            runs = [self.oracle.trajectory(self.problem, each, self.steps) for each in settings.optimisers()]
+            self.outcome.diagnoses += diagnose(self.problem, self.truth, runs)
         return [partial(self._check_one, name, runs) for name in self._queue()]
 
     def _queue(self) -> list[str]:
@@ -170,15 +188,13 @@ class ProblemRun:
         names = [name for name in self.names if name not in self.gone]
         if self.settings.command == "run" and names:
             names.append(control_name(self.reference))
-        return sorted(names, key=lambda name: not (is_twin(name) or lookup(name).compiler))
+        return sorted(names, key=lambda name: not (is_twin(name) or self.settings.registration(name).compiler))
 
     def _loop_reference(self) -> list[Trajectory]:
         """A few steps of gradient descent, where the reference can afford them; elsewhere the first loss is judged."""
-        from gradparity.truth.trajectory import affordable_steps, trajectory
-
         descent = GradientDescent(self.settings.learning_rate)
-        self.steps = min(LOOP_STEPS_CHECKED, affordable_steps(self.problem, descent))
-        return [trajectory(self.problem, descent, self.steps)] if self.steps > 1 else []
+        self.steps = min(LOOP_STEPS_CHECKED, self.oracle.affordable_steps(self.problem, descent))
+        return [self.oracle.trajectory(self.problem, descent, self.steps)] if self.steps > 1 else []
 
     def abandon(self) -> None:
         """Kill the workers, so that threads that wait for their answers get none; what is missing is no failure."""
@@ -201,13 +217,13 @@ class ProblemRun:
             self.peaks[name] = worker.ask(m.Footprint(calls), m.Resident).peak_bytes
             self.begin("evaluation", name)
             found = self._evaluate(name, worker, self.problem, self.truth)
-            if needs_other_precision(found):
+            if self.pairwise is None and needs_other_precision(found):
                 self.begin("evaluation in the other precision", name)
                 found = told_apart(found, self._in_other_precision(name, worker))
                 worker.ask(self.load, m.Loaded)
             with self._lock:
                 self.outcome.findings += found
-            if found[0].verdict not in ("impure", "nondeterministic"):
+            if found and found[0].verdict not in ("impure", "nondeterministic"):
                 for known in runs:
                     self.begin("training", name)
                     self._train(name, worker, known)
@@ -225,14 +241,31 @@ class ProblemRun:
         found: list[Training] = []
         if self.settings.command != "bench":
             answer = worker.ask(m.Train(known.optimiser, self.steps), m.Trained)
-            found.append(judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s))
+            found.append(
+                judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s, oracle=self.oracle)
+            )
         if isinstance(known.optimiser, GradientDescent):
             descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate), m.Descent)
             ran = own_loop(m.unpack({"": descent.losses})[""], self.problem.spec.pack(m.unpack(descent.params)))
             shared = found[0] if found else None
-            found.insert(0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=shared))
+            found.insert(
+                0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=shared, oracle=self.oracle)
+            )
         with self._lock:
             self.outcome.training += found
+
+    def conclude(self) -> None:
+        """Judge what can only be judged once every backend has answered."""
+        if self.pairwise is None:
+            return
+        judged = self.pairwise.judge()
+        if judged is None:
+            said = "fewer than two backends have answered, and there is no truth to hold one against"
+            self.outcome.diagnoses.append(Diagnosis(name="nothing to compare", finding=said, cure="See what failed."))
+        else:
+            self.outcome.pairwise, found = judged
+            self.outcome.findings += found
+        self.save()
 
     def save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""
@@ -262,7 +295,7 @@ class ProblemRun:
             with self._lock:
                 self.result.backends = [info if known.name == name else known for known in self.result.backends]
 
-    def _evaluate(self, name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
+    def _evaluate(self, name: str, worker: WorkerProcess, problem: AnyProblem, truth: Reference) -> list[Finding]:
         """The verdicts on the problem that the worker has loaded."""
         from gradparity.verdicts import judge, without_answer
 
@@ -270,17 +303,34 @@ class ProblemRun:
         evaluation = worker.ask(request, m.Evaluation, timeout_s=self._patience_s(m.Evaluate, EVALUATE_PASSES))
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+        self._note_printing(name, evaluation.printed)
         quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        if self.pairwise is not None:
+            self.begin("evaluation at moved inputs", name)
+            self.pairwise.ask(name, worker, quantities, second_order=self.settings.command != "bench")
+            return []
+        if evaluation.without:
+            truth = truth.only(*({quantity for quantity, _ in truth.truth.blocks} - set(evaluation.without)))
         return judge(name, quantities, truth, problem)
+
+    def _note_printing(self, name: str, line: str) -> None:
+        """Say once for each backend that the user's code prints there."""
+        if line:
+            said = Diagnosis(
+                name=f"the model prints on {name}",
+                finding=f"it printed {line!r} while it was evaluated; the process's log has all of it",
+                cure="Printing takes time, which is timed too: leave it out of the loss.",
+            )
+            with self._lock:
+                if said not in self.outcome.diagnoses:
+                    self.outcome.diagnoses.append(said)
 
     def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
         """The verdicts on the same problem in the other dtype; its truth is computed once, when first needed."""
-        from gradparity.truth.reference import reference
-
         with self._truth_lock:
             if self._other is None:
                 problem = in_other_precision(self.problem)
-                self._other = problem, reference(problem)
+                self._other = problem, self.oracle.reference(problem)
         problem, truth = self._other
         if self.settings.command == "bench":
             truth = truth.only("loss", "gradient")
@@ -301,7 +351,10 @@ class ProblemRun:
         quantities: dict[str, Mapping[str, np.ndarray]] = {"loss": {"": tree[""]}}
         if call == "step":
             quantities["gradient"] = {parameter: value for parameter, value in tree.items() if parameter}
-        found = judge(name, quantities, self.truth.only(*quantities), self.problem)
+        truth = self.truth if self.pairwise is None else self.pairwise.reference_of(name)
+        if truth is None:
+            return
+        found = judge(name, quantities, truth.only(*quantities), self.problem)
         rule, known = f"last timed {call}: ", [each for each in self.outcome.findings if each.backend == name]
         agreed = {(each.quantity, each.parameter) for each in known if each.verdict in GOOD}
         said = {(each.quantity, each.parameter) for each in known if each.rule.startswith(rule)}  # of an earlier pair
@@ -322,6 +375,10 @@ class ProblemRun:
         worker = self.workers.pop(name, None)
         if worker is not None:
             worker.close()
+        if failure.kind == "NothingToRun":
+            with self._lock:
+                self.outcome.idle[name] = failure.reason
+            return
         if isinstance(failure, OutOfTime):
             self.leave_out(f"{name}: cut off in {failure.stage}")
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,9 @@ from bench.rounds import Round
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
 from model_spec.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
 SCHEMA_VERSION = 2
@@ -49,6 +52,58 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     worst_index: tuple[int, ...] = ()
     got: float | None = None
     truth: float | None = None
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far every two backends are apart in one block: ``floors[i][j]``, backends in the order of the comparison.
+
+    The largest difference of an entry, over the noise floor of both; ``None`` where a block is missing, of another
+    shape or dtype, or not finite. ``agreeing`` is the majority, empty where there is none. The quantity ``primal`` is
+    the derivative of each backend's own loss, extrapolated from its values.
+    """
+
+    quantity: str
+    parameter: str
+    floors: list[list[float | None]]
+    agreeing: list[str] = []
+
+
+class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's gradient against its own loss, along a direction that moves one parameter only.
+
+    ``along`` is the gradient's product with it, ``value`` what values of the loss in float64 extrapolate to, within
+    ``error``. ``kind`` is ``smooth``, or says why there is nothing to compare with. ``consistent`` is ``None`` there.
+    """
+
+    backend: str
+    parameter: str
+    kind: str
+    along: float | None
+    value: float | None
+    error: float | None
+    consistent: bool | None
+    evaluations: int
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
+
+    ``precision``: it computes in a lower one than it was asked to. ``cause`` is what explains its blocks, where known.
+    """
+
+    backend: str
+    kind: Literal["gradient", "loss", "precision", "unknown"]
+    cause: str = ""
+    finding: str
+
+
+class Pairwise(msgspec.Struct, frozen=True, kw_only=True):
+    """Backends held against each other and against their own losses, where no truth is known: nothing is certified."""
+
+    backends: list[str]
+    matrix: list[Disagreement]
+    own: list[OwnDerivative]
+    outliers: list[Outlier] = []
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):
@@ -259,7 +314,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
     what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
     of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
-    failure of the formula and not of a backend.
+    failure of the formula and not of a backend. ``idle`` has the backends with nothing to run in a model of the user's,
+    and why.
     """
 
     name: str
@@ -269,6 +325,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     spec: dict[str, Any]
     truth: str
     expected: str = ""
+    idle: dict[str, str] = {}
     threads: int = 1
     limits: Limits | None = None
     formulations: list[Formulated] = []
@@ -282,6 +339,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     timings: list[Timing] = []
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
+    pairwise: Pairwise | None = None
     recommendation: Recommendation | None = None
 
     @property
@@ -351,6 +409,31 @@ class RunResult(msgspec.Struct, kw_only=True):
     def ok(self) -> bool:
         """Whether everything that was asked for was measured and agrees."""
         return self.complete and not self.troubles and not self.disagreements
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: what ``results.json`` holds."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for every finding."""
+        from gradparity.report.frame import frame
+
+        return frame(self)
+
+    def __str__(self) -> str:
+        """The report, as the command line prints it."""
+        from gradparity.report.terminal import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from gradparity.report.html import html
+
+        return html(self)
 
 
 def output_folder(out: str) -> Path:

@@ -9,8 +9,9 @@ from typing import Any, Literal, get_args
 import msgspec
 import psutil
 
-from backends import lookup
+from backends import Registration, lookup, registered
 from bench.profiles import PROFILES
+from gradparity.interpreters import variants
 from gradparity.machine import usable_cores
 from gradparity.optimisers import Optimiser, optimiser
 from gradparity.units import size
@@ -53,8 +54,13 @@ PROFILE_OF = {False: "quick", True: "brief"}
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run, as asked for. ``projection`` is ``None`` for the plain logistic model; ``backends`` for all there are.
 
+    ``interpreters`` are ``NAME=BACKEND@/path/to/python``: backends more, each in an interpreter of its own.
+
     ``sizes`` (SxFxL, or SxF for the plain model), ``formulations`` and ``thread_counts`` are the axes of ``bench``: it
     times every combination, a `cell`, with one value each of ``data``, ``projection``, ``formulation`` and ``threads``.
+
+    ``model`` is the path of a model of the user's: then the data and what describes the built-in model are left alone,
+    and ``dtype`` is ``None`` where its arrays are to stay as they are.
 
     ``standardise`` is ``None`` for the default: real data is standardised, toy and synthetic data are not.
 
@@ -64,7 +70,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     command: Command
     out: str
+    model: str | None = None
     backends: list[str] | None = None
+    interpreters: tuple[str, ...] = ()
     data: tuple[str, ...] = ("toy", "breast_cancer")
     target: str | None = None
     standardise: bool | None = None
@@ -74,7 +82,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     numerics: Numerics = "stable"
     reduction: Reduction = "mean"
     l2: float = 0.0
-    dtype: DType = "float64"
+    dtype: DType | None = "float64"
     start: Start = "random"
     steps: int = 100
     learning_rate: float = 0.1
@@ -90,17 +98,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stress: bool = False
 
     def __post_init__(self) -> None:
+        others = variants(self.interpreters)
         for name in self.backends or []:
-            lookup(name)
+            if name not in others:
+                lookup(name)
         for name, value, kind in (
             ("--formulation", self.formulation, Formulation),
             ("--numerics", self.numerics, Numerics),
             ("--reduction", self.reduction, Reduction),
-            ("--dtype", self.dtype, DType),
+            *((("--dtype", self.dtype, DType),) if self.dtype or self.model is None else ()),
             ("--start", self.start, Start),
         ):
             require_member(name, value, kind)
-        for name, text in (("--out", self.out), *(("--data", source) for source in self.data)):
+        for name, text in (
+            ("--out", self.out),
+            ("model", self.model or ""),
+            *(("--data", source) for source in self.data),
+        ):
             if not text.isprintable():  # neither a table nor JSON could show it
                 raise InputError(name, got=repr(text), expected="a name of printable characters")
         if not 1 <= self.steps <= MAX_STEPS:
@@ -122,8 +136,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if self.budget_s is not None and not (math.isfinite(self.budget_s) and self.budget_s > 0):
             raise InputError("--budget", got=self.budget_s, expected="a finite number of seconds over 0")
 
+    @property
+    def stress_suite(self) -> bool:
+        """Whether it is the built-in model's stress suite; a model of the user's is stressed by variants of it."""
+        return self.stress and self.model is None
+
+    def registration(self, name: str) -> Registration:
+        """Where a backend of this run lives.
+
+        Raises:
+            InputError: none has that name.
+        """
+        others = variants(self.interpreters) if self.interpreters else {}
+        return others[name] if name in others else lookup(name)
+
+    def order(self) -> list[str]:
+        """Every backend there is, in the order of tables: those of the registry, then those of other interpreters."""
+        return [*registered(), *variants(self.interpreters)]
+
     def cells(self) -> list[Settings]:
         """One setting for every combination of size (or data set), formulation and number of threads, in that order."""
+        if self.model is not None:
+            return [msgspec.structs.replace(self, threads=threads) for threads in self.thread_counts or (self.threads,)]
         places = [_size_fields(text) for text in self.sizes] or [{"data": (source,)} for source in self.data]
         return [
             msgspec.structs.replace(self, **place, formulation=formulation, threads=threads, sizes=())
@@ -155,7 +189,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "numerics": self.numerics,
             "reduction": self.reduction,
             "l2": self.l2,
-            "dtype": self.dtype,
+            "dtype": self.dtype or "float64",
         }
         if self.projection is None:
             return Logistic(**shared)
@@ -270,6 +304,36 @@ def _words(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(text.replace(" ", "").split(","))) if text is not None else ()
 
 
+#: Options that describe the built-in model or its data, with their defaults: a model of the user's has its own.
+_BUILT_IN_OPTIONS: dict[str, Any] = {
+    "data": None,
+    "target": None,
+    "standardise": None,
+    "projection": DEFAULT_PROJECTION,
+    "formulation": "as_written",
+    "formulations": "as_written",
+    "numerics": "stable",
+    "reduction": "mean",
+    "logit_scale": 1.0,
+    "l2": 0.0,
+    "start": "random",
+    "sizes": None,
+}
+
+
+def _refuse_built_in_options(options: dict[str, Any]) -> None:
+    for name, default in _BUILT_IN_OPTIONS.items():
+        value = options.get(name, default)
+        if value not in (default, None, []):
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(
+                option,
+                got=f"{value!r} beside the path of a model",
+                expected="none: it is an option of the built-in model",
+                cure="Your model's file says what its parameters, data and loss are.",
+            )
+
+
 def settings_from(
     command: str,
     *,
@@ -277,6 +341,7 @@ def settings_from(
     data: list[str] | None,
     quick: bool = False,
     profile: str | None = None,
+    path: str | None = None,
     sizes: str | None = None,
     formulations: str | None = None,
     thread_counts: str | None = None,
@@ -288,6 +353,10 @@ def settings_from(
     Raises:
         InputError: a word is not what its option takes.
     """
+    if path is not None:
+        _refuse_built_in_options({**rest, "data": data, "sizes": sizes, "formulations": formulations})
+    elif rest.get("dtype") is None:
+        rest["dtype"] = "float64"
     if sizes is not None and rest["projection"] != DEFAULT_PROJECTION:
         expected = "none beside --sizes: each size has its own, as in 1000x20x10"
         raise InputError("--projection", got=repr(rest["projection"]), expected=expected)
@@ -301,6 +370,7 @@ def settings_from(
     if data and rest.get("stress"):
         raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
     projection, rate, optimisers = rest.pop("projection"), rest.pop("lr"), rest.pop("optimiser", None)
+    interpreters = rest.pop("backend", None)
     try:
         width = None if projection == "none" else int(projection)
     except ValueError:
@@ -309,6 +379,8 @@ def settings_from(
     fields = {
         **rest,
         "command": command,
+        "model": path,
+        "interpreters": tuple(interpreters or ()),
         "backends": backends.replace(" ", "").split(",") if backends is not None else None,
         **({"data": tuple(data)} if data else {}),
         **({"optimiser": tuple(optimisers)} if optimisers else {}),

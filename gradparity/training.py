@@ -17,11 +17,10 @@ import numpy.typing as npt
 from gradparity.optimisers import LBFGS, Array, Path
 from gradparity.results import GOOD, Finding, Training, Verdict
 from gradparity.truth.extended import Extended
-from gradparity.truth.floor import affordable_draws
-from gradparity.truth.reference import extended_reference
-from gradparity.truth.trajectory import OPERATIONS, Trajectory, blocks
+from gradparity.truth.oracle import CLOSED_FORM, Oracle
+from gradparity.truth.trajectory import Trajectory, blocks
 from gradparity.verdicts import AGREES_FLOORS, judge, worst
-from model_spec.problem import Problem
+from model_spec.problem import AnyProblem
 
 #: Noise floors that a run may be off by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
 #: over 8: a path adds up the errors of its steps. The gradients on it are held to ``AGREES_FLOORS`` like any others.
@@ -40,6 +39,7 @@ GRADIENT_OFF = "a gradient that is off"
 LOSS_OFF = "a loss that is off"
 NOT_FINITE = "a number that is not finite"
 LOOP_OFF = "a loop that is off: the same gradient, stepped by our optimiser, does not part"
+KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths part"
 ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
 
 
@@ -50,7 +50,14 @@ def own_loop(losses: Array, params: Array) -> Path:
 
 
 def judge_training(
-    backend: str, ran: Path, known: Trajectory, problem: Problem, loop_s: float, *, shared: Training | None = None
+    backend: str,
+    ran: Path,
+    known: Trajectory,
+    problem: AnyProblem,
+    loop_s: float,
+    *,
+    shared: Training | None = None,
+    oracle: Oracle = CLOSED_FORM,
 ) -> Training:
     """One run against the reference.
 
@@ -61,13 +68,14 @@ def judge_training(
         problem: what was trained.
         loop_s: seconds that the whole run took.
         shared: for a run in the backend's own loop, which keeps no gradients: the same steps by our optimiser.
+        oracle: knows the truth of the problem.
     """
     floors, steps = _errors_in_floors(ran, known, problem)
     beyond = {name: _first_beyond(found, steps[name]) for name, found in floors.items()}
     # At one and the same step, a loss follows from its parameters.
     left = sorted((step, "loss" in name, name) for name, step in beyond.items() if step is not None)
     step, diverged = (left[0][0], left[0][2]) if left else (None, "")
-    verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared)
+    verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared, oracle)
     amplification = _finite_max(known.amplification)
     if not reason and amplification is not None and amplification >= AMPLIFIED:
         reason = AMPLIFIES
@@ -103,7 +111,7 @@ def judge_training(
     )
 
 
-def _errors_in_floors(ran: Path, known: Trajectory, problem: Problem) -> tuple[dict[str, Extended], dict[str, Any]]:
+def _errors_in_floors(ran: Path, known: Trajectory, problem: AnyProblem) -> tuple[dict[str, Extended], dict[str, Any]]:
     """Errors of the losses, of each parameter's root mean square and of the last loss, with their step numbers.
 
     Compared up to where the shorter ends, or where the reference nears the end of the dtype's range: its square is
@@ -135,12 +143,19 @@ def _errors_in_floors(ran: Path, known: Trajectory, problem: Problem) -> tuple[d
 
 
 def _explain(
-    backend: str, ran: Path, known: Trajectory, problem: Problem, end: int, step: int | None, shared: Training | None
+    backend: str,
+    ran: Path,
+    known: Trajectory,
+    problem: AnyProblem,
+    end: int,
+    step: int | None,
+    shared: Training | None,
+    oracle: Oracle,
 ) -> tuple[Verdict, str, str]:
     """Verdict, reason and its figures, for a run compared to ``end`` that leaves its floor at ``step``, if at all."""
     if not len(ran.gradients):
         return _explain_own_loop(ran, known, step, shared) if step is not None else ("agrees", "", "")
-    found = first_off(backend, ran, problem, _steps_to_judge(ran, problem, end, step))
+    found = first_off(backend, ran, problem, _steps_to_judge(ran, oracle.points(problem), end, step), oracle)
     if found is not None:
         at, finding = found
         kind = GRADIENT_OFF if finding.quantity == "gradient" else LOSS_OFF
@@ -157,12 +172,14 @@ def _explain(
         return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
+    if _meets_kink(ran, problem, oracle, step):
+        return "kink", KINK, f"just before step {step}"
     return "unstable", ADDS_UP, ""
 
 
 def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training | None) -> tuple[Verdict, str, str]:
     """The loop keeps no gradients: what our optimiser found with the same ones decides."""
-    if shared is not None and shared.verdict != "agrees":
+    if shared is not None and (shared.verdict != "agrees" or shared.reason == KINK):
         return shared.verdict, shared.reason, shared.detail
     if not np.isfinite(ran.losses[step]):
         return "nonfinite", NOT_FINITE, f"loss {ran.losses[step]} at step {step}"
@@ -171,9 +188,14 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
     return "wrong", LOOP_OFF if shared is not None else "", ""
 
 
-def _steps_to_judge(ran: Path, problem: Problem, end: int, step: int | None) -> npt.NDArray[np.int64]:
+def _meets_kink(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> bool:
+    """Whether the loss has no derivative where the run was just before a step."""
+    place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
+    return bool(oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks)
+
+
+def _steps_to_judge(ran: Path, affordable: int, end: int, step: int | None) -> npt.NDArray[np.int64]:
     """Places in ``ran.steps``: just before ``step`` and spread over the rest, or a few where nothing left the floor."""
-    affordable = OPERATIONS // ((1 + affordable_draws(problem)) * problem.data["X"].size)
     kept = np.flatnonzero(ran.steps <= (end if step is None else step))
     if step is None:
         return _spread(kept, STEPS_SPOT_CHECKED if affordable >= STEPS_SPOT_CHECKED else 0)
@@ -187,23 +209,31 @@ def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     return places[chosen] if len(chosen) else places[:0]
 
 
-def first_off(backend: str, ran: Path, problem: Problem, places: npt.NDArray[np.int64]) -> tuple[int, Finding] | None:
+def first_off(
+    backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = CLOSED_FORM
+) -> tuple[int, Finding] | None:
     """The first step of those at ``places`` whose loss or gradient is off at the run's own parameters, and how."""
     for place in places:
         step = int(ran.steps[place])
         if not np.isfinite(ran.params[place]).all():
             return None  # the step before it has the cause, or the run left the range of its dtype
         with np.errstate(all="ignore"):
-            here = replace(problem, params=problem.spec.unpack(ran.params[place]))
-            truth = extended_reference(here).only("loss", "gradient")
+            here = replace(problem, params=_rounded(problem, ran.params[place]))
+            truth = oracle.at(here)
         quantities = {
             "loss": {"": np.asarray(ran.losses[step])},
-            "gradient": dict(problem.spec.unpack(ran.gradients[place])),
+            "gradient": _rounded(problem, ran.gradients[place]),
         }
         found = [f for f in judge(backend, quantities, truth, here) if _off(f)]
         if found:
             return step, worst(found)
     return None
+
+
+def _rounded(problem: AnyProblem, vector: Array) -> dict[str, Array]:
+    """Named arrays in their own dtypes; a run in extended precision keeps its own."""
+    tree = problem.spec.unpack(vector)
+    return dict(tree if vector.dtype == np.longdouble else problem.spec.rounded(tree))
 
 
 def _off(finding: Finding) -> bool:

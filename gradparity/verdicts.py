@@ -7,7 +7,7 @@ when the inputs and every step of the closed form round once, sums of any length
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,7 +19,7 @@ from gradparity.results import Finding, Verdict
 from gradparity.truth.certificate import Certificate
 from gradparity.truth.extended import Extended
 from gradparity.truth.reference import Reference
-from model_spec.problem import Problem
+from model_spec.problem import AnyProblem, Problem
 
 #: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
 #: dtypes, awkward data and logits up to 800 included (``bench/false_alarms.py``); 99.9% of all blocks were within 2.1.
@@ -34,8 +34,85 @@ AGREEING_RATIO = 16.0
 Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def judge(backend: str, quantities: Quantities, reference: Reference, problem: Problem) -> list[Finding]:
+def judge(backend: str, quantities: Quantities, reference: Reference, problem: AnyProblem) -> list[Finding]:
     """A finding for every block of the reference, in its order, with the cause of what is off."""
+    dtype = problem.spec.dtype
+    if isinstance(problem, Problem):
+        return judge_values(backend, quantities, reference, dtype, problem)
+    if reference.kinks:  # what has a second derivative there, or one along a direction, is no single number
+        reference = reference.only("loss", "gradient")
+    found = judge_values(
+        backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
+    )
+    return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
+
+
+def _at_kinks(finding: Finding, quantities: Quantities, reference: Reference) -> Finding:
+    """A gradient with entries at which the loss is not differentiable: those may be anything between both sides."""
+    kinks = {index: sides for (path, index), sides in reference.kinks.items() if path == finding.parameter}
+    got = quantities.get("gradient", {}).get(finding.parameter)
+    key = "gradient", finding.parameter
+    if finding.quantity != "gradient" or not kinks or got is None or got.shape != reference.truth.blocks[key].shape:
+        return finding
+    slack, error = AGREES_FLOORS * reference.floor.blocks[key], np.abs(got - reference.truth.blocks[key])
+    outside = [i for i, (low, high) in kinks.items() if not low - slack[i] <= got[i] <= high + slack[i]]
+    elsewhere = np.ones(got.shape, bool)
+    for index in kinks:
+        elsewhere[index] = False
+    if (elsewhere & ~(error <= slack)).any():
+        return finding
+    if outside:
+        low, high = kinks[outside[0]]
+        rule = f"outside a certified kink with one-sided derivatives {low:.6g} and {high:.6g}"
+        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, cause="wrong branch at a kink")
+    words = (
+        f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'} at a certified kink, between the one-sided derivatives"
+    )
+    return msgspec.structs.replace(
+        finding, verdict="kink", rule=words, cause="", floors=None, error_ulps=None, floor_ulps=None
+    )
+
+
+def _expected(problem: AnyProblem, quantities: Quantities) -> dict[str, str]:
+    """The dtype of each parameter, and of scalars whichever real one they have: data may be of another than it."""
+    scalars = (quantities.get(name, {}).get("") for name in ("loss", "jvp"))
+    wide = any(value is not None and value.dtype == np.float64 for value in scalars)
+    return {**problem.spec.dtypes, "": "float64" if wide else problem.spec.dtype}
+
+
+def lengths(data: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
+    """What a sum and a mean over a user's data may differ by: each length once, with its place in the data."""
+    found: dict[int, str] = {}
+    for name, value in data.items():
+        for axis, length in enumerate(value.shape):
+            found.setdefault(length, f"{name}.shape[{axis}]")
+        found.setdefault(value.size, f"{name}.size")
+    return {words: length for length, words in found.items() if length > 2}
+
+
+def judge_values(
+    backend: str,
+    quantities: Quantities,
+    reference: Reference,
+    dtype: str,
+    problem: Problem | None = None,
+    *,
+    sizes: Mapping[str, int] | None = None,
+    dtypes: Mapping[str, str] | None = None,
+    against: str = "the truth",
+) -> list[Finding]:
+    """The same for any model; without a ``problem``, causes are those that need no formula of it.
+
+    Args:
+        backend: name of the backend.
+        quantities: its values, quantity -> parameter -> array.
+        reference: what they are held against.
+        dtype: the precision that was asked for.
+        problem: the built-in problem, where it is one.
+        sizes: lengths that a sum and a mean may differ by, by what a report calls them.
+        dtypes: by parameter, ``""`` for scalars, where they are not all ``dtype``.
+        against: what a rule calls the values of the reference.
+    """
     found = {
         (quantity, parameter): judge_block(
             backend,
@@ -44,35 +121,36 @@ def judge(backend: str, quantities: Quantities, reference: Reference, problem: P
             quantities.get(quantity, {}).get(parameter),
             truth,
             reference.floor.blocks[quantity, parameter],
-            problem.spec.dtype,
+            (dtypes or {}).get(parameter, dtype),
+            against,
         )
         for (quantity, parameter), truth in reference.truth.blocks.items()
     }
+    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
+    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
+
+    def block(finding: Finding, got: npt.NDArray[Any]) -> Block:
+        others = {
+            parameter: other.verdict == "agrees"
+            for (quantity, parameter), other in found.items()
+            if quantity == finding.quantity and parameter != finding.parameter
+        }
+        key = finding.quantity, finding.parameter
+        return Block(*key, got, reference, problem, others, AGREES_FLOORS, leaks, dtype, sizes or {})
+
     return [
-        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, reference, problem, found)
+        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, block)
         for finding in found.values()
     ]
 
 
 def _with_cause(
-    finding: Finding,
-    quantities: Quantities,
-    reference: Reference,
-    problem: Problem,
-    found: Mapping[tuple[str, str], Finding],
+    finding: Finding, quantities: Quantities, block: Callable[[Finding, npt.NDArray[Any]], Block]
 ) -> Finding:
     got = quantities.get(finding.quantity, {}).get(finding.parameter)
     if got is None:
         return finding
-    others = {
-        parameter: other.verdict == "agrees"
-        for (quantity, parameter), other in found.items()
-        if quantity == finding.quantity and parameter != finding.parameter
-    }
-    # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
-    leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
-    block = Block(finding.quantity, finding.parameter, got, reference, problem, others, AGREES_FLOORS, leaks)
-    return msgspec.structs.replace(finding, cause=explain(block))
+    return msgspec.structs.replace(finding, cause=explain(block(finding, got)))
 
 
 def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
@@ -115,6 +193,7 @@ def judge_block(
     truth: Extended,
     floor: Extended,
     dtype: str,
+    against: str = "the truth",
 ) -> Finding:
     """The finding on one block, decided by the entry furthest beyond its floor."""
 
@@ -132,7 +211,7 @@ def judge_block(
         where = _index(np.argmin(finite), got.shape)
         return finding(
             "nonfinite",
-            f"{got[where]} where the truth is {float(truth[where]):.6g}",
+            f"{got[where]} where {against} is {float(truth[where]):.6g}",
             worst_index=where,
             truth=_number(truth[where]),
         )
@@ -154,7 +233,7 @@ def judge_block(
         "truth": _number(truth[worst]),
     }
     if not got.any() and _rms(truth) > _rms(floor):
-        return finding("wrong", "zero where the truth is not", **figures)
+        return finding("wrong", f"zero where {against} is not", **figures)
     if floors[worst] <= AGREES_FLOORS:
         return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
     return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)

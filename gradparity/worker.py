@@ -1,6 +1,5 @@
 """One backend in one process: ``python -P -m gradparity.worker FD`` answers requests on an inherited pipe.
 
-The pipe is private. Whatever the framework prints goes to the process's own output, which the parent keeps as a log.
 An exception while answering is a reply like any other; the worker ends when told to, or when the pipe closes.
 """
 
@@ -8,26 +7,28 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
-import signal
 import sys
-import threading
 import time
 import traceback
-from multiprocessing.connection import Connection
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
+import msgspec
 
 from gradparity.first_import import NUMPY_CPU_S, NUMPY_S  # before messages, which need NumPy too
 
 # isort: split
 from gradparity import messages as m
+from gradparity.serve import serve
+from model_spec.errors import InputError
+from model_spec.problem import UserProblem
+from model_spec.spec import UserSpec
 
 if TYPE_CHECKING:
     from backends.protocol import Backend, Data, Loss, Params, Program
     from gradparity.evaluation import TimedCall
+    from gradparity.printing import Printed
     from model_spec.problem import Problem
     from model_spec.spec import Logistic
 
@@ -37,19 +38,34 @@ class Worker:
 
     def __init__(self) -> None:
         self.backend: Backend
-        self.problem: Problem
+        self.problem: Problem | UserProblem
         self.loss: Loss
         self.program: Program
         self.placed: tuple[Params, Data]
         self.calls: dict[m.Call, TimedCall] = {}
-        self._built: dict[Logistic, tuple[Loss, Program]] = {}
+        self.names: Sequence[str] = ()
+        self.printed: Printed | None = None
+        self._built: dict[Logistic | UserSpec, tuple[Loss, Program]] = {}
 
     def answer(self, request: m.AnyRequest) -> bytes:
         """The reply to one request as a frame, a failure included."""
         try:
             return m.encode(self._answer(request))
-        except Exception as error:
-            return m.encode(m.Failure(type(error).__name__, str(error), traceback.format_exc()))
+        except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and not isinstance(getattr(self, "problem", None), UserProblem):
+                raise
+            return m.encode(m.Failure(type(error).__name__, self._said(error), traceback.format_exc()))
+
+    def _said(self, error: BaseException) -> str:
+        """What an exception says, and where the user's code raised it."""
+        words = f"the code ends the process: {error.code!r}" if isinstance(error, SystemExit) else str(error)
+        problem = getattr(self, "problem", None)
+        if not isinstance(problem, UserProblem) or isinstance(error, InputError):
+            return words
+        from model_spec.user_model import place_of, root_of, shown
+
+        file, line = place_of(error, *root_of(problem.spec.path))
+        return f"{words.splitlines()[0] if words else ''} ({shown(file)}, line {line})" if line else words
 
     def _answer(self, request: m.AnyRequest) -> m.AnyReply:
         match request:
@@ -61,7 +77,16 @@ class Worker:
                 from gradparity.evaluation import evaluate
 
                 second = request.second_order
-                return evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
+                found = evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
+                return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
+            case m.Perturb():
+                from gradparity.evaluation import perturbed_evaluations
+
+                return m.Perturbed(
+                    perturbed_evaluations(self.backend, self.program, self.problem, second_order=request.second_order)
+                )
+            case m.OwnDerivatives():
+                return self._own_derivatives()
             case m.Descend():
                 return self._descend(request)
             case m.Train():
@@ -92,17 +117,22 @@ class Worker:
         if request.one_core and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         started, cpu_started = time.perf_counter(), time.process_time()
+        self.names = request.names
         self.backend = load(request.target)
         self.backend.configure(request.threads)
         import_s = NUMPY_S + time.perf_counter() - started
         import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
-        return m.Configured(self.backend.versions(), import_s, import_cpu_s, psutil.Process().memory_info().rss)
+        return m.Configured(self.backend.versions(), import_s, import_cpu_s, _resident_bytes())
 
     def _load(self, request: m.Load) -> m.Loaded:
         from backends import place
         from gradparity.evaluation import timed_call
 
         self.problem = m.problem_of(request)
+        if isinstance(self.problem, UserProblem) and self.printed is None:
+            from gradparity.printing import Printed
+
+            self.printed = sys.stdout = Printed(sys.stdout)
         if self.problem.on_disk:  # as is whatever else this worker is to load: the same problem in the other dtype
             from backends.streamed import StreamedBackend
 
@@ -118,11 +148,25 @@ class Worker:
         self.calls = {"step": step}
         return m.Loaded(built - started, called - built, _compile_cache())
 
-    def _build(self, spec: Logistic) -> tuple[Loss, Program]:
+    def _build(self, spec: Logistic | UserSpec) -> tuple[Loss, Program]:
         if spec not in self._built:  # a program built again would be compiled again
-            loss = self.backend.loss(spec)
+            loss: Loss
+            if isinstance(spec, UserSpec):
+                from gradparity.user_loss import user_loss
+
+                loss = user_loss(spec, self.backend, self.names)
+            else:
+                loss = self.backend.loss(spec)
             self._built[spec] = loss, self.backend.program(loss)
         return self._built[spec]
+
+    def _own_derivatives(self) -> m.OwnSlopes:
+        from gradparity.evaluation import own_derivatives
+
+        problem = self.problem
+        assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
+        wide = problem.cast("float64")
+        return m.OwnSlopes(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
 
     def _descend(self, request: m.Descend) -> m.Descent:
         from gradparity.evaluation import descend
@@ -163,6 +207,7 @@ class Worker:
             case "primal":
                 return timed_call(self.backend, self.program.value, params, data)
             case formulation:
+                assert not isinstance(self.problem, UserProblem)  # noqa: S101  # it has one formulation
                 program = self._build(self.problem.spec.with_options(formulation=formulation))[1]
                 return timed_call(self.backend, program.value_and_gradient, params, data)
 
@@ -172,8 +217,9 @@ class Worker:
         from bench.profiles import PROFILES
         from model_spec.spec import from_dict
 
-        profile = PROFILES[request.profile]
-        return m.Limited(measure_limits(from_dict(request.spec), request.rows, SystemClock(), profile))
+        profile, spec = PROFILES[request.profile], from_dict(request.spec)
+        assert not isinstance(spec, UserSpec)  # noqa: S101  # nobody knows what its step cannot do without
+        return m.Limited(measure_limits(spec, request.rows, SystemClock(), profile))
 
     def _compilations(self) -> int:
         """How often the backend has compiled; 0 of one that does not count, or has nothing to compile."""
@@ -197,6 +243,17 @@ class Worker:
         return m.Sampled(block, m.pack(self.backend.get({"": value, **tree})))
 
 
+def _resident_bytes() -> int:
+    """Resident size now: from Linux itself, so that an interpreter without psutil can be a worker's."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        import psutil
+
+        return int(psutil.Process().memory_info().rss)
+
+
 def _peak_resident_bytes() -> int:
     """Largest resident size so far. ``ru_maxrss`` on Linux starts at the parent's size, so ``VmHWM`` comes first."""
     with contextlib.suppress(OSError):
@@ -206,7 +263,7 @@ def _peak_resident_bytes() -> int:
     try:
         import resource
     except ImportError:  # Windows
-        return int(psutil.Process().memory_info().rss)
+        return _resident_bytes()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -222,33 +279,9 @@ def _compile_cache() -> str:
     return "cold" if counters["fxgraph_cache_miss"] else "warm"
 
 
-def _end_with_parent(descriptor: int) -> None:
-    """Wait until the parent's end of the pipe closes; then end this process and what it started, busy or not."""
-    hang_up = select.poll()
-    hang_up.register(descriptor, 0)  # no event but the hang-up, so that no message wakes this thread
-    hang_up.poll()
-    if os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
-
-
 def main(descriptor: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
-    os.set_inheritable(descriptor, False)  # a process started here would keep the pipe open beyond this one's end
-    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
-    worker = Worker()
-    with Connection(descriptor) as pipe:
-        while True:
-            try:
-                request = m.decode_request(pipe.recv_bytes())
-            except EOFError:
-                return
-            try:
-                pipe.send_bytes(worker.answer(request))
-            except BrokenPipeError:
-                return
-            if isinstance(request, m.Stop):
-                return
+    serve(descriptor, m.decode_request, Worker().answer, lambda request: isinstance(request, m.Stop))
 
 
 if __name__ == "__main__":

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from model_spec.errors import InputError
 from model_spec.row_file import OnDisk
+from model_spec.space import DType, ParameterSpace
 from model_spec.spec import Logistic, Start
+from model_spec.user_spec import UserSpec
 
 
 @dataclass(frozen=True, eq=False)
-class Problem:
+class AnyProblem:
     """A specification with parameters, data and tangents: all that a derivative depends on.
 
-    ``params`` and ``tangents`` are named like ``spec.shapes``; ``data`` holds ``X (S, F)`` and ``y (S,)``, as arrays or
-    `OnDisk`. All are of the spec's dtype. ``seed`` is where parameters, tangents and perturbations were drawn from.
+    ``params`` and ``tangents`` are named, shaped and typed as ``spec`` says. ``seed`` is where parameters, tangents and
+    perturbations were drawn from.
     """
 
     name: str
-    spec: Logistic
+    spec: ParameterSpace
     params: Mapping[str, npt.NDArray[Any]]
     data: Mapping[str, Any]
     tangents: Mapping[str, npt.NDArray[Any]] = field(repr=False)
@@ -36,8 +38,50 @@ class Problem:
 
     @property
     def rows(self) -> int:
+        """Number of rows: the longest leading dimension of the data; 0 without any."""
+        return max((int(value.shape[0]) for value in self.data.values() if value.ndim), default=0)
+
+    @property
+    def cells(self) -> int:
+        """Number of data and parameters, which the cost of an evaluation goes by: entries of X for a built-in model."""
+        return sum(value.size for tree in (self.data, self.params) for value in tree.values())
+
+    @property
+    def data_bytes(self) -> int:
+        """Size of the data."""
+        return sum(value.nbytes for value in self.data.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Problem(AnyProblem):
+    """A built-in model's problem; ``data`` holds ``X (S, F)`` and ``y (S,)``, or `OnDisk`, of the spec's dtype."""
+
+    spec: Logistic
+
+    @property
+    def rows(self) -> int:
         """Number of rows S."""
         return int(self.data["X"].shape[0])
+
+    @property
+    def cells(self) -> int:
+        """Entries of X."""
+        return int(self.data["X"].size)
+
+
+@dataclass(frozen=True, eq=False)
+class UserProblem(AnyProblem):
+    """A problem of the user's own model: named arrays of any shape, data of any real, integer or boolean dtype."""
+
+    spec: UserSpec
+
+    def cast(self, dtype: DType) -> UserProblem:
+        """The same problem with every real array rounded to ``dtype``."""
+        params, data, tangents = (
+            {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in tree.items()}
+            for tree in (self.params, self.data, self.tangents)
+        )
+        return replace(self, spec=self.spec.in_dtype(dtype), params=params, data=data, tangents=tangents)
 
 
 def make_problem(
@@ -64,14 +108,20 @@ def make_problem(
     return Problem(name, spec, spec.initial(seed, start), data, tangents, seed)
 
 
-def in_other_precision(problem: Problem) -> Problem:
-    """The same problem in float32 for float64 and the reverse; every array rounded to that dtype."""
-    spec = problem.spec.with_options(dtype="float32" if problem.spec.dtype == "float64" else "float64")
+_AnyProblem = TypeVar("_AnyProblem", bound=AnyProblem)
+
+
+def in_other_precision(problem: _AnyProblem) -> _AnyProblem:
+    """The same problem in float32 where all of it is float64, and otherwise in float64; every array rounded to it."""
+    other: DType = "float64" if "float32" in problem.spec.dtypes.values() else "float32"
+    if isinstance(problem, UserProblem):
+        return cast("_AnyProblem", problem.cast(other))
+    assert isinstance(problem, Problem)  # noqa: S101
     params, data, tangents = (
-        {name: array.astype(spec.dtype) for name, array in tree.items()}
+        {name: array.astype(other) for name, array in tree.items()}
         for tree in (problem.params, problem.data, problem.tangents)
     )
-    return replace(problem, spec=spec, params=params, data=data, tangents=tangents)
+    return replace(problem, spec=problem.spec.with_options(dtype=other), params=params, data=data, tangents=tangents)
 
 
 def _rounded(name: str, values: npt.ArrayLike | OnDisk, spec: Logistic) -> Any:

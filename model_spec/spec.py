@@ -18,21 +18,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
-import numpy.typing as npt
 
 from model_spec.errors import InputError
+from model_spec.space import DType, FloatArray, Parameters, ParameterSpace
+from model_spec.user_spec import UserSpec
+
+__all__ = ["DType", "FloatArray", "Logistic", "Parameters", "ProjectedLogistic", "UserSpec", "from_dict", "to_dict"]
 
 Formulation = Literal["as_written", "reassociated", "blocked"]
 Numerics = Literal["stable", "naive"]
 Reduction = Literal["sum", "mean"]
-DType = Literal["float64", "float32"]
 Start = Literal["random", "zeros"]
-
-FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
-Parameters: TypeAlias = dict[str, FloatArray]
 
 #: Standard deviation of the random start: small, and away from the saddle at zero.
 START_SCALE = 0.1
@@ -43,7 +42,7 @@ BLOCK_BYTES = 2**22
 
 
 @dataclass(frozen=True, kw_only=True)
-class Logistic:
+class Logistic(ParameterSpace):
     """Logistic regression without a projection: ``z = X w``, the model of HIPS autograd's example.
 
     ``logit_scale`` is c; the example's ``0.5 (tanh(x) + 1)`` is ``c = 2``. With one matrix there is nothing to
@@ -80,11 +79,6 @@ class Logistic:
         return {"w": (self.features,)}
 
     @property
-    def size(self) -> int:
-        """Number of scalar parameters: the length of the flat vector."""
-        return sum(math.prod(shape) for shape in self.shapes.values())
-
-    @property
     def block_rows(self) -> int:
         """Rows in a block of the ``blocked`` formulation: those of ``block_bytes`` of X, which stay in the cache."""
         return max(1, self.block_bytes // (self.features * np.dtype(self.dtype).itemsize))
@@ -101,54 +95,6 @@ class Logistic:
         return {
             name: (START_SCALE * rng.standard_normal(shape)).astype(self.dtype) for name, shape in self.shapes.items()
         }
-
-    def pack(self, parameters: Mapping[str, npt.ArrayLike]) -> FloatArray:
-        """The flat vector ``[w, W.ravel()]`` of named parameters, shape ``(size,)``.
-
-        Raises:
-            InputError: a name is missing or unknown, or a shape does not fit.
-        """
-        checked = self.validate(parameters)
-        return np.concatenate([checked[name].ravel() for name in self.shapes])
-
-    def unpack(self, vector: npt.ArrayLike) -> Parameters:
-        """Named parameters from the flat vector; views where NumPy can give them.
-
-        ``w`` takes the first L entries, not the first F: the two agree only where ``L == F``.
-
-        Raises:
-            InputError: the vector does not have ``size`` entries.
-        """
-        flat = np.asarray(vector)
-        if flat.shape != (self.size,):
-            raise InputError(
-                "flat parameter vector", got=f"shape {flat.shape}", expected=f"shape {(self.size,)}: {self.layout}"
-            )
-        parameters, begin = {}, 0
-        for name, shape in self.shapes.items():
-            end = begin + math.prod(shape)
-            parameters[name] = flat[begin:end].reshape(shape)
-            begin = end
-        return parameters
-
-    @property
-    def layout(self) -> str:
-        """The flat vector in words, for messages: ``w (5,), W (30, 5)``."""
-        return ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
-
-    def validate(self, parameters: Mapping[str, npt.ArrayLike]) -> Parameters:
-        """The same parameters as arrays, with names and shapes checked.
-
-        Raises:
-            InputError: a name is missing or unknown, or a shape does not fit.
-        """
-        if set(parameters) != set(self.shapes):
-            raise InputError("parameter names", got=sorted(parameters), expected=str(sorted(self.shapes)))
-        arrays = {name: np.asarray(parameters[name]) for name in self.shapes}
-        for name, shape in self.shapes.items():
-            if arrays[name].shape != shape:
-                raise InputError(f"parameter {name}", got=f"shape {arrays[name].shape}", expected=f"shape {shape}")
-        return arrays
 
     def with_options(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like any other."""
@@ -180,16 +126,21 @@ class ProjectedLogistic(Logistic):
         return {"w": (self.projection,), "W": (self.features, self.projection)}
 
 
+#: What `to_dict` calls a model of the user's.
+USER_KIND = "user"
+
 _KINDS: dict[str, type[Logistic]] = {"logistic": Logistic, "projected_logistic": ProjectedLogistic}
 
 
-def to_dict(spec: Logistic) -> dict[str, Any]:
+def to_dict(spec: Logistic | UserSpec) -> dict[str, Any]:
     """The specification as plain values, with its kind, for messages and results."""
+    if isinstance(spec, UserSpec):
+        return {"kind": USER_KIND, **spec.to_dict()}
     kind = next(name for name, cls in _KINDS.items() if type(spec) is cls)
     return {"kind": kind, **asdict(spec)}
 
 
-def from_dict(fields: Mapping[str, Any]) -> Logistic:
+def from_dict(fields: Mapping[str, Any]) -> Logistic | UserSpec:
     """The specification that `to_dict` gave.
 
     Raises:
@@ -197,6 +148,8 @@ def from_dict(fields: Mapping[str, Any]) -> Logistic:
     """
     rest = dict(fields)
     kind = rest.pop("kind", None)
+    if kind == USER_KIND:
+        return UserSpec.from_dict(rest)
     if kind not in _KINDS:
         raise InputError("model kind", got=kind, expected=f"one of {', '.join(_KINDS)}")
     return _KINDS[kind](**rest)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import namedtuple
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 
@@ -26,3 +28,41 @@ def map_tree(f: Callable[[str, Any], Any], tree: Any, path: str = "") -> Any:
         parts = [map_tree(f, value, f"{path}.{i}" if path else str(i)) for i, value in enumerate(tree)]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return f(path, tree)
+
+
+def structure(tree: Any, is_leaf: Callable[[Any], bool], path: str = "") -> Any:
+    """The nesting of a tree in plain values that go over any wire: what `nest` builds it from again.
+
+    Where ``is_leaf`` does not hold, a leaf is kept as the constant that it is.
+    """
+    if isinstance(tree, dict):
+        keys = {key: f"{path}.{key}" if path else str(key) for key in tree}
+        return {"dict": [[key, structure(tree[key], is_leaf, at)] for key, at in keys.items()]}
+    if isinstance(tree, list | tuple):
+        parts = [structure(value, is_leaf, f"{path}.{i}" if path else str(i)) for i, value in enumerate(tree)]
+        if hasattr(tree, "_fields"):
+            return {"named": [type(tree).__name__, *tree._fields], "items": parts}
+        return {"list" if isinstance(tree, list) else "tuple": parts}
+    return {"leaf": path} if is_leaf(tree) else {"value": tree}
+
+
+def nest(form: Any, flat: Mapping[str, Any]) -> Any:
+    """The tree of a `structure`, with ``flat[path]`` for every leaf; named tuples have their fields again."""
+    if "leaf" in form:
+        return flat[form["leaf"]]
+    if "value" in form:
+        return form["value"]
+    if "dict" in form:
+        return {key: nest(part, flat) for key, part in form["dict"]}
+    if "named" in form:
+        name, *fields = form["named"]
+        return _named(name, tuple(fields))(*(nest(part, flat) for part in form["items"]))
+    if "list" in form:
+        return [nest(part, flat) for part in form["list"]]
+    return tuple([nest(part, flat) for part in form["tuple"]])
+
+
+@cache
+def _named(name: str, fields: tuple[str, ...]) -> Any:
+    # One class for one name: a framework that compiles for the tree's structure compares the classes.
+    return namedtuple(name, fields)  # its fields are known at run time only

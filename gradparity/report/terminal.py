@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import math
 from collections.abc import Iterable
 
 from rich.console import Console, Group, RenderableType
@@ -15,6 +17,8 @@ from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
 from gradparity.units import duration, three
 from gradparity.verdicts import AGREES_FLOORS, worst
 
+#: Blocks up to which each has a column of its own in the table of agreement.
+MOST_COLUMNS = 6
 #: Shorter names for column heads.
 _SHORT = {"gradient": "grad"}
 
@@ -39,6 +43,11 @@ def print_problem(console: Console, problem: ProblemResult, *, brief: bool = Fal
         console.print(
             Text.assemble((f"\n{trouble.backend} failed", "bold red"), f" in {trouble.stage}: {trouble.reason}")
         )
+    for backend, reason in problem.idle.items():
+        console.print(Text.assemble((f"\n{backend}", "bold"), f" has nothing to run: {reason}"))
+    for outlier in problem.pairwise.outliers if problem.pairwise is not None else ():
+        cause = f" ({outlier.cause})" if outlier.cause else ""
+        console.print(Text.assemble((f"\n{outlier.backend} is off", "bold red"), f": {outlier.finding}{cause}"))
     for diagnosis in problem.diagnoses:
         console.print(Text.assemble((f"\n{diagnosis.name}", "bold yellow"), f": {diagnosis.finding}. {diagnosis.cure}"))
     if problem.recommendation is not None:
@@ -70,30 +79,57 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
     for what in (*result.left_out, *(f"{p.label}: {what}" for p in result.problems for what in p.left_out)):
         why = ", for the time budget" if result.settings.get("budget_s") else ""
         console.print(Text(f"Left out{why}: {what}", style="yellow"))
-    versions = {name: version for info in result.backends for name, version in info.versions.items()}
     machine, threads = result.machine, sorted({problem.threads for problem in result.problems} or {1})
     console.print(
         Text(
-            f"{', '.join(f'{name} {version}' for name, version in sorted(versions.items()))}; Python "
+            f"{_versions(result)}; Python "
             f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, "
             f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''} a backend. "
             "Times hold for this machine and these versions only.",
             style="dim",
         )
     )
-    console.print(Text(f"Results: {saved}", style="dim"))
+    if saved:
+        console.print(Text(f"Results: {saved}", style="dim"))
+
+
+def text(result: RunResult) -> str:
+    """The whole report without colours, for who looks at a result in Python."""
+    out = io.StringIO()
+    console = Console(file=out, width=WIDE, markup=False, emoji=False, highlight=False)
+    for problem in result.problems:
+        print_problem(console, problem)
+    print_summary(console, result, "")
+    return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
+
+
+def _versions(result: RunResult) -> str:
+    """Every package that computed; where two backends have two versions of one, with whose it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for info in result.backends:
+        for name, version in info.versions.items():
+            found.setdefault(name, {}).setdefault(version, []).append(info.name)
+    return ", ".join(
+        name + " " + version + (f" ({', '.join(whose)})" if len(versions) > 1 else "")
+        for name, versions in sorted(found.items())
+        for version, whose in versions.items()
+    )
 
 
 def agreement(problem: ProblemResult) -> Table:
-    """A row a backend, a column a block: the error in noise floors."""
+    """A row a backend, a column a block: the error in noise floors. Of many blocks, a column a quantity: the worst."""
     blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))
-    heads = tuple(f"{_SHORT.get(quantity, quantity)} {parameter}".strip() for quantity, parameter in blocks)
+    columns: dict[str, set[tuple[str, str]]] = {}
+    for block in blocks:
+        name = _SHORT.get(block[0], block[0])
+        columns.setdefault(name if len(blocks) > MOST_COLUMNS else f"{name} {block[1]}".strip(), set()).add(block)
+    heads = tuple(columns)
     title = f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees"
     made = table(title, "backend", "verdict", *heads, "worst", right=(*heads, "worst"))
     for backend in dict.fromkeys(f.backend for f in problem.findings):
         found = [f for f in problem.findings if f.backend == backend]
         verdicts = dict.fromkeys(f.verdict for f in found if f.verdict not in GOOD) or ["agrees"]
-        cells = [_floors(f for f in found if (f.quantity, f.parameter) == block) for block in blocks]
+        cells = [_floors(f for f in found if (f.quantity, f.parameter) in column) for column in columns.values()]
         made.add_row(backend, styled(", ".join(verdicts)), *cells, _worst_ulps(found))
     return made
 
@@ -123,7 +159,7 @@ def training(runs: list[Training]) -> RenderableType:
             _optimiser(ran),
             styled(ran.verdict),
             _loss(ran.final_loss),
-            "-" if ran.floors is None else three(ran.floors),
+            "-" if ran.floors is None else _large(ran.floors),
             "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
             duration(1e9 * ran.loop_s),
         )
@@ -152,11 +188,20 @@ def _optimiser(ran: Training) -> str:
 
 def _model(problem: ProblemResult) -> str:
     spec = problem.spec
+    if "features" not in spec:
+        return _user_model(problem)
     width = f", L = {spec['projection']}" if "projection" in spec else ", no projection"
     return (
         f"{problem.rows} rows, {spec['features']} features{width}; {spec['formulation']}, {spec['dtype']}, "
         f"{spec['reduction']} over rows"
     )
+
+
+def _user_model(problem: ProblemResult) -> str:
+    arrays = problem.spec["parameters"]
+    count = sum(math.prod(shape) for _, shape, _ in arrays)
+    dtypes = " and ".join(dict.fromkeys(dtype for _, _, dtype in arrays))
+    return f"{count:,} parameter{'s' * (count != 1)} in {len(arrays)} array{'s' * (len(arrays) != 1)}, {dtypes}"
 
 
 def _bad_verdicts(problem: ProblemResult) -> dict[str, list[str]]:
@@ -173,7 +218,7 @@ def _floors(found: Iterable[Finding]) -> Text:
     if not cells:
         return Text("-", style="dim")
     shown = worst(cells)
-    return Text(shown.verdict if shown.floors is None else three(shown.floors), style=STYLES.get(shown.verdict, "red"))
+    return Text(shown.verdict if shown.floors is None else _large(shown.floors), style=STYLES.get(shown.verdict, "red"))
 
 
 def _worst_ulps(found: list[Finding]) -> str:
@@ -181,7 +226,12 @@ def _worst_ulps(found: list[Finding]) -> str:
     if not figures:
         return "-"
     shown = max(figures, key=lambda f: f.floors or 0)
-    return f"{three(shown.error_ulps or 0)} ulp"
+    return f"{_large(shown.error_ulps or 0)} ulp"
+
+
+def _large(value: float) -> str:
+    """A figure that may be of any size."""
+    return three(value) if value < 1e6 else f"{value:.1e}"
 
 
 def _block(found: Finding) -> str:

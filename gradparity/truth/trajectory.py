@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gradparity.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
 from gradparity.truth.extended import Extended, perturbed, value_and_gradient
-from model_spec.problem import Problem
+from model_spec.problem import AnyProblem, Problem
 
 #: Perturbed runs that the floor is estimated from.
 DRAWS = 8
@@ -44,7 +44,42 @@ class Trajectory:
     complete: bool
 
 
-def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = DRAWS) -> Trajectory:
+class Arithmetic(Protocol):
+    """Loss and gradient of one kind of problem in extended precision."""
+
+    def perturbed(self, problem: Any, draws: int) -> Iterator[Any]:
+        """Copies of the problem whose every continuous input is off by one rounding."""
+
+    def bind(self, problem: Any, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:
+        """Loss and gradient at parameters in extended precision; of a ``draw``, with what roundings inside can do."""
+
+    def calls(self, problem: Any) -> int:
+        """Calls of that function that a reference may cost."""
+
+
+class ClosedFormArithmetic:
+    """The built-in models, by their closed form."""
+
+    def perturbed(self, problem: Problem, draws: int) -> Iterator[Problem]:
+        """Features, parameters and tangents are off; labels are exact."""
+        return perturbed(problem, draws)
+
+    def bind(self, problem: Problem, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:  # noqa: ARG002
+        """Loss and gradient, with the data converted once."""
+        X, y = (np.asarray(problem.data[name], np.longdouble) for name in ("X", "y"))
+        return lambda params: value_and_gradient(problem.spec, params, X, y)
+
+    def calls(self, problem: Problem) -> int:
+        """As many as read `OPERATIONS` entries of X."""
+        return OPERATIONS // problem.cells
+
+
+CLOSED_FORM = ClosedFormArithmetic()
+
+
+def trajectory(
+    problem: AnyProblem, optimiser: Optimiser, steps: int, draws: int = DRAWS, arithmetic: Arithmetic = CLOSED_FORM
+) -> Trajectory:
     """The reference run of an optimiser from the problem's parameters, shorter where it would pass `OPERATIONS`.
 
     The floor at a step is the largest root mean square so far, over ``draws`` runs with every continuous input and the
@@ -52,13 +87,17 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
     problem's dtype cannot avoid. It grows as the dynamics make it grow. One rounding of the value itself is added.
     """
     which = rounded(optimiser, problem.spec.dtype)
-    affordable = min(steps, max(1, affordable_steps(problem, which, draws)))
+    affordable = min(steps, max(1, affordable_steps(problem, which, draws, arithmetic)))
     with threadpool_limits(1):  # SciPy's L-BFGS on vectors of hundreds: BLAS threads make it ten times slower
-        path = follow(which, problem.spec, _evaluator(problem), _start(problem, which), affordable)
-        runs = [_perturbed_path(moved, which, affordable, draw) for draw, moved in enumerate(perturbed(problem, draws))]
+        evaluate = _evaluator(problem, arithmetic)
+        path = follow(which, problem.spec, evaluate, _start(problem, which), affordable)
+        runs = [
+            _perturbed_path(moved, which, affordable, draw, arithmetic)
+            for draw, moved in enumerate(arithmetic.perturbed(problem, draws))
+        ]
 
-    u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
-    tiny = np.longdouble(np.finfo(problem.spec.dtype).smallest_subnormal)
+    u, tiny = unit_and_tiny(problem.spec.dtype)
+    dtypes = problem.spec.dtypes
     with np.errstate(all="ignore"):
         kept = min(len(run.losses) for run in (path, *runs))
         losses = path.losses[:kept].astype(np.longdouble)
@@ -69,11 +108,12 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
         floors, amplification = {}, np.zeros(len(steps_kept), np.longdouble)
         for name, block in blocks(problem).items():
             true = path.params[: len(steps_kept), block].astype(np.longdouble)
+            unit, least = unit_and_tiny(dtypes[name])
             spread = _rms(np.array([_rms(params[:, block] - true, 1) for params in runs_params]), 0)
-            rounding = u * _rms(true, 1)
-            floors[name] = _grown(spread) + rounding + tiny
+            rounding = unit * _rms(true, 1)
+            floors[name] = _grown(spread) + rounding + least
             # The rounding of the largest parameters so far: near a zero crossing the present ones have almost none.
-            amplification = np.maximum(amplification, floors[name] / (_grown(rounding) + tiny))
+            amplification = np.maximum(amplification, floors[name] / (_grown(rounding) + least))
         finals = np.array([run.losses[-1] for run in runs], np.longdouble) - path.losses[-1]
         final_floor = _rms(finals, 0) + loss_floor[-1]
     counts = [run.evaluations for run in (path, *runs)]
@@ -89,13 +129,21 @@ def trajectory(problem: Problem, optimiser: Optimiser, steps: int, draws: int = 
     )
 
 
-def affordable_steps(problem: Problem, optimiser: Optimiser, draws: int = DRAWS) -> int:
-    """How many steps `OPERATIONS` allow."""
-    calls: int = OPERATIONS // (problem.data["X"].size * (1 + draws))
+def affordable_steps(
+    problem: AnyProblem, optimiser: Optimiser, draws: int = DRAWS, arithmetic: Arithmetic = CLOSED_FORM
+) -> int:
+    """How many steps the arithmetic's budget of calls allows."""
+    calls = arithmetic.calls(problem) // (1 + draws)
     return calls if not isinstance(optimiser, LBFGS) else calls * 2 // 3
 
 
-def blocks(problem: Problem) -> dict[str, slice]:
+def unit_and_tiny(dtype: str) -> tuple[np.longdouble, np.longdouble]:
+    """Unit roundoff and smallest positive number of a dtype."""
+    info = np.finfo(dtype)
+    return np.longdouble(info.eps) / 2, np.longdouble(info.smallest_subnormal)
+
+
+def blocks(problem: AnyProblem) -> dict[str, slice]:
     """Where each parameter lies in the flat vector."""
     places, begin = {}, 0
     for name, shape in problem.spec.shapes.items():
@@ -105,50 +153,56 @@ def blocks(problem: Problem) -> dict[str, slice]:
     return places
 
 
-def _perturbed_path(moved: Problem, which: Optimiser, steps: int, draw: int) -> Path:
+def _perturbed_path(moved: AnyProblem, which: Optimiser, steps: int, draw: int, arithmetic: Arithmetic) -> Path:
     """The run on moved inputs, with a rounding of random sign in the parameters and the gradient of every step."""
-    u = np.longdouble(np.finfo(moved.spec.dtype).eps) / 2
-    roundings = np.array([1 + u, 1 - u])
+    units = {name: unit_and_tiny(dtype)[0] for name, dtype in moved.spec.dtypes.items()}
+    units[""] = unit_and_tiny(moved.spec.dtype)[0]  # of the loss
+    roundings = {name: np.array([1 + unit, 1 - unit]) for name, unit in units.items()}
     rng = np.random.default_rng([moved.seed, 2, draw])
 
     def jitter(tree: Tree) -> Tree:
         # One draw for the whole tree: it takes 6 us however small it is, as long as several operations.
-        factors = roundings.take(rng.integers(0, 2, sum(p.size for p in tree.values()), np.int8))
+        up = rng.integers(0, 2, sum(p.size for p in tree.values()), np.int8)
         parts, begin = {}, 0
         for name, p in tree.items():
-            parts[name] = p * factors[begin : begin + p.size].reshape(p.shape)
+            parts[name] = p * roundings[name].take(up[begin : begin + p.size]).reshape(p.shape)
             begin += p.size
         return parts
 
-    exact = _evaluator(moved, jitter)
+    exact = _evaluator(moved, arithmetic, draw, jitter)
     return follow(which, moved.spec, exact, _start(moved, which), steps, moved=jitter)
 
 
-def _evaluator(problem: Problem, jitter: Callable[[Tree], Tree] | None = None) -> ValueAndGradient:
-    """Loss and gradient by the closed form, both off by ``jitter``, and for L-BFGS the point too.
+def _evaluator(
+    problem: AnyProblem,
+    arithmetic: Arithmetic,
+    draw: int | None = None,
+    jitter: Callable[[Tree], Tree] | None = None,
+) -> ValueAndGradient:
+    """Loss and gradient in extended precision, both off by ``jitter``, and for L-BFGS the point too.
 
     SciPy holds parameters in float64, so for L-BFGS results are rounded to the problem's dtype like a backend's.
     """
-    X, y = (np.asarray(problem.data[name], np.longdouble) for name in ("X", "y"))
+    exact, spec = arithmetic.bind(problem, draw), problem.spec
 
     def call(params: Tree) -> tuple[Any, Tree]:
         at = {name: np.asarray(p, np.longdouble) for name, p in params.items()}
         of_scipy = any(p.dtype != np.longdouble for p in params.values())
-        value, gradient = value_and_gradient(problem.spec, jitter(at) if jitter and of_scipy else at, X, y)
+        value, gradient = exact(jitter(at) if jitter and of_scipy else at)
         if jitter:
             gradient = jitter({"": np.asarray(value), **gradient})
             value = gradient.pop("")
         if not of_scipy:
             return value, gradient
-        dtype = problem.spec.dtype
-        return value.astype(dtype), {name: g.astype(dtype) for name, g in gradient.items()}
+        return value.astype(spec.dtype), dict(spec.rounded(gradient))
 
     return call
 
 
-def _start(problem: Problem, which: Optimiser) -> Tree:
-    dtype = problem.spec.dtype if isinstance(which, LBFGS) else np.longdouble
-    return {name: np.asarray(p, dtype) for name, p in problem.params.items()}
+def _start(problem: AnyProblem, which: Optimiser) -> Tree:
+    if isinstance(which, LBFGS):
+        return dict(problem.spec.rounded(problem.params))
+    return {name: np.asarray(p, np.longdouble) for name, p in problem.params.items()}
 
 
 def _at(run: Path, steps: Any) -> Extended:

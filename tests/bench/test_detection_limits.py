@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.detection_limits import PLACES, Limit, limit, main, ours, problem_of, show
+from bench.detection_limits import PLACES, Limit, by_own_loss, limit, main, ours, problem_of, show
 from gradparity.truth.reference import reference
 from tests.conftest import configured
 from tests.mutants.harness import op_by_op
@@ -25,6 +25,15 @@ def test_the_search_finds_a_known_threshold_to_a_sixteenth_of_a_decade(threshold
 def test_a_check_that_refuses_everything_or_nothing_has_no_limit() -> None:
     assert limit(lambda d: True) == (None, "refuses the right rule")
     assert limit(lambda d: False) == (None, "accepts a factor of 2")
+
+
+# Measured over the three sizes: 4e-12 to 1.5e-11, and in one row of several hundred up to 4e-10.
+def test_values_of_the_loss_alone_catch_a_rule_that_is_off_by_three_parts_in_1e11(name: str) -> None:
+    configured(name)
+    with op_by_op(name):
+        for place, caught in by_own_loss(name, problem_of("4x3x3", "float64")):
+            assert not caught(0.0)
+            assert caught(1e-9 if place == "one row" else 3e-11)
 
 
 @pytest.mark.parametrize("size", ["4x3x3", "200x20x10", "569x30x5"])

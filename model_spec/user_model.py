@@ -1,0 +1,231 @@
+"""The user's own model, loaded from a path: a file ``model.py``, or a folder with ``model_spec.py`` and ``backends/``.
+
+Files are loaded by path under private module names, so that ``import torch`` in ``backends/torch.py`` still means the
+framework. The model's folder goes on ``sys.path`` after everything else: modules beside the model are found, unless
+something installed has their name. This runs the user's code: in a worker only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from model_spec.errors import InputError
+
+#: The model's file in a folder, and the folder of the backends' own files beside it.
+MODEL_FILE, BACKENDS_FOLDER = "model_spec.py", "backends"
+
+_CONTRACT = "parameters(rng), data(rng) and, unless every backend has its own, loss(params, data, xp)"
+
+
+@dataclass(frozen=True)
+class UserModel:
+    """A loaded model: ``file`` has its functions, ``folder`` the backends' own files, if it is a folder."""
+
+    file: Path
+    folder: Path | None
+    module: ModuleType
+
+    @property
+    def root(self) -> Path:
+        """The folder that the user's code is in."""
+        return self.file.parent
+
+    def function(self, name: str) -> Callable[..., Any] | None:
+        """One of the model's functions, or ``None`` where it has none of that name.
+
+        Raises:
+            InputError: the name is there, and is no function.
+        """
+        found = getattr(self.module, name, None)
+        if found is not None and not callable(found):
+            raise InputError(f"{shown(self.file)}: {name}", got=type(found).__name__, expected="a function")
+        return found
+
+    def own_loss(self, *names: str) -> Callable[..., Any] | None:
+        """The loss written for a backend: from the first of its ``names`` that has a file or a ``loss_NAME``.
+
+        Raises:
+            InputError: the file does not import, or has no loss.
+        """
+        for name in names:
+            file = None if self.folder is None else self.folder / BACKENDS_FOLDER / f"{name}.py"
+            if file is not None and file.is_file():
+                module = execute(file, self.root)
+                return _required(module, file, "loss", "loss(params, data)")
+            found = self.function(f"loss_{name.replace('-', '_')}")
+            if found is not None:
+                return found
+        return None
+
+    def gradient(self) -> Callable[..., Any] | None:
+        """The gradient written by hand, in the model's file or in ``backends/numpy.py``.
+
+        Raises:
+            InputError: that file does not import.
+        """
+        file = None if self.folder is None else self.folder / BACKENDS_FOLDER / "numpy.py"
+        if file is not None and file.is_file():
+            found = getattr(execute(file, self.root), "gradient", None)
+            if callable(found):
+                return found  # type: ignore[no-any-return]
+        return self.function("gradient")
+
+    def written_for(self) -> list[str]:
+        """Names of the backends that have a loss of their own, as file names and functions have them."""
+        functions = [name.removeprefix("loss_") for name in vars(self.module) if name.startswith("loss_")]
+        files = sorted((self.folder / BACKENDS_FOLDER).glob("*.py")) if self.folder else []
+        return list(dict.fromkeys([*functions, *(file.stem for file in files if not file.stem.startswith("_"))]))
+
+
+def find_model(path: str | Path) -> tuple[Path, Path | None]:
+    """The model's file, and its folder if it is one; nothing is run.
+
+    Raises:
+        InputError: there is no model at that path.
+    """
+    given = Path(path)
+    resolved = given.resolve()
+    folder = resolved if resolved.is_dir() else None
+    file = resolved / MODEL_FILE if folder else resolved
+    if not file.is_file():
+        got = f"{given}, a folder without {MODEL_FILE}" if folder else f"{given}, where there is no file"
+        raise InputError(
+            "model", got=got, expected=f"a Python file, or a folder with {MODEL_FILE}", cure=f"It has {_CONTRACT}."
+        )
+    if file.suffix != ".py":
+        raise InputError("model", got=str(given), expected="a Python file whose name ends in .py, or a folder")
+    return file, folder
+
+
+def load_model(path: str | Path) -> UserModel:
+    """Load the model at a path; its backends' own files are loaded when they are asked for.
+
+    Raises:
+        InputError: there is no model at that path, it does not import, or it lacks a function.
+    """
+    file, folder = find_model(path)
+    if str(file.parent) not in sys.path:
+        sys.path.append(str(file.parent))
+    module = execute(file, file.parent)
+    for name in ("parameters", "data"):
+        _required(module, file, name, f"{name}(rng)")
+    model = UserModel(file, folder, module)
+    if model.function("loss") is None and not model.written_for():
+        raise InputError(
+            shown(file),
+            got="no loss",
+            expected="loss(params, data, xp), or a loss for a backend",
+            cure=f"A model has {_CONTRACT}.",
+        )
+    return model
+
+
+def root_of(path: str | Path) -> tuple[Path, Path]:
+    """The model's file, and the folder that the user's code is in."""
+    resolved = Path(path).resolve()
+    file = resolved / MODEL_FILE if resolved.is_dir() else resolved
+    return file, file.parent
+
+
+def execute(file: Path, root: Path) -> ModuleType:
+    """Run a file of the user's as a module under a private name, once in a process.
+
+    Raises:
+        InputError: it does not import; with the line of the user's code at fault.
+    """
+    name = "_gradparity_user_" + "".join(c if c.isalnum() else "_" for c in str(file.with_suffix("")))
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec is not None  # noqa: S101  # its name ends in .py
+    assert spec.loader is not None  # noqa: S101
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where dataclasses and pickle look for it
+    try:
+        with blaming(file, root, "a file that imports"):
+            spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextmanager
+def blaming(file: Path, root: Path, expected: str, *passing: type[Exception]) -> Iterator[None]:
+    """Turn whatever the user's code raises inside into one `InputError` with file and line.
+
+    SystemExit is such an exception too; an InputError that is raised inside is passed on as it is, and so are
+    those of ``passing``.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if isinstance(error, (InputError, KeyboardInterrupt, *passing)):
+            raise
+        place, line = place_of(error, file, root)
+        if line is None and not isinstance(error, ImportError):
+            raise  # no line of the user's is in it: the fault is not the user's
+        said = str(error).strip().splitlines()
+        got = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
+        if isinstance(error, SystemExit):
+            got = f"the code ends the process: {type(error).__name__}({error.code!r})"
+        where = f"{shown(place)}, line {line}" if line else shown(place)
+        raise InputError(where, got=got, expected=expected, cure=_cure(error)) from error
+
+
+def place_of(error: BaseException, file: Path, root: Path) -> tuple[Path, int | None]:
+    """The file and line of the user's code that an exception came from: the innermost below ``root``."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return Path(error.filename), error.lineno
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(root)]
+    own = [frame for frame in frames if "site-packages" not in Path(frame.filename).relative_to(root).parts]
+    return (Path(own[-1].filename), own[-1].lineno) if own else (file, None)
+
+
+def place_of_function(function: Callable[..., Any]) -> str:
+    """``model.py, line 12: loss``, for messages about what a function returned."""
+    plain = inspect.unwrap(function)
+    code = getattr(plain, "__code__", None) or getattr(type(plain).__call__, "__code__", None)
+    name = getattr(plain, "__name__", type(plain).__name__)
+    return f"{shown(Path(code.co_filename))}, line {code.co_firstlineno}: {name}" if code else name
+
+
+def shown(file: Path) -> str:
+    """A path for messages: relative where it is below the working directory."""
+    try:
+        return str(file.relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def _cure(error: BaseException) -> str:
+    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("model_spec", "backends"):
+        return (
+            f"{error.name} is a package of gradparity's here: what several of your files share goes into a module of "
+            "another name beside them."
+        )
+    return ""
+
+
+def _required(module: ModuleType, file: Path, name: str, signature: str) -> Callable[..., Any]:
+    found = getattr(module, name, None)
+    if not callable(found):
+        got = f"no function {name}" if found is None else f"{name} is {type(found).__name__}"
+        raise InputError(shown(file), got=got, expected=f"a function {signature}", cure=f"A model has {_CONTRACT}.")
+    return found  # type: ignore[no-any-return]
+
+
+def random_stream(seed: int, which: int) -> np.random.Generator:
+    """The generator that parameters (0), data (1) and tangents (2) are drawn from."""
+    return np.random.default_rng([seed, which])
