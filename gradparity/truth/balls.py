@@ -43,6 +43,18 @@ def box(value: Any) -> Coefficient:
     return value if isinstance(value, np.ndarray) else np.asarray(value)
 
 
+def no_path(c: Coefficient) -> Coefficient:
+    """Where a coefficient is the object ZERO itself: zero by construction, not by computation. Of extended, any zero."""
+    if c.dtype != object:
+        return np.asarray(c == 0)
+    return np.array([value is ZERO for value in c.ravel()], dtype=bool).reshape(c.shape)
+
+
+def nothing(shape: tuple[int, ...]) -> Coefficient:
+    """Zeros by construction."""
+    return np.zeros(shape, np.longdouble) if current().extended else np.full(shape, ZERO, dtype=object)
+
+
 def fill(shape: tuple[int, ...], values: list[Any]) -> Coefficient:
     """Object array of this shape holding `values` in C order."""
     out = np.empty(len(values), dtype=object)
@@ -51,6 +63,27 @@ def fill(shape: tuple[int, ...], values: list[Any]) -> Coefficient:
 
 
 def exact(values: npt.ArrayLike) -> Coefficient:
+    """These real numbers as coefficients: balls of radius zero, or in an extended evaluation `numpy.longdouble`.
+
+    Raises:
+        NotCertifiableError: complex numbers, strings or other objects.
+    """
+    return extended(values) if current().extended else exact_balls(values)
+
+
+def extended(values: npt.ArrayLike) -> Coefficient:
+    """These numbers in extended precision, which holds every number of a narrower dtype.
+
+    Raises:
+        NotCertifiableError: as for `exact`.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise NotCertifiableError(f"an array of dtype {array.dtype}", "Only real numbers are enclosed.")
+    return array.astype(np.longdouble, copy=False)
+
+
+def exact_balls(values: npt.ArrayLike) -> Coefficient:
     """Balls of radius zero equal to these numbers, whatever their real dtype.
 
     Raises:
@@ -80,7 +113,7 @@ def _exact_extended(array: npt.NDArray[np.floating[Any]]) -> Coefficient:
     with flint.ctx.workprec(256):
         while np.any(rest):
             part = rest.astype(np.float64)
-            total = total + exact(part)
+            total = total + exact_balls(part)
             rest = rest - part
         if powers is not None:
             total = fill(total.shape, [value * TWO ** int(p) for value, p in zip(total, powers, strict=True)])
@@ -185,8 +218,8 @@ class Array:
 
     @property
     def is_real(self) -> bool:
-        """Elements are balls, not exact booleans or integers."""
-        return self.series[0].dtype == object
+        """Elements are balls or extended numbers, not exact booleans or integers."""
+        return self.series[0].dtype.kind in "Of"
 
     @property
     def is_constant(self) -> bool:
@@ -209,11 +242,11 @@ class Array:
         return self
 
     def map(self, f: Callable[[Coefficient], Any]) -> Array:
-        """Apply a linear rearrangement to each coefficient."""
+        """Apply a rearrangement to each coefficient: every element of the result is one of the array, or zero."""
         return Array(tuple(box(f(c)) for c in self.series))
 
     def balls(self) -> tuple[Coefficient, ...]:
-        """Coefficients as balls, integers and booleans converted."""
+        """Coefficients as balls (or extended numbers), integers and booleans converted."""
         return self.series if self.is_real else (exact(self.series[0]),)
 
     def copy(self) -> Array:

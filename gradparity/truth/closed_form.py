@@ -31,8 +31,8 @@ from flint import arb, arb_mat
 
 from gradparity.truth.balls import ZERO, exact, fill
 from gradparity.truth.context import START_BITS
-from gradparity.truth.contraction import to_mat
 from gradparity.truth.enclosure import Enclosure, Enclosures
+from gradparity.truth.matrices import to_mat
 from model_spec import InputError, Logistic, ProjectedLogistic
 
 Arrays = Mapping[str, npt.ArrayLike]

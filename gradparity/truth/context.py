@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import flint
+import numpy as np
+
+if TYPE_CHECKING:
+    from gradparity.truth.noise import Noise
 
 START_BITS = 128
 MAX_ORDER = 2
@@ -71,6 +76,8 @@ class Context:
         share: give one object to elements that are computed alike from equal exact numbers, so that ties of theirs can
             be proven; slower, so only where a comparison was undecided.
         needs_order: the order at which a coefficient that is unknown at this order would be known.
+        extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
+        noise: what moves every result by a rounding, in extended precision; see `noise`.
     """
 
     bits: int = START_BITS
@@ -81,6 +88,8 @@ class Context:
     kinks: list[Kink] = field(default_factory=list)
     singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     needs_order: int = 0
+    extended: bool = False
+    noise: Noise | None = None
 
     def check_time(self) -> None:
         """Raise OutOfTimeError past the deadline."""
@@ -104,7 +113,8 @@ def evaluation(context: Context) -> Iterator[Context]:
     """Make `context` the current one, and its precision that of every ball computed inside."""
     token = _CURRENT.set(context)
     try:
-        with flint.ctx.workprec(context.bits):
+        # A branch that is not taken may divide by zero or overflow: its numbers are not used.
+        with flint.ctx.workprec(context.bits), np.errstate(all="ignore"):
             yield context
     finally:
         _CURRENT.reset(token)

@@ -1,4 +1,4 @@
-"""Products that sum: matrix products through `arb_mat`, and everything einsum can say with them."""
+"""Products that sum: matrix products, and everything einsum can say with them."""
 
 from __future__ import annotations
 
@@ -8,37 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from flint import arb_mat
-
-from gradparity.truth.arithmetic import bilinear, multiply
-from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box, fill
+from gradparity.truth.arithmetic import matrix_product, multiply
+from gradparity.truth.balls import Array, asarray, box
 from gradparity.truth.context import NotCertifiableError
 from gradparity.truth.reductions import sum as sum_over
-
-
-def to_mat(c: Coefficient) -> arb_mat:
-    """A matrix of balls, shape (m, n), as flint's own."""
-    return arb_mat(c.shape[0], c.shape[1], c.ravel().tolist())
-
-
-def from_mat(m: arb_mat) -> Coefficient:
-    """Flint's matrix as an object array, shape (m, n)."""
-    return fill((m.nrows(), m.ncols()), m.entries())
-
-
-def product(a: Coefficient, b: Coefficient) -> Coefficient:
-    """Matrix product of coefficients, shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
-    (m, k), n = a.shape[-2:], b.shape[-1]
-    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    if not (k and m and n and math.prod(lead)):
-        return np.full((*lead, m, n), ZERO, dtype=object)
-    if not lead:
-        return from_mat(to_mat(a) * to_mat(b))
-    a, b = np.broadcast_to(a, (*lead, m, k)), np.broadcast_to(b, (*lead, k, n))
-    out = np.empty((*lead, m, n), dtype=object)
-    for index in np.ndindex(*lead):
-        out[index] = from_mat(to_mat(a[index]) * to_mat(b[index]))
-    return out
 
 
 def matmul(a: Any, b: Any) -> Array:
@@ -53,7 +26,7 @@ def matmul(a: Any, b: Any) -> Array:
     row, column = a.ndim == 1, b.ndim == 1
     a = a[None, :] if row else a
     b = b[:, None] if column else b
-    out = bilinear(product, a, b)
+    out = matrix_product(a, b)
     out = out[..., 0] if column else out
     return out[..., 0, :] if row and not column else (out[..., 0] if row else out)
 
@@ -150,7 +123,7 @@ def _contract(p: str, a: Array, q: str, b: Array, later: set[str]) -> tuple[str,
         shape = [math.prod(size[c] for c in group) for group in groups]
         return x.map(lambda c: np.transpose(c, order).reshape(shape))
 
-    out = bilinear(product, arrange(a, p, batch, left, shared), arrange(b, q, batch, shared, right))
+    out = matrix_product(arrange(a, p, batch, left, shared), arrange(b, q, batch, shared, right))
     names = batch + left + right
     return "".join(names), out.map(lambda c: box(c).reshape([size[name] for name in names]))
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.arithmetic import multiply, subtract
+from gradparity.truth.arithmetic import multiply, negative, subtract
 from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box, exact, fill
 from gradparity.truth.context import Kink, NotCertifiableError, UndecidedError, current
+from gradparity.truth.tape import traced, untraced
 
 
 def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coefficient:
@@ -28,6 +29,8 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
         UndecidedError: a coefficient that decides is neither proven zero nor told apart from it.
     """
     X = x.balls()
+    if current().extended:
+        return np.sign(X[0]).astype(np.int64)
     flat = [c.ravel() for c in X]
     out = np.empty(x.size, dtype=np.int64)
     for position, value in enumerate(flat[0]):
@@ -64,7 +67,9 @@ def difference(a: Any, b: Any) -> Array:
 
     A ball is one true number, so equal to itself; one that is no number proves nothing, as NaN equals nothing.
     """
-    a, b = asarray(a), asarray(b)
+    a, b = untraced(asarray(a)), untraced(asarray(b))
+    if current().extended:
+        return subtract(a, b)
     A, B = a.balls(), b.balls()
     zero = exact(0)
     subtract_same = np.frompyfunc(_gap, 2, 1)
@@ -122,7 +127,7 @@ def choose(mask: Coefficient, a: Array, b: Array) -> Array:
     A, B = a.balls(), b.balls()
     zero = exact(0)
     pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
-    return Array(tuple(np.where(mask, p, q) for p, q in pairs))
+    return traced("choose", Array(tuple(np.where(mask, p, q) for p, q in pairs)), a, b, mask=mask)
 
 
 def where(condition: Any, a: Any, b: Any) -> Array:
@@ -182,8 +187,10 @@ def floor(x: Any) -> Array:
     Raises:
         UndecidedError: x is neither proven whole nor proven not to be.
     """
-    x = asarray(x)
+    x = untraced(asarray(x))
     values = x.balls()[0]
+    if current().extended:
+        return Array((np.floor(values),))
     whole = []
     for position, value in enumerate(values.ravel()):
         nearest = value.floor()
@@ -198,7 +205,7 @@ def floor(x: Any) -> Array:
 
 def ceil(x: Any) -> Array:
     """The smallest whole number not below x, as a real."""
-    return floor(asarray(x).map(np.negative)).map(np.negative)
+    return negative(floor(negative(x)))
 
 
 def winners(x: Array, name: str, largest: bool) -> Coefficient:
@@ -211,6 +218,8 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
     """
     if x.shape[-1] == 0:
         raise ValueError(f"{name} of an axis of length 0")
+    if current().extended:
+        return box(np.argmax(x.balls()[0] if largest else -x.balls()[0], axis=-1))
     lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()]
     out = np.empty(lanes[0].shape[0], dtype=np.int64)
     for lane in range(lanes[0].shape[0]):
@@ -245,6 +254,8 @@ def require_decided_whole(x: Array, what: str) -> Coefficient:
     if not x.is_constant:
         raise NotCertifiableError(what, "An integer has no derivative: convert data, not parameters.")
     values = x.balls()[0]
+    if current().extended:
+        return np.trunc(values).astype(np.int64)
     whole = []
     for position, value in enumerate(values.ravel()):
         nearest = value.floor() if value >= 0 else value.ceil()

@@ -12,14 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from flint import arb, arb_mat
 
+from gradparity.truth import elimination
 from gradparity.truth.arithmetic import add, divide, multiply, negative
 from gradparity.truth.balls import ZERO, Array, Coefficient, asarray
 from gradparity.truth.context import NotCertifiableError, current
-from gradparity.truth.contraction import from_mat, matmul, to_mat
+from gradparity.truth.contraction import matmul
 from gradparity.truth.kinks import signs
+from gradparity.truth.matrices import from_mat, to_mat
 from gradparity.truth.reductions import Axis, vector_norm
 from gradparity.truth.reductions import sum as sum_over
 from gradparity.truth.smooth import log
+from gradparity.truth.tape import traced
 
 
 class SlogdetResult(NamedTuple):
@@ -36,6 +39,12 @@ def solve(a: Any, b: Any) -> Array:
         raise NotCertifiableError("linalg.solve of a batch", "Loop over the batch.")
     if b.ndim == 1:
         return solve(a, b[:, None])[:, 0]
+    return traced("solve", _solve(a, b), a, b)
+
+
+def _solve(a: Array, b: Array) -> Array:
+    if current().extended:
+        return elimination.solve(a, b)
     A, B = [to_mat(c) for c in a.balls()], [to_mat(c) for c in b.balls()]
     order = current().order if len(A) > 1 else len(B) - 1
     out: list[arb_mat] = []
@@ -56,6 +65,8 @@ def inv(a: Any) -> Array:
 def det(a: Any) -> Array:
     """Determinant by Faddeev and LeVerrier, division by whole numbers only: singular matrices are no exception."""
     a = _square(a, "det")
+    if current().extended:
+        return traced("det", elimination.det(a), a)
     n = a.shape[0]
     identity = np.eye(n)
     m, c = asarray(np.zeros((n, n))), asarray(1.0)
@@ -80,6 +91,12 @@ def cholesky(a: Any, *, upper: bool = False) -> Array:
     if upper:
         return cholesky(a).mT
     a = _square(a, "cholesky")
+    return traced("cholesky", _cholesky(a), a)
+
+
+def _cholesky(a: Array) -> Array:
+    if current().extended:
+        return elimination.cholesky(a)
     lower = [np.tril(np.ones(a.shape, dtype=bool)), np.tril(np.ones(a.shape, dtype=bool), -1)]
     A = [np.where(lower[0], c, c.T) for c in a.balls()]
     L = [to_mat(_cholesky_of_balls(A[0]))]

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradparity.truth import arithmetic, contraction, kinks, linalg, reductions, roots, shaping, smooth
 from gradparity.truth.balls import Array, asarray, box
-from gradparity.truth.context import NotCertifiableError, UndecidedError
+from gradparity.truth.context import NotCertifiableError, UndecidedError, current
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
@@ -58,6 +58,9 @@ def isinf(x: Any) -> Array:
 
 def _kind(x: Any, name: str, wanted: str) -> Array:
     x = asarray(x)
+    if current().extended:
+        values = x.balls()[0]
+        return Array((box({"finite": np.isfinite, "nan": np.isnan, "infinite": np.isinf}[wanted](values)),))
     kinds = []
     for position, value in enumerate(x.balls()[0].ravel()):
         if value.is_nan() and not x.is_constant:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.arithmetic import divide, multiply, subtract
-from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, box
+from gradparity.truth.arithmetic import divide, multiply, subtract, sum_over
+from gradparity.truth.balls import Array, asarray, box
 from gradparity.truth.kinks import not_equal, winners
+from gradparity.truth.noise import rounded_scan
 from gradparity.truth.roots import norm2, sqrt
+from gradparity.truth.tape import traced
 
 Axis = int | tuple[int, ...] | None
 
@@ -39,12 +41,7 @@ def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False)
     a = asarray(x)
     if not a.is_real:
         return Array((box(np.sum(a.series[0], axis=axis, keepdims=keepdims)),))
-    return a.map(lambda c: _added(c, _axes(a, axis), keepdims))
-
-
-def _added(c: Coefficient, axes: tuple[int, ...], keepdims: bool) -> Coefficient:
-    total = box(np.sum(c, axis=axes, keepdims=keepdims))
-    return total if c.size else np.full(total.shape, ZERO, dtype=object)
+    return sum_over(a, _axes(a, axis), keepdims)
 
 
 def mean(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False) -> Array:
@@ -95,7 +92,13 @@ def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False
 
 def cumsum(x: Any, axis: int | None = None) -> Array:
     """Running sum along an axis; of the flattened array without one."""
-    return asarray(x).map(lambda c: np.add.accumulate(c.ravel() if axis is None else c, axis=axis or 0))
+    a = asarray(x)
+    a = a.map(np.ravel) if axis is None else a
+    along = axis or 0
+    if not a.is_real:
+        return Array((np.cumsum(a.series[0], along),))
+    running = tuple(rounded_scan(np.add.accumulate(c, axis=along), along) for c in a.series)
+    return traced("cumsum", Array(running), a, axis=along)
 
 
 def cumprod(x: Any, axis: int | None = None) -> Array:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from gradparity.truth.arithmetic import compose, multiply, note_singular, power_jet
+from gradparity.truth.arithmetic import compose, extended_power_jet, multiply, note_singular, power_jet, sum_over
 from gradparity.truth.balls import ZERO, Array, Coefficient, asarray, exact
 from gradparity.truth.context import Kink, UndecidedError, current
 from gradparity.truth.kinks import choose, unravel
@@ -25,6 +26,9 @@ def sqrt(x: Any) -> Array:
 
 def fractional_power(x: Array, p: Array) -> Array:
     """``x ** p`` for constant p that is not whole, x >= 0; both of one shape."""
+    if current().extended:
+        exponent = p.balls()[0]
+        return compose(x, _extended_root_jet if np.all(exponent == 0.5) else partial(extended_power_jet, p=exponent))
     X, P = x.balls(), p.balls()[0].ravel()
     note_singular("power" if any(q != HALF for q in P) else "sqrt", X[0], lambda value: bool(value < 0))
     exponents = iter(P)
@@ -42,6 +46,11 @@ def fractional_power(x: Array, p: Array) -> Array:
         for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
             out[k][position] = value
     return Array(tuple(c.reshape(x.shape) for c in out))
+
+
+def _extended_root_jet(x: Any, n: int) -> tuple[Any, ...]:
+    root = np.sqrt(x)
+    return (root, 0.5 / root, -0.125 / (x * root))[: n + 1]
 
 
 def _root_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
@@ -93,7 +102,9 @@ def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) 
 
 def norm2(x: Array) -> Array:
     """Euclidean norm along the last axis; where all of x is exactly 0 it is ``|t| |x_1 + x_2 t|``."""
-    total = multiply(x, x).map(lambda c: np.add.reduce(c, axis=-1))
+    total = sum_over(multiply(x, x), (x.ndim - 1,))
+    if current().extended:
+        return sqrt(total)
     values = total.balls()[0]
     zeros = np.array([value.is_zero() for value in values.ravel()], dtype=bool).reshape(values.shape)
     if not zeros.any():

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import numpy as np
 
 from gradparity.truth.arithmetic import add, divide, multiply
-from gradparity.truth.balls import ZERO, Array, asarray, box, exact
+from gradparity.truth.balls import ZERO, Array, asarray, box, exact, nothing
 from gradparity.truth.kinks import require_decided_whole
+from gradparity.truth.tape import traced
 
 
 def full(shape: Any, value: Any, dtype: Any = None) -> Array:
@@ -76,7 +77,7 @@ def astype(x: Any, dtype: Any) -> Array:
     x = asarray(x)
     kind = "f" if dtype is float else np.dtype(dtype).kind
     if kind == "f":
-        return Array(x.balls())
+        return x if x.is_real else Array(x.balls())
     if kind == "b":
         return Array((x.series[0].astype(bool),)) if not x.is_real else _not_zero(x)
     if kind in "iu":
@@ -134,10 +135,14 @@ def _joined(function: Callable[..., Any], arrays: Sequence[Any], **options: Any)
     parts = [asarray(x) for x in arrays]
     if not any(part.is_real for part in parts):
         return Array((function([part.series[0] for part in parts], **options),))
+
+    def join(pieces: list[Any]) -> Any:
+        return box(function(pieces, **options))
+
     series = [part.balls() for part in parts]
     length = max(len(coefficients) for coefficients in series)
-    padded = [c + tuple(np.full(c[0].shape, ZERO, dtype=object) for _ in range(length - len(c))) for c in series]
-    return Array(tuple(box(function([c[k] for c in padded], **options)) for k in range(length)))
+    padded = [c + tuple(nothing(c[0].shape) for _ in range(length - len(c))) for c in series]
+    return traced("join", Array(tuple(join([c[k] for c in padded]) for k in range(length))), *parts, f=join)
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Array:
@@ -167,8 +172,9 @@ def column_stack(arrays: Sequence[Any]) -> Array:
 
 def split(x: Any, parts: Any, axis: int = 0) -> list[Array]:
     """As numpy.split."""
-    pieces = [np.split(c, parts, axis=axis) for c in asarray(x).series]
-    return [Array(tuple(piece)) for piece in zip(*pieces, strict=True)]
+    a = asarray(x)
+    pieces = len(np.split(a.series[0], parts, axis=axis))
+    return [a.map(lambda c, i=i: np.split(c, parts, axis=axis)[i]) for i in range(pieces)]  # type: ignore[misc]
 
 
 def _masked(name: str, keep: Callable[..., Any]) -> Callable[..., Array]:

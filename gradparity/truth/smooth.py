@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from flint import arb
 
 from gradparity.truth.arithmetic import add, compose, divide, multiply, note_singular, subtract
 from gradparity.truth.balls import Array, asarray
+from gradparity.truth.lanes import root_pi
 
 Jet = Callable[[arb, int], tuple[arb, ...]]
 
@@ -30,7 +32,8 @@ def _expm1(x: arb, n: int) -> tuple[arb, ...]:
 
 def _log(x: arb, n: int) -> tuple[arb, ...]:
     # The logarithm of exactly 0 is -inf by proof; what python-flint gives is no number, which may be anything.
-    return (arb.neg_inf() if x.is_zero() else x.log(), *_inverse(x, n))
+    value = arb.neg_inf() if isinstance(x, arb) and x.is_zero() else x.log()
+    return (value, *_inverse(x, n))
 
 
 def _log1p(x: arb, n: int) -> tuple[arb, ...]:
@@ -102,7 +105,7 @@ def _atanh(x: arb, n: int) -> tuple[arb, ...]:
 
 
 def _erf(x: arb, n: int) -> tuple[arb, ...]:
-    d = 2 * (-x * x).exp() / arb.pi().sqrt()
+    d = 2 * (-x * x).exp() / root_pi(x)
     return (x.erf(), d, -x * d)[: n + 1]
 
 
@@ -112,7 +115,10 @@ def _erfc(x: arb, n: int) -> tuple[arb, ...]:
 
 def _softplus(x: arb, n: int) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
-    value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
+    if isinstance(x, arb):
+        value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
+    else:
+        value = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
     up, down = 1 / (1 + (-x).exp()), 1 / (1 + x.exp())
     return (value, up, up * down / 2)[: n + 1]
 

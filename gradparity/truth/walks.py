@@ -74,5 +74,5 @@ def expected_walk(A: Array, B: Array, product: Array) -> Array:
     With sum T and sum of squares Q of the terms, E s_k^2 = Q k (n - k) / (n (n - 1)) + T^2 k (k - 1) / (n (n - 1)),
     whose sum over k is (n + 1) / 6 Q + (n + 1) / 3 T^2.
     """
-    n = len(B)
+    n = B.shape[-2]
     return np.asarray((n + 1) / 6 * (A**2 @ B**2) + (n + 1) / 3 * product**2)
