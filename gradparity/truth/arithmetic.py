@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from flint import arb
@@ -15,6 +15,9 @@ from gradparity.truth.lanes import lanes
 from gradparity.truth.matrices import product
 from gradparity.truth.noise import rounded, rounded_product, rounded_sum
 from gradparity.truth.tape import Traced, traced
+
+Jet: TypeAlias = Callable[[Any, int], tuple[Any, ...]]
+FromValue: TypeAlias = Callable[[Coefficient, Coefficient], tuple[Coefficient, ...]]
 
 
 def add(a: Any, b: Any) -> Array:
@@ -112,17 +115,18 @@ def bilinear(product: Callable[[Coefficient, Coefficient], Any], a: Array, b: Ar
     return Array(tuple(out))
 
 
-def compose(x: Array, jet: Callable[[arb, int], tuple[arb, ...]]) -> Array:
+def compose(x: Array, jet: Jet, from_value: FromValue | None = None) -> Array:
     """``f(x)`` of a smooth f, from its own coefficients at each value.
 
     ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
     y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula). For the tape f'(x) is a series too, whose
-    coefficient 1 is f'' x_1.
+    coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as frameworks
+    compute them, from the rounded value.
     """
     X = x.balls()
     order = current().order if len(X) > 1 else 0
     is_traced = isinstance(x, Traced)
-    F = _jets(X[0], jet, order + 1 if is_traced else order)
+    F = _jets(X[0], jet, order + 1 if is_traced else order, from_value)
     out = [F[0]]
     if order >= 1:
         out.append(_times(F[1], X[1]))
@@ -136,7 +140,10 @@ def compose(x: Array, jet: Callable[[arb, int], tuple[arb, ...]]) -> Array:
     return traced("compose", result, x, slope=slope)
 
 
-def _jets(values: Coefficient, jet: Callable[[Any, int], tuple[Any, ...]], order: int) -> list[Coefficient]:
+def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | None) -> list[Coefficient]:
+    if current().noise is not None and from_value is not None:
+        value = rounded(np.asarray(jet(lanes(values), 0)[0]))
+        return [value, *from_value(values, value)][: order + 1]
     if current().extended:
         return [rounded(np.broadcast_to(np.asarray(f), values.shape)) for f in jet(lanes(values), order)]
     jets = [jet(value, order) for value in values.ravel()]

@@ -44,7 +44,7 @@ def box(value: Any) -> Coefficient:
 
 
 def no_path(c: Coefficient) -> Coefficient:
-    """Where a coefficient is the object ZERO itself: zero by construction, not by computation. Of extended, any zero."""
+    """Where a coefficient is the object ZERO itself, zero by construction and not by computation; of extended, any."""
     if c.dtype != object:
         return np.asarray(c == 0)
     return np.array([value is ZERO for value in c.ravel()], dtype=bool).reshape(c.shape)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
 from gradparity.truth.arithmetic import matrix_product, multiply
 from gradparity.truth.balls import Array, asarray, box
 from gradparity.truth.context import NotCertifiableError

@@ -56,4 +56,6 @@ for _name, _function in _METHODS.items():
 
 def root_pi(like: Any) -> Any:
     """``sqrt(pi)`` in the arithmetic of `like`."""
-    return np.sqrt(np.longdouble("3.14159265358979323846264338327950288")) if isinstance(like, Lanes) else arb.pi().sqrt()
+    return (
+        np.sqrt(np.longdouble("3.14159265358979323846264338327950288")) if isinstance(like, Lanes) else arb.pi().sqrt()
+    )

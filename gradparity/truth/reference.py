@@ -9,7 +9,8 @@ has to agree there, is the truth of all rows. The floor (`floor`) needs two digi
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Reference:
 
     ``blocks["gradient", "W"]`` has the shape of ``W``; scalars stand under the parameter ``""``. ``zero`` marks the
     entries proven to be exactly zero. ``certified_rows`` of the ``rows`` were certified, at ``bits`` of working
-    precision; ``seconds`` is what it all took.
+    precision; ``seconds`` is what it all took. A user's own loss has no rows that could be told apart: both are 0.
     """
 
     truth: Quantities
@@ -53,7 +54,11 @@ class Reference:
     certified_rows: int
     bits: int
     seconds: float
-    directions: int = 0  #: random directions in which the series engine confirmed the closed form, in the time it had
+    directions: int = 0  #: directions in which the series engine confirmed the truth, in the time it had
+    words: str = ""  #: what the truth is, for a loss that has neither rows nor a closed form
+    #: Entries at which the loss is not differentiable, (path, index), with their one-sided derivatives, smaller first.
+    kinks: Mapping[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()  #: parameters that the loss makes no use of
 
     def only(self, *quantities: str) -> Reference:
         """The reference of some quantities."""
@@ -64,6 +69,8 @@ class Reference:
     @property
     def method(self) -> str:
         """What the truth is, in words for a report."""
+        if self.words:
+            return self.words
         if self.certified_rows == self.rows:
             checked = "" if self.directions else ", the series engine out of time"
             return f"certified in ball arithmetic at {self.bits} bits{checked}"

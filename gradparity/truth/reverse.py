@@ -2,8 +2,8 @@
 
 The loss is evaluated once over series in t, ``params + t direction``, and remembered (`tape`); the rules (`rules`) then
 carry the adjoint of every result back to the parameters. An adjoint is a series as well: its coefficient 0 is the
-gradient, its coefficient 1 the derivative of the gradient along the direction, which is ``H v``. In balls every entry is
-enclosed; in extended precision the same tape takes a hundredth of the time and proves nothing.
+gradient, its coefficient 1 the derivative of the gradient along the direction, which is ``H v``. In balls every entry
+is enclosed; in extended precision the same tape takes a twentieth of the time and proves nothing.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _enclosed(
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
         for k in (0, 1)
     )
-    parts = [loss, along, *gradient.values(), *product.values()]
+    parts: list[Enclosure | Enclosures] = [loss, along, *gradient.values(), *product.values()]
     return Derivatives(
         value=loss, along=along, gradient=gradient, product=product, bits=bits,
         ignored=tuple(path for path, adjoint in adjoints.items() if adjoint is None),

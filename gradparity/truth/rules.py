@@ -12,7 +12,7 @@ Reference: A. Griewank and A. Walther, Evaluating Derivatives, 2008, chapters 3 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def _subtract(node: Node, g: Array) -> Adjoints:
     return _for_each(node, lambda: g, lambda: negative(g))
 
 
-def _negative(node: Node, g: Array) -> Adjoints:
+def _negative(_: Node, g: Array) -> Adjoints:
     return (negative(g),)
 
 
@@ -81,7 +81,7 @@ def _multiply(node: Node, g: Array) -> Adjoints:
 
 
 def _divide(node: Node, g: Array) -> Adjoints:
-    """c = a / b: 1 / b, and -c / b."""
+    """Of the quotient c: 1 / b, and -c / b."""
     part = where_used(g, divide(g, untraced(node.operands[1])))
     return _for_each(node, lambda: part, lambda: negative(times(part, node.result)))
 
@@ -123,9 +123,7 @@ def _rearrange(node: Node, g: Array) -> Adjoints:
 def _join(node: Node, g: Array) -> Adjoints:
     """Every part by the places that its elements, counted through all parts, went to."""
     ends = np.cumsum([x.size for x in node.operands])
-    places = node.options["f"](
-        [positions(x) + end - x.size for x, end in zip(node.operands, ends, strict=True)]
-    )
+    places = node.options["f"]([positions(x) + end - x.size for x, end in zip(node.operands, ends, strict=True)])
     flat = _scattered(g, places, int(ends[-1]))
     return tuple(
         flat.map(lambda c, x=x, end=end: c[end - x.size : end].reshape(x.shape)) if isinstance(x, Traced) else None  # type: ignore[misc]
@@ -164,7 +162,7 @@ def _det(node: Node, g: Array) -> Adjoints:
 
 
 def _cholesky(node: Node, g: Array) -> Adjoints:
-    """With S = L^-T low(L^T G) L^-1, low halving the diagonal, the lower triangle takes S + S^T, its diagonal halved."""
+    """With S = L^-T low(L^T G) L^-1 it is low(S + S^T), low taking the lower triangle with half the diagonal."""
     L = node.result
     n = L.shape[0]
     half = asarray(np.tril(np.ones((n, n))) - np.eye(n) / 2)

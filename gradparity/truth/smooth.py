@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.arithmetic import add, compose, divide, multiply, note_singular, subtract
-from gradparity.truth.balls import Array, asarray
+from gradparity.truth.arithmetic import FromValue, Jet, add, compose, divide, multiply, note_singular, subtract
+from gradparity.truth.balls import Array, Coefficient, asarray
 from gradparity.truth.lanes import root_pi
-
-Jet = Callable[[arb, int], tuple[arb, ...]]
+from gradparity.truth.noise import rounded
 
 
 def _exp(x: arb, n: int) -> tuple[arb, ...]:
@@ -113,7 +112,7 @@ def _erfc(x: arb, n: int) -> tuple[arb, ...]:
     return (x.erfc(), *(-c for c in _erf(x, n)[1:]))
 
 
-def _softplus(x: arb, n: int) -> tuple[arb, ...]:
+def _softplus(x: Any, n: int) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
     if isinstance(x, arb):
         value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
@@ -123,12 +122,34 @@ def _softplus(x: arb, n: int) -> tuple[arb, ...]:
     return (value, up, up * down / 2)[: n + 1]
 
 
-def _smooth(name: str, jet: Jet, formula: str, singular: Callable[[arb], bool] | None = None) -> Callable[[Any], Array]:
+# How JAX, PyTorch and autograd alike compute slopes and half curvatures from the value they have at hand. Where the
+# value saturates, ``1 - y^2`` keeps an absolute accuracy only: nothing that a correct backend could help.
+
+
+def _tanh_from_value(_: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
+    slope = rounded(1 - rounded(y * y))
+    return slope, rounded(-y * slope)
+
+
+def _expm1_from_value(_: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
+    slope = rounded(y + 1)
+    return slope, slope / 2
+
+
+def _softplus_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
+    slope = rounded(np.exp(rounded(x - y)))
+    return slope, rounded(slope * rounded(1 - slope) / 2)
+
+
+def _smooth(
+    name: str, jet: Jet, formula: str, singular: Callable[[arb], bool] | None = None,
+    from_value: FromValue | None = None,
+) -> Callable[[Any], Array]:  # fmt: skip
     def function(x: Any) -> Array:
         x = asarray(x)
         if singular is not None:
             note_singular(name, x.balls()[0], singular)
-        return compose(x, jet)
+        return compose(x, jet, from_value)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"``{formula}``, element by element."
@@ -140,10 +161,10 @@ def _not_positive(x: arb) -> bool:
 
 
 exp = _smooth("exp", _exp, "e^x")
-expm1 = _smooth("expm1", _expm1, "e^x - 1")
+expm1 = _smooth("expm1", _expm1, "e^x - 1", from_value=_expm1_from_value)
 log = _smooth("log", _log, "log x", _not_positive)
 log1p = _smooth("log1p", _log1p, "log(1 + x)", lambda x: bool(x <= -1))
-tanh = _smooth("tanh", _tanh, "tanh x")
+tanh = _smooth("tanh", _tanh, "tanh x", from_value=_tanh_from_value)
 sinh = _smooth("sinh", _sinh, "sinh x")
 cosh = _smooth("cosh", _cosh, "cosh x")
 sin = _smooth("sin", _sin, "sin x")
@@ -176,4 +197,4 @@ def exp2(x: Any) -> Array:
 
 def logaddexp(a: Any, b: Any) -> Array:
     """``log(e^a + e^b) = b + softplus(a - b)``."""
-    return add(b, compose(subtract(a, b), _softplus))
+    return add(b, compose(subtract(a, b), _softplus, _softplus_from_value))
