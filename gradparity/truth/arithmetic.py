@@ -120,8 +120,8 @@ def compose(x: Array, jet: Jet, from_value: FromValue | None = None) -> Array:
 
     ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
     y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula). For the tape f'(x) is a series too, whose
-    coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as frameworks
-    compute them, from the rounded value.
+    coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as
+    frameworks compute them, from the rounded value.
     """
     X = x.balls()
     order = current().order if len(X) > 1 else 0

@@ -43,15 +43,15 @@ def box(value: Any) -> Coefficient:
     return value if isinstance(value, np.ndarray) else np.asarray(value)
 
 
-def no_path(c: Coefficient) -> Coefficient:
-    """Where a coefficient is the object ZERO itself, zero by construction and not by computation; of extended, any."""
+def vanishes(c: Coefficient) -> Coefficient:
+    """Which elements are exactly zero, by proof where they are balls."""
     if c.dtype != object:
         return np.asarray(c == 0)
-    return np.array([value is ZERO for value in c.ravel()], dtype=bool).reshape(c.shape)
+    return np.array([bool(value.is_zero()) for value in c.ravel()], dtype=bool).reshape(c.shape)
 
 
 def nothing(shape: tuple[int, ...]) -> Coefficient:
-    """Zeros by construction."""
+    """Zeros."""
     return np.zeros(shape, np.longdouble) if current().extended else np.full(shape, ZERO, dtype=object)
 
 

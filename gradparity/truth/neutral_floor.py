@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gradparity.truth.balls import extended
+from gradparity.truth.balls import Array, extended
 from gradparity.truth.context import Context, evaluation
 from gradparity.truth.extended import Extended
+from gradparity.truth.namespace import xp
 from gradparity.truth.noise import Noise
 from gradparity.truth.reverse import Line, Loss, coefficient, constant, is_numeric, lines_of, pull_back, scalar
 from model_spec.trees import map_tree
@@ -25,6 +26,8 @@ Blocks: TypeAlias = dict[tuple[str, str], Extended]
 
 #: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16).
 MOST_DRAWS, FEWEST_DRAWS = 32, 6
+
+_BY_GRADIENT = ("jvp", "by gradient")
 
 
 class Tape:
@@ -40,8 +43,13 @@ class Tape:
         self.order = 0 if direction is None else 1
         self.ignored: tuple[str, ...] = ()
 
-    def evaluate(self, noise: Noise | None = None) -> Blocks:
+    def values(self) -> Blocks:
         """Every block: loss and gradient, and along a direction JVP and Hessian-vector product."""
+        blocks = self._evaluate()
+        blocks.pop(_BY_GRADIENT, None)
+        return blocks
+
+    def _evaluate(self, noise: Noise | None = None) -> Blocks:
         with evaluation(Context(order=self.order, extended=True, noise=noise)):
             lines = self.lines if noise is None else {path: _rounded(line, noise) for path, line in self.lines.items()}
             data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
@@ -54,22 +62,37 @@ class Tape:
                     (of_parameter, path): np.array(coefficient(adjoints[path], k, line[0].shape), np.longdouble)
                     for path, line in lines.items()
                 }
+            if self.order:
+                blocks[_BY_GRADIENT] = _along(adjoints, lines)
             return blocks
 
     def floor(self, truth: Mapping[tuple[str, str], Extended], dtype: str, *, seed: int, seconds: float) -> Blocks:
         """The floor of every entry of `truth`, from as many draws as time allows; infinite where one is no number."""
         rng = np.random.default_rng([seed, 5])
-        base = self.evaluate()
+        base = self._evaluate()
         squares = {key: np.zeros_like(value) for key, value in base.items()}
         deadline = time.monotonic() + seconds
         draws = 0
         while draws < FEWEST_DRAWS or (draws < MOST_DRAWS and time.monotonic() < deadline):
-            moved = self.evaluate(Noise(dtype, rng))
+            moved = self._evaluate(Noise(dtype, rng))
             squares = {key: square + (moved[key] - base[key]) ** 2 for key, square in squares.items()}
             draws += 1
+        # A backend may differentiate forwards, or multiply its gradient with the direction.
+        by_gradient = squares.pop(_BY_GRADIENT, None)
+        if by_gradient is not None:
+            squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
         unit = np.longdouble(np.finfo(dtype).eps) / 2
         floors = {key: np.sqrt(square / draws + (unit * truth[key]) ** 2) for key, square in squares.items()}
         return {key: np.where(np.isnan(value), np.inf, value) for key, value in floors.items()}
+
+
+def _along(adjoints: Mapping[str, Array | None], lines: Mapping[str, Line]) -> Extended:
+    """``g.v`` from the gradient, added up parameter by parameter."""
+    total = Array((np.zeros((), np.longdouble),))
+    for path, line in lines.items():
+        gradient = Array((coefficient(adjoints[path], 0, line[0].shape),))
+        total = total + xp.sum(gradient * Array(line[1:]))
+    return np.asarray(total.balls()[0])
 
 
 def _rounded(line: Line, noise: Noise) -> Line:

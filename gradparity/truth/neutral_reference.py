@@ -68,7 +68,7 @@ def extended_value_and_gradient(loss: Loss, params: Any, data: Any) -> tuple[np.
     Raises:
         NotCertifiableError, InputError: as for `neutral_reference`.
     """
-    blocks = Tape(loss, params, data, None).evaluate()
+    blocks = Tape(loss, params, data, None).values()
     value = np.longdouble(blocks.pop(("loss", "")))
     return value, {path: gradient for (_, path), gradient in blocks.items()}
 
@@ -96,9 +96,10 @@ class _Search:
 
     def reference(self) -> Reference:
         """The best truth that the time allows."""
-        values, ignored = self.tape.evaluate(), self.tape.ignored
+        values, ignored = self.tape.values(), self.tape.ignored
+        enclosed = self._enclosed()
         floor = self.tape.floor(values, self.dtype, seed=self.seed, seconds=DRAWING * self.budget_s)
-        found = self._enclosed(values, floor)
+        found = self._at_kink(values, enclosed) if isinstance(enclosed, KinkError) else _of(enclosed, values, floor)
         directions = self._confirmed(found, floor)
         if not found.certified:
             found.method += f", confirmed by ball arithmetic in {directions} directions"
@@ -112,21 +113,16 @@ class _Search:
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())
 
-    def _enclosed(self, values: Blocks, floor: Blocks) -> _Found:
-        """By reverse mode in balls; at a kink by forward mode; else what extended precision says."""
+    def _enclosed(self) -> Derivatives | KinkError | None:
+        seconds = self._left(ENCLOSING)
         try:
-            found = differentiate(
-                self.loss, self.params, self.data, self.tangents, seconds=self._left(DRAWING + ENCLOSING)
-            )
+            return differentiate(self.loss, self.params, self.data, self.tangents, seconds=seconds)
         except KinkError as met:
-            return self._at_kink(values, met)
-        if found is None:
-            return _Found(values, "extended precision, for want of time to enclose it")
-        return _of(found, values, floor)
+            return met
 
     def _at_kink(self, values: Blocks, met: KinkError) -> _Found:
         """One coordinate after the other, from both sides."""
-        what = f"a kink of {met.kinks[0].name} at this point"
+        what = f"a tie of {met.kinks[0].name} at this point"
         found = certify_gradient(self.loss, self.params, self.data, seconds=self._left(0.9))
         if not found.complete:
             return _Found(values, f"extended precision, for want of time at {what}", ties=met.kinks)
@@ -171,8 +167,10 @@ def dtype_of(params: Any) -> str:
     return "float32" if kinds == {np.dtype(np.float32)} else "float64"
 
 
-def _of(found: Derivatives, values: Blocks, floor: Blocks) -> _Found:
+def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     """Midpoints, where the enclosures are narrow; where they are not, extended precision, and said so."""
+    if found is None:
+        return _Found(values, "extended precision, for want of time to enclose it")
     enclosed: dict[tuple[str, str], Enclosure | Enclosures] = {
         ("loss", ""): found.value, ("jvp", ""): found.along,
         **{("gradient", path): each for path, each in found.gradient.items()},

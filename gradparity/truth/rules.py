@@ -18,7 +18,7 @@ import numpy as np
 
 from gradparity.truth import linalg
 from gradparity.truth.arithmetic import add, divide, matrix_product, multiply, negative, sum_over
-from gradparity.truth.balls import Array, Coefficient, asarray, box, no_path, nothing
+from gradparity.truth.balls import Array, Coefficient, asarray, box, nothing, vanishes
 from gradparity.truth.kinks import choose
 from gradparity.truth.noise import rounded_scatter
 from gradparity.truth.reductions import cumsum
@@ -49,13 +49,14 @@ def times(adjoint: Array, slope: Array) -> Array:
 
 
 def where_used(adjoint: Array, out: Array) -> Array:
-    """`out`, zero where its adjoint is zero for want of a path to the loss, even if `out` is no number there.
+    """`out`, zero where its adjoint is exactly zero, even if `out` is no number there.
 
-    A branch that is not taken has no derivative to contribute, be it the logarithm of a negative number.
+    A branch that is not taken has no derivative to contribute, be it the logarithm of a negative number; and a number
+    that is used is finite, or the loss would not be.
     """
     if all(_all_finite(c) for c in out.series):
         return out
-    unused = np.logical_and.reduce([no_path(np.broadcast_to(c, out.shape)) for c in adjoint.series])
+    unused = np.logical_and.reduce([vanishes(np.broadcast_to(c, out.shape)) for c in adjoint.series])
     return choose(unused, Array((nothing(()),)), out)
 
 
