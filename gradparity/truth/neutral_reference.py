@@ -28,6 +28,8 @@ from model_spec.trees import leaves, map_tree
 ENCLOSING, DRAWING = 0.5, 0.3
 #: Random directions in which forward mode has to confirm enclosures, which it can only contradict by a defect.
 CONFIRMING = 2
+#: Share that forward mode may take for a direction when the budget is spent.
+FORWARD = 0.4
 #: Random directions that extended precision is held against at most.
 MOST_DIRECTIONS = 16
 #: A radius of this share of the floor does not matter to any verdict.
@@ -47,7 +49,8 @@ def neutral_reference(
         data: tree of arrays and plain Python values.
         tangents: tree like `params`: the direction of the JVP and of the Hessian-vector product.
         seed: of the noise and of the confirming directions.
-        budget_s: seconds that all this may take, roughly; it degrades as the module says.
+        budget_s: seconds that all this may take; it degrades as the module says. A few draws of the floor and one
+            direction of forward mode are made even if they take it over that.
 
     Returns:
         Blocks ``("loss", "")``, ``("gradient", path)``, ``("jvp", "")`` and ``("hvp", path)``, longdouble arrays in the
@@ -103,6 +106,8 @@ class _Search:
         directions = self._confirmed(found, floor)
         if not found.certified:
             found.method += f", confirmed by ball arithmetic in {directions} directions"
+        elif not directions:
+            found.method += ", forward mode out of time"
         return Reference(
             Quantities(found.truth), Quantities(floor),
             {key: found.zero.get(key, np.zeros(value.shape, bool)) for key, value in found.truth.items()},
@@ -148,7 +153,7 @@ class _Search:
                 break
             along = self.tangents if turn == 0 else _direction(self.params, rng)
             series = certify(self.loss, self.params, self.data, along, order=2 if turn == 0 else 1, seconds=max(
-                self._left(), 0.1 * self.budget_s
+                self._left(), FORWARD * self.budget_s
             ))  # fmt: skip
             if series.status != "certified" or series.kinks:
                 continue

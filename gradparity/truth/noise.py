@@ -58,10 +58,18 @@ def rounded_product(a: Values, b: Values, product: Values) -> Values:
     noise = current().noise
     if noise is None or not product.size:
         return product
+    # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
+    (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
     terms = np.matmul(a**2, b**2)  # each rounds once, and so does each partial sum
     followed = product.size * a.shape[-1] <= CELLS_FOLLOWED
-    partial = walk(a[..., :, :, None] * b[..., None, :, :], -2) if followed else expected_walk(a, b, product)
-    return noise.moved(product, terms + partial)
+    partial = walk(a[..., :, :, None] * b[..., None, :, :], -2) if followed else expected_walk(a, b, np.matmul(a, b))
+    return noise.moved(product, (terms + partial) * (largest_a * largest_b) ** 2)
+
+
+def _scaled(x: Values) -> tuple[Values, Any]:
+    """`x` over its largest magnitude, in float64, and that magnitude."""
+    largest = np.abs(x).max(initial=0) or np.longdouble(1)
+    return (x / largest).astype(np.float64), largest
 
 
 def rounded_sum(terms: Values, axes: tuple[int, ...], total: Values) -> Values:
