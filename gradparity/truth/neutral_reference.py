@@ -16,7 +16,6 @@ import numpy as np
 
 from gradparity.truth.certificate import Certificate
 from gradparity.truth.certify import certify, certify_gradient
-from gradparity.truth.context import Kink
 from gradparity.truth.enclosure import Enclosure, Enclosures
 from gradparity.truth.extended import Extended, Quantities, require_extended_precision
 from gradparity.truth.neutral_floor import Blocks, Tape
@@ -86,7 +85,6 @@ class _Found:
     certified: bool = False
     zero: dict[tuple[str, str], Any] = field(default_factory=dict)
     kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
-    ties: tuple[Kink, ...] = ()
 
 
 class _Search:
@@ -130,14 +128,14 @@ class _Search:
         what = f"a tie of {met.kinks[0].name} at this point"
         found = certify_gradient(self.loss, self.params, self.data, seconds=self._left(0.9))
         if not found.complete:
-            return _Found(values, f"extended precision, for want of time at {what}", ties=met.kinks)
+            return _Found(values, f"extended precision, for want of time at {what}")
         truth, zero = dict(values), {}
         for path, enclosures in leaves(found.gradient):
             truth["gradient", path] = np.asarray(enclosures.as_longdouble(), np.longdouble)
             zero["gradient", path] = np.asarray(enclosures.is_zero)
         kinks = {place: _interval(certificate) for place, certificate in found.kinks.items()}
         words = f"gradient certified in ball arithmetic at {found.bits} bits, entry by entry; {what}"
-        return _Found(truth, f"{words}; the rest in extended precision", found.bits, False, zero, kinks, met.kinks)
+        return _Found(truth, f"{words}; the rest in extended precision", found.bits, False, zero, kinks)
 
     def _confirmed(self, found: _Found, floor: Blocks) -> int:
         """In how many random directions forward mode agrees."""

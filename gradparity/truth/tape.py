@@ -42,6 +42,11 @@ class Traced(Array):
         super().__init__(node.result.series)
         self.node = node
 
+    @property
+    def is_constant(self) -> bool:
+        """Never: a series may stop at its value, and the parameters move it all the same."""
+        return False
+
     def map(self, f: Callable[[Coefficient], Any]) -> Array:
         """A rearrangement, whose adjoint is found by letting it rearrange the positions of the elements."""
         return Traced(Node("rearrange", Array(tuple(box(f(c)) for c in self.series)), (self,), {"f": f}))
