@@ -18,6 +18,7 @@ from gradparity.truth.arithmetic import FromValue, Jet, add, compose, divide, mu
 from gradparity.truth.balls import Array, Coefficient, asarray
 from gradparity.truth.lanes import root_pi
 from gradparity.truth.noise import rounded
+from gradparity.truth.tape import Traced
 
 
 def _exp(x: arb, n: int) -> tuple[arb, ...]:
@@ -197,4 +198,8 @@ def exp2(x: Any) -> Array:
 
 def logaddexp(a: Any, b: Any) -> Array:
     """``log(e^a + e^b) = b + softplus(a - b)``."""
+    a, b = asarray(a), asarray(b)
+    if isinstance(b, Traced) and not isinstance(a, Traced):
+        # Its slope is then softplus's own, rounded as frameworks round theirs, and not one less that of the other side.
+        a, b = b, a
     return add(b, compose(subtract(a, b), _softplus, _softplus_from_value))
