@@ -108,7 +108,11 @@ class AutogradProgram:
             self.value_and_gradient = loss.blocked_value_and_gradient
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
-        return make_jvp(self.loss)(params, data)(tangents)[1]
+        try:
+            return make_jvp(self.loss)(params, data)(tangents)[1]
+        except NotImplementedError:  # a reverse rule alone, as linalg.cholesky has
+            gradient = self.value_and_gradient(params, data)[1]
+            return sum(np.vdot(gradient[name], tangents[name]) for name in gradient)
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         return make_hvp(self.loss)(params, data)[0](tangents)
