@@ -119,7 +119,7 @@ def test_the_readme_has_a_row_for_every_example() -> None:
 
 
 def test_the_names_that_the_readme_promises_are_in_every_namespace() -> None:
-    text = (EXAMPLES / "README.md").read_text().split("Names that all four have: ")[1].split(".\n")[0]
+    text = (EXAMPLES / "README.md").read_text().split("Names that all four have: ")[1].split("Beyond the names")[0]
     names = re.findall(r"`([a-z0-9_.]+)`", text)
     assert len(names) > 25
     for module in NAMESPACES.values():
