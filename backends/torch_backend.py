@@ -182,7 +182,10 @@ class TorchProgram:
         curved = BuiltInLoss(loss.spec, curved_softplus) if isinstance(loss, BuiltInLoss) else loss
 
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
-            return jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
+            value, slope = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            return slope.to(
+                value.dtype
+            )  # that of a Python number times a float32 scalar is float64 (seen in torch 2.13)
 
         def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
             return jvp(lambda params: grad(curved)(params, data), (params,), (tangents,))[1]

@@ -16,19 +16,19 @@ import math
 
 import numpy as np
 
-STEPS = 10
+STEPS = 8
 
 
 def parameters(rng):
-    """Logarithms of standard deviations: `log_observation ()` and `log_state (2,)`, of level and slope."""
+    """Logarithms of standard deviations: `log_observation (1,)` and `log_state (2,)`, of level and slope."""
     return {
-        "log_observation": np.array(-0.5 + 0.2 * rng.standard_normal()),
+        "log_observation": -0.5 + 0.2 * rng.standard_normal(1),
         "log_state": np.array([-1.0, -2.0]) + 0.2 * rng.standard_normal(2),
     }
 
 
 def data(rng):
-    """The series `y (10,)`, the transition `F (2, 2)`, and the first state's `m (2,)` and covariance `P (2, 2)`."""
+    """The series `y (8,)`, the transition `F (2, 2)`, and the first state's `m (2,)` and covariance `P (2, 2)`."""
     trend = np.cumsum(0.2 + 0.1 * rng.standard_normal(STEPS))
     return {
         "y": trend + 0.5 * rng.standard_normal(STEPS),
@@ -45,9 +45,9 @@ def loss(params, data, xp):
     Q = xp.diag(xp.exp(2.0 * params["log_state"]))
     total = 0.0
     for t in range(STEPS):
-        v, S = data["y"][t] - m[0], P[0, 0] + noise
+        v, S = data["y"][t] - m[:1], P[0, :1] + noise  # of shape (1,)
         total = total + 0.5 * (xp.log(2.0 * math.pi * S) + v**2 / S)
         K = P[:, 0] / S
         m = F @ (m + K * v)
         P = F @ (P - K[:, None] * P[0, :]) @ F.T + Q
-    return total
+    return xp.sum(total)

@@ -62,6 +62,9 @@ class Example:
 
     def loss(self, name: str) -> Callable[[Any, Any], Any]:
         """The loss of one backend: its port where there is one, the neutral loss in its namespace elsewhere."""
+        if hasattr(self.spec, f"loss_{name}"):
+            own: Callable[[Any, Any], Any] = getattr(self.spec, f"loss_{name}")
+            return own
         port = None if self.ports is None else self.ports / f"{name}.py"
         if port is not None and port.exists():
             ported: Callable[[Any, Any], Any] = load_file(port).loss
@@ -73,6 +76,22 @@ class Example:
     def programs(self) -> dict[str, Program]:
         """The differentiated loss of each framework, compiled once; over flat dictionaries, as backends have it."""
         return {name: configured(name).program(nested(self.loss(name), self.params, self.data)) for name in NAMESPACES}
+
+    def quantities(self, name: str, direction: Any, dtype: Any) -> dict[tuple[str, str], Any]:
+        """Every quantity as the backend gives it, by quantity and path, for parameters and data in some precision."""
+        backend, program = configured(name), self.programs[name]
+        at = [
+            placed(backend, map_tree(lambda _, leaf: rounded(leaf, dtype), tree)) for tree in (self.params, self.data)
+        ]
+        tangents = placed(backend, map_tree(lambda _, leaf: rounded(leaf, dtype), direction))
+        value, gradient = program.value_and_gradient(*at)
+        answers = {
+            "loss": {"": value},
+            "gradient": gradient,
+            "jvp": {"": program.jvp(*at, tangents)},
+            "hvp": program.hvp(*at, tangents),
+        }
+        return {(key, path): x for key, tree in answers.items() for path, x in backend.get(tree).items()}
 
     def value_and_gradient(self, name: str, params: Any | None = None) -> tuple[float, Flat]:
         """Loss and gradient by one framework, the gradient by path; at the drawn parameters, or at others."""
@@ -108,6 +127,12 @@ def example(name: str) -> Example:
 def placed(backend: Backend, tree: Any) -> dict[str, Any]:
     """The leaves of a tree as arrays of the backend, by path."""
     return backend.put({path: np.asarray(leaf) for path, leaf in leaves(tree)})
+
+
+def rounded(leaf: Any, dtype: Any) -> np.ndarray[Any, Any]:
+    """A leaf in another precision; integers and booleans as they are."""
+    array = np.asarray(leaf)
+    return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
 def nested(loss: Callable[[Any, Any], Any], params: Any, data: Any) -> Callable[[Any, Any], Any]:

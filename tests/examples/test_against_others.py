@@ -207,7 +207,7 @@ def test_the_filters_gradient_is_that_of_the_joint_likelihood() -> None:
     solved = inverse @ y
     slope = {name: 0.5 * (np.trace(inverse @ change) - solved @ change @ solved) for name, change in changes.items()}
     gradient = {
-        "log_observation": np.asarray(slope["log_observation"]),
+        "log_observation": np.array([slope["log_observation"]]),
         "log_state": np.array([slope["state 0"], slope["state 1"]]),
     }
     for name in FRAMEWORKS:

@@ -47,6 +47,18 @@ def test_jvp_and_hvp_of_every_framework_are_certified_in_their_direction(model: 
         assert distance(hvps[name], hvps["autograd"]) < 1e-11
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_an_example_is_written_for_float32_too(model: str) -> None:
+    direction = example(model).direction(3)
+    double = example(model).quantities("autograd", direction, np.float64)
+    sizes = {key[0]: norm({k[1]: x for k, x in double.items() if k[0] == key[0]}) for key in double}
+    for name in FRAMEWORKS:
+        single = example(model).quantities(name, direction, np.float32)
+        assert {key: x.dtype for key, x in single.items()} == dict.fromkeys(double, np.dtype(np.float32))
+        for key, x in double.items():
+            assert np.linalg.norm(single[key] - x) < 1e-5 * max(sizes[key[0]], abs(sizes["loss"])), (name, key)
+
+
 @pytest.mark.parametrize("model", [*MODELS, "broken_port"])
 def test_the_certified_directional_derivative_is_the_frameworks(model: str) -> None:
     value, gradient = example(model).value_and_gradient("jax")
