@@ -182,7 +182,7 @@ class TorchProgram:
         curved = BuiltInLoss(loss.spec, curved_softplus) if isinstance(loss, BuiltInLoss) else loss
 
         def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
-            value, slope = jvp(lambda params: loss(params, data), (params,), (tangents,))
+            value, slope = jvp(lambda params: loss(params, data), (params,), (tangents,))[:2]
             return slope.to(
                 value.dtype
             )  # that of a Python number times a float32 scalar is float64 (seen in torch 2.13)
