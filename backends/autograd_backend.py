@@ -109,10 +109,11 @@ class AutogradProgram:
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
         try:
-            return make_jvp(self.loss)(params, data)(tangents)[1]
-        except NotImplementedError:  # autograd has reverse rules that it has no forward ones beside, as of cholesky
+            value, slope = make_jvp(self.loss)(params, data)(tangents)
+            return np.asarray(slope, np.asarray(value).dtype)  # scalars of float32 come out as float64
+        except NotImplementedError:  # a reverse rule alone, as linalg.cholesky has
             gradient = self.value_and_gradient(params, data)[1]
-            return sum(anp.sum(gradient[name] * tangents[name]) for name in params)
+            return sum(np.vdot(gradient[name], tangents[name]) for name in gradient)
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         return make_hvp(self.loss)(params, data)[0](tangents)

@@ -248,6 +248,25 @@ def list_backends(json: Json = False) -> None:
 
 
 @app.command()
+def new(
+    directory: Annotated[str, typer.Argument(help="Folder to write it into; made if need be.", metavar="DIR")],
+) -> None:
+    """Write a commented model.py of your own to start from; it passes a check as it stands."""
+    import shlex
+
+    from gradparity.starter import write_starter
+    from gradparity.text import printable
+    from model_spec.errors import InputError
+
+    try:
+        model = printable(str(write_starter(directory)))
+    except InputError as error:
+        _say(_console(stderr=True), str(error), "red")
+        raise typer.Exit(ExitCode.INPUT) from None
+    _console(stderr=False).print(f"Written: {model}\nCheck it: gradparity check {shlex.quote(model)}", soft_wrap=True)
+
+
+@app.command()
 def compare(
     old: Annotated[str, typer.Argument(help="results.json of the earlier run.", metavar="OLD")],
     new: Annotated[str, typer.Argument(help="results.json of the later run.", metavar="NEW")],

@@ -1,0 +1,148 @@
+"""Every example: the frameworks agree with each other and with the truth, and the files say what they must."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.truth.namespace import xp as certified
+from model_spec.trees import leaves
+from tests.examples.models import EXAMPLES, NAMESPACES, distance, example, norm
+
+MODELS = (
+    "softmax_regression", "mlp", "gaussian_mixture", "matrix_factorisation", "lstm_cell", "gaussian_process",
+    "poisson_glm", "kalman_filter", "attention_block", "logistic_regression",
+)  # fmt: skip
+FRAMEWORKS = ("autograd", "jax", "torch")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_frameworks_agree_to_rounding(model: str) -> None:
+    answers = {name: example(model).value_and_gradient(name) for name in FRAMEWORKS}
+    value, gradient = answers["autograd"]
+    assert norm(gradient) > 0.01
+    for other, theirs in answers.values():
+        assert other == pytest.approx(value, rel=1e-13)
+        assert distance(theirs, gradient) < 1e-12
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_jvp_and_hvp_of_every_framework_are_certified_in_their_direction(model: str) -> None:
+    direction = example(model).direction(3)
+    flat = dict(leaves(direction))
+    certificate = example(model).certified(direction)
+    assert certificate.status == "certified"
+    gradient = example(model).value_and_gradient("jax")[1]
+    hvps = {}
+    for name in FRAMEWORKS:
+        jvp, hvps[name] = example(model).along(name, direction)
+        assert certificate.first.error_of(jvp)[1] < 1e-12 * norm(gradient) * norm(flat)
+        curvature = sum(np.vdot(hvps[name][path], flat[path]) for path in flat)
+        assert certificate.second.error_of(curvature)[1] < 1e-12 * norm(hvps[name]) * norm(flat)
+        assert distance(hvps[name], hvps["autograd"]) < 1e-11
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_an_example_is_written_for_float32_too(model: str) -> None:
+    direction = example(model).direction(3)
+    double = example(model).quantities("autograd", direction, np.float64)
+    sizes = {key[0]: norm({k[1]: x for k, x in double.items() if k[0] == key[0]}) for key in double}
+    for name in FRAMEWORKS:
+        single = example(model).quantities(name, direction, np.float32)
+        assert {key: x.dtype for key, x in single.items()} == dict.fromkeys(double, np.dtype(np.float32))
+        for key, x in double.items():
+            assert np.linalg.norm(single[key] - x) < 1e-5 * max(sizes[key[0]], abs(sizes["loss"])), (name, key)
+
+
+@pytest.mark.parametrize("model", [*MODELS, "broken_port"])
+def test_the_certified_directional_derivative_is_the_frameworks(model: str) -> None:
+    value, gradient = example(model).value_and_gradient("jax")
+    for seed in (1, 2):
+        direction = example(model).direction(seed)
+        certificate = example(model).certified(direction, order=1)
+        assert certificate.status == "certified"
+        assert not certificate.is_kink
+        assert certificate.value.error_of(value)[1] < 1e-12 * abs(value)
+        flat = dict(leaves(direction))
+        along = sum(np.vdot(gradient[path], flat[path]) for path in gradient)
+        assert certificate.first.error_of(along)[1] < 1e-12 * norm(gradient) * norm(flat)
+
+
+@pytest.mark.parametrize("model", [*MODELS, "broken_port"])
+def test_an_example_is_small_enough_to_be_certified_in_seconds(model: str) -> None:
+    assert sum(np.size(leaf) for _, leaf in leaves(example(model).params)) <= 300
+    assert sum(np.size(leaf) for _, leaf in leaves(example(model).data)) <= 3000
+
+
+@pytest.mark.parametrize("model", [*MODELS, "broken_port"])
+def test_parameters_are_float64_and_the_same_draw_gives_the_same_bytes(model: str) -> None:
+    for tree in ("params", "data"):
+        first, second = (list(leaves(getattr(example(model), tree))) for _ in range(2))
+        assert [path for path, _ in first] == [path for path, _ in second]
+        assert all(a.tobytes() == b.tobytes() for (_, a), (_, b) in zip(first, second, strict=True))
+    assert {leaf.dtype for _, leaf in leaves(example(model).params)} == {np.dtype(np.float64)}
+
+
+def test_the_broken_port_has_everyones_loss_and_a_gradient_of_its_own() -> None:
+    (jax_value, right), (torch_value, wrong) = (example("broken_port").value_and_gradient(n) for n in ("jax", "torch"))
+    assert torch_value == pytest.approx(jax_value, rel=1e-14)
+    assert distance(wrong, right) > 0.1
+
+
+def test_the_broken_port_lacks_the_weights_term_of_the_product_rule() -> None:
+    """d[(1 - p)^2 CE] by hand: the port has (1 - p)^2 dCE, and lacks -2 (1 - p) CE dp, where dp = p (1 - p) dm."""
+    params, data = example("broken_port").params, example("broken_port").data
+    sign = 2 * data["y"] - 1
+    m = sign * (data["X"] @ params["w"] + params["b"])
+    p = 1 / (1 + np.exp(-m))
+    slope = {"kept": -((1 - p) ** 2) * (1 - p), "lost": -2 * (1 - p) * -np.log(p) * p * (1 - p)}
+    terms = {name: {"w": data["X"].T @ (s * sign) / 60, "b": np.mean(s * sign)[None]} for name, s in slope.items()}
+    whole = {path: terms["kept"][path] + terms["lost"][path] for path in ("w", "b")}
+    assert distance(example("broken_port").value_and_gradient("jax")[1], whole) < 1e-12
+    assert distance(example("broken_port").value_and_gradient("torch")[1], terms["kept"]) < 1e-12
+
+
+def test_torch_refuses_the_weight_that_the_broken_port_detaches() -> None:
+    torch = pytest.importorskip("torch")
+    p = torch.tensor([0.3, 0.6], requires_grad=True)
+    with pytest.raises(RuntimeError, match="not differentiable with respect to argument 'weight'"):
+        torch.nn.functional.binary_cross_entropy(p, torch.tensor([0.0, 1.0]), weight=(1 - p) ** 2)
+
+
+def listed() -> set[str]:
+    """Every example there is, by name."""
+    files = {path.stem for path in EXAMPLES.glob("*.py")}
+    return files | {path.parent.name for path in EXAMPLES.glob("*/model_spec.py")}
+
+
+def test_no_example_is_without_a_test() -> None:
+    assert listed() == {*MODELS, "broken_port"}
+
+
+def test_the_readme_has_a_row_for_every_example() -> None:
+    linked = re.findall(r"^\| \[[^\]]+\]\(([^)]+)\) \|", (EXAMPLES / "README.md").read_text(), flags=re.MULTILINE)
+    assert {link.rstrip("/").removesuffix(".py") for link in linked} == {*listed(), "third_party"}
+    assert all((EXAMPLES / link).exists() for link in linked)
+
+
+def test_the_names_that_the_readme_promises_are_in_every_namespace() -> None:
+    text = (EXAMPLES / "README.md").read_text().split("Names that all four have: ")[1].split("Beyond the names")[0]
+    names = re.findall(r"`([a-z0-9_.]+)`", text)
+    assert len(names) > 25
+    for module in NAMESPACES.values():
+        pytest.importorskip(module)
+    for xp in (*map(importlib.import_module, NAMESPACES.values()), certified):
+        for name in names:
+            assert callable(operator.attrgetter(name)(xp)), (xp, name)
+
+
+@pytest.mark.parametrize("model", sorted(listed()))
+def test_an_example_says_its_source_and_what_goes_wrong(model: str) -> None:
+    text: Any = example(model).spec.__doc__
+    assert "\nSource: " in text
+    assert model == "broken_port" or "What goes wrong when it is ported: " in text
