@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from model_spec.spec import Logistic
 
 
@@ -141,6 +141,11 @@ class NumpyBackend:
 
     def wait(self, result: Any) -> Any:
         return result
+
+    def taps(self) -> Taps:
+        from backends.taps import numpy_taps
+
+        return numpy_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return ClosedForm(spec)

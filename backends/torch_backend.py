@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch._higher_order_ops.while_loop import while_loop
 from torch.func import grad, grad_and_value, jvp
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from model_spec.spec import Logistic
 
 ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
@@ -254,6 +254,11 @@ class TorchBackend:
 
     def wait(self, result: Any) -> Any:
         return result
+
+    def taps(self) -> Taps:
+        from backends.taps import torch_taps
+
+        return torch_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
