@@ -1,8 +1,8 @@
 """Where backends part: the first tapped value, going forward, and the first cotangent, going backward. Pure.
 
-Two entries are the same to within rounding if they differ by at most ``AGREES_FLOORS`` floors, as for a gradient. The
-floor is the tap's own: how far that entry moves in that backend when every input moves by one ulp, over some draws, in
-quadrature for the two that are compared (`gradparity.recording`). Nothing is tuned to a tap.
+Two entries are the same to within rounding if they differ by at most ``PARTS_FLOORS`` floors. The floor is the tap's
+own: how far that entry and its block move in that backend when every input moves by one ulp, over some draws, in
+quadrature for the two that are compared (`gradparity.recording`, `gradparity.tap_difference`).
 
 Going forward is the order in which the truth, or the first backend, met the taps, and going backward is its reverse: no
 cotangent depends on one of an earlier tap, so this is an order of the backward pass too.
@@ -39,13 +39,14 @@ class Parting(Difference, frozen=True, kw_only=True):
 
     @property
     def place(self) -> str:
-        """The tap, and which call of it where there are several: ``hidden`` or ``hidden, call 3 of 5``."""
-        return f"`{self.tap}`" if self.of == 1 else f"`{self.tap}`, call {self.occurrence + 1} of {self.of},"
+        """Where in words: ``at `hidden` (forward)``, or ``(forward, call 3 of 5)`` where there are several calls."""
+        call = f", call {self.occurrence + 1} of {self.of}" if self.of > 1 else ""
+        return f"at `{self.tap}` ({self.direction}{call})"
 
     def __str__(self) -> str:
         named = {"truth": "the truth"}.get(self.against[0], self.against[0])
         others = named if len(self.against) == 1 else "the others"
-        words = f"{self.backend} parts from {others} at {self.place} ({self.direction}): "
+        words = f"{self.backend} parts from {others} {self.place}: "
         if self.kind != "value":
             return words + self.detail
         floors = "beyond a floor of zero" if self.floors is None else f"{_count(self.floors)} floors"

@@ -10,7 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.recording import Recorded, rounding
-from gradparity.verdicts import AGREES_FLOORS
+
+#: Floors that two correct backends may be apart: about twice the most that three were seen at, 8.8, over the 6,480
+#: blocks of 162 drawn networks in both dtypes; 99.9% were within 6.2.
+PARTS_FLOORS = 16.0
 
 Kind: TypeAlias = Literal["value", "shape", "dtype", "nonfinite", "missing"]
 Host: TypeAlias = npt.NDArray[Any]
@@ -79,14 +82,14 @@ def difference(a: Block, b: Block) -> Difference | None:
         if a.array.dtype != b.array.dtype and a.array.ndim and {a.array.dtype.kind, b.array.dtype.kind} & set("fc"):
             return Difference(kind="dtype", detail=f"dtype {a.array.dtype} against {b.array.dtype}")
     (x, floor), (y, other) = a.reals(), b.reals()
-    floor = np.hypot(floor, other)
+    floor = _with_its_block(np.hypot(floor, other))
     odd = ~((np.isfinite(x) & np.isfinite(y)) | (x == y) | (np.isnan(x) & np.isnan(y)))
     if odd.any():
         return _nonfinite(x, y, _index(np.argmax(odd), x.shape))
     with np.errstate(invalid="ignore", divide="ignore"):
         error = np.where((x == y) | ~np.isfinite(x), 0, np.abs(x - y))
         floors = np.where(error == 0, 0, error / floor)
-    if floors.max(initial=0) <= AGREES_FLOORS:
+    if floors.max(initial=0) <= PARTS_FLOORS:
         return None
     if not a.given:
         return Difference(kind="missing", detail=f"no cotangent arrives, where one of up to {_largest(y)} is expected")
@@ -106,6 +109,15 @@ def difference(a: Block, b: Block) -> Difference | None:
     )
 
 
+def _with_its_block(floor: Host) -> Host:
+    """The floors of entries, in quadrature with the block's root mean square.
+
+    Entry by entry, a floor may come out as nothing: a saturated ``1 - tanh^2`` is 0 or an ulp of 1, and few draws move
+    it; a difference of equal numbers is 0 until one of them rounds the other way. Errors are small beside the block.
+    """
+    return np.asarray(np.hypot(floor, np.sqrt(np.mean(floor * floor)))) if floor.size else floor
+
+
 def shown(value: float | None) -> str:
     """A number of a sentence."""
     return "none" if value is None else f"{value:.6g}"
@@ -123,14 +135,14 @@ def _resemblance(x: Host, y: Host, floor: Host) -> str:
     if not (np.isfinite(x).all() and np.isfinite(y).all()) or x.size < 2:
         return ""
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
-        turned = np.abs(x - y.swapaxes(-1, -2)) <= AGREES_FLOORS * np.maximum(floor, floor.swapaxes(-1, -2))
+        turned = np.abs(x - y.swapaxes(-1, -2)) <= PARTS_FLOORS * np.maximum(floor, floor.swapaxes(-1, -2))
         if turned.all():
             return "transposed"
     if not y.any():
         return ""
     largest = np.argmax(np.abs(y))
     times = x.flat[largest] / y.flat[largest]
-    scaled = np.abs(x - times * y) <= AGREES_FLOORS * max(1, abs(times)) * floor
+    scaled = np.abs(x - times * y) <= PARTS_FLOORS * max(1, abs(times)) * floor
     return f"{float(times):.6g} times as large" if scaled.all() else ""
 
 

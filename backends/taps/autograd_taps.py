@@ -63,4 +63,8 @@ def probe(sink: Sink, name: str, value: Any) -> Any:
 def pull_back(loss: Loss, params: Params, data: Data) -> tuple[Array, Callable[[], None]]:
     """The loss, and its backward pass."""
     back, value = make_vjp(lambda params: loss(params, data), params)
-    return value, lambda: back(np.ones_like(value)) and None
+
+    def backward() -> None:
+        back(np.ones_like(value))
+
+    return value, backward

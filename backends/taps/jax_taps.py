@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -47,6 +47,11 @@ def _report_cotangent(name: str, g: Any, occurrence: Any) -> Any:
     return np.broadcast_to(g, batch + g.shape[occurrence.ndim :])
 
 
+# One object for each: JAX compiles a callback, and knows it again by its identity.
+_value_reporter = cache(lambda name, ndim: partial(_report_value, name, ndim))
+_cotangent_reporter = cache(lambda name: partial(_report_cotangent, name))
+
+
 def _call_back(function: Callable[..., Any], result: Any, *arguments: Array) -> Any:
     return jax.pure_callback(function, result, *arguments, vmap_method="expand_dims")
 
@@ -58,7 +63,7 @@ def _shape(x: Array) -> jax.ShapeDtypeStruct:
 def _numbered(name: str, x: Array) -> tuple[Array, Array]:
     """The value, reported, and its occurrence."""
     result = _shape(x), jax.ShapeDtypeStruct((), np.int32)
-    return _call_back(partial(_report_value, name, jnp.ndim(x)), result, x)
+    return _call_back(_value_reporter(name, jnp.ndim(x)), result, x)
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
@@ -75,7 +80,7 @@ def _value_through_jvp(name: str, primals: Any, tangents: Any) -> Any:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _cotangent_through(name: str, g: Array, occurrence: Array) -> Array:
-    return _call_back(partial(_report_cotangent, name), _shape(g), g, occurrence)
+    return _call_back(_cotangent_reporter(name), _shape(g), g, occurrence)
 
 
 @_cotangent_through.defjvp
