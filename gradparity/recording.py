@@ -63,7 +63,18 @@ class Recording:
         self._backward = True
 
     def value(self, name: str, value: Host) -> int:
-        """See `backends.protocol.Sink`."""
+        """See `backends.protocol.Sink`.
+
+        Raises:
+            InputError: it is neither an array of numbers nor a number.
+        """
+        if value.dtype.kind == "V":  # bfloat16 and its like, which NumPy has no arithmetic for
+            value = value.astype(np.float32)
+        if value.dtype.kind not in "biufc":
+            raise InputError(
+                f"tap {name!r}", got=f"a value of dtype {value.dtype}",
+                expected="an array or number, or dicts, lists and tuples of them", cure="Tap the arrays in it.",
+            )  # fmt: skip
         with self._lock:
             if self._backward:
                 return self._known(name, value)
@@ -75,6 +86,8 @@ class Recording:
     def cotangent(self, name: str, occurrence: int, cotangent: Host, batch: tuple[int, ...] | None = None) -> None:
         """See `backends.protocol.Sink`."""
         key = f"{name}#{occurrence}"
+        if cotangent.dtype.kind == "V":
+            cotangent = cotangent.astype(np.float32)
         with self._lock:
             if self._backward and key in self.values:
                 own = _of_shape(np.array(cotangent), batch or (), self.values[key].shape)
@@ -151,7 +164,7 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
         seed: of the moves: the same for every backend gives all the same bytes.
 
     Raises:
-        InputError: a tap's name is no string.
+        InputError: a tap's name is no string, or its value no array or number.
         RuntimeError: another recording runs in this process.
     """
     taps = taps_of(backend)

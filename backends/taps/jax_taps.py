@@ -143,7 +143,10 @@ def context(sink: Sink) -> Iterator[None]:
 def probe(sink: Sink, name: str, value: Any) -> Any:
     """The value, reported by what is evaluated: ``sink`` is the one of the context then."""
     if not isinstance(value, jax.Array):  # a constant of the program, which is no data flow to put a callback in
-        jax.debug.callback(partial(_report_constant, name, np.asarray(value)))
+        constant = np.asarray(value)
+        if constant.dtype.kind in "OSU":
+            sink.value(name, constant)  # refused here, and not from within a callback
+        jax.debug.callback(partial(_report_constant, name, constant))
         return value
     if not jnp.issubdtype(value.dtype, jnp.inexact):
         return _numbered(name, jax.lax.stop_gradient(value))[0]

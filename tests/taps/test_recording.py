@@ -335,6 +335,38 @@ def test_a_name_that_is_none_is_refused_in_a_check(name: str, bad: Any):
         of(name, lambda params, data: tap(bad, params["v"]).sum())
 
 
+@every
+def test_a_value_that_is_no_array_is_refused_in_a_check(name: str):
+    with pytest.raises(InputError, match=r"tap 'h': got a value of dtype .*Tap the arrays in it"):
+        of(name, lambda params, data: tap("h", object()) and params["v"].sum())
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_bfloat16_is_recorded_as_float32(name: str):
+    def loss(params, data):
+        half = params["v"].astype("bfloat16") if name == "jax" else params["v"].bfloat16()
+        return (tap("half", half) * 2).sum()
+
+    got = of(name, loss)
+    assert got.values["half#0"].dtype == got.cotangents["half#0"].dtype == np.float32
+    np.testing.assert_allclose(got.values["half#0"], PARAMS["v"], rtol=2**-8)
+    np.testing.assert_array_equal(got.cotangents["half#0"], np.full(4, 2.0))
+
+
+def test_loops_and_branches_of_jax_are_recorded_as_they_run():
+    configured("jax")
+    from jax import lax
+
+    def loss(params, data):
+        h = lax.fori_loop(0, 2, lambda i, h: tap("loop", h * 2.0), params["v"])
+        return lax.cond(h[0] > 1e9, lambda h: tap("never", h), lambda h: tap("branch", h * 3.0), h).sum()
+
+    got = of("jax", loss)
+    assert list(got.values) == ["loop#0", "loop#1", "branch#0"]
+    np.testing.assert_array_equal(got.cotangents["branch#0"], np.ones(4))
+    np.testing.assert_array_equal(got.cotangents["loop#0"], np.full(4, 6.0))
+
+
 def test_a_backend_without_taps_records_nothing():
     class Bare:
         pass
