@@ -18,7 +18,7 @@ from autograd import make_hvp, make_jvp, value_and_grad
 from autograd.extend import defjvp, defvjp, primitive
 from scipy.special import expit
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from model_spec.spec import Logistic
 
 
@@ -148,6 +148,11 @@ class AutogradBackend:
 
     def wait(self, result: Any) -> Any:
         return result
+
+    def taps(self) -> Taps:
+        from backends.taps import autograd_taps
+
+        return autograd_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)

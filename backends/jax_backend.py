@@ -18,7 +18,7 @@ import jaxlib.version
 import numpy as np
 from jax import lax
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from model_spec.spec import Logistic
 
 
@@ -175,6 +175,11 @@ class JaxBackend:
         except AttributeError:  # a Python number
             return jax.block_until_ready(result)
         return result
+
+    def taps(self) -> Taps:
+        from backends.taps import jax_taps
+
+        return jax_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)

@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params
+from backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params, Taps
 from model_spec.spec import Logistic
 
 Gradient: TypeAlias = Callable[[Params, Data], Params]
@@ -188,6 +188,11 @@ class NumpyBackend:
 
     def wait(self, result: Any) -> Any:
         return result
+
+    def taps(self) -> Taps:
+        from backends.taps import numpy_taps
+
+        return numpy_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return ClosedForm(spec)

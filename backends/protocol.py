@@ -9,6 +9,7 @@ framework's own idiom; ``program(loss)`` gives what the harness calls. A loss of
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -92,3 +93,29 @@ class Backend(Protocol):
         Raises:
             NothingToRun: the backend differentiates no loss like this one.
         """
+
+
+class Sink(Protocol):
+    """What takes the tapped values of one evaluation, and their cotangents."""
+
+    def value(self, name: str, value: HostArray) -> int:
+        """A value that passed a tap of that name; returns which occurrence of the name it is, from 0."""
+
+    def cotangent(self, name: str, occurrence: int, cotangent: HostArray, batch: tuple[int, ...] | None = None) -> None:
+        """The cotangent that arrived at an occurrence, as ``dL/d(re) - i dL/d(im)`` where it is complex.
+
+        ``batch``: the leading axes that are those of a ``vmap``, with size 1 where the value has none of its own.
+        """
+
+
+class Taps(Protocol):
+    """How a framework's values are tapped. A backend that has it returns it from a method ``taps()``."""
+
+    def context(self, sink: Sink) -> AbstractContextManager[Any]:
+        """What has to be in force while the loss is evaluated for a recording."""
+
+    def probe(self, sink: Sink, name: str, value: Any) -> Any:
+        """The same value (an array, or a Python number), which reports itself and its cotangent."""
+
+    def pull_back(self, loss: Loss, params: Params, data: Data) -> tuple[Array, Callable[[], None] | None]:
+        """The loss, evaluated; and what runs its backward pass, ``None`` where there is none."""

@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch._higher_order_ops.while_loop import while_loop
 from torch.func import grad, grad_and_value, jvp
 
-from backends.protocol import Array, Data, HostArray, Loss, Params
+from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from model_spec.spec import Logistic
 
 ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
@@ -361,6 +361,11 @@ class TorchBackend:
         """Graphs that Dynamo has compiled so far."""
         counted = sys.modules.get("torch._dynamo.utils")  # not there before the first use of torch.compile
         return counted.counters["stats"]["unique_graphs"] if counted else 0
+
+    def taps(self) -> Taps:
+        from backends.taps import torch_taps
+
+        return torch_taps
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec, product=as_matrices if self.program is CompiledProgram else torch.mv)

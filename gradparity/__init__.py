@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradparity.taps import tap
+
 if TYPE_CHECKING:
     from gradparity.api import bench, check, run
 
 __version__ = "0.1.0"
-__all__ = ["bench", "check", "run"]
+__all__ = ["bench", "check", "run", "tap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -28,7 +28,8 @@ import importlib, pkgutil
 package = importlib.import_module({package!r})
 for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
     last = found.name.rpartition(".")[2]
-    if {every!r} or not last.endswith(("_backend", "_baseline")) and not last.startswith(("test_", "conftest")):
+    own_file = last.endswith(("_backend", "_baseline", "_taps"))
+    if {every!r} or not own_file and not last.startswith(("test_", "conftest")):
         importlib.import_module(found.name)
 """
 
@@ -115,6 +116,29 @@ def test_a_worker_that_has_evaluated_and_trained_has_loaded_one_framework_at_mos
         pytest.skip(f"{backend} is not installed")
     expected = {"numpy": set(), "autograd": {"autograd"}, "jax": {"jax", "jaxlib"}, "torch": {"torch"}}
     assert loaded_after(WORK, backend) & FRAMEWORKS == expected[backend]
+
+
+# A recording without a worker.
+RECORD = """
+import sys
+import numpy as np
+from backends import load, lookup
+from gradparity import tap
+from gradparity.recording import record
+
+backend = load(lookup(sys.argv[1]).target)
+backend.configure(1)
+x = {"x": np.ones(2)}
+assert "h#0" in record(backend, lambda params, data: tap("h", params["x"] * 2.0).sum(), x, x).values
+"""
+
+
+@pytest.mark.parametrize("backend", ["numpy", "autograd", "jax", "torch"])
+def test_a_recording_has_loaded_one_framework_at_most(backend: str):
+    if find_spec(backend) is None:
+        pytest.skip(f"{backend} is not installed")
+    expected = {"numpy": set(), "autograd": {"autograd"}, "jax": {"jax", "jaxlib"}, "torch": {"torch"}}
+    assert loaded_after(RECORD, backend) & FRAMEWORKS == expected[backend]
 
 
 HELP = """

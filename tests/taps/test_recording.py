@@ -1,0 +1,387 @@
+"""Values and cotangents as each framework records them, against the chain rule written out and against NumPy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity import tap
+from gradparity.recording import Recorded, moved_data, moved_once, record
+from model_spec.errors import InputError
+from tests.conftest import configured
+from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
+
+every = pytest.mark.parametrize("name", DIFFERENTIATED)
+
+
+def of(name: str, loss: Any, params: Any = PARAMS, data: Any = DATA, draws: int = 0) -> Recorded:
+    return record(configured(name), loss, params, data, draws=draws)
+
+
+def assert_close(got: Any, expected: Any) -> None:
+    assert list(got) == list(expected)
+    for key, value in expected.items():
+        assert got[key].shape == value.shape
+        np.testing.assert_allclose(got[key], value, rtol=1e-12, atol=1e-12)
+
+
+@every
+def test_values_and_cotangents_are_those_of_the_chain_rule(name: str):
+    got = of(name, network(name))
+    values, cotangents = by_hand()
+    assert_close(got.values, values)
+    assert_close(got.cotangents, cotangents)
+    assert got.differentiated
+
+
+def test_numpy_records_values_alone():
+    got = of("numpy", network("numpy"))
+    assert_close(got.values, by_hand()[0])
+    assert got.cotangents == {}
+    assert not got.differentiated
+
+
+@every
+def test_a_tap_in_a_loop_is_numbered_call_by_call_and_taps_nest(name: str):
+    def loss(params, data):
+        x = params["v"]
+        for _ in range(3):
+            x = tap("inner", tap("outer", x * 2.0) * 1.0)
+        return x.sum()
+
+    got = of(name, loss)
+    assert list(got.values) == [f"{tap}#{i}" for i in range(3) for tap in ("outer", "inner")]
+    for i, times in enumerate((4.0, 2.0, 1.0)):
+        np.testing.assert_array_equal(got.values[f"inner#{i}"], PARAMS["v"] * 2.0 ** (i + 1))
+        np.testing.assert_array_equal(got.cotangents[f"inner#{i}"], np.full(4, times))
+        np.testing.assert_array_equal(got.cotangents[f"outer#{i}"], np.full(4, times))
+
+
+@every
+def test_numbers_integers_booleans_and_trees_are_recorded_leaf_by_leaf_and_returned_as_they_were(name: str):
+    def loss(params, data):
+        assert tap("number", 2.5) == 2.5
+        assert tap("flag", True) is True
+        assert tap("nothing", None) is None
+        k = tap("k", data["k"])
+        tree = tap("tree", {"a": params["v"] * 3.0, "b": [params["v"], (1.0, k)]})
+        assert isinstance(tree["b"], list)
+        assert isinstance(tree["b"][1], tuple)
+        return (tree["a"] * k).sum()
+
+    k = np.array([1, 2, 0, 3])
+    got = of(name, loss, data={"k": k})
+    assert set(got.values) == {"number#0", "flag#0", "k#0", "tree.a#0", "tree.b.0#0", "tree.b.1.0#0", "tree.b.1.1#0"}
+    assert got.values["number#0"] == 2.5
+    assert got.values["flag#0"].dtype == bool
+    np.testing.assert_array_equal(got.values["k#0"], k)
+    assert set(got.cotangents) - {"tree.b.0#0"} == {"tree.a#0"}
+    np.testing.assert_array_equal(got.cotangents["tree.a#0"], k)
+
+
+@every
+def test_a_tapped_dictionary_of_parameters_is_taken_apart(name: str):
+    def loss(params, data):
+        return (tap("params", params)["v"] ** 2).sum()
+
+    got = of(name, loss)
+    assert set(got.values) == {"params.W#0", "params.v#0"}
+    np.testing.assert_allclose(got.cotangents["params.v#0"], 2 * PARAMS["v"])
+
+
+@every
+def test_float32_stays_float32(name: str):
+    params, data = ({key: x.astype(np.float32) for key, x in tree.items()} for tree in (PARAMS, DATA))
+    got = of(name, network(name), params, data, draws=2)
+    assert {x.dtype for x in (*got.values.values(), *got.cotangents.values())} == {np.dtype(np.float32)}
+    rounding = np.abs(got.values["h#0"]) * 2.0**-24
+    assert (got.value_floors["h#0"] >= rounding * 0.999).all()
+    assert (got.value_floors["h#0"] <= 100 * np.abs(got.values["h#0"]).max() * 2.0**-24).all()
+
+
+@every
+def test_the_cotangent_of_a_complex_value_has_one_convention(name: str):
+    xp = namespace(name)
+
+    def loss(params, data):
+        z = tap("z", params["v"] * (1.0 + 2.0j))
+        return xp.sum(xp.real(z) ** 2 + 3.0 * xp.imag(z))
+
+    got = of(name, loss)
+    # dL/d(re) - i dL/d(im), by hand.
+    np.testing.assert_allclose(got.cotangents["z#0"], 2 * PARAMS["v"] - 3.0j)
+    np.testing.assert_array_equal(got.values["z#0"], PARAMS["v"] * (1.0 + 2.0j))
+
+
+@every
+def test_a_gradient_inside_the_loss_adds_no_cotangents_of_its_own(name: str):
+    xp = namespace(name)
+
+    def inner(w):
+        return (tap("cubes", w**3) ** 2).sum()
+
+    def loss(params, data):
+        if name == "torch":
+            from torch.func import grad
+        elif name == "jax":
+            from jax import grad
+        else:
+            from autograd import grad
+        return xp.sum(grad(inner)(params["v"]) ** 2)
+
+    got = of(name, loss)
+    # L = sum (6 w^5)^2, and through c = w^3 alone: grad = 2 c * 3 w^2, so dL/dc = 2 (6 w^5) 6 w^2.
+    np.testing.assert_allclose(got.values["cubes#0"], PARAMS["v"] ** 3)
+    np.testing.assert_allclose(got.cotangents["cubes#0"], 72 * PARAMS["v"] ** 7, rtol=1e-12)
+
+
+def row_loss(xp: Any) -> Any:
+    """One example's loss; ``W`` is tapped too, which the rows share."""
+
+    def row(params, x):
+        h = tap("h", xp.tanh(x @ tap("W", params["W"])))
+        return tap("out", h @ params["v"]) ** 2
+
+    return row
+
+
+def batched(name: str, *, inside: bool) -> Any:
+    """The network's loss with ``vmap`` over rows; ``inside``: over gradients of rows, as per-example gradients are."""
+    row = row_loss(namespace(name))
+    if name == "jax":
+        import jax
+
+        grad, vmap = jax.grad, jax.vmap
+    else:
+        from torch.func import grad, vmap
+    if not inside:
+        return lambda params, data: vmap(row, (None, 0))(params, data["X"]).sum()
+    return lambda params, data: vmap(grad(row), (None, 0))(params, data["X"])["v"].sum()
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_under_vmap_values_have_the_batch_axis_in_front_and_a_shared_value_has_its_whole_cotangent(name: str):
+    got = of(name, batched(name, inside=False))
+    values, cotangents = by_hand()
+    assert set(got.values) == {"W#0", "h#0", "out#0"}
+    np.testing.assert_allclose(got.values["h#0"], values["h#0"])
+    np.testing.assert_allclose(got.cotangents["h#0"], cotangents["h#0"])
+    np.testing.assert_allclose(got.cotangents["out#0"], cotangents["out#0"])
+    np.testing.assert_array_equal(got.values["W#0"], PARAMS["W"])
+    np.testing.assert_allclose(got.cotangents["W#0"], DATA["X"].T @ cotangents["z#0"])
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_under_vmap_of_gradients_values_are_batched_too(name: str):
+    got = of(name, batched(name, inside=True))
+    np.testing.assert_allclose(got.values["h#0"], by_hand()[0]["h#0"])
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_nested_vmaps_stack_their_axes_the_outermost_first_whatever_axis_was_mapped(name: str):
+    if name == "jax":
+        from jax import vmap
+    else:
+        from torch.func import vmap
+
+    def loss(params, data):
+        # T (2, 3, 4): mapped over its last axis, and within over its first.
+        cell = lambda x, v: tap("cell", x * v)  # noqa: E731
+        return vmap(lambda x, v: vmap(cell, (0, None))(x, v), (2, 0))(data["T"], params["v"]).sum()
+
+    T = np.arange(24.0).reshape(2, 3, 4)
+    got = of(name, loss, data={"T": T})
+    expected = np.einsum("ijk,k->kij", T, PARAMS["v"])
+    np.testing.assert_array_equal(got.values["cell#0"], expected)
+    np.testing.assert_array_equal(got.cotangents["cell#0"], np.ones((4, 2, 3)))
+
+
+def test_torch_func_grad_of_the_loss_inside_a_forward_pass_leaves_the_value():
+    configured("torch")
+    import torch
+
+    got = of("torch", lambda params, data: torch.func.jvp(network("torch"), (params, data), (params, data))[1])
+    np.testing.assert_allclose(got.values["h#0"], by_hand()[0]["h#0"])
+
+
+def test_in_torch_a_tapped_value_may_be_changed_in_place():
+    def loss(params, data):
+        h = tap("h", params["v"] * 2.0)
+        h *= 3.0
+        return h.sum()
+
+    got = of("torch", loss)
+    np.testing.assert_array_equal(got.values["h#0"], PARAMS["v"] * 2.0)
+    np.testing.assert_array_equal(got.cotangents["h#0"], np.full(4, 3.0))
+
+
+def test_a_checkpointed_layer_is_recorded_once_in_torch():
+    configured("torch")
+    from torch.utils.checkpoint import checkpoint
+
+    layer = lambda h: tap("h", h.tanh())  # noqa: E731
+
+    def loss(params, data):
+        h = params["v"]
+        for _ in range(3):
+            h = checkpoint(layer, h, use_reentrant=False)
+        return h.sum()
+
+    assert_layers(of("torch", loss))
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
+def test_a_checkpointed_layer_is_recorded_once_in_jax(jitted: bool):
+    configured("jax")
+    import jax
+
+    layer = jax.checkpoint(lambda h: tap("h", jax.numpy.tanh(h)))
+
+    def loss(params, data):
+        h = params["v"]
+        for _ in range(3):
+            h = layer(h)
+        return h.sum()
+
+    assert_layers(of("jax", jax.jit(loss) if jitted else loss))
+
+
+@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
+def test_a_scan_is_recorded_iteration_by_iteration(jitted: bool):
+    configured("jax")
+    import jax
+    from jax import lax
+
+    def loss(params, data):
+        step = lambda h, _: (tap("h", jax.numpy.tanh(h)), None)  # noqa: E731
+        return lax.scan(step, params["v"], length=3)[0].sum()
+
+    assert_layers(of("jax", jax.jit(loss) if jitted else loss))
+
+
+def assert_layers(got: Recorded) -> None:
+    """Three layers of tanh from v, summed: values, and cotangents from the last to the first."""
+    values = [np.tanh(PARAMS["v"])]
+    for _ in range(2):
+        values.append(np.tanh(values[-1]))
+    cotangents = [np.ones(4)]
+    for h in reversed(values[1:]):
+        cotangents.insert(0, cotangents[0] * (1 - h * h))
+    assert_close(got.values, {f"h#{i}": value for i, value in enumerate(values)})
+    assert_close(got.cotangents, {f"h#{i}": value for i, value in enumerate(cotangents)})
+
+
+@pytest.mark.parametrize("own_caches", [True, False], ids=["caches of its own", "an older JAX"])
+def test_a_function_that_jax_has_compiled_before_is_recorded_and_is_itself_again_afterwards(monkeypatch, own_caches):
+    backend = configured("jax")
+    import jax
+
+    from backends.taps import jax_taps
+
+    if not own_caches:
+        monkeypatch.setattr(jax_taps, "_recording", None)
+    elif jax_taps._recording is None:
+        pytest.skip("this JAX has no user contexts")
+
+    traced = []
+
+    @jax.jit
+    def loss(params, data):
+        traced.append(1)
+        return network("jax")(params, data)
+
+    arguments = backend.put(PARAMS), backend.put(DATA)
+    loss(*arguments)
+    for _ in range(2):
+        assert_close(of("jax", loss).cotangents, by_hand()[1])
+    if own_caches:
+        assert len(traced) == 2  # once with taps for both recordings, and once without
+        loss(*arguments)
+        assert len(traced) == 2
+    assert "callback" not in str(jax.make_jaxpr(loss)(*arguments))
+
+
+def test_a_million_entries_pass_the_callbacks_of_one_thread():
+    configured("jax")
+    import jax
+
+    def loss(params, data):
+        return (tap("big", params["v"][0] * data["x"]) ** 2).sum()
+
+    x = np.linspace(0.0, 1.0, 10**6)
+    got = of("jax", jax.jit(loss), data={"x": x})
+    np.testing.assert_allclose(got.cotangents["big#0"], 2 * PARAMS["v"][0] * x, rtol=1e-12)
+
+
+@every
+def test_an_exception_in_the_loss_leaves_nothing_behind(name: str):
+    def loss(params, data):
+        tap("h", params["v"])
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        of(name, loss)
+    value = configured(name).put(PARAMS)["v"]
+    assert tap("h", value) is value
+    assert_close(of(name, network(name)).values, by_hand()[0])
+
+
+@every
+@pytest.mark.parametrize("bad", ["", 3, None])
+def test_a_name_that_is_none_is_refused_in_a_check(name: str, bad: Any):
+    with pytest.raises(InputError, match="the name of a tap"):
+        of(name, lambda params, data: tap(bad, params["v"]).sum())
+
+
+@every
+def test_a_value_that_is_no_array_is_refused_in_a_check(name: str):
+    with pytest.raises(InputError, match=r"tap 'h': got a value of dtype .*Tap the arrays in it"):
+        of(name, lambda params, data: tap("h", object()) and params["v"].sum())
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_bfloat16_is_recorded_as_float32(name: str):
+    def loss(params, data):
+        half = params["v"].astype("bfloat16") if name == "jax" else params["v"].bfloat16()
+        return (tap("half", half) * 2).sum()
+
+    got = of(name, loss)
+    assert got.values["half#0"].dtype == got.cotangents["half#0"].dtype == np.float32
+    np.testing.assert_allclose(got.values["half#0"], PARAMS["v"], rtol=2**-8)
+    np.testing.assert_array_equal(got.cotangents["half#0"], np.full(4, 2.0))
+
+
+def test_loops_and_branches_of_jax_are_recorded_as_they_run():
+    configured("jax")
+    from jax import lax
+
+    def loss(params, data):
+        h = lax.fori_loop(0, 2, lambda i, h: tap("loop", h * 2.0), params["v"])
+        return lax.cond(h[0] > 1e9, lambda h: tap("never", h), lambda h: tap("branch", h * 3.0), h).sum()
+
+    got = of("jax", loss)
+    assert list(got.values) == ["loop#0", "loop#1", "branch#0"]
+    np.testing.assert_array_equal(got.cotangents["branch#0"], np.ones(4))
+    np.testing.assert_array_equal(got.cotangents["loop#0"], np.full(4, 6.0))
+
+
+def test_a_backend_without_taps_records_nothing():
+    class Bare:
+        pass
+
+    assert record(Bare(), lambda params, data: 0.0, PARAMS, DATA) == Recorded()  # type: ignore[arg-type]
+
+
+def test_moves_are_one_ulp_and_leave_zeros_and_whole_numbers_of_data():
+    rng = np.random.default_rng(0)
+    x = np.array([0.0, 1.5, -3.25, 1e-300])
+    moved = moved_once({"x": x, "k": np.array([1, 2])}, rng)
+    assert moved["x"][0] == 0
+    np.testing.assert_array_equal(np.abs(moved["x"] - x)[1:], np.spacing(np.abs(x))[1:])
+    np.testing.assert_array_equal(moved["k"], [1, 2])
+    labels = np.array([0.0, 1.0, 2.0])
+    assert moved_data({"y": labels}, rng)["y"] is labels
+    assert (moved_data({"X": x}, rng)["X"] != x).any()
+    assert moved_once({"x": x.astype(np.float32)}, rng)["x"].dtype == np.float32
