@@ -100,6 +100,12 @@ class OwnDerivatives(Request, frozen=True):
     """The derivative of the backend's own float64 loss along each parameter's direction, by differences of values."""
 
 
+class RecordTaps(Request, frozen=True):
+    """What passes the taps of the loaded problem's loss, forward and backward, and how far rounding moves it."""
+
+    seed: int
+
+
 class Descend(Request, frozen=True):
     """Gradient descent from the loaded problem's parameters."""
 
@@ -213,6 +219,16 @@ class OwnSlopes(Reply, frozen=True):
     slopes: dict[str, Derivative]
 
 
+class Tapped(Reply, frozen=True):
+    """A `gradparity.recording.Recorded`, in its order; empty where the loss has no tap, or the backend no way to."""
+
+    values: Tensors
+    cotangents: Tensors
+    value_floors: Tensors
+    cotangent_floors: Tensors
+    differentiated: bool
+
+
 class Descent(Reply, frozen=True):
     """Losses of ``steps + 1`` points and the final parameters; seconds of the whole loop, called once."""
 
@@ -289,6 +305,7 @@ AnyRequest: TypeAlias = (
     | Evaluate
     | Perturb
     | OwnDerivatives
+    | RecordTaps
     | Descend
     | Train
     | Footprint
@@ -304,6 +321,7 @@ AnyReply: TypeAlias = (
     | Evaluation
     | Perturbed
     | OwnSlopes
+    | Tapped
     | Descent
     | Trained
     | Resident

@@ -50,6 +50,8 @@ class Observer(Protocol):
 LOOP_STEPS_CHECKED = 5
 #: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
 FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
+#: Verdicts that say that numbers are off, which taps may explain.
+OFF = frozenset({"wrong", "unstable", "nonfinite"})
 #: A disk so slow that reading from one is still waited for, and how often loading and evaluating read the file.
 DISK_BYTES_PER_S, LOAD_PASSES, EVALUATE_PASSES = 10**8, 1, 8
 
@@ -255,16 +257,21 @@ class ProblemRun:
             self.outcome.training += found
 
     def conclude(self) -> None:
-        """Judge what can only be judged once every backend has answered."""
-        if self.pairwise is None:
-            return
-        judged = self.pairwise.judge()
-        if judged is None:
-            said = "fewer than two backends have answered, and there is no truth to hold one against"
-            self.outcome.diagnoses.append(Diagnosis(name="nothing to compare", finding=said, cure="See what failed."))
-        else:
-            self.outcome.pairwise, found = judged
-            self.outcome.findings += found
+        """Judge what can only be judged once every backend has answered; and where one is off, ask where they part."""
+        if self.pairwise is not None:
+            judged = self.pairwise.judge()
+            if judged is None:
+                said = "fewer than two backends have answered, and there is no truth to hold one against"
+                nothing = Diagnosis(name="nothing to compare", finding=said, cure="See what failed.")
+                self.outcome.diagnoses.append(nothing)
+            else:
+                self.outcome.pairwise, found = judged
+                self.outcome.findings += found
+        if isinstance(self.problem, UserProblem) and any(f.verdict in OFF for f in self.outcome.findings):
+            from gradparity.parting_run import find_partings
+
+            self.begin("recording of taps", "")
+            self.outcome.partings = find_partings(self.workers, self.outcome.findings, self.problem.seed)
         self.save()
 
     def save(self) -> None:

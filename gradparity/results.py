@@ -14,6 +14,7 @@ from bench.protocol import Block, WarmUp
 from bench.rounds import Round
 from bench.stats import Comparison, Control, MedianInterval
 from bench.stats import Verdict as SpeedVerdict
+from gradparity.partings import Partings
 from model_spec.errors import InputError
 
 if TYPE_CHECKING:
@@ -314,7 +315,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
     what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
     of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
-    failure of the formula and not of a backend. ``idle`` has the backends with nothing to run in a model of the user's,
+    failure of the formula and not of a backend. ``partings`` is where tapped values part, asked where something is off.
+    ``idle`` has the backends with nothing to run in a model of the user's,
     and why.
     """
 
@@ -340,6 +342,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
     pairwise: Pairwise | None = None
+    partings: Partings | None = None
     recommendation: Recommendation | None = None
 
     @property

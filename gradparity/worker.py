@@ -87,6 +87,8 @@ class Worker:
                 )
             case m.OwnDerivatives():
                 return self._own_derivatives()
+            case m.RecordTaps():
+                return self._record_taps(request)
             case m.Descend():
                 return self._descend(request)
             case m.Train():
@@ -167,6 +169,18 @@ class Worker:
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
         return m.OwnSlopes(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
+
+    def _record_taps(self, request: m.RecordTaps) -> m.Tapped:
+        from gradparity.recording import record
+
+        found = record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
+        return m.Tapped(
+            m.pack(found.values),
+            m.pack(found.cotangents),
+            m.pack(found.value_floors),
+            m.pack(found.cotangent_floors),
+            found.differentiated,
+        )
 
     def _descend(self, request: m.Descend) -> m.Descent:
         from gradparity.evaluation import descend

@@ -7,9 +7,12 @@ Source: T.-Y. Lin et al., "Focal loss for dense object detection", ICCV (2017), 
 
 The PyTorch port in `backends/torch.py` treats `(1 - p_t)^2` as a weight, and weights as constants. Every loss that
 anyone prints agrees to the last digit, and training goes elsewhere: the first term of the product rule is missing.
+All ports tap the weight, so that the report names it.
 """
 
 import numpy as np
+
+from gradparity import tap
 
 
 def parameters(rng):
@@ -26,4 +29,5 @@ def loss(params, data, xp):
     """The definition, in any array namespace; -log p_t = softplus(-m) and 1 - p_t = exp(-m - softplus(-m))."""
     m = (2.0 * data["y"] - 1.0) * (data["X"] @ params["w"] + params["b"])
     cross_entropy = xp.logaddexp(xp.zeros_like(m), -m)
-    return xp.mean(xp.exp(2.0 * (-m - cross_entropy)) * cross_entropy)
+    weight = tap("weight", xp.exp(2.0 * (-m - cross_entropy)))
+    return xp.mean(weight * cross_entropy)

@@ -7,10 +7,12 @@ takes the weight's share of the gradient with it. The cure is `reduction="none"`
 import torch
 from torch.nn.functional import binary_cross_entropy
 
+from gradparity import tap
+
 
 def loss(params, data):
     """Mean focal loss, gamma = 2."""
     p, y = torch.sigmoid(data["X"] @ params["w"] + params["b"]), data["y"]
     p_t = p * y + (1 - p) * (1 - y)
-    weight = (1 - p_t) ** 2
+    weight = tap("weight", (1 - p_t) ** 2)
     return binary_cross_entropy(p, y, weight=weight.detach())

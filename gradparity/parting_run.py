@@ -1,0 +1,40 @@
+"""Where the backends of one problem part: asked of the workers once something is off, since it evaluates anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from bench.schedule import is_twin
+from gradparity import messages as m
+from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.partings import Partings, partings
+from gradparity.recording import Recorded
+from gradparity.results import GOOD, Finding
+
+
+def find_partings(workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], seed: int) -> Partings | None:
+    """The first tap at which backends part, forward and backward; ``None`` for a model without taps.
+
+    Those that agree come first, since the others are then what parts from them. A worker that fails here is left out:
+    it has answered everything that it is judged by.
+    """
+    off = {found.backend for found in findings if found.verdict not in GOOD}
+    recorded: dict[str, Recorded] = {}
+    for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in off):
+        try:
+            tapped = workers[name].ask(m.RecordTaps(seed), m.Tapped)
+        except WorkerFailed:
+            continue
+        if tapped.values:
+            recorded[name] = _recorded(tapped)
+    return partings(recorded) if recorded else None
+
+
+def _recorded(tapped: m.Tapped) -> Recorded:
+    return Recorded(
+        m.unpack(tapped.values),
+        m.unpack(tapped.cotangents),
+        m.unpack(tapped.value_floors),
+        m.unpack(tapped.cotangent_floors),
+        tapped.differentiated,
+    )
