@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, TypeAlias, TypedDict, Unpack, cast
+from typing import Any, TypeAlias, TypedDict, Unpack, cast, get_type_hints
 
 from gradparity.results import ProblemResult, RunResult
 from model_spec.errors import InputError
@@ -46,7 +46,7 @@ class _Shared(TypedDict, total=False):
     out: str | Path
 
 
-class CheckOptions(_Shared, total=False):
+class _UntimedOptions(_Shared, total=False):
     """Options of ``check`` and ``run``."""
 
     formulation: str
@@ -56,7 +56,13 @@ class CheckOptions(_Shared, total=False):
     stress: bool
 
 
-class RunOptions(CheckOptions, total=False):
+class CheckOptions(_UntimedOptions, total=False):
+    """Options of ``check``."""
+
+    budget: float
+
+
+class RunOptions(_UntimedOptions, total=False):
     """Options of ``run``."""
 
     quick: bool
@@ -121,7 +127,7 @@ def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any)
     from gradparity.settings import settings_from
     from gradparity.stress_run import run_stress
 
-    unknown = set(options) - set(known.__annotations__) - set(_Shared.__annotations__)
+    unknown = set(options) - set(get_type_hints(known))
     if unknown:
         raise TypeError(f"{command}() got an unexpected option {', '.join(sorted(unknown))!r}")
     words: dict[str, Any] = {"backends": None, "data": None, **_DEFAULTS, **options}

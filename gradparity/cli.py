@@ -196,6 +196,7 @@ def check(
     out: Out = _OUT,
     json: Json = False,
     stress: Stress = False,
+    budget: Budget = None,
 ) -> None:
     """Check derivatives and training against the truth. Loss, gradient, JVP and HVP; nothing is timed."""
     _execute("check", **locals())

@@ -19,7 +19,7 @@ import psutil
 
 from backends import available, missing, registered
 from gradparity import __version__, machine, results
-from gradparity.budget import UNLIMITED, Deadline, budget_of
+from gradparity.budget import Deadline, budget_of
 from gradparity.cell_clock import S_PER_GB, CellClock
 from gradparity.interpreters import require_usable, variants
 from gradparity.problem_run import Observer, ProblemRun
@@ -73,7 +73,7 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None) 
         if settings.command == "bench":
             session.bench(works, deadline)
         else:
-            session.run(works)
+            session.run(works, deadline)
     result.complete = True
     results.save(result, folder)
     return result
@@ -180,11 +180,11 @@ class _Session:
     observer: Observer
     lock: Lock = field(default_factory=Lock)
 
-    def run(self, works: Sequence[AnyWork]) -> None:
+    def run(self, works: Sequence[AnyWork], deadline: Deadline) -> None:
         """Check and train, two small problems at a time; then time, each alone, the workers that were checked."""
         for group in side_by_side(works):
             with ExitStack() as stack:
-                runs = [stack.enter_context(self._problem_run(work, UNLIMITED)) for work in group]
+                runs = [stack.enter_context(self._problem_run(work, deadline)) for work in group]
                 for each in runs:
                     each.start(self.names)
                 check_all(runs, group[0].settings.threads)
