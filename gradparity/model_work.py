@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from backends import Registration
 from gradparity import messages as m
@@ -17,7 +18,7 @@ from gradparity.settings import Settings
 from model_spec.errors import InputError
 from model_spec.problem import UserProblem, in_other_precision
 from model_spec.spec import to_dict
-from model_spec.user_model import find_model
+from model_spec.user_model import find_model, shown
 
 #: Where what the model's own functions print goes, in the folder of logs.
 LOG = "model.log"
@@ -52,7 +53,7 @@ class ModelWork:
         """Where its findings will be written, with the backends that cannot run."""
         return ProblemResult(
             name=self.problem.name,
-            source=self.problem.spec.path,
+            source=shown(Path(self.problem.spec.path)),
             digest="",
             rows=self.problem.rows,
             spec=to_dict(self.problem.spec),

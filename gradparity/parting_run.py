@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+import msgspec
+
 from bench.schedule import is_twin
 from gradparity import messages as m
 from gradparity.launch import WorkerFailed, WorkerProcess
@@ -28,6 +30,17 @@ def find_partings(workers: Mapping[str, WorkerProcess], findings: Iterable[Findi
         if tapped.values:
             recorded[name] = _recorded(tapped)
     return partings(recorded) if recorded else None
+
+
+def with_places(findings: Iterable[Finding], found: Partings) -> list[Finding]:
+    """The same findings; one that is off for no reason known so far has where its backend parts first, as its cause."""
+    places = {parting.backend: parting.place for parting in reversed(found.found)}
+    return [
+        msgspec.structs.replace(each, cause=f"parts {places[each.backend]}")
+        if each.verdict not in GOOD and not each.cause and each.backend in places
+        else each
+        for each in findings
+    ]
 
 
 def _recorded(tapped: m.Tapped) -> Recorded:

@@ -268,10 +268,12 @@ class ProblemRun:
                 self.outcome.pairwise, found = judged
                 self.outcome.findings += found
         if isinstance(self.problem, UserProblem) and any(f.verdict in OFF for f in self.outcome.findings):
-            from gradparity.parting_run import find_partings
+            from gradparity.parting_run import find_partings, with_places
 
             self.begin("recording of taps", "")
             self.outcome.partings = find_partings(self.workers, self.outcome.findings, self.problem.seed)
+            if self.outcome.partings is not None:
+                self.outcome.findings = with_places(self.outcome.findings, self.outcome.partings)
         self.save()
 
     def save(self) -> None:
