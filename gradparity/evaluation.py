@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -66,14 +66,12 @@ def evaluate(
     return Evaluation(packed(first), without, impurity=difference, verdict="nondeterministic" if difference else "")
 
 
-def perturbed_evaluations(
-    backend: Backend, program: Program, problem: AnyProblem, *, second_order: bool = True
+def evaluations_at(
+    backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], *, second_order: bool = True
 ) -> list[dict[str, Tensors]]:
-    """Every quantity at the problem's inputs moved by one rounding, in seeded draws."""
-    from gradparity.perturbation import perturbed
-
+    """Every quantity at each of some parameters, data and tangents."""
     found = []
-    for trees in perturbed(problem.params, problem.data, problem.tangents, seed=problem.seed):
+    for trees in inputs:
         params, data, tangents = map(backend.put, trees)
         value, gradient = program.value_and_gradient(params, data)
         quantities = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}

@@ -91,7 +91,7 @@ class Evaluate(Request, frozen=True):
 
 
 class Perturb(Request, frozen=True):
-    """The same quantities at the loaded problem's inputs moved by one rounding, in seeded draws."""
+    """The same quantities at the loaded problem's inputs moved by one rounding, in seeded draws, and along a line."""
 
     second_order: bool = True
 
@@ -208,9 +208,10 @@ class Evaluation(Reply, frozen=True):
 
 
 class Perturbed(Reply, frozen=True):
-    """One evaluation a draw: quantities by name, then by parameter."""
+    """One evaluation a draw, and one for each point of the line: quantities by name, then by parameter."""
 
     evaluations: list[dict[str, Tensors]]
+    line: list[dict[str, Tensors]]
 
 
 class OwnSlopes(Reply, frozen=True):

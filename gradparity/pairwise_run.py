@@ -54,8 +54,11 @@ class PairwiseRun:
             WorkerFailed: the worker failed.
         """
         moved = worker.ask(m.Perturb(second_order), m.Perturbed)
-        evaluations = [{q: m.unpack(tree) for q, tree in each.items()} for each in moved.evaluations]
-        floors = floor_from(values, evaluations, self.problem.spec.dtype)
+        evaluations, line = (
+            [{q: m.unpack(tree) for q, tree in each.items()} for each in several]
+            for several in (moved.evaluations, moved.line)
+        )
+        floors = floor_from(values, evaluations, self.problem.spec.dtype, line)
         own = worker.ask(m.OwnDerivatives(), m.OwnSlopes).slopes
         with self._lock:
             self.answers[name] = Answers(values, floors, own)

@@ -80,11 +80,7 @@ class Worker:
                 found = evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
                 return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
             case m.Perturb():
-                from gradparity.evaluation import perturbed_evaluations
-
-                return m.Perturbed(
-                    perturbed_evaluations(self.backend, self.program, self.problem, second_order=request.second_order)
-                )
+                return self._perturb(request)
             case m.OwnDerivatives():
                 return self._own_derivatives()
             case m.RecordTaps():
@@ -169,6 +165,22 @@ class Worker:
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
         return m.OwnSlopes(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
+
+    def _perturb(self, request: m.Perturb) -> m.Perturbed:
+        from gradparity.evaluation import evaluations_at
+        from gradparity.perturbation import along_line, perturbed
+
+        problem = self.problem
+        drawn, line = (
+            evaluations_at(
+                self.backend,
+                self.program,
+                inputs(problem.params, problem.data, problem.tangents, seed=problem.seed),
+                second_order=request.second_order,
+            )
+            for inputs in (perturbed, along_line)
+        )
+        return m.Perturbed(drawn, line)
 
     def _record_taps(self, request: m.RecordTaps) -> m.Tapped:
         from gradparity.recording import record

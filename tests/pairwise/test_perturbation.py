@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from gradparity.perturbation import DRAWS, floor_from, perturbed
+from gradparity.perturbation import DRAWS, LINE_POINTS, SMOOTH, _few, along_line, floor_from, line_noise, perturbed
 
 U = 2.0**-53
 
@@ -110,3 +113,31 @@ def test_few_draws_raise_the_floor_so_that_chance_does_not() -> None:
 def test_a_floor_of_no_evaluation_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         floor_from({}, [], "float64")
+
+
+def one_after_the_other(X: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
+    """Sums of columns with a rounding at every row, as a matrix-vector product may have them."""
+    return {"gradient": {"w": np.cumsum(X, axis=0)[-1]}}
+
+
+def test_the_roundings_of_a_long_sum_are_seen_along_the_line_alone():
+    X = np.random.default_rng(4).uniform(0.5, 1.5, (20_000, 40))
+    found = one_after_the_other(X)
+    truth = np.array([math.fsum(column) for column in X.T])
+    drawn = [one_after_the_other(d["X"]) for _, d, _ in perturbed({}, {"X": X}, {}, seed=0)]
+    line = [one_after_the_other(d["X"]) for _, d, _ in along_line({}, {"X": X}, {}, seed=0)]
+    off = np.abs(found["gradient"]["w"] - truth)
+    moved, whole = (floor_from(found, drawn, "float64", of)["gradient", "w"] for of in ((), line))
+    assert (off > 8 * moved).any()  # right, and beyond what moved inputs say
+    assert (off < 8 * whole).all()
+    assert (whole < 8 * np.sqrt(np.mean(off**2))).all()  # and no larger than it has to be
+
+
+@given(deviation=st.floats(1e-12, 1e-3), seed=st.integers(0, 10**6))
+def test_noise_along_a_line_is_what_was_put_in_whatever_parabola_it_is_on(deviation: float, seed: int):
+    rng = np.random.default_rng(seed)
+    at = np.arange(LINE_POINTS)[:, None]
+    smooth = rng.normal(size=200) + rng.normal(size=200) * at + rng.normal(size=200) * at**2
+    found = line_noise(list(smooth + deviation * rng.normal(size=smooth.shape)))
+    raised = _few(LINE_POINTS - SMOOTH)
+    assert float(np.sqrt(np.mean(found**2))) == pytest.approx(raised * deviation, rel=0.2)
