@@ -130,7 +130,7 @@ class JaxBackend:
     """JAX behind the protocol."""
 
     def __init__(self) -> None:
-        self._compilations = 0
+        self._compilations: int | None = None
 
     def configure(self, threads: int) -> None:
         """Float64 on, and calls run in the thread that makes them: handing one to another costs 14 us or more.
@@ -139,14 +139,16 @@ class JaxBackend:
         """
         jax.config.update("jax_enable_x64", True)
         jax.config.update("jax_cpu_enable_async_dispatch", False)
-        jax.monitoring.register_event_duration_secs_listener(self._count)
+        if self._compilations is None:  # a second listener would count everything twice
+            self._compilations = 0
+            jax.monitoring.register_event_duration_secs_listener(self._count)
 
     def _count(self, event: str, duration_secs: float, **_more: Any) -> None:
-        self._compilations += event == "/jax/core/compile/backend_compile_duration"
+        self._compilations = self.compilations() + (event == "/jax/core/compile/backend_compile_duration")
 
     def compilations(self) -> int:
         """Programs that XLA has compiled since `configure`."""
-        return self._compilations
+        return self._compilations or 0
 
     def versions(self) -> dict[str, str]:
         return {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}

@@ -68,12 +68,9 @@ class ClosedForm:
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         logits, logits_jvp = self._logits(params), self._logits_jvp(params, tangents)
-        g, q = 0.0, 0.0
-        for X, _, s in self._blocks(data):
-            m = s * logits(X)
-            slope, curvature = s * expit(m), s * s * expit(m) * expit(-m)
-            g, q = g + slope.dot(X), q + (curvature * logits_jvp(X)).dot(X)
-        g, q = self._reduce(g, data), self._reduce(q, data)
+        blocks = self._blocks(data)
+        sums = [self._cotangent_and_curvature(logits(X), logits_jvp(X), X, s) for X, _, s in blocks]
+        g, q = (self._reduce(sum(each), data) for each in zip(*sums, strict=True))
         product = self._pull_back(params, q)
         if "W" in params:
             product = {"w": product["w"] + tangents["W"].T @ g, "W": product["W"] + np.outer(g, tangents["w"])}
@@ -101,6 +98,11 @@ class ClosedForm:
         softplus, r = softplus_and_sigmoid(s * z)
         r *= s
         return np.add.reduce(softplus) if self.spec.numerics == "stable" else self._nll(z, y, s), r.dot(X)
+
+    def _cotangent_and_curvature(self, z: Array, Z: Array, X: Array, s: Array) -> tuple[Array, Array]:
+        """Of some rows: ``X^T r``, and its derivative along the tangents, ``X^T (k * Z)``."""
+        m = s * z
+        return (s * expit(m)).dot(X), (s * s * expit(m) * expit(-m) * Z).dot(X)
 
     def _blocks(self, data: Data) -> list[Block]:
         """Rows that are worked on together: X, y and ``s``, which is exact: c or -c."""

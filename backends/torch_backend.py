@@ -30,6 +30,8 @@ ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
 
 #: Steps of one call of the compiled descent, at most.
 CHUNK = 128
+#: Numbers in X up to which one kernel for the whole step is faster than calls of BLAS: they fit into a cache.
+LARGE = 2**17
 
 
 def straight_softplus(m: Array) -> Array:
@@ -43,9 +45,9 @@ def curved_softplus(m: Array) -> Array:
     return torch.where(positive, m, 0) + torch.log1p(torch.exp(torch.where(positive, -m, m)))
 
 
-def as_matrices(X: Array, u: Array) -> Array:
-    """``X u`` as a product of matrices, which Inductor leaves to BLAS: it turns one with a vector into loops."""
-    return (X @ u[:, None])[:, 0]
+def traced_product(X: Array, u: Array) -> Array:
+    """``X u``, which Inductor makes loops of its one kernel; beyond `LARGE` of matrices, which it leaves to BLAS."""
+    return X @ u if X.numel() <= LARGE else (X @ u[:, None])[:, 0]
 
 
 class BuiltInLoss:
@@ -368,7 +370,7 @@ class TorchBackend:
         return torch_taps
 
     def loss(self, spec: Logistic) -> Loss:
-        return BuiltInLoss(spec, product=as_matrices if self.program is CompiledProgram else torch.mv)
+        return BuiltInLoss(spec, product=traced_product if self.program is CompiledProgram else torch.mv)
 
     def namespace(self) -> Any:
         """Torch by the names of the array API, which its own differ from."""

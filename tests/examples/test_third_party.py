@@ -70,6 +70,7 @@ def command(site: Path, cwd: Path, *words: str) -> Any:
     return json.loads(ran.stdout)
 
 
+@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # by its hook, when pip is looked for
 @pytest.mark.parametrize("install", [installed_by_hand, installed_by_pip])
 def test_the_installed_package_is_listed_beside_our_backends(install: Any, tmp_path: Path) -> None:
     install(tmp_path / "site")

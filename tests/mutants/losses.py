@@ -77,11 +77,13 @@ class NarrowX(ClosedForm):
 
 
 class NarrowLogits(ClosedForm):
-    def _logits(self, params: Params, X: Any) -> Any:
-        return super()._logits(params, X).astype(np.float32).astype(np.float64)
+    def _logits(self, params: Params) -> Any:
+        logits = super()._logits(params)
+        return lambda X: logits(X).astype(np.float32).astype(np.float64)
 
-    def _logits_jvp(self, params: Params, tangents: Params, X: Any) -> Any:
-        return super()._logits_jvp(params, tangents, X).astype(np.float32).astype(np.float64)
+    def _logits_jvp(self, params: Params, tangents: Params) -> Any:
+        logits_jvp = super()._logits_jvp(params, tangents)
+        return lambda X: logits_jvp(X).astype(np.float32).astype(np.float64)
 
 
 class PenaltyOfWOnly(ClosedForm):
@@ -104,9 +106,13 @@ class SlopeScaled(ClosedForm):
     def slope(self) -> float:
         return 1 + 1e-9
 
-    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
-        value, g, q = super()._sums(params, data, tangents)
-        return value, self.slope() * g, self.slope() * q
+    def _value_and_cotangent(self, *rows: Any) -> tuple[Any, Any]:
+        value, g = super()._value_and_cotangent(*rows)
+        return value, self.slope() * g
+
+    def _cotangent_and_curvature(self, *rows: Any) -> tuple[Any, Any]:
+        g, q = super()._cotangent_and_curvature(*rows)
+        return self.slope() * g, self.slope() * q
 
 
 class SlopeWithoutC(SlopeScaled):
@@ -133,11 +139,17 @@ def before(params: Params) -> Params:
 
 
 class ZeroedBeyond30(ClosedForm):
-    def _sums(self, params: Params, data: Data, tangents: Params | None = None) -> tuple[Any, Any, Any]:
-        kept = np.abs(self.spec.logit_scale * self._logits(params, data["X"])) <= 30
-        value = super()._sums(params, data)[0]
-        _, g, q = super()._sums(params, {name: array[kept] for name, array in data.items()}, tangents)
-        return value, g, q
+    def _value_and_cotangent(self, logits: Any, *rows: Any) -> tuple[Any, Any]:
+        kept = self.kept(logits(rows[0]))
+        value = super()._value_and_cotangent(logits, *rows)[0]
+        return value, super()._value_and_cotangent(logits, *(array[kept] for array in rows))[1]
+
+    def _cotangent_and_curvature(self, z: Any, *rows: Any) -> tuple[Any, Any]:
+        kept = self.kept(z)
+        return super()._cotangent_and_curvature(z[kept], *(array[kept] for array in rows))
+
+    def kept(self, z: Any) -> Any:
+        return np.abs(self.spec.logit_scale * z) <= 30
 
 
 class Naive(ClosedForm):
