@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from backends.protocol import Backend, Loss, Taps
+from gradparity.perturbation import perturbed
 from gradparity.taps import probing
 from model_spec.errors import InputError
 from model_spec.trees import map_tree
@@ -173,10 +174,9 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
     exact = evaluate(backend, taps, loss, params, data)
     if not exact.values or not draws:
         return Recorded(exact.values, _in_order(exact.cotangents, exact.values), differentiated=exact.differentiated)
-    rng = np.random.default_rng([seed, 6])
     values, cotangents = Spread(exact.values), Spread(exact.cotangents)
-    for _ in range(draws):
-        moved = evaluate(backend, taps, loss, moved_once(params, rng), moved_data(data, rng))
+    for moved_params, moved_data, _ in perturbed(params, data, {}, seed=seed, draws=draws):
+        moved = evaluate(backend, taps, loss, moved_params, moved_data)
         values.add(moved.values)
         cotangents.add(moved.cotangents)
     return Recorded(
@@ -186,28 +186,6 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
         _in_order(cotangents.floors(), exact.values),
         exact.differentiated,
     )
-
-
-def moved_once(tree: Tree, rng: np.random.Generator) -> dict[str, Host]:
-    """Every floating-point entry moved by one ulp, up or down at random; zeros stay."""
-    return {name: _moved(np.asarray(value), rng) for name, value in tree.items()}
-
-
-def moved_data(tree: Tree, rng: np.random.Generator) -> dict[str, Host]:
-    """The same, but for arrays of whole numbers: labels and counts are exact, and losses compare and index by them."""
-    return {
-        name: value if np.isfinite(value).all() and (value == np.rint(value)).all() else _moved(value, rng)
-        for name, value in ((name, np.asarray(value)) for name, value in tree.items())
-    }
-
-
-def _moved(x: Host, rng: np.random.Generator) -> Host:
-    if x.dtype.kind == "c":
-        return np.asarray(_moved(x.real, rng) + 1j * _moved(x.imag, rng)).astype(x.dtype)
-    if x.dtype.kind != "f":
-        return x
-    towards = np.where(rng.integers(0, 2, x.shape, bool), np.inf, -np.inf).astype(x.dtype)
-    return np.asarray(np.where(x == 0, x, np.nextafter(x, towards)))
 
 
 class Spread:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gradparity import tap
-from gradparity.recording import Recorded, moved_data, moved_once, record
+from gradparity.recording import Recorded, record
 from model_spec.errors import InputError
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
@@ -372,16 +372,3 @@ def test_a_backend_without_taps_records_nothing():
         pass
 
     assert record(Bare(), lambda params, data: 0.0, PARAMS, DATA) == Recorded()  # type: ignore[arg-type]
-
-
-def test_moves_are_one_ulp_and_leave_zeros_and_whole_numbers_of_data():
-    rng = np.random.default_rng(0)
-    x = np.array([0.0, 1.5, -3.25, 1e-300])
-    moved = moved_once({"x": x, "k": np.array([1, 2])}, rng)
-    assert moved["x"][0] == 0
-    np.testing.assert_array_equal(np.abs(moved["x"] - x)[1:], np.spacing(np.abs(x))[1:])
-    np.testing.assert_array_equal(moved["k"], [1, 2])
-    labels = np.array([0.0, 1.0, 2.0])
-    assert moved_data({"y": labels}, rng)["y"] is labels
-    assert (moved_data({"X": x}, rng)["X"] != x).any()
-    assert moved_once({"x": x.astype(np.float32)}, rng)["x"].dtype == np.float32
