@@ -118,9 +118,10 @@ def blocked_value_and_gradient(
     loss: BuiltInLoss, whole: ValueAndGradient, sums: Callable[[BuiltInLoss, Array, Data], tuple[Array, Array]]
 ) -> ValueAndGradient:
     """Value and gradient in one pass over X: each block's gradient in ``u`` while its rows are in the cache."""
+    rows = loss.spec.block_rows
 
     def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
-        if len(data["y"]) <= loss.spec.block_rows:
+        if data["y"].shape[0] <= rows:
             return whole(params, data)
         total, cotangent = sums(loss, direction(params).detach(), data)
 
