@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, wraps
 from typing import Any, TypeAlias
 
 import torch
@@ -291,6 +291,36 @@ def require_compilation() -> None:
     dynamo.config.fail_on_recompile_limit_hit = True
     # The limits count for a function's code, which all programs of this process share: one a model, size and dtype.
     dynamo.config.recompile_limit = dynamo.config.accumulated_recompile_limit = 10_000
+    dynamo.config.automatic_dynamic_shapes = False  # what dynamic=False says at every call, for 10 us each
+
+
+def in_one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` compiled, its first call refused if it takes more than one graph.
+
+    ``fullgraph=True`` says the same at every call, for 10 us each: as much as a fifth of a small step. Of what a call
+    could be guarded against, only the tensors are: a specification is frozen, and its programs close over nothing else.
+
+    Raises:
+        RuntimeError: in the first call, where the graph breaks.
+    """
+    from torch._dynamo.utils import counters
+
+    keep = getattr(torch.compiler, "keep_tensor_guards_unsafe", None)  # older releases guard everything
+    compiled, known = torch.compile(function, options={"guard_filter_fn": keep} if keep else None), False
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        nonlocal known
+        if known:
+            return compiled(*arguments)
+        before = sum(counters["graph_break"].values())
+        result = compiled(*arguments)
+        if sum(counters["graph_break"].values()) > before:
+            raise RuntimeError(f"a graph break: {next(reversed(counters['graph_break']))}")
+        known = True
+        return result
+
+    return call
 
 
 class CompiledProgram(TorchProgram):
@@ -299,10 +329,12 @@ class CompiledProgram(TorchProgram):
     def __init__(self, loss: Loss) -> None:
         require_compilation()
         super().__init__(loss)
-        compiled = partial(torch.compile, fullgraph=isinstance(loss, BuiltInLoss), dynamic=False)
         self.traced_whole = isinstance(loss, BuiltInLoss)
-        self.descend_chunk: Callable[..., Any] | None = compiled(
-            traced_descent(self.value_and_gradient), options={"cpp_wrapper": True}
+        compiled = in_one_graph if self.traced_whole else torch.compile
+        if self.traced_whole:
+            torch._dynamo.config.capture_scalar_outputs = True  # the number of a block; fullgraph=True would see to it
+        self.descend_chunk: Callable[..., Any] | None = torch.compile(
+            traced_descent(self.value_and_gradient), fullgraph=self.traced_whole, options={"cpp_wrapper": True}
         )
         self.value = compiled(loss)
         self.value_and_gradient = compiled(self.value_and_gradient)

@@ -135,3 +135,23 @@ def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_bef
         return int(backend.compilations() - before)  # type: ignore[attr-defined]
 
     assert [grown_by(size) for size in (4, 4, 5, 5, 4)] == [1, 0, 1, 0, 0]
+
+
+def test_the_built_in_model_is_refused_in_more_than_one_graph_and_costs_nothing_once_it_is_in_one() -> None:
+    backend = configured("torch-compile")
+    backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches
+    import torch
+
+    from backends.torch_backend import in_one_graph
+
+    def broken(x: Any) -> Any:
+        y = x + 1
+        torch._dynamo.graph_break()
+        return 2 * y
+
+    with pytest.raises(RuntimeError, match="graph break"):
+        in_one_graph(broken)(torch.ones(3))
+    whole = in_one_graph(lambda x: 2 * (x + 1))
+    for size in (3, 4, 3):  # of another shape it is compiled anew: tensors are guarded
+        assert whole(torch.ones(size)).tolist() == [4.0] * size
+    assert whole(torch.ones(3, dtype=torch.float64)).dtype == torch.float64

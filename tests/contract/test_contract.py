@@ -137,9 +137,9 @@ def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_bl
     program = backend.program(backend.loss(spec))
     params, data = backend.put(problem.params), backend.put(problem.data)
     for function in ("value", "value_and_gradient"):
-        torch.compile(
-            getattr(program, function)._torchdynamo_orig_callable, backend=counting, fullgraph=True, dynamic=False
-        )(params, data)
+        torch.compile(getattr(program, function).__wrapped__, backend=counting, fullgraph=True, dynamic=False)(
+            params, data
+        )
     assert len(traced) == 2
     assert max(traced) < 60  # fewer nodes than there are blocks
 
