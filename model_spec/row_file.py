@@ -2,7 +2,7 @@
 
 The file is read into a ring of buffers by a thread that goes ahead, so that a disk or a second core works while the
 rows of another are computed with. Mapped pages would count as resident until they are reclaimed. The ring is small
-enough to stay in a shared cache: with twice the bytes, steps from the page cache took twice as long. Telling the system
+enough to stay in a shared cache; one twice as large was no faster. Telling the system
 what comes next (``POSIX_FADV_WILLNEED``) made reading from disk two to three times slower.
 """
 

@@ -137,7 +137,7 @@ def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_bef
     assert [grown_by(size) for size in (4, 4, 5, 5, 4)] == [1, 0, 1, 0, 0]
 
 
-def test_the_built_in_model_is_refused_in_more_than_one_graph_and_costs_nothing_once_it_is_in_one() -> None:
+def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_anew() -> None:
     backend = configured("torch-compile")
     backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches
     import torch

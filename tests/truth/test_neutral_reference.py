@@ -136,7 +136,7 @@ def test_a_rule_that_is_off_by_one_part_in_a_trillion_is_seen(name: str) -> None
     assert seen == 12
 
 
-def test_an_error_of_a_hundred_floors_is_a_hundred_floors_in_each_entry() -> None:
+def test_the_floor_of_every_entry_is_positive_and_much_the_same_for_another_seed() -> None:
     drawn = models.draw("perceptron", 1)
     found, again = (
         neutral_reference(drawn.loss, drawn.params, drawn.data, drawn.tangents, seed=seed, budget_s=5.0)
