@@ -60,7 +60,7 @@ def _percent(value: float | None) -> str:
 
 def look_at(files: Sequence[str]) -> list[str]:
     """What the raw blocks of finished runs say."""
-    from gradparity.results import read
+    from gradparity.store import read
 
     rounds: list[Round] = []
     settled: list[float] = []

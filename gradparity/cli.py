@@ -276,7 +276,7 @@ def compare(
     """Compare two runs: what became faster or slower, and which verdicts changed."""
     from gradparity.compare import compare_runs
     from gradparity.report.compare import print_comparison
-    from gradparity.results import read
+    from gradparity.store import read
     from model_spec.errors import InputError
 
     try:
@@ -308,8 +308,8 @@ def _execute(
     # of NumPy, and 100 ms without. Workers get an environment of their own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gradparity.report.progress import Watch
-    from gradparity.results import RESULTS_FILE, encode
     from gradparity.settings import settings_from
+    from gradparity.store import RESULTS_FILE, encode
     from model_spec.errors import InputError
 
     out, err = _console(stderr=False), _console(stderr=True)
@@ -353,7 +353,7 @@ def _run(settings: Settings, watch: Watch, started_s: float) -> RunResult:
 def _print_result(out: Console, result: RunResult, settings: Settings) -> None:
     """What is left to say when all problems are done."""
     from gradparity.report.terminal import print_summary
-    from gradparity.results import RESULTS_FILE
+    from gradparity.store import RESULTS_FILE
 
     if settings.stress_suite:
         from gradparity.report.stress import print_stress

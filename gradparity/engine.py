@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from backends import available, missing, registered
-from gradparity import __version__, machine, results
+from gradparity import __version__, machine, results, store
 from gradparity.budget import Deadline, budget_of
 from gradparity.cell_clock import S_PER_GB, CellClock
 from gradparity.interpreters import require_usable, variants
@@ -60,7 +60,7 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None) 
             works, names = stack.enter_context(model_works(settings, names))
         else:
             works = _built_in_works(settings, workers)
-        folder = results.output_folder(settings.out)
+        folder = store.output_folder(settings.out)
         result = RunResult(
             gradparity_version=__version__,
             command=settings.command,
@@ -68,14 +68,14 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None) 
             machine=machine.describe(),
             backends=infos,
         )
-        results.save(result, folder)
+        store.save(result, folder)
         session = _Session(names, absent, result, folder, observer)
         if settings.command == "bench":
             session.bench(works, deadline)
         else:
             session.run(works, deadline)
     result.complete = True
-    results.save(result, folder)
+    store.save(result, folder)
     return result
 
 

@@ -18,7 +18,8 @@ import msgspec
 
 from bench.profiles import PROFILES
 from gradparity.raw_blocks import CALLS, Call, blocks_of, rounds_of, timed_of
-from gradparity.results import GOOD, RESULTS_FILE, Finding, ProblemResult, RunResult, Timing, Training
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timing, Training
+from gradparity.store import RESULTS_FILE
 from model_spec.errors import InputError
 
 FORMATS = ("pytest-benchmark",)

@@ -10,7 +10,7 @@ from pathlib import Path
 from backends import Registration
 from gradparity import messages as m
 from gradparity import model_messages as mm
-from gradparity import results
+from gradparity import results, store
 from gradparity.model_process import ModelProcess
 from gradparity.recommend import BY_HAND
 from gradparity.results import ProblemResult, Trouble
@@ -73,7 +73,7 @@ def model_works(settings: Settings, names: Sequence[str]) -> Iterator[tuple[list
     """
     assert settings.model is not None  # noqa: S101
     find_model(settings.model)
-    folder = results.output_folder(settings.out)
+    folder = store.output_folder(settings.out)
     with ModelProcess(settings.model, folder / "logs" / LOG) as process:
         drawn = process.draw(settings.seed, settings.dtype)
         problem = m.problem_of(drawn.problem)

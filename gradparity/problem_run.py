@@ -15,7 +15,7 @@ import msgspec
 
 from bench.schedule import is_twin
 from gradparity import messages as m
-from gradparity import results
+from gradparity import store
 from gradparity.budget import Deadline
 from gradparity.launch import TIMEOUTS_S, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
@@ -281,7 +281,7 @@ class ProblemRun:
         with self._lock:
             for rows in (self.outcome.findings, self.outcome.training, self.outcome.timings):
                 rows.sort(key=lambda row: self._order.index(row.backend))
-            results.save(self.result, self.folder)
+            store.save(self.result, self.folder)
 
     def _load(self, name: str, worker: WorkerProcess) -> None:
         self.begin("import", name)

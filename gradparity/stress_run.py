@@ -11,7 +11,7 @@ from threading import Lock
 import msgspec
 
 from backends import lookup
-from gradparity import __version__, machine, results
+from gradparity import __version__, machine, store
 from gradparity import messages as m
 from gradparity.engine import chosen_backends
 from gradparity.launch import WorkerFailed, WorkerProcess
@@ -34,7 +34,7 @@ def run_stress(settings: Settings, observer: Observer) -> RunResult:
     """
     require_extended_precision()
     names, infos, absent = chosen_backends(settings)
-    folder = results.output_folder(settings.out)
+    folder = store.output_folder(settings.out)
     result = RunResult(
         gradparity_version=__version__,
         command=settings.command,
@@ -49,7 +49,7 @@ def run_stress(settings: Settings, observer: Observer) -> RunResult:
         for done in [pool.submit(suite.check, name, settings.threads) for name in names]:
             done.result()
     result.complete = True
-    results.save(result, folder)
+    store.save(result, folder)
     return result
 
 
@@ -125,7 +125,7 @@ class _Suite:
             rows = self.result.problems[index].findings
             rows += found
             rows.sort(key=lambda finding: self._order[finding.backend])
-            results.save(self.result, self.folder)
+            store.save(self.result, self.folder)
 
     def _imported(self, name: str, configured: m.Configured) -> None:
         with self._lock:

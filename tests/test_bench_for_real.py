@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench import profiles
-from gradparity import cell_clock, results
+from gradparity import cell_clock, store
 from gradparity.cli import main
 from gradparity.machine import usable_cores
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
@@ -34,7 +34,7 @@ def bench(
         took_s = time.monotonic() - began_s
         printed, said = capfd.readouterr()
         assert end.value.code == 0, said
-        result = results.load(tmp_path / "gradparity-report" / "results.json")
+        result = store.load(tmp_path / "gradparity-report" / "results.json")
         assert result.complete
         return result, printed, took_s
 

@@ -14,7 +14,7 @@ from msgspec import structs
 from bench.profiles import PROFILES
 from bench.stats import compare
 from gradparity import messages as m
-from gradparity import results
+from gradparity import results, store
 from gradparity.cli import ExitCode, exit_code
 from gradparity.launch import STAGES, OutOfTime
 from tests.bench.simulation import NOISY, QUIET
@@ -270,8 +270,8 @@ def test_without_a_budget_nothing_is_left_out(tmp_path: Path) -> None:
 def test_every_raw_block_is_in_the_results_and_survives_the_file(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     run = clocked(Computer(QUIET, PAIR, seed=5), tmp_path, saves=True)
-    loaded = results.load(tmp_path / "results.json")
-    assert results.encode(loaded) == results.encode(run.result)
+    loaded = store.load(tmp_path / "results.json")
+    assert store.encode(loaded) == store.encode(run.result)
     (problem,) = loaded.problems
     for name in ("jax", "numpy~twin"):
         for call in ("step", "loop"):
@@ -291,13 +291,13 @@ def test_every_raw_block_is_in_the_results_and_survives_the_file(tmp_path: Path)
 def test_what_was_timed_is_on_disk_after_every_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "logs").mkdir()
     pairs: list[int] = []
-    plain = results.save
+    plain = store.save
 
     def save(result: results.RunResult, folder: Path) -> None:
         plain(result, folder)
         pairs.extend(len(timing.starts) for timing in result.problems[0].timings if timing.backend == "jax")
 
-    monkeypatch.setattr(results, "save", save)
+    monkeypatch.setattr(store, "save", save)
     clocked(Computer(STILL, PAIR), tmp_path, saves=True)
     assert [count for count, _ in groupby(pairs)] == [1, 2, 3, 4, 5]
 

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gradparity import results
+from gradparity import store
 from gradparity.cli import main
 
 COMMAND = [sys.executable, "-P", "-m", "gradparity"]
@@ -254,7 +254,7 @@ def test_a_run_of_one_backend_agrees_and_leaves_complete_results(tmp_path: Path,
         command, "--backends", "numpy", "--data", "toy", "--steps", "3", *quick, "--out", "new/deep", cwd=tmp_path
     )
     assert ran.returncode == 0, ran.stderr
-    result = results.load(tmp_path / "new" / "deep" / "results.json")
+    result = store.load(tmp_path / "new" / "deep" / "results.json")
     assert result.complete
     assert result.command == command
     (problem,) = result.problems
@@ -402,7 +402,7 @@ def test_a_run_of_all_backends_goes_on_without_a_missing_one(tmp_path: Path, wit
     path.write_text("import sys\nfor name in ('autograd', 'jax', 'torch'):\n    sys.modules[name] = None\n")
     ran = gradparity("check", "--data", "toy", "--steps", "3", cwd=tmp_path, PYTHONPATH=without_autograd)
     assert ran.returncode == 0, ran.stderr
-    result = results.load(tmp_path / "gradparity-report" / "results.json")
+    result = store.load(tmp_path / "gradparity-report" / "results.json")
     assert {found.backend for found in result.problems[0].findings} == {"numpy"}
     assert result.problems[0].troubles == []
     assert "autograd is missing; add it with: pip install 'gradparity[autograd]'" in ran.stdout
@@ -411,7 +411,7 @@ def test_a_run_of_all_backends_goes_on_without_a_missing_one(tmp_path: Path, wit
 def test_a_missing_backend_that_was_asked_for_is_a_failed_row(tmp_path: Path, without_autograd: str):
     ran = gradparity(*QUICKLY, "--backends", "autograd,numpy", cwd=tmp_path, PYTHONPATH=without_autograd)
     assert ran.returncode == 3
-    (problem,) = results.load(tmp_path / "gradparity-report" / "results.json").problems
+    (problem,) = store.load(tmp_path / "gradparity-report" / "results.json").problems
     verdicts = {(found.backend, found.verdict) for found in problem.findings}
     assert verdicts == {("autograd", "failed"), ("numpy", "agrees")}
     assert [(trouble.backend, trouble.stage) for trouble in problem.troubles] == [("autograd", "import")]
@@ -423,4 +423,4 @@ def test_a_missing_backend_that_alone_was_asked_for_is_said_too(tmp_path: Path, 
     ran = gradparity(*QUICKLY, "--backends", "autograd", cwd=tmp_path, PYTHONPATH=without_autograd)
     assert ran.returncode == 3
     assert re.search(r"^autograd +failed", ran.stdout, re.MULTILINE)
-    assert results.load(tmp_path / "gradparity-report" / "results.json").complete
+    assert store.load(tmp_path / "gradparity-report" / "results.json").complete

@@ -14,11 +14,12 @@ from rich.console import Console
 from bench.protocol import Block
 from bench.rounds import Round
 from bench.stats import Comparison, MedianInterval, control
-from gradparity import results
+from gradparity import results, store
 from gradparity.cli import main
 from gradparity.compare import compare_runs
 from gradparity.report.compare import print_comparison
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, Training, Verdict
+from model_spec.errors import InputError
 
 START = Start(pair=0, import_s=1.0, build_s=0.0, first_call_s=0.1, compile_cache="", resident_bytes=1)
 CALM = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)
@@ -330,7 +331,7 @@ def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
     }
     for name, result in runs.items():
         (tmp_path / name).mkdir()
-        results.save(result, tmp_path / name)
+        store.save(result, tmp_path / name)
     old, new, bad, untimed = (str(tmp_path / name) for name in runs)
     assert command("compare", old, f"{new}/results.json", monkeypatch=monkeypatch) == 0
     step, loop = [line for line in capsys.readouterr().out.splitlines() if line.startswith("jax")]
@@ -376,6 +377,6 @@ def test_a_file_that_is_no_result_is_the_users_to_put_right(
 def test_a_result_of_another_schema_is_refused_though_it_could_be_read(tmp_path: Path) -> None:
     newer = run(1.0)
     newer.schema_version = results.SCHEMA_VERSION + 1
-    results.save(newer, tmp_path)
-    with pytest.raises(results.InputError, match="schema version 3"):
-        results.read(str(tmp_path))
+    store.save(newer, tmp_path)
+    with pytest.raises(InputError, match="schema version 3"):
+        store.read(str(tmp_path))

@@ -19,7 +19,7 @@ from pytest_benchmark.stats import Stats
 
 from bench.protocol import Block
 from bench.rounds import Round
-from gradparity import results
+from gradparity import store
 from gradparity.cli import main
 from gradparity.export import benchmarks, export_to, statistics_of
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing
@@ -279,7 +279,7 @@ def test_a_real_bench_exports_what_its_results_say(
     arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", out]
     assert command("bench", *arguments, "--export", "pytest-benchmark", file, monkeypatch=monkeypatch) == 0
     assert f"Timings for pytest-benchmark: {file}" in capsys.readouterr().out
-    (problem,) = results.read(out).problems
+    (problem,) = store.read(out).problems
     (numpy,) = problem.timings
     found = {each["name"]: each["stats"] for each in json.loads(Path(file).read_text())["benchmarks"]}
     for name, timed in (("step[numpy-50x4x3]", numpy.step), ("loop[numpy-50x4x3]", numpy.loop)):

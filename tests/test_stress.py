@@ -14,8 +14,9 @@ from rich.console import Console
 from backends import BACKENDS, Registration
 from gradparity import stress_run
 from gradparity.report.stress import print_stress
-from gradparity.results import RunResult, load
+from gradparity.results import RunResult
 from gradparity.settings import Settings, settings_from
+from gradparity.store import load
 from gradparity.stress import StressProblem, stress_problems
 from gradparity.truth.extended import evaluate
 from gradparity.truth.reference import reference

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from backends.numpy_backend import backend as numpy_backend
-from gradparity import engine, results
+from gradparity import engine, store
 from gradparity.evaluation import descend, train
 from gradparity.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
 from gradparity.report.terminal import training as training_table
@@ -296,7 +296,7 @@ def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_p
         optimiser=("gd", "momentum", "adam", "lbfgs"),
     )
     engine.run(settings, Silent())
-    (problem,) = results.load(tmp_path / "results.json").problems
+    (problem,) = store.load(tmp_path / "results.json").problems
     rows = [(ran.optimiser, ran.own_loop, ran.verdict) for ran in problem.training]
     assert rows == [("gd", True, "agrees"), ("gd", False, "agrees")] + [
         (name, False, "agrees") for name in ("momentum", "adam", "lbfgs")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from backends import BACKENDS, Registration
-from gradparity import engine, launch, results
+from gradparity import engine, launch, results, store
 from gradparity import messages as m
 from gradparity.budget import Deadline
 from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
@@ -212,8 +212,8 @@ def check(out: Path, *backends: str) -> RunResult:
         command="check", out=str(out), backends=list(backends), data=("toy",), steps=3, profile="brief", threads=1
     )
     result = engine.run(asked, Silent())
-    loaded = results.load(out / "results.json")
-    assert results.encode(loaded) == results.encode(result)
+    loaded = store.load(out / "results.json")
+    assert store.encode(loaded) == store.encode(result)
     return loaded
 
 
@@ -249,7 +249,7 @@ def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report
     assert "Traceback" not in out + err
     assert not set("\x1b\x07") & set(out + err)
 
-    result = results.load(tmp_path / "gradparity-report" / "results.json")
+    result = store.load(tmp_path / "gradparity-report" / "results.json")
     assert result.complete
     (problem,) = result.problems
     assert {trouble.backend for trouble in problem.troubles} == set(faults)
@@ -325,14 +325,14 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     out = tmp_path / "gradparity-report"
     with command("check", "--backends", "sound,hanging", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
         worker = wait_for_a_hanging_worker(plugins)
-        eventually(lambda: any(p.training for p in results.load(out / "results.json").problems), within_s=30)
+        eventually(lambda: any(p.training for p in store.load(out / "results.json").problems), within_s=30)
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate(timeout=2)
     assert process.returncode == 130
     assert said.splitlines()[-1] == "gradparity: interrupted; results so far are in gradparity-report/results.json"
     assert "Traceback" not in printed + said
     assert gone(worker)
-    result = results.load(out / "results.json")
+    result = store.load(out / "results.json")
     assert not result.complete
     assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("sound", "agrees")}
     assert result.problems[0].troubles == []  # the workers were ended, and did not fail

@@ -1,0 +1,41 @@
+"""What a run found: typed, versioned, written as it arrives."""
+
+from gradparity.results.clock import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
+from gradparity.results.findings import (
+    GOOD,
+    Diagnosis,
+    Disagreement,
+    Finding,
+    Outlier,
+    OwnDerivative,
+    Pairwise,
+    Training,
+    Trouble,
+    Verdict,
+)
+from gradparity.results.run import SCHEMA_VERSION, BackendInfo, ProblemResult, RunResult, label
+
+__all__ = [
+    "GOOD",
+    "SCHEMA_VERSION",
+    "BackendInfo",
+    "Diagnosis",
+    "Disagreement",
+    "Finding",
+    "Formulated",
+    "OneThread",
+    "Outlier",
+    "OwnDerivative",
+    "Pairwise",
+    "ProblemResult",
+    "Recommendation",
+    "RunResult",
+    "Span",
+    "Start",
+    "Timed",
+    "Timing",
+    "Training",
+    "Trouble",
+    "Verdict",
+    "label",
+]

@@ -1,0 +1,141 @@
+"""What correctness found: verdicts on values, training runs, backends held against each other."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+Verdict: TypeAlias = Literal["agrees", "unstable", "wrong", "kink", "nonfinite", "impure", "nondeterministic", "failed"]
+#: Verdicts that leave the exit code at 0 and a backend in the ranking.
+GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's value of one quantity of one parameter, against the truth.
+
+    ``rule`` is what decided the verdict, ``cause`` why the block is off, where an explanation accounts for all of it.
+    Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
+    ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
+    it is not a finite number.
+    """
+
+    backend: str
+    quantity: str
+    parameter: str
+    verdict: Verdict
+    rule: str
+    cause: str = ""
+    absolute_error: float | None = None
+    relative_error: float | None = None
+    error_ulps: float | None = None
+    floor_ulps: float | None = None
+    floors: float | None = None
+    worst_index: tuple[int, ...] = ()
+    got: float | None = None
+    truth: float | None = None
+
+
+class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
+    """How far every two backends are apart in one block: ``floors[i][j]``, backends in the order of the comparison.
+
+    The largest difference of an entry, over the noise floor of both; ``None`` where a block is missing, of another
+    shape or dtype, or not finite. ``agreeing`` is the majority, empty where there is none. The quantity ``primal`` is
+    the derivative of each backend's own loss, extrapolated from its values.
+    """
+
+    quantity: str
+    parameter: str
+    floors: list[list[float | None]]
+    agreeing: list[str] = []
+
+
+class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's gradient against its own loss, along a direction that moves one parameter only.
+
+    ``along`` is the gradient's product with it, ``value`` what values of the loss in float64 extrapolate to, within
+    ``error``. ``kind`` is ``smooth``, or says why there is nothing to compare with. ``consistent`` is ``None`` there.
+    """
+
+    backend: str
+    parameter: str
+    kind: str
+    along: float | None
+    value: float | None
+    error: float | None
+    consistent: bool | None
+    evaluations: int
+
+
+class Outlier(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
+
+    ``precision``: it computes in a lower one than it was asked to. ``cause`` is what explains its blocks, where known.
+    """
+
+    backend: str
+    kind: Literal["gradient", "loss", "precision", "unknown"]
+    cause: str = ""
+    finding: str
+
+
+class Pairwise(msgspec.Struct, frozen=True, kw_only=True):
+    """Backends held against each other and against their own losses, where no truth is known: nothing is certified."""
+
+    backends: list[str]
+    matrix: list[Disagreement]
+    own: list[OwnDerivative]
+    outliers: list[Outlier] = []
+
+
+class Training(msgspec.Struct, frozen=True, kw_only=True):
+    """One backend's training run against the same steps in extended precision.
+
+    ``floors`` is the largest error of a loss or of a parameter's root mean square, over the floor grown so far;
+    ``first_divergence`` the first step beyond the floor and ``diverged`` what left it there, ``None`` and ``""`` where
+    nothing does up to ``checked_steps``. ``reason`` says why two runs part, ``detail`` its figures; a run may agree and
+    have one, where the floor itself grew: ``amplification`` is how large it became, over the rounding of the
+    parameters. ``parameter_floors`` are the errors at those of ``recorded_steps`` that the reference has.
+    ``own_loop``: by the backend's own ``descend``, and not by our optimiser.
+    """
+
+    backend: str
+    verdict: Verdict
+    optimiser: str = "gd"
+    own_loop: bool = True
+    steps: int
+    checked_steps: int
+    initial_loss: float | None
+    final_loss: float | None
+    reference_loss: float | None
+    floors: float | None
+    first_divergence: int | None
+    diverged: str = ""
+    reason: str = ""
+    detail: str = ""
+    amplification: float | None = None
+    loop_s: float
+    losses: list[float | None]
+    recorded_steps: list[int] = []
+    loss_floors: list[float | None] = []
+    parameter_floors: dict[str, list[float | None]] = {}
+    evaluations: int | None = None
+    reference_evaluations: tuple[int, int] | None = None
+    stopped: str = ""
+
+
+class Trouble(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend that could not be measured, or not to the end; the others went on."""
+
+    backend: str
+    stage: str
+    reason: str
+    detail: str = ""
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """Something about the problem itself that a person should know, with what to do about it."""
+
+    name: str
+    finding: str
+    cure: str

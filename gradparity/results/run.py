@@ -1,0 +1,144 @@
+"""A whole run: problems, backends, machine. ``results.json`` is this module's `RunResult`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bench.limits import Limits
+from bench.stats import Control
+from gradparity.partings import Partings
+from gradparity.results.clock import Formulated, Recommendation, Timing
+from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
+
+if TYPE_CHECKING:
+    import polars as pl
+
+#: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
+SCHEMA_VERSION = 2
+
+
+class ProblemResult(msgspec.Struct, kw_only=True):
+    """Everything found on one data set, with one formulation and number of threads.
+
+    ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
+    what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
+    of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
+    failure of the formula and not of a backend. ``partings`` is where tapped values part, asked where something is off.
+    ``idle`` has the backends with nothing to run in a model of the user's,
+    and why.
+    """
+
+    name: str
+    source: str
+    digest: str
+    rows: int
+    spec: dict[str, Any]
+    truth: str
+    expected: str = ""
+    idle: dict[str, str] = {}
+    threads: int = 1
+    limits: Limits | None = None
+    formulations: list[Formulated] = []
+    left_out: list[str] = []
+    reference: str = ""
+    control: Control | None = None
+    loop_control: Control | None = None
+    twin: Timing | None = None
+    findings: list[Finding] = []
+    training: list[Training] = []
+    timings: list[Timing] = []
+    troubles: list[Trouble] = []
+    diagnoses: list[Diagnosis] = []
+    pairwise: Pairwise | None = None
+    partings: Partings | None = None
+    recommendation: Recommendation | None = None
+
+    @property
+    def label(self) -> str:
+        """What to call it: the data's name, and what of formulation, threads and dtype is not the default."""
+        return label(self.name, self.spec, self.threads)
+
+    @property
+    def not_good(self) -> list[Finding | Training]:
+        """Findings and training runs whose verdict is not a good one, failures included."""
+        judged: list[Finding | Training] = [*self.findings, *self.training]
+        bad = [found for found in judged if found.verdict not in GOOD]
+        return [found for found in bad if found.verdict in ("failed", "impure")] if self.expected else bad
+
+
+def label(name: str, spec: Mapping[str, Any], threads: int) -> str:
+    """A problem's name in reports: ``1000x20x10, blocked, 2 threads`` or ``toy``."""
+    size = name.removeprefix("synthetic:")
+    if size != name and "projection" in spec:
+        size = f"{size}x{spec['projection']}"
+    formulation, dtype = (spec.get(key, usual) for key, usual in (("formulation", "as_written"), ("dtype", "float64")))
+    words = [size, *([formulation] if formulation != "as_written" else []), *([dtype] if dtype != "float64" else [])]
+    return ", ".join([*words, *([f"{threads} threads"] if threads > 1 else [])])
+
+
+class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend of the run, or one that is missing and what would add it."""
+
+    name: str
+    versions: dict[str, str] = {}
+    cure: str = ""
+
+
+class RunResult(msgspec.Struct, kw_only=True):
+    """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end.
+
+    ``left_out`` names the problems that a time budget did not reach.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    gradparity_version: str
+    command: str
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    backends: list[BackendInfo] = []
+    problems: list[ProblemResult] = []
+    left_out: list[str] = []
+    complete: bool = False
+
+    @property
+    def troubles(self) -> list[Trouble]:
+        """Backends that failed, over all problems."""
+        return [trouble for problem in self.problems for trouble in problem.troubles]
+
+    @property
+    def disagreements(self) -> list[Finding | Training]:
+        """Findings and training runs whose verdict is not good; failures are in `troubles`."""
+        return [f for problem in self.problems for f in problem.not_good if f.verdict != "failed"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for was measured and agrees."""
+        return self.complete and not self.troubles and not self.disagreements
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: what ``results.json`` holds."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for every finding."""
+        from gradparity.report.frame import frame
+
+        return frame(self)
+
+    def __str__(self) -> str:
+        """The report, as the command line prints it."""
+        from gradparity.report.terminal import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from gradparity.report.html import html
+
+        return html(self)

@@ -1,0 +1,91 @@
+"""The output folder and its ``results.json``: written whole or not at all, read with a clear word where it is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from gradparity.results import SCHEMA_VERSION, RunResult
+from model_spec.errors import InputError
+
+RESULTS_FILE = "results.json"
+
+
+class _Versioned(msgspec.Struct):
+    """What results of all schemas have in common."""
+
+    schema_version: int = SCHEMA_VERSION
+
+
+def output_folder(out: str) -> Path:
+    """The output folder, made and tried, so that no result is lost to it at the end.
+
+    Raises:
+        InputError: nothing can be written there.
+    """
+    folder = Path(out)
+    try:
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        trial = folder / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
+    if (folder / RESULTS_FILE).is_dir():
+        raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
+    return folder
+
+
+def encode(result: RunResult) -> bytes:
+    """The result as indented JSON; non-finite numbers are ``null``."""
+    return msgspec.json.format(msgspec.json.encode(result), indent=1)
+
+
+def save(result: RunResult, folder: Path) -> None:
+    """Write ``results.json`` whole or not at all: a reader never sees half a file."""
+    path = folder / RESULTS_FILE
+    partial = path.with_suffix(".json.partial")
+    partial.write_bytes(encode(result))
+    partial.replace(path)
+
+
+def load(path: Path) -> RunResult:
+    """Read a ``results.json``.
+
+    Raises:
+        msgspec.MsgspecError: the file is not a result of this schema.
+    """
+    return msgspec.json.decode(path.read_bytes(), type=RunResult)
+
+
+def read(name: str) -> RunResult:
+    """The ``results.json`` of that name, or the one in the folder of that name.
+
+    Raises:
+        InputError: there is none, it is no result, or it is of another schema.
+    """
+    path = Path(name)
+    path = path / RESULTS_FILE if path.is_dir() else path
+    expected = f"a {RESULTS_FILE} of gradparity"
+    try:
+        content = path.read_bytes()
+        version = msgspec.json.decode(content, type=_Versioned).schema_version
+        if version != SCHEMA_VERSION:
+            raise _other_schema(name, version)
+        return msgspec.json.decode(content, type=RunResult)
+    except OSError as error:
+        raise InputError(name, got=error.strerror, expected=expected) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
+
+
+def _other_schema(name: str, version: int) -> InputError:
+    return InputError(
+        name,
+        got=f"schema version {version}",
+        expected=str(SCHEMA_VERSION),
+        cure="Read it with the gradparity that wrote it, or a newer one."
+        if version > SCHEMA_VERSION
+        else "Its timings are of another kind: run it again with this gradparity.",
+    )
