@@ -1,6 +1,51 @@
-"""``python -m gradparity`` is the ``gradparity`` command."""
+"""The command ``gradparity``, and ``python -m gradparity``: whatever interrupts it, it ends in good order.
 
-from gradparity.cli import main
+Nothing heavy is imported before the signals have their handlers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from types import FrameType
+
+#: Seconds that the end may take once it was asked for; then it comes at once. Workers end with this process anyway.
+PATIENCE_S = 1.5
+
+
+class Terminated(KeyboardInterrupt):
+    """Asked to end by SIGTERM or SIGHUP, as by Ctrl-C."""
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    """Unwind, once: what comes after the first signal would interrupt the saving."""
+    for each in _SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    if hasattr(signal, "setitimer"):
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
+    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+
+
+_SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+def main() -> None:
+    """Entry point; ends with the command's exit code, or 128 and the signal that ended it."""
+    for each in _SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup means it
+            signal.signal(each, _interrupt)
+    try:
+        from gradparity.cli import main as run
+
+        run()
+    except KeyboardInterrupt as interruption:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # Threads that are still judging answers need not be waited for: everything is saved.
+        os._exit(128 + (interruption.args[0] if isinstance(interruption, Terminated) else signal.SIGINT))
+
 
 if __name__ == "__main__":
     main()

@@ -43,7 +43,10 @@ class _Shared(TypedDict, total=False):
     steps: int
     lr: float
     seed: int
+    timeout: str | Iterable[str]
+    memory_limit: float
     out: str | Path
+    resume: bool
 
 
 class _UntimedOptions(_Shared, total=False):
@@ -118,7 +121,7 @@ class _Silent:
 #: Defaults that the command line has in its signatures; the others are those of `Settings`.
 _DEFAULTS: Mapping[str, Any] = {"projection": 5, "lr": 0.1, "dtype": None}
 #: Options whose words the command line takes as a list, and those that it takes with commas between.
-_LISTS, _WORDS = ("data", "optimiser", "backend"), ("backends", "sizes", "formulations")
+_LISTS, _WORDS = ("data", "optimiser", "backend", "timeout"), ("backends", "sizes", "formulations")
 
 
 def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> RunResult:
@@ -144,8 +147,11 @@ def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any)
     with ExitStack() as stack:
         if "out" not in words:
             words["out"] = stack.enter_context(TemporaryDirectory(prefix="gradparity-"))
+        resume = bool(words.pop("resume", False))
         settings = settings_from(command, path=path_of(model), **{**words, "out": str(words["out"])})
-        return run_stress(settings, _Silent()) if settings.stress_suite else run_engine(settings, _Silent(), started_s)
+        if settings.stress_suite:
+            return run_stress(settings, _Silent(), resume=resume)
+        return run_engine(settings, _Silent(), started_s, resume=resume)
 
 
 def path_of(model: Model) -> str | None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from bench.profiles import PROFILES
+from bench.protocol import WarmUp
 from bench.rounds import PairValue, pair_values
 from bench.schedule import is_twin
 from bench.stats import Control, compare_pairs, control_of_pairs, median_interval, pairs_needed, verdict
 from gradparity import messages as m
 from gradparity.budget import affordable
 from gradparity.launch import WorkerFailed, WorkerProcess
+from gradparity.raw_blocks import CALLS, Call
 from gradparity.recommend import recommend
-from gradparity.results import Formulated, OneThread, Start, Timing
+from gradparity.results import Formulated, OneThread, ProblemResult, Start, Timing
+from gradparity.resume import TIMED, beside, sampled, stage
 from gradparity.timed import beside_step, in_turns, rounds_of
 from gradparity.timing import Sampled, Timer, control_name, within_one
+from model_spec.errors import InputError
 from model_spec.problem import Problem
 from model_spec.spec import Formulation, Logistic, ProjectedLogistic
 
@@ -52,16 +57,43 @@ class CellClock:
         self.reference = run.reference
         self.control = control_name(run.reference)
         self.workers: dict[str, WorkerProcess] = {}
-        self.starts: dict[str, list[Start]] = {}
-        self.one_thread: dict[str, OneThread] = {}
         self.took_s: dict[str, float] = {}
-        self.seen: dict[m.Call, list[Sampled]] = {"step": [], "loop": []}
+        self._restore(run.outcome)
+
+    def _restore(self, outcome: ProblemResult) -> None:
+        """Go on from what an earlier sitting has brought to its end; usually nothing."""
+        known = [*outcome.timings, *([outcome.twin] if outcome.twin else [])]
+        self.starts: dict[str, list[Start]] = {timing.backend: list(timing.starts) for timing in known}
+        self.one_thread = {timing.backend: timing.one_thread for timing in known if timing.one_thread is not None}
+        self.seen: dict[m.Call, list[Sampled]] = {call: sampled(outcome, call) for call in CALLS}
         self.beside: dict[m.Call, dict[str, Sampled]] = {}
-        self.pair = 0
+        for timing in outcome.timings:
+            if (primal := beside(timing, timing.primal)) is not None:
+                self.beside.setdefault("primal", {})[timing.backend] = primal
+            if (collected := beside(timing, timing.collected)) is not None:
+                self.beside.setdefault("collected", {})[timing.backend] = collected
+        #: Of the process pair that was under way, who has still to be timed in a loop.
+        self._open: list[str] = []
+        if self.seen["step"]:
+            last = self.seen["step"][-1]
+            if not self._finished and not any(each.pair == last.pair for each in self.seen["loop"]):
+                self._open = list(last.inner)
+        self.pair = max((each.pair + 1 for each in self.seen["step"]), default=0) - bool(self._open)
+
+    @property
+    def _finished(self) -> bool:
+        return TIMED in self.run.outcome.stages
+
+    def to_start(self) -> list[str]:
+        """Whom a bench starts first: everyone, and in a later sitting those with something left to be timed."""
+        everyone = [name for name in (*self.run.names, self.control) if self.run.names and name not in self.run.gone]
+        if not self.seen["step"]:
+            return everyone
+        return [name for name in everyone if name in self._open] or self._wanted()
 
     def start(self, names: Iterable[str]) -> None:
         """Start a process of each, one after the other, so that no import and no first call shares the machine."""
-        for name in self._affordable(list(names)) if self.pair == 0 else names:
+        for name in self._affordable(list(names)) if self.pair == 0 and not self._open else names:
             backend = self.reference if is_twin(name) else name
             began_s = time.monotonic()
             try:
@@ -112,9 +144,10 @@ class CellClock:
         """What the processes that were checked have shown: how long it took, the first call with a warm cache."""
         for name, took_s in self.took_s.items():
             self.start_s[name] = took_s + self.run.took_s.get(name, took_s)
-        for name, loaded in self.run.loaded.items():
-            if loaded.compile_cache == "warm" and name in self.starts:
-                self._started(name, self.run.configured[name], loaded, None, beside=True)
+        for checked in self.run.outcome.checked:
+            starts = self.starts.get(checked.backend)
+            if checked.start.compile_cache == "warm" and starts is not None and checked.start not in starts:
+                starts.append(checked.start)
 
     def adopt(self) -> None:
         """Time the workers that were checked, which are there already."""
@@ -124,29 +157,39 @@ class CellClock:
 
     def time(self) -> None:
         """Process pairs until the interval is as narrow as the profile asks; then limits, formulations, the choice."""
+        try:
+            self._time()
+        except KeyboardInterrupt:  # what the clock has seen so far is kept, if not gone on from
+            with contextlib.suppress(InputError):
+                self._assemble()
+            raise
+
+    def _time(self) -> None:
         self._drop_failed()
         if self.run.settings.command == "bench":
             self._add_checked()
         proof_s = (THREADS_USED_S + STEP_S) * len(self.workers)
         if self.run.settings.threads == 1 and self._allowed("counting threads", proof_s):
-            for name in list(self.workers):
+            for name in [name for name in self.workers if name not in self.one_thread]:
                 self._prove_one_thread(name)
+        first = True
         while self.workers:
             began_s = self.deadline.clock()
             self._time_pair()
             pair_s = sum(self.took_s.values()) + self.deadline.clock() - began_s
             built_in = isinstance(self.run.problem, Problem)
-            if built_in and self.pair == 0 and self._allowed("read bandwidth and GEMM rate", LIMITS_S):
+            limits = self.run.outcome.limits
+            if built_in and first and limits is None and self._allowed("read bandwidth and GEMM rate", LIMITS_S):
                 self._measure_limits()
-            if self.pair == 0 and self.run.settings.command == "bench":
+            if first and self.run.settings.command == "bench":
                 names = [name for name in self.workers if not is_twin(name)]
                 self._time_beside("primal", "loss alone", names)
                 self._time_beside("collected", "garbage collector on", [n for n in names if self._tapes(n)])
-                if built_in:
+                if built_in and not self.run.outcome.formulations:
                     self._time_formulations()
             self._stop()
             self._assemble()
-            self.pair += 1
+            self.pair, self._open, first = self.pair + 1, [], False
             wanted = self._wanted()
             if wanted and pair_s > self.deadline.left_s():
                 needed = max(map(self._needed, self._challengers()))
@@ -154,6 +197,9 @@ class CellClock:
                 return
             if wanted:
                 self.start(wanted)
+        if not self.run.outcome.left_out:
+            self.run.mark(TIMED)
+        self.run.save()
 
     def _allowed(self, what: str, needed_s: float) -> bool:
         """Whether the budget has that long left; otherwise it is written down as left out."""
@@ -164,9 +210,11 @@ class CellClock:
 
     def _drop_failed(self) -> None:
         """A backend without an answer has nothing to time."""
-        failed = {found.backend for found in self.run.outcome.findings if found.verdict in ("failed", "impure")}
-        for name in failed & set(self.workers):
+        for name in self._hopeless() & set(self.workers):
             self.workers.pop(name).close()
+
+    def _hopeless(self) -> set[str]:
+        return {found.backend for found in self.run.outcome.findings if found.verdict in ("failed", "impure")}
 
     def _prove_one_thread(self, name: str) -> None:
         """Hold CPU time against wall-clock time; where more than one thread works, start again on one core."""
@@ -201,17 +249,25 @@ class CellClock:
 
     def _time_pair(self) -> None:
         """Steps, then loops with what a budget has left."""
-        steps = self._timer("step").measure(self.workers, self.reference)
-        self.seen["step"].append(steps)
-        self._say_cut("step", steps)
-        counts = {name: self._loop_steps(name) for name in self.workers}
+        if not self._open:
+            self._measure("step", self.workers)
+            self._assemble()
+        steps = self.seen["step"][-1]
+        workers = {name: worker for name, worker in self.workers.items() if name in steps.inner}
+        counts = {name: self._loop_steps(name) for name in workers}
         if max(counts.values(), default=1) == 1 and not self.profile.long_loops:
             return
         warm_s = sum(warm.seconds for warm in steps.warm_ups.values())
         if self._allowed("loops", 2 * warm_s):
-            loops = self._timer("loop").measure(self.workers, self.reference, counts)
-            self.seen["loop"].append(loops)
-            self._say_cut("loop", loops)
+            self._measure("loop", workers, counts)
+
+    def _measure(self, call: Call, workers: dict[str, WorkerProcess], steps: dict[str, int] | None = None) -> None:
+        """One kind of call of this process pair; it counts as done unless the budget cut it off."""
+        seen = self._timer(call).measure(workers, self.reference, steps, into=self.seen[call])
+        if seen.cut:
+            self.run.leave_out(f"{call}: {seen.done} of {seen.planned} rounds in process pair {self.pair}")
+        else:
+            self.run.mark(stage(call, self.pair))
 
     def _timer(self, call: m.Call) -> Timer:
         settings = self.run.settings
@@ -232,17 +288,16 @@ class CellClock:
 
     def _loop_steps(self, name: str) -> int:
         """The same in every pair, since a compiled loop may be one for this number of steps."""
-        first = self.seen["step"][0].warm_ups
-        known = first.get(self.reference if is_twin(name) else name)
-        return self.profile.loop_steps(known.call_s) if known else 1
+        first = self._first(self.reference if is_twin(name) else name)
+        return self.profile.loop_steps(first[0].call_s) if first else 1
 
-    def _say_cut(self, call: str, seen: Sampled) -> None:
-        if seen.cut:
-            self.run.leave_out(f"{call}: {seen.done} of {seen.planned} rounds in process pair {self.pair}")
+    def _first(self, name: str) -> tuple[WarmUp, int] | None:
+        """How a backend's step warmed up in the first pair that it took part in, and calls in a block of it."""
+        return next(((seen.warm_ups[name], seen.inner[name]) for seen in self.seen["step"] if name in seen.inner), None)
 
     def _time_beside(self, call: m.Call, what: str, names: list[str]) -> None:
         """Another kind of call against the step, in each backend's own process."""
-        for name in names:
+        for name in [name for name in names if name not in self.beside.get(call, {})]:
             self.run.begin(what, name)
             timer = self._timer(call)
             if name not in self.workers or not self._allowed(f"{name}: {what}", self._within_s(name)):
@@ -254,7 +309,8 @@ class CellClock:
 
     def _tapes(self, name: str) -> bool:
         """Whether the garbage collector has something to do in a step, and the step is not too long for it to show."""
-        return self.run.settings.registration(name).tapes and self.seen["step"][0].warm_ups[name].call_s < LONG_CALL_S
+        first = self._first(name)
+        return self.run.settings.registration(name).tapes and first is not None and first[0].call_s < LONG_CALL_S
 
     def _time_formulations(self) -> None:
         """What the other formulations give, on the best backend that needs no compiler for them."""
@@ -302,14 +358,16 @@ class CellClock:
         self.run.outcome.formulations = found
 
     def _within_one(self, name: str, call: m.Call, timer: Timer) -> Sampled:
-        first = self.seen["step"][0]
-        rounds = ROUNDS_BESIDE if first.warm_ups[name].call_s < LONG_CALL_S else ROUNDS_BESIDE - 1
-        return within_one(self.workers[name], name, call, first.inner[name], timer, rounds)
+        first = self._first(name)
+        assert first is not None  # noqa: S101  # its step was timed
+        warm, inner = first
+        rounds = ROUNDS_BESIDE if warm.call_s < LONG_CALL_S else ROUNDS_BESIDE - 1
+        return within_one(self.workers[name], name, call, inner, timer, rounds)
 
     def _within_s(self, name: str) -> float:
         """About how long two kinds of call of one worker take to be timed against one another."""
-        warm = self.seen["step"][0].warm_ups.get(name)
-        return warm.seconds + ROUNDS_BESIDE * self.profile.round_s(warm.call_s) if warm else 0.0
+        first = self._first(name)
+        return first[0].seconds + ROUNDS_BESIDE * self.profile.round_s(first[0].call_s) if first else 0.0
 
     def _ranked(self) -> list[str]:
         """Backends that agree, by their median step; the closed form last."""
@@ -322,20 +380,28 @@ class CellClock:
         return [name for _, _, name in sorted(timed)]
 
     def _challengers(self) -> list[str]:
-        return [name for name in self.starts if name != self.reference and not is_twin(name)]
+        out = {self.reference, *self.run.gone, *self._hopeless()}
+        return [name for name in self.run.names if name not in out]
 
     def _needed(self, name: str) -> int:
         """Process pairs that the intervals of the step and of the loop ask for."""
         asked = [pairs_needed(pairs, self.profile) for pairs in self._pairs(name).values() if pairs]
         return max(asked, default=0)
 
+    def _taken(self, name: str) -> int:
+        """Process pairs that a backend has taken part in, with the reference if there is one."""
+        there = [seen for seen in self.seen["step"] if name in seen.inner]
+        return sum(self.reference in seen.inner or self.reference in self.run.gone for seen in there)
+
     def _wanted(self) -> list[str]:
         """Whom to start again: everyone whose intervals need more pairs, with the reference and its twin."""
-        alive = [name for name in self.starts if name not in self.run.gone]
-        wanted = [name for name in alive if name in self._challengers() and self._needed(name) > self.pair]
-        if self.reference not in alive or not wanted:
+        wanted = [
+            name for name in self._challengers() if self._needed(name) > self._taken(name) or not self._taken(name)
+        ]
+        if self.reference in self.run.gone or not wanted:
             return []
-        return [name for name in alive if name in wanted or name in (self.reference, self.control)]
+        turns = {*wanted, self.reference, self.control} - self.run.gone
+        return [name for name in (*self.run.names, self.control) if name in turns]
 
     def _pairs(self, name: str) -> dict[m.Call, list[PairValue]]:
         return {call: pair_values(rounds_of(pairs, name)) for call, pairs in self.seen.items()}

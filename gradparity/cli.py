@@ -128,6 +128,24 @@ Stress = Annotated[
     typer.Option("--stress", help="The standard stress suite instead of --data and the model's options; about 40 s."),
 ]
 
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on from the results in --out, where a run was interrupted: the same command once more."
+    ),
+]
+Timeout = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Seconds after which a process that does not answer is given up: import=60 for the framework's import, "
+        "compile=300 for the first call, step=60 for any other request. Repeatable.",
+        metavar="import|compile|step=SECONDS",
+    ),
+]
+MemoryLimit = Annotated[
+    float | None, typer.Option(help="Memory that each backend's process may have, in GiB.", metavar="GIB")
+]
+
 ModelPath = Annotated[
     str | None,
     typer.Argument(
@@ -163,7 +181,10 @@ def run(
     momentum: Momentum = 0.9,
     seed: Seed = 0,
     threads: Threads = 1,
+    timeout: Timeout = None,
+    memory_limit: MemoryLimit = None,
     out: Out = _OUT,
+    resume: Resume = False,
     json: Json = False,
     quick: Quick = False,
 ) -> None:
@@ -193,7 +214,10 @@ def check(
     momentum: Momentum = 0.9,
     seed: Seed = 0,
     threads: Threads = 1,
+    timeout: Timeout = None,
+    memory_limit: MemoryLimit = None,
     out: Out = _OUT,
+    resume: Resume = False,
     json: Json = False,
     stress: Stress = False,
     budget: Budget = None,
@@ -225,7 +249,10 @@ def bench(
     threads: ThreadCounts = "1",
     profile: Profile = "quick",
     budget: Budget = None,
+    timeout: Timeout = None,
+    memory_limit: MemoryLimit = None,
     out: Out = _OUT,
+    resume: Resume = False,
     json: Json = False,
     export: Export = None,
 ) -> None:
@@ -299,6 +326,7 @@ def _execute(
     backends: str | None,
     data: list[str] | None,
     json: bool,
+    resume: bool = False,
     export: tuple[str, str] | None = None,
     **rest: Any,
 ) -> None:
@@ -309,7 +337,7 @@ def _execute(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gradparity.report.progress import Watch
     from gradparity.settings import settings_from
-    from gradparity.store import RESULTS_FILE, encode
+    from gradparity.store import RESULTS_FILE, SAVED, encode
     from model_spec.errors import InputError
 
     out, err = _console(stderr=False), _console(stderr=True)
@@ -317,13 +345,15 @@ def _execute(
         settings = settings_from(command, backends=backends, data=data, **rest)
         exported = _export_to(*export, out=settings.out) if export is not None else None
         with Watch(None if json else out, err, brief=command == "bench") as watch:
-            result = _run(settings, watch, started_s)
+            result = _run(settings, watch, started_s, resume=resume)
     except InputError as error:
         _say(err, str(error), "red")
         raise typer.Exit(ExitCode.INPUT) from None
-    except KeyboardInterrupt:
-        _say(err, f"interrupted; results so far are in {rest['out']}/{RESULTS_FILE}", "yellow")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    except KeyboardInterrupt as interruption:
+        saved = SAVED in getattr(interruption, "__notes__", ())
+        where = f"results so far are in {rest['out']}/{RESULTS_FILE}: go on with --resume"
+        _say(err, f"interrupted; {where if saved else 'nothing was measured yet'}", "yellow")
+        raise
     if json:
         _print_document(encode(result))
     else:
@@ -339,15 +369,15 @@ def _execute(
     raise typer.Exit(exit_code(result))
 
 
-def _run(settings: Settings, watch: Watch, started_s: float) -> RunResult:
+def _run(settings: Settings, watch: Watch, started_s: float, *, resume: bool) -> RunResult:
     """The run, or the stress suite."""
     if settings.stress_suite:
         from gradparity.stress_run import run_stress
 
-        return run_stress(settings, watch)
+        return run_stress(settings, watch, resume=resume)
     from gradparity.engine import run
 
-    return run(settings, watch, started_s)
+    return run(settings, watch, started_s, resume=resume)
 
 
 def _print_result(out: Console, result: RunResult, settings: Settings) -> None:
@@ -404,4 +434,6 @@ def main() -> None:
     except typer.TyperException as error:  # an unknown command or option, or a value of the wrong type
         _say(_console(stderr=True), f"{error.format_message().rstrip('.')}. See gradparity --help.", "red")
         code = ExitCode.INPUT
+    except typer.Abort as error:  # Ctrl-C, or a signal to the same end
+        raise error.__cause__ or KeyboardInterrupt from None
     sys.exit(code)

@@ -5,11 +5,13 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Sequence
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
@@ -21,17 +23,21 @@ from backends import available, missing, registered
 from gradparity import __version__, machine, results, store
 from gradparity.budget import Deadline, budget_of
 from gradparity.cell_clock import S_PER_GB, CellClock
+from gradparity.environment import set_for_workers
 from gradparity.interpreters import require_usable, variants
 from gradparity.problem_run import Observer, ProblemRun
-from gradparity.results import BackendInfo, ProblemResult, RunResult, Trouble
+from gradparity.results import BackendInfo, ProblemResult, RunResult, Sitting, Trouble
+from gradparity.resume import is_done, kept, require_same, require_same_problem
+from gradparity.scratch import scratch_folder
 from gradparity.settings import Settings
-from gradparity.timing import control_name
 from gradparity.truth.extended import require_extended_precision
 from gradparity.truth.oracle import CLOSED_FORM, Oracle
 from model_spec.datasets import Dataset
+from model_spec.errors import InputError
 from model_spec.npy import StreamedDataset
 from model_spec.problem import Problem
 from model_spec.spec import to_dict
+from model_spec.user_model import find_model
 
 if TYPE_CHECKING:
     from gradparity.model_work import ModelWork
@@ -42,11 +48,13 @@ SMALL_CELLS, PAIR_BYTES = 10**6, 8 * 2**30
 _BESIDE = 3
 
 
-def run(settings: Settings, observer: Observer, started_s: float | None = None) -> RunResult:
+def run(settings: Settings, observer: Observer, started_s: float | None = None, *, resume: bool = False) -> RunResult:
     """Everything that ``settings`` ask for; a time budget counts from ``started_s`` on the monotonic clock, or now.
 
+    With ``resume``, what an earlier sitting in the same folder has brought to its end is not measured again.
+
     Raises:
-        InputError: the data, the model or the output folder is at fault; nothing was started or written over.
+        InputError: the data, the model or the output folder is at fault, or there is nothing to resume that fits.
     """
     require_extended_precision()
     deadline = budget_of(settings.budget_s, started_s)
@@ -57,26 +65,72 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None) 
         if settings.model is not None:
             from gradparity.model_work import model_works
 
-            works, names = stack.enter_context(model_works(settings, names))
+            find_model(settings.model)  # a fault of its path is said before a folder is made
+            folder = stack.enter_context(store.hold(settings.out))
+            scratch = stack.enter_context(scratch_folder())
+            works, names = stack.enter_context(model_works(settings, names, folder, scratch))
         else:
             works = _built_in_works(settings, workers)
-        folder = store.output_folder(settings.out)
-        result = RunResult(
-            gradparity_version=__version__,
-            command=settings.command,
-            settings=msgspec.to_builtins(settings),
-            machine=machine.describe(),
-            backends=infos,
-        )
-        store.save(result, folder)
-        session = _Session(names, absent, result, folder, observer)
-        if settings.command == "bench":
-            session.bench(works, deadline)
-        else:
-            session.run(works, deadline)
-    result.complete = True
-    store.save(result, folder)
+            folder = stack.enter_context(store.hold(settings.out))
+            scratch = stack.enter_context(scratch_folder())
+        result = begun(settings, infos)
+        earlier = going_on(result, folder) if resume else []
+        with sitting(result, folder):
+            kept_of = [each if is_done(each, settings.command) else kept(each) for each in earlier]
+            session = _Session(names, absent, result, folder, scratch, observer, kept_of)
+            if settings.command == "bench":
+                session.bench(works, deadline)
+            else:
+                session.run(works, deadline)
     return result
+
+
+def begun(settings: Settings, infos: list[BackendInfo]) -> RunResult:
+    """A result with what is known before anything is measured."""
+    return RunResult(
+        gradparity_version=__version__,
+        command=settings.command,
+        settings=msgspec.to_builtins(settings),
+        machine=machine.describe(),
+        environment=set_for_workers(settings.thread_counts or (settings.threads,)),
+        backends=infos,
+    )
+
+
+def going_on(result: RunResult, folder: Path) -> list[ProblemResult]:
+    """Problems of the earlier sitting in that folder; none where there was no sitting yet.
+
+    Raises:
+        InputError: what is there cannot be read, or is of another run.
+    """
+    if not (folder / store.RESULTS_FILE).exists():
+        return []
+    old = store.read(str(folder))
+    require_same(old, result)
+    result.sittings = old.sittings
+    versions = {info.name: info.versions for info in old.backends}
+    result.backends = [msgspec.structs.replace(info, versions=versions.get(info.name, {})) for info in result.backends]
+    return old.problems
+
+
+@contextmanager
+def sitting(result: RunResult, folder: Path) -> Iterator[None]:
+    """Save at the start, and at the end whatever it is: complete, interrupted or failed, what was measured is there."""
+    began_s = time.monotonic()  # a system's clock may be set meanwhile
+    own = Sitting(started=datetime.now(UTC).isoformat(timespec="seconds"))
+    result.sittings = [*result.sittings, own]
+    try:
+        store.save(result, folder)
+        yield
+        result.complete = True
+    except BaseException as error:
+        own.seconds = time.monotonic() - began_s
+        with contextlib.suppress(InputError):  # it may be what ended the run: no room
+            store.save(result, folder)
+            error.add_note(store.SAVED)
+        raise
+    own.seconds = time.monotonic() - began_s
+    store.save(result, folder)
 
 
 def _built_in_works(settings: Settings, workers: int) -> list[Work]:
@@ -133,6 +187,11 @@ class Work:
     oracle: ClassVar[Oracle] = CLOSED_FORM
 
     @property
+    def made_on_demand(self) -> bool:
+        """Whether its data are made from the seed, and not read."""
+        return self._data is None
+
+    @property
     def cells(self) -> int:
         """Entries of X, once it is there."""
         return self.problem.cells
@@ -171,20 +230,29 @@ AnyWork: TypeAlias = "Work | ModelWork"
 
 @dataclass
 class _Session:
-    """The backends of a run, and where what they answer is written."""
+    """The backends of a run, and where what they answer is written.
+
+    ``earlier`` has the problems of a sitting before this one, those that are done among them.
+    """
 
     names: list[str]
     absent: list[Trouble]
     result: RunResult
     folder: Path
+    scratch: Path
     observer: Observer
+    earlier: list[ProblemResult]
     lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.result.problems = list(self.earlier)  # so that an interruption loses none of them
 
     def run(self, works: Sequence[AnyWork], deadline: Deadline) -> None:
         """Check and train, two small problems at a time; then time, each alone, the workers that were checked."""
-        for group in side_by_side(works):
+        places = self._places(works)
+        for group in side_by_side([work for work in works if not self._done(work, places)]):
             with ExitStack() as stack:
-                runs = [stack.enter_context(self._problem_run(work, deadline)) for work in group]
+                runs = [stack.enter_context(self._problem_run(work, places, deadline)) for work in group]
                 for each in runs:
                     each.start(self.names)
                 check_all(runs, group[0].settings.threads)
@@ -202,26 +270,58 @@ class _Session:
         Compiled code goes to a folder of this run, so that the first process of a cell compiles on a cold cache.
         """
         start_s: dict[str, float] = {}
-        with tempfile.TemporaryDirectory(prefix="gradparity-") as cache:
-            for index, work in enumerate(works):
-                cell_deadline = deadline.share(len(works) - index)
-                needed_s = S_PER_GB * work.gigabytes
-                if needed_s >= cell_deadline.left_s():
-                    said = f"{work.label}: about {needed_s:.0f} s for its truth alone" if needed_s > 1 else work.label
-                    self.result.left_out.append(said)
-                    continue
-                with self._problem_run(work, cell_deadline, Path(cache)) as each:
-                    each.start(self.names)
-                    clock = CellClock(each, start_s)
-                    clock.start([*self.names, control_name(each.reference)] if self.names else [])
-                    check_all([each], work.settings.threads)
-                    each.conclude()
-                    clock.time()
-                    self.observer.finished(each.outcome)
+        places = self._places(works)
+        cache = self.scratch / "compiled"
+        cache.mkdir()
+        left = [work for work in works if not self._done(work, places)]
+        for index, work in enumerate(left):
+            cell_deadline = deadline.share(len(left) - index)
+            needed_s = S_PER_GB * work.gigabytes
+            if needed_s >= cell_deadline.left_s():
+                said = f"{work.label}: about {needed_s:.0f} s for its truth alone" if needed_s > 1 else work.label
+                self.result.left_out.append(said)
+                continue
+            with self._problem_run(work, places, cell_deadline, cache) as each:
+                each.start(self.names)
+                clock = CellClock(each, start_s)
+                clock.start(clock.to_start())
+                check_all([each], work.settings.threads)
+                each.conclude()
+                clock.time()
+                self.observer.finished(each.outcome)
 
-    def _problem_run(self, work: AnyWork, deadline: Deadline, compile_cache: Path | None = None) -> ProblemRun:
+    def _places(self, works: Sequence[AnyWork]) -> dict[int, ProblemResult]:
+        """The earlier problem of each piece of work, by the work's identity; those of one label in their order."""
+        by_label: dict[str, list[ProblemResult]] = {}
+        for problem in self.earlier:
+            by_label.setdefault(problem.label, []).append(problem)
+        return {id(work): by_label[work.label].pop(0) for work in works if by_label.get(work.label)}
+
+    def _done(self, work: AnyWork, places: dict[int, ProblemResult]) -> bool:
+        """Whether an earlier sitting has left nothing to do; it is shown all the same."""
+        earlier = places.get(id(work))
+        if earlier is None or not is_done(earlier, self.result.command):
+            return False
+        if not work.made_on_demand:
+            require_same_problem(earlier, work.result([]))
+        self.observer.finished(earlier)
+        return True
+
+    def _problem_run(
+        self,
+        work: AnyWork,
+        places: dict[int, ProblemResult],
+        deadline: Deadline,
+        compile_cache: Path | None = None,
+    ) -> ProblemRun:
         outcome = work.result(self.absent)
-        self.result.problems.append(outcome)
+        earlier = places.get(id(work))
+        if earlier is None:
+            self.result.problems.append(outcome)
+        else:
+            require_same_problem(earlier, outcome)
+            earlier.troubles, earlier.idle = outcome.troubles, outcome.idle
+            outcome = earlier
         return ProblemRun(
             work.settings,
             work.problem,
@@ -233,6 +333,7 @@ class _Session:
             deadline,
             compile_cache,
             work.oracle,
+            self.scratch,
         )
 
 
@@ -249,15 +350,16 @@ def side_by_side(works: Sequence[AnyWork]) -> list[Sequence[AnyWork]]:
 
 def check_all(runs: list[ProblemRun], threads: int) -> None:
     """Check every backend on every problem; as many workers are busy as can have their threads to themselves."""
-    with ThreadPoolExecutor(max(1, machine.usable_cores() // threads)) as pool:
-        try:
-            for done in [pool.submit(check) for each in runs for check in each.checks()]:
-                done.result()
-        except BaseException:  # Ctrl-C among them: threads that wait for an answer get none once the workers are gone
-            pool.shutdown(wait=False, cancel_futures=True)
-            for each in runs:
-                each.abandon()
-            raise
+    pool = ThreadPoolExecutor(max(1, machine.usable_cores() // threads))
+    try:
+        for done in [pool.submit(check) for each in runs for check in each.checks()]:
+            done.result()
+    except BaseException:  # Ctrl-C among them: threads that wait for an answer get none once the workers are gone
+        for each in runs:
+            each.abandon()
+        pool.shutdown(wait=False, cancel_futures=True)  # a thread that is judging need not be waited for
+        raise
+    pool.shutdown()
 
 
 def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:

@@ -21,7 +21,9 @@ import msgspec
 
 from backends import Registration
 from gradparity import messages as m
+from gradparity.allowance import Allowance, Wait, out_of_memory
 from gradparity.budget import UNLIMITED, Deadline
+from gradparity.environment import worker_environment
 from gradparity.text import printable, shortened
 
 #: Seconds that each kind of request may take before its worker is given up. Import and compilation are the long ones.
@@ -60,15 +62,17 @@ STAGES: Mapping[type[m.Request], str] = {
     m.Stop: "stop",
 }
 
-#: Variables that a worker inherits; everything else could change what is measured.
-_INHERITED = (
-    *("PATH", "HOME", "USER", "LANG", "LC_ALL", "TMPDIR", "TZ", "SYSTEMROOT", "VIRTUAL_ENV"),
-    *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CC", "CXX", "XDG_CACHE_HOME", "TORCHINDUCTOR_CACHE_DIR"),
-    *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"),
-)
+#: What is waited for, where it is not a step or the end.
+WAITS: Mapping[type[m.Request], Wait | None] = {m.Configure: "import", m.Load: "compile", m.Stop: None}
+
+#: Characters of a traceback that are kept: its end, where the error is.
+MOST_DETAIL = 20_000
 
 #: Failures whose message says all: their kind is not shown.
 PLAIN_FAILURES = frozenset({"InputError", "NothingToRun"})
+
+#: Without limits of the user's.
+UNRESTRICTED = Allowance()
 
 _Reply = TypeVar("_Reply", bound=m.Reply)
 
@@ -95,27 +99,6 @@ class OutOfTime(WorkerFailed):
         super().__init__(backend, stage, "the time budget ended")
 
 
-def worker_environment(threads: int) -> dict[str, str]:
-    """The environment of a worker: allow-listed, with every framework's thread count set before it is imported.
-
-    XLA's CPU client obeys ``NPROC`` alone; NumPy and PyTorch read the OpenMP and BLAS variables at import. In
-    multi-threaded runs idle pool threads sleep instead of spinning.
-    """
-    environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    environment |= dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NPROC"), str(threads)
-    )
-    if threads > 1:
-        environment |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "OPENBLAS_THREAD_TIMEOUT": "4"}
-    return environment | {
-        "JAX_ENABLE_X64": "1",
-        "JAX_PLATFORMS": "cpu",
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compiler processes to outlive the worker
-        "THP_MEM_ALLOC_ENABLE": "1",  # PyTorch's temporaries on huge pages, as NumPy's are of its own accord
-        "PYTHONUNBUFFERED": "1",
-    }
-
-
 class Peer:
     """A process that answers requests, started at once; it imports while the caller does something else.
 
@@ -123,13 +106,16 @@ class Peer:
         name: for messages.
         module: what is run, with a descriptor as its argument.
         decode: of its replies.
-        limits_s: seconds that each kind of request may take.
+        limits_s: seconds that each kind of request may take, unless ``allowance`` says otherwise.
         stages: what a request is called in messages to the user.
         threads: of every library that it may import.
         log: file that gets everything the process prints, overwritten; its folder exists.
         python: interpreter, this one by default.
         compile_cache: folder for compiled code, in place of the user's own.
         deadline: no answer is waited for beyond it.
+        allowance: limits of time and memory.
+        scratch: folder for temporary files.
+        waits: which limit of time counts for which request; that of a step for the others.
     """
 
     def __init__(
@@ -145,28 +131,42 @@ class Peer:
         python: str = sys.executable,
         compile_cache: Path | None = None,
         deadline: Deadline = UNLIMITED,
+        allowance: Allowance = UNRESTRICTED,
+        scratch: Path | None = None,
+        waits: Mapping[type[m.Request], Wait | None] = WAITS,
     ) -> None:
         self.backend = name
         self.log = log
         self._deadline, self._decode, self._limits_s, self._stages = deadline, decode, limits_s, stages
+        self._allowance, self._waits = allowance, waits
         environment = worker_environment(threads)
         if compile_cache is not None:
             environment["TORCHINDUCTOR_CACHE_DIR"] = str(compile_cache)
+        if scratch is not None:
+            environment["TMPDIR"] = str(scratch)
         if python != sys.executable:
             from gradparity.interpreters import search_path
 
             environment["PYTHONPATH"] = search_path()
         self._pipe, theirs = Pipe()
-        with theirs, log.open("wb") as output:
-            self._process = subprocess.Popen(
-                [python, "-P", "-m", module, str(theirs.fileno())],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )
+        watched, self._lifeline = os.pipe()  # nothing is ever written: it closes when this process ends
+        try:
+            with theirs, log.open("wb") as output:
+                self._process = subprocess.Popen(
+                    [python, "-P", "-m", module, str(theirs.fileno()), str(watched)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=environment,
+                    pass_fds=[theirs.fileno(), watched],
+                    start_new_session=True,
+                )
+        except BaseException:
+            self._pipe.close()
+            os.close(self._lifeline)
+            raise
+        finally:
+            os.close(watched)
         self._pending: type[m.Request] | None = None
 
     @property
@@ -193,14 +193,15 @@ class Peer:
             WorkerFailed: the worker raised (and lives), or died, or did not answer in time (and is killed).
         """
         assert self._pending is not None, "receive() without a request"  # noqa: S101
-        limit_s = self._limits_s[self._pending] if timeout_s is None else timeout_s
+        default_s = self._limits_s[self._pending] if timeout_s is None else timeout_s
+        limit_s, overdue = self._allowance.wait_s(self._waits.get(self._pending, "step"), default_s)
         try:
             allowed_s = min(limit_s, self._deadline.left_s())
             if not self._pipe.poll(max(0.0, allowed_s)):
                 self.kill()
                 if allowed_s < limit_s:
                     raise OutOfTime(self.backend, self._stage)
-                raise WorkerFailed(self.backend, self._stage, f"no answer after {limit_s:.0f} s; killed")
+                raise WorkerFailed(self.backend, self._stage, overdue)
             answer = self._decode(self._pipe.recv_bytes())
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             raise self._lost() from None
@@ -218,7 +219,15 @@ class Peer:
         line = (answer.message.strip().splitlines() or [""])[0]
         # An error of input has a rule of its own, and needs no name.
         reason = said(line if answer.kind in PLAIN_FAILURES else f"{answer.kind}: {line}")
-        return WorkerFailed(self.backend, self._stage, reason, detail=answer.traceback, alive=True, kind=answer.kind)
+        if out_of_memory(f"{answer.kind}: {answer.message}"):
+            reason = f"out of memory{self._of_limit}: {reason}"
+        detail = answer.traceback[-MOST_DETAIL:]
+        return WorkerFailed(self.backend, self._stage, reason, detail=detail, alive=True, kind=answer.kind)
+
+    @property
+    def _of_limit(self) -> str:
+        limit = self._allowance.memory_gib
+        return "" if limit is None else f" (--memory-limit {limit:g})"
 
     def ask(self, request: m.Request, reply: type[_Reply], *, timeout_s: float | None = None) -> _Reply:
         """Send a request and wait for its reply; raises as `send` and `receive` do."""
@@ -245,6 +254,7 @@ class Peer:
         if not self._pipe.closed:
             self.kill()
             self._pipe.close()
+            os.close(self._lifeline)
 
     def __enter__(self) -> Self:
         return self
@@ -268,9 +278,13 @@ class Peer:
         self.kill()
         if code is not None and code < 0:
             reason = f"killed by {signal.Signals(-code).name}"
+            if -code == signal.SIGKILL:
+                reason += ", by hand or by the system for want of memory"
         else:
             reason = f"exited with code {code}" if code is not None else "closed its pipe"
         tail = last_line(self.log)
+        if out_of_memory(tail):
+            reason = f"out of memory{self._of_limit}, {reason}"
         return WorkerFailed(self.backend, stage, f"{reason}; it last said: {tail}" if tail else reason)
 
 
@@ -294,6 +308,8 @@ class WorkerProcess(Peer):
         one_core: bool = False,
         compile_cache: Path | None = None,
         deadline: Deadline = UNLIMITED,
+        allowance: Allowance = UNRESTRICTED,
+        scratch: Path | None = None,
     ) -> None:
         super().__init__(
             backend,
@@ -306,10 +322,14 @@ class WorkerProcess(Peer):
             python=python or registration.python or sys.executable,
             compile_cache=compile_cache,
             deadline=deadline,
+            allowance=allowance,
+            scratch=scratch,
         )
         names = [each for each in (backend.partition("~")[0], registration.family) if each]
         with contextlib.suppress(WorkerFailed):  # `receive` says so, where the caller expects it
-            self.send(m.Configure(registration.target, threads, one_core, names=names))
+            self.send(
+                m.Configure(registration.target, threads, one_core, names=names, memory_bytes=allowance.memory_bytes)
+            )
 
 
 def last_line(log: Path, limit: int = 4096) -> str:

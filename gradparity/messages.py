@@ -21,7 +21,7 @@ from model_spec.problem import AnyProblem, Problem, UserProblem
 from model_spec.row_file import OnDisk, RowFile
 from model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 #: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
 #: garbage collector on, and the step in each of the formulations.
@@ -63,6 +63,7 @@ class Configure(Request, frozen=True):
 
     ``names``: what the backend is called by a model of the user's, its own name first.
     ``one_core``: tie the process to one core first, so that no pool of threads can use another.
+    ``memory_bytes``: let the process have no more.
     """
 
     target: str
@@ -70,6 +71,7 @@ class Configure(Request, frozen=True):
     one_core: bool = False
     protocol: int = PROTOCOL
     names: list[str] = []
+    memory_bytes: int | None = None
 
 
 class Load(Request, frozen=True):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from gradparity import messages as m
 from gradparity import model_messages as mm
-from gradparity.launch import Peer, WorkerFailed
+from gradparity.allowance import Allowance, Wait
+from gradparity.launch import UNRESTRICTED, Peer, WorkerFailed
 from gradparity.truth.oracle import NotCertified
 from model_spec.errors import InputError
 from model_spec.problem import UserProblem
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LIMITS_S: Mapping[type[m.Request], float] = {
     mm.Draw: 300, mm.Hold: 120, mm.Refer: 600, mm.Follow: 600, mm.Afford: 300, m.Stop: 5,
 }  # fmt: skip
+_WAITS: Mapping[type[m.Request], Wait | None] = {mm.Draw: "import", m.Stop: None}
 _STAGES: Mapping[type[m.Request], str] = {
     mm.Draw: "loading", mm.Hold: "loading", mm.Refer: "truth", mm.Follow: "reference run", mm.Afford: "reference run",
     m.Stop: "stop",
@@ -50,9 +52,13 @@ class ModelProcess:
     Args:
         path: file or folder of the model.
         log: gets what the model's code prints.
+        allowance: limits of time; memory is limited in the backends' processes alone.
+        scratch: folder for temporary files.
     """
 
-    def __init__(self, path: str, log: Path) -> None:
+    def __init__(
+        self, path: str, log: Path, *, allowance: Allowance = UNRESTRICTED, scratch: Path | None = None
+    ) -> None:
         self.path, self.log = path, log
         self._lock = RLock()
         self.uncertified: str | None = ""  #: why the truth is not known; ``""`` where there is no neutral loss at all
@@ -60,7 +66,7 @@ class ModelProcess:
         self._seconds: dict[int, float] = {}
         self._peer = _ModelPeer(
             "model", "gradparity.model_worker", decode=mm.decode_reply, limits_s=_LIMITS_S, stages=_STAGES, threads=1,
-            log=log,
+            log=log, waits=_WAITS, allowance=allowance, scratch=scratch,
         )  # fmt: skip
 
     def draw(self, seed: int, dtype: str | None) -> mm.Drawn:
@@ -132,6 +138,10 @@ class ModelProcess:
             raise ModelFault(answer.rule, got=answer.got, expected=answer.expected, cure=answer.cure)
         assert isinstance(answer, reply)  # noqa: S101
         return answer
+
+    def abandon(self) -> None:
+        """End the process at once; whoever waits for its answer gets a `ModelFault`."""
+        self._peer.kill()
 
     def close(self) -> None:
         """End the process."""

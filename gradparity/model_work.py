@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from backends import Registration
 from gradparity import messages as m
 from gradparity import model_messages as mm
-from gradparity import results, store
+from gradparity import results
 from gradparity.model_process import ModelProcess
 from gradparity.recommend import BY_HAND
 from gradparity.results import ProblemResult, Trouble
@@ -18,7 +20,7 @@ from gradparity.settings import Settings
 from model_spec.errors import InputError
 from model_spec.problem import UserProblem, in_other_precision
 from model_spec.spec import to_dict
-from model_spec.user_model import find_model, shown
+from model_spec.user_model import shown
 
 #: Where what the model's own functions print goes, in the folder of logs.
 LOG = "model.log"
@@ -33,6 +35,8 @@ class ModelWork:
     oracle: ModelProcess
     drawn: mm.Drawn
     idle: dict[str, str]
+
+    made_on_demand: ClassVar[bool] = False
 
     @property
     def cells(self) -> int:
@@ -55,6 +59,7 @@ class ModelWork:
             name=self.problem.name,
             source=shown(Path(self.problem.spec.path)),
             digest="",
+            source_digest=source_digest(self.problem),
             rows=self.problem.rows,
             spec=to_dict(self.problem.spec),
             threads=self.settings.threads,
@@ -65,16 +70,17 @@ class ModelWork:
 
 
 @contextmanager
-def model_works(settings: Settings, names: Sequence[str]) -> Iterator[tuple[list[ModelWork], list[str]]]:
+def model_works(
+    settings: Settings, names: Sequence[str], folder: Path, scratch: Path
+) -> Iterator[tuple[list[ModelWork], list[str]]]:
     """Load the model, draw its problem, and see which of ``names`` have something to run; on leaving its process ends.
 
     Raises:
-        InputError: the model is at fault, the output folder cannot be written, or no backend has anything to run.
+        InputError: the model is at fault, or no backend has anything to run.
     """
     assert settings.model is not None  # noqa: S101
-    find_model(settings.model)
-    folder = store.output_folder(settings.out)
-    with ModelProcess(settings.model, folder / "logs" / LOG) as process:
+    log = folder / "logs" / LOG
+    with ModelProcess(settings.model, log, allowance=settings.allowance, scratch=scratch) as process:
         drawn = process.draw(settings.seed, settings.dtype)
         problem = m.problem_of(drawn.problem)
         assert isinstance(problem, UserProblem)  # noqa: S101
@@ -96,6 +102,19 @@ def model_works(settings: Settings, names: Sequence[str]) -> Iterator[tuple[list
         problems = [problem, *variants(problem, process, settings)] if settings.stress else [problem]
         cells = settings.cells()
         yield [ModelWork(cell, each, process, drawn, idle) for each in problems for cell in cells], runs
+
+
+def source_digest(problem: UserProblem) -> str:
+    """SHA-256 of the model's own files and of its arrays: what a run that goes on must find unchanged."""
+    found = hashlib.sha256()
+    path = Path(problem.spec.path)
+    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+        found.update(file.read_bytes())
+    for tree in (problem.params, problem.data):
+        for name, value in sorted(tree.items()):
+            found.update(f"{name} {value.dtype.str} {value.shape}".encode())
+            found.update(value.tobytes())
+    return found.hexdigest()
 
 
 #: What the parameters of a stressed model are multiplied by.

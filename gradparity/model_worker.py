@@ -1,7 +1,7 @@
 """The process that has the user's model and its truth: it draws the problem, checks it, and certifies it.
 
-``python -P -m gradparity.model_worker FD``. The parent never runs the user's code; every worker gets its arrays from
-here, so that all have the same bytes. Whatever the user's code does wrong comes back as one `InputError`.
+``python -P -m gradparity.model_worker FD LIFELINE``. The parent never runs the user's code; every worker gets its
+arrays from here, so that all have the same bytes. Whatever the user's code does wrong comes back as one `InputError`.
 """
 
 from __future__ import annotations
@@ -145,10 +145,10 @@ def _coarse(reference: Reference) -> Reference:
     return replace(reference, floor=Quantities(floor))
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, lifeline: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, m.Stop))
+    serve(descriptor, lifeline, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, m.Stop))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -19,7 +19,19 @@ from gradparity import store
 from gradparity.budget import Deadline
 from gradparity.launch import TIMEOUTS_S, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.optimisers import GradientDescent
-from gradparity.results import GOOD, BackendInfo, Diagnosis, Finding, ProblemResult, RunResult, Training, Trouble
+from gradparity.results import (
+    GOOD,
+    BackendInfo,
+    Checked,
+    Diagnosis,
+    Finding,
+    ProblemResult,
+    RunResult,
+    Start,
+    Training,
+    Trouble,
+)
+from gradparity.resume import JUDGED, NOTHING_TO_COMPARE, UNCERTIFIED, require_same_versions, untimed
 from gradparity.settings import Settings
 from gradparity.timing import Sampled, control_name
 from gradparity.truth.oracle import CLOSED_FORM, NotCertified, Oracle
@@ -71,14 +83,17 @@ class ProblemRun:
         deadline: Deadline,
         compile_cache: Path | None = None,
         oracle: Oracle = CLOSED_FORM,
+        scratch: Path | None = None,
     ) -> None:
         self.settings, self.problem, self.outcome = settings, problem, outcome
         self.result, self.folder, self.observer = result, folder, observer
-        self.deadline, self.compile_cache, self.oracle = deadline, compile_cache, oracle
+        self.deadline, self.compile_cache, self.oracle, self.scratch = deadline, compile_cache, oracle, scratch
+        #: Backends whose check came to its end, perhaps in an earlier sitting.
+        self.done = {each.backend for each in outcome.checked}
         self.workers: dict[str, WorkerProcess] = {}
         self.configured: dict[str, m.Configured] = {}
         self.loaded: dict[str, m.Loaded] = {}
-        self.peaks: dict[str, int] = {}
+        self.peaks = {each.backend: each.peak_resident_bytes for each in outcome.checked}
         self.gone: set[str] = set()
         self.took_s: dict[str, float] = {}
         self.formulations_are_cells = len(settings.formulations) > 1
@@ -127,8 +142,8 @@ class ProblemRun:
             assert isinstance(self.problem, UserProblem)  # noqa: S101
             if str(error):
                 cure = "Backends are compared with each other instead. Write the loss with names that are certified."
-                said = Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure)
-                self.outcome.diagnoses.append(said)
+                self._diagnose(Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure))
+            self.mark(UNCERTIFIED)
             from gradparity.pairwise_run import PairwiseRun, unknown
 
             self.pairwise = PairwiseRun(self.problem)
@@ -153,6 +168,8 @@ class ProblemRun:
                 one_core=one_core,
                 compile_cache=self.compile_cache,
                 deadline=self.deadline.hard(),
+                allowance=self.settings.allowance,
+                scratch=self.scratch,
             )
             self._processes.append(self._stack.enter_context(worker))
         return worker
@@ -173,23 +190,26 @@ class ProblemRun:
         settings = self.settings
         self.steps = settings.steps
         runs: list[Trajectory] = []
-        if self.pairwise is not None:
-            pass  # a path has no reference either
+        if self.pairwise is not None or self.done >= set(self.names):
+            pass  # a path has no reference either; or nobody is left who would need one
         elif self.problem.on_disk:  # an extended-precision run would read the file for every step and every draw
-            self.outcome.diagnoses += diagnose(self.problem, self.truth)
+            self._diagnose(*diagnose(self.problem, self.truth))
             self.leave_out("training and loops are not held to a reference: the data are read from a file in pieces")
         elif settings.command == "bench":
             runs = self._loop_reference()
         else:
             runs = [self.oracle.trajectory(self.problem, each, self.steps) for each in settings.optimisers()]
-            self.outcome.diagnoses += diagnose(self.problem, self.truth, runs)
+            self._diagnose(*diagnose(self.problem, self.truth, runs))
         return [partial(self._check_one, name, runs) for name in self._queue()]
 
     def _queue(self) -> list[str]:
         """Whom to check, in this order: the compiling backends take longest. A run times the same processes."""
-        names = [name for name in self.names if name not in self.gone]
-        if self.settings.command == "run" and names:
-            names.append(control_name(self.reference))
+        names = [name for name in self.names if name not in self.gone and name not in self.done]
+        if self.settings.command == "run":
+            timed = untimed(self.outcome, [name for name in self.names if name not in self.gone])
+            if timed:  # in turns with the reference, whose twin gives the control
+                first = [self.reference] if self.reference not in self.gone else []
+                names = list(dict.fromkeys([*first, *names, *timed, control_name(self.reference)]))
         return sorted(names, key=lambda name: not (is_twin(name) or self.settings.registration(name).compiler))
 
     def _loop_reference(self) -> list[Trajectory]:
@@ -204,6 +224,7 @@ class ProblemRun:
             self._ending = True
         for worker in list(self._processes):
             worker.kill()
+        self.oracle.abandon()
 
     def _check_one(self, name: str, runs: list[Trajectory]) -> None:
         from gradparity.verdicts import needs_other_precision, told_apart
@@ -213,7 +234,7 @@ class ProblemRun:
             worker = self.workers[name] if name in self.workers else self.spawn(name)
             self.workers[name] = worker
             self._load(name, worker)
-            if is_twin(name):
+            if is_twin(name) or name in self.done:
                 return
             calls = FOOTPRINT_CALLS_ON_DISK if self.problem.on_disk else FOOTPRINT_CALLS
             self.peaks[name] = worker.ask(m.Footprint(calls), m.Resident).peak_bytes
@@ -224,17 +245,34 @@ class ProblemRun:
                 found = told_apart(found, self._in_other_precision(name, worker))
                 worker.ask(self.load, m.Loaded)
             with self._lock:
-                self.outcome.findings += found
+                self.outcome.findings = [f for f in self.outcome.findings if f.backend != name] + found
             if found and found[0].verdict not in ("impure", "nondeterministic"):
                 for known in runs:
                     self.begin("training", name)
                     self._train(name, worker, known)
+            with self._lock:
+                self.outcome.checked.append(self._checked(name))
+            self.done.add(name)
             if self.settings.command == "bench":  # another process of it is timed
                 self.workers.pop(name).stop()
         except WorkerFailed as failure:
             self.lost(name, failure)
         self.took_s[name] = time.monotonic() - began_s
         self.save()
+
+    def _checked(self, name: str) -> Checked:
+        """The process in which a backend was checked."""
+        configured, loaded = self.configured[name], self.loaded[name]
+        start = Start(
+            pair=None,
+            beside_others=True,
+            import_s=configured.import_cpu_s,
+            build_s=loaded.build_s,
+            first_call_s=loaded.first_call_s,
+            compile_cache=loaded.compile_cache,
+            resident_bytes=configured.resident_bytes,
+        )
+        return Checked(backend=name, peak_resident_bytes=self.peaks[name], start=start)
 
     def _train(self, name: str, worker: WorkerProcess, known: Trajectory) -> None:
         """Our optimiser, and for plain gradient descent the backend's own loop beside it; a bench times that alone."""
@@ -258,12 +296,13 @@ class ProblemRun:
 
     def conclude(self) -> None:
         """Judge what can only be judged once every backend has answered; and where one is off, ask where they part."""
+        if JUDGED in self.outcome.stages:
+            return
         if self.pairwise is not None:
             judged = self.pairwise.judge()
             if judged is None:
                 said = "fewer than two backends have answered, and there is no truth to hold one against"
-                nothing = Diagnosis(name="nothing to compare", finding=said, cure="See what failed.")
-                self.outcome.diagnoses.append(nothing)
+                self._diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure="See what failed."))
             else:
                 self.outcome.pairwise, found = judged
                 self.outcome.findings += found
@@ -271,14 +310,38 @@ class ProblemRun:
             from gradparity.parting_run import find_partings, with_places
 
             self.begin("recording of taps", "")
+            self._load_again()
             self.outcome.partings = find_partings(self.workers, self.outcome.findings, self.problem.seed)
             if self.outcome.partings is not None:
                 self.outcome.findings = with_places(self.outcome.findings, self.outcome.partings)
+        self.mark(JUDGED)
         self.save()
+
+    def _load_again(self) -> None:
+        """Start those who were checked in an earlier sitting, to be asked once more."""
+        for name in [name for name in self.names if name in self.done and name not in self.workers]:
+            try:
+                self.workers[name] = worker = self.spawn(name)
+                self._load(name, worker)
+            except WorkerFailed as failure:
+                self.lost(name, failure)
+
+    def mark(self, stage: str) -> None:
+        """Write down that a stage came to its end."""
+        with self._lock:
+            if stage not in self.outcome.stages:
+                self.outcome.stages.append(stage)
+
+    def _diagnose(self, *said: Diagnosis) -> None:
+        """Add what is to be said about the problem, unless an earlier sitting has."""
+        with self._lock:
+            self.outcome.diagnoses += [each for each in said if each not in self.outcome.diagnoses]
 
     def save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""
         with self._lock:
+            if self._ending:  # whoever ends the run saves, once
+                return
             for rows in (self.outcome.findings, self.outcome.training, self.outcome.timings):
                 rows.sort(key=lambda row: self._order.index(row.backend))
             store.save(self.result, self.folder)
@@ -301,6 +364,9 @@ class ProblemRun:
         """Write down which versions a backend is of."""
         if not is_twin(name):
             info = BackendInfo(name=name, versions=configured.versions)
+            known = next((each for each in self.result.backends if each.name == name), None)
+            if known is not None:
+                require_same_versions(name, known.versions, info.versions)
             with self._lock:
                 self.result.backends = [info if known.name == name else known for known in self.result.backends]
 
@@ -325,14 +391,13 @@ class ProblemRun:
     def _note_printing(self, name: str, line: str) -> None:
         """Say once for each backend that the user's code prints there."""
         if line:
-            said = Diagnosis(
-                name=f"the model prints on {name}",
-                finding=f"it printed {line!r} while it was evaluated; the process's log has all of it",
-                cure="Printing takes time, which is timed too: leave it out of the loss.",
+            self._diagnose(
+                Diagnosis(
+                    name=f"the model prints on {name}",
+                    finding=f"it printed {line!r} while it was evaluated; the process's log has all of it",
+                    cure="Printing takes time, which is timed too: leave it out of the loss.",
+                )
             )
-            with self._lock:
-                if said not in self.outcome.diagnoses:
-                    self.outcome.diagnoses.append(said)
 
     def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
         """The verdicts on the same problem in the other dtype; its truth is computed once, when first needed."""

@@ -5,6 +5,7 @@ The pipe is private. Whatever else the process prints goes to its own output, wh
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -18,12 +19,23 @@ _Request = TypeVar("_Request")
 
 def serve(
     descriptor: int,
+    lifeline: int,
     decode: Callable[[bytes], _Request],
     answer: Callable[[_Request], bytes],
     last: Callable[[_Request], bool],
 ) -> None:
-    """Answer each request with one frame; after one for which ``last`` holds, return."""
-    os.set_inheritable(descriptor, False)  # a process started here would keep the pipe open beyond this one's end
+    """Answer each request with one frame; after one for which ``last`` holds, return.
+
+    Args:
+        descriptor: of the pipe.
+        lifeline: descriptor of a pipe that closes when the parent ends.
+        decode: of a request.
+        answer: to a request, as a frame.
+        last: whether to return after it.
+    """
+    for each in (descriptor, lifeline):
+        os.set_inheritable(each, False)  # a process started here would keep it open beyond this one's end
+    _die_with(lifeline)
     threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     with Connection(descriptor) as pipe:
         while True:
@@ -37,6 +49,20 @@ def serve(
                 return
             if last(request):
                 return
+
+
+def _die_with(lifeline: int) -> None:
+    """Have the system kill this process and all it started when the lifeline closes, even in C code that holds the GIL.
+
+    Reference: fcntl(2), F_SETSIG. Only Linux has it; elsewhere the thread below does what it can.
+    """
+    with contextlib.suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        own_group = os.getpgrp() == os.getpid()
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid() if own_group else os.getpid())
+        fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | fcntl.FASYNC)
 
 
 def _end_with_parent(descriptor: int) -> None:

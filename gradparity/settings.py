@@ -11,6 +11,7 @@ import psutil
 
 from backends import Registration, lookup, registered
 from bench.profiles import PROFILES
+from gradparity.allowance import Allowance, timeouts_from
 from gradparity.interpreters import variants
 from gradparity.machine import usable_cores
 from gradparity.optimisers import Optimiser, optimiser
@@ -95,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     thread_counts: tuple[int, ...] = ()
     profile: str = "quick"
     budget_s: float | None = None
+    allowance: Allowance = Allowance()
     stress: bool = False
 
     def __post_init__(self) -> None:
@@ -346,6 +348,8 @@ def settings_from(
     formulations: str | None = None,
     thread_counts: str | None = None,
     budget: float | None = None,
+    timeout: list[str] | None = None,
+    memory_limit: float | None = None,
     **rest: Any,
 ) -> Settings:
     """Settings from the command line's words.
@@ -391,5 +395,6 @@ def settings_from(
         "formulations": get_args(Formulation) if formulations == "all" else _words(formulations),
         "thread_counts": tuple(map(int, counts)),
         "budget_s": budget,
+        "allowance": Allowance(timeouts_from(timeout or ()), memory_limit),
     }
     return Settings(**fields)

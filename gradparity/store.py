@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -10,6 +14,10 @@ from gradparity.results import SCHEMA_VERSION, RunResult
 from model_spec.errors import InputError
 
 RESULTS_FILE = "results.json"
+#: Note of an exception that ended a run whose results are on disk all the same.
+SAVED = "what was measured is saved"
+#: What the name of a file ends with while it is being written.
+_PARTIAL = ".partial"
 
 
 class _Versioned(msgspec.Struct):
@@ -18,23 +26,55 @@ class _Versioned(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
 
 
-def output_folder(out: str) -> Path:
-    """The output folder, made and tried, so that no result is lost to it at the end.
+@contextmanager
+def hold(out: str) -> Iterator[Path]:
+    """The output folder, made, tried, and this run's alone until it is left: no result is lost to it at the end.
 
     Raises:
-        InputError: nothing can be written there.
+        InputError: nothing can be written there, or another run is writing there now.
     """
     folder = Path(out)
     try:
         (folder / "logs").mkdir(parents=True, exist_ok=True)
         trial = folder / ".writable"
-        trial.touch()
-        trial.unlink()
+        try:
+            trial.write_bytes(b"on a full disk a file can be made, and nothing be put into it")
+        finally:
+            trial.unlink(missing_ok=True)
     except OSError as error:
         raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
     if (folder / RESULTS_FILE).is_dir():
         raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
-    return folder
+    with _locked(folder, out):
+        for left in folder.glob(f"*{_PARTIAL}"):  # of a run that was killed while it wrote
+            left.unlink(missing_ok=True)
+        yield folder
+
+
+@contextmanager
+def _locked(folder: Path, out: str) -> Iterator[None]:
+    """A lock on the folder itself, which the system takes back however this process ends; no file is left of it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows: two runs in one folder are the user's own look-out
+        yield
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "--out",
+                got=f"{out}, where another run is writing",
+                expected="a folder of its own for each run",
+                cure="Name another with --out, or wait for that run.",
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def encode(result: RunResult) -> bytes:
@@ -43,11 +83,36 @@ def encode(result: RunResult) -> bytes:
 
 
 def save(result: RunResult, folder: Path) -> None:
-    """Write ``results.json`` whole or not at all: a reader never sees half a file."""
-    path = folder / RESULTS_FILE
-    partial = path.with_suffix(".json.partial")
-    partial.write_bytes(encode(result))
-    partial.replace(path)
+    """Write ``results.json`` whole or not at all: a reader never sees half a file.
+
+    Raises:
+        InputError: it cannot be written any more; what was saved before is still there.
+    """
+    replace_file(folder / RESULTS_FILE, encode(result))
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put a file in the place of another whole or not at all, and leave nothing else behind.
+
+    Raises:
+        InputError: there is no room, or the folder is no longer there or cannot be written.
+    """
+    partial = path.with_name(path.name + _PARTIAL)
+    try:
+        try:
+            partial.write_bytes(content)
+            partial.replace(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise InputError(
+            "--out",
+            got=f"{path} ({error.strerror})",
+            expected="a file that can be written",
+            cure="What was saved before is still there: make room, then go on with --resume.",
+        ) from None
 
 
 def load(path: Path) -> RunResult:

@@ -8,15 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 
-import msgspec
-
 from backends import lookup
-from gradparity import __version__, machine, store
+from gradparity import machine, store
 from gradparity import messages as m
-from gradparity.engine import chosen_backends
+from gradparity.engine import begun, chosen_backends, going_on, sitting
 from gradparity.launch import WorkerFailed, WorkerProcess
 from gradparity.problem_run import Observer
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Trouble
+from gradparity.scratch import scratch_folder
 from gradparity.settings import Settings
 from gradparity.stress import StressProblem, stress_problems
 from gradparity.truth.extended import require_extended_precision
@@ -26,30 +25,32 @@ from model_spec.problem import Problem, in_other_precision
 from model_spec.spec import to_dict
 
 
-def run_stress(settings: Settings, observer: Observer) -> RunResult:
+def run_stress(settings: Settings, observer: Observer, *, resume: bool = False) -> RunResult:
     """The suite, on every backend that ``settings`` name; their data and model are not looked at.
 
+    With ``resume``, problems that a backend has answered in an earlier sitting in the same folder are not asked again.
+
     Raises:
-        InputError: the output folder is at fault; nothing was started.
+        InputError: the output folder is at fault, and nothing was started; or there is no more room in it.
     """
     require_extended_precision()
     names, infos, absent = chosen_backends(settings)
-    folder = store.output_folder(settings.out)
-    result = RunResult(
-        gradparity_version=__version__,
-        command=settings.command,
-        settings=msgspec.to_builtins(settings),
-        machine=machine.describe(),
-        backends=infos,
-    )
-    suite = _Suite(stress_problems(settings.seed), result, folder, observer)
-    if result.problems:
-        result.problems[0].troubles.extend(absent)
-    with ThreadPoolExecutor(max(1, machine.usable_cores() // settings.threads)) as pool:
-        for done in [pool.submit(suite.check, name, settings.threads) for name in names]:
-            done.result()
-    result.complete = True
-    store.save(result, folder)
+    with scratch_folder() as scratch, store.hold(settings.out) as folder:
+        result = begun(settings, infos)
+        earlier = going_on(result, folder) if resume else []
+        with sitting(result, folder):
+            suite = _Suite(stress_problems(settings.seed), result, folder, scratch, observer, earlier)
+            if result.problems:
+                result.problems[0].troubles.extend(absent)
+            pool = ThreadPoolExecutor(max(1, machine.usable_cores() // settings.threads))
+            try:
+                for done in [pool.submit(suite.check, name, settings) for name in names]:
+                    done.result()
+            except BaseException:
+                suite.abandon()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+            pool.shutdown()
     return result
 
 
@@ -60,34 +61,70 @@ class _Suite:
     cases: Sequence[StressProblem]
     result: RunResult
     folder: Path
+    scratch: Path
     observer: Observer
+    earlier: Sequence[ProblemResult] = ()
     truths: dict[int, Reference] = field(default_factory=dict)
     others: dict[int, tuple[Problem, Reference]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._workers: list[WorkerProcess] = []
+        self._ending = False
+        known = {problem.label: problem for problem in self.earlier}
         self._lock, self._order = Lock(), {info.name: place for place, info in enumerate(self.result.backends)}
+        self.result.problems = list(self.earlier)  # so that an interruption loses none of them
         self.observer.begin("stress suite", "truth", "")
+        problems: list[ProblemResult] = []
         for index, case in enumerate(self.cases):
             self.truths[index] = reference(case.problem)
-            self.result.problems.append(
-                ProblemResult(
-                    name=case.name,
-                    source=case.why,
-                    digest="",
-                    rows=case.problem.rows,
-                    spec=to_dict(case.problem.spec),
-                    truth=self.truths[index].method,
-                    expected=case.expected,
-                )
+            problem = ProblemResult(
+                name=case.name,
+                source=case.why,
+                digest="",
+                rows=case.problem.rows,
+                spec=to_dict(case.problem.spec),
+                truth=self.truths[index].method,
+                expected=case.expected,
             )
+            if problem.label in known:
+                problem.findings = [f for f in known[problem.label].findings if f.verdict != "failed"]
+            problems.append(problem)
+        self.result.problems = problems
 
-    def check(self, name: str, threads: int) -> None:
+    def abandon(self) -> None:
+        """Kill the workers, so that nobody waits for their answers; what is missing is no failure."""
+        with self._lock:
+            self._ending = True
+        for worker in self._workers:
+            worker.kill()
+
+    def _todo(self, name: str) -> list[int]:
+        """The problems that a backend has not answered yet."""
+        compiler = lookup(name).compiler
+        return [
+            index
+            for index, case in enumerate(self.cases)
+            if (case.compiled or not compiler)
+            and not any(found.backend == name for found in self.result.problems[index].findings)
+        ]
+
+    def check(self, name: str, settings: Settings) -> None:
         """Every problem in one worker; one that raises goes on, one that is gone has failed the rest."""
-        registration = lookup(name)
-        (self.folder / "logs").mkdir(exist_ok=True)
+        todo = self._todo(name)
+        if not todo:
+            return
         with WorkerProcess(
-            name, registration, threads=threads, log=self.folder / "logs" / f"stress.{name}.log"
+            name,
+            lookup(name),
+            threads=settings.threads,
+            log=self.folder / "logs" / f"stress.{name}.log",
+            allowance=settings.allowance,
+            scratch=self.scratch,
         ) as worker:
+            with self._lock:
+                if self._ending:
+                    return
+                self._workers.append(worker)
             lost: WorkerFailed | None = None
             try:
                 self.observer.begin("stress suite", "import", name)
@@ -95,10 +132,8 @@ class _Suite:
             except WorkerFailed as failure:
                 lost = failure
                 self._trouble(0, failure)
-            for index, case in enumerate(self.cases):
-                if registration.compiler and not case.compiled:
-                    continue
-                self.observer.begin(case.name, "evaluation", name)
+            for index in todo:
+                self.observer.begin(self.cases[index].name, "evaluation", name)
                 if lost is None:
                     try:
                         self._add(index, self._findings(name, worker, index))
@@ -122,6 +157,8 @@ class _Suite:
 
     def _add(self, index: int, found: list[Finding]) -> None:
         with self._lock:
+            if self._ending:
+                return
             rows = self.result.problems[index].findings
             rows += found
             rows.sort(key=lambda finding: self._order[finding.backend])
@@ -135,7 +172,8 @@ class _Suite:
     def _trouble(self, index: int, failure: WorkerFailed) -> None:
         trouble = Trouble(backend=failure.backend, stage=failure.stage, reason=failure.reason, detail=failure.detail)
         with self._lock:
-            self.result.problems[index].troubles.append(trouble)
+            if not self._ending:
+                self.result.problems[index].troubles.append(trouble)
 
 
 def _evaluate(name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:

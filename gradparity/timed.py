@@ -49,6 +49,7 @@ def beside_step(seen: Sampled | None, name: str, profile: Profile) -> Timed | No
 def _timed(pairs: Sequence[Sampled], name: str, rounds: list[Round], loose: list[Block], blocks: list[Block]) -> Timed:
     return Timed(
         steps=pairs[0].steps[name],
+        pairs=[seen.pair for seen in pairs],
         inner=[seen.inner[name] for seen in pairs],
         warm_ups=[seen.warm_ups[name] for seen in pairs],
         rounds=rounds,

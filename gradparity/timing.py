@@ -33,6 +33,7 @@ class Sampled:
     outputs: dict[str, m.Tensors] = field(default_factory=dict)
     planned: int = 0
     cut: bool = False
+    pair: int = 0
 
     @property
     def done(self) -> int:
@@ -58,7 +59,12 @@ class Timer:
     deadline: Deadline = UNLIMITED
 
     def measure(
-        self, workers: Mapping[str, WorkerProcess], reference: str, steps: Mapping[str, int] | None = None
+        self,
+        workers: Mapping[str, WorkerProcess],
+        reference: str,
+        steps: Mapping[str, int] | None = None,
+        *,
+        into: list[Sampled] | None = None,
     ) -> Sampled:
         """Rounds of every worker against the reference, within one set of processes.
 
@@ -66,9 +72,12 @@ class Timer:
             workers: by name; the reference's twin, if there is one, gives the A/A control.
             reference: the name that the others are compared with.
             steps: gradient steps that a call of each makes, for a loop.
+            into: gets what is returned before it is filled, so that an interruption loses none of it.
         """
         workers = dict(workers)  # whoever is told of a loss may take it out of the caller's
-        seen = Sampled(steps=dict(steps or dict.fromkeys(workers, 1)))
+        seen = Sampled(steps=dict(steps or dict.fromkeys(workers, 1)), pair=self.pair)
+        if into is not None:
+            into.append(seen)
         for name, worker in workers.items():
             self._warm_up(name, worker, seen)
         challengers = [name for name in seen.inner if name != reference]

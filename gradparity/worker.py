@@ -1,4 +1,4 @@
-"""One backend in one process: ``python -P -m gradparity.worker FD`` answers requests on an inherited pipe.
+"""One backend in one process: ``python -P -m gradparity.worker FD LIFELINE`` answers requests on an inherited pipe.
 
 An exception while answering is a reply like any other; the worker ends when told to, or when the pipe closes.
 """
@@ -112,6 +112,8 @@ class Worker:
             raise RuntimeError(f"message protocol: got {request.protocol}, expected {m.PROTOCOL}")
         from backends import load
 
+        if request.memory_bytes is not None:
+            _limit_memory(request.memory_bytes)
         if request.one_core and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         started, cpu_started = time.perf_counter(), time.process_time()
@@ -269,6 +271,20 @@ class Worker:
         return m.Sampled(block, m.pack(self.backend.get({"": value, **tree})))
 
 
+def _limit_memory(size: int) -> None:
+    """Let this process have no more than so many bytes of its own: an allocation beyond fails, and nothing else does.
+
+    On Linux that is what it can write to; address space alone, of which runtimes reserve much more than they use, is
+    free. Elsewhere the address space is limited, as far as the system minds it.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    which = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
+    resource.setrlimit(which, (size, size))
+
+
 def _resident_bytes() -> int:
     """Resident size now: from Linux itself, so that an interpreter without psutil can be a worker's."""
     try:
@@ -305,10 +321,10 @@ def _compile_cache() -> str:
     return "cold" if counters["fxgraph_cache_miss"] else "warm"
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, lifeline: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, m.decode_request, Worker().answer, lambda request: isinstance(request, m.Stop))
+    serve(descriptor, lifeline, m.decode_request, Worker().answer, lambda request: isinstance(request, m.Stop))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -233,7 +233,7 @@ def command(*arguments: str, cwd: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report(plugins: Path, tmp_path: Path):
     faults = {
-        "killed": ("evaluation", r"killed by SIGKILL"),
+        "killed": ("evaluation", r"killed by SIGKILL, by hand or by the system for want of memory"),
         "crashing": ("evaluation", r"killed by SIGSEGV; it last said: about to crash"),
         "raising": ("evaluation", r"ValueError: no \[/red\] derivative of this"),
         "leaving": ("evaluation", r"exited with code 1; it last said: goodbye and \\x07thanks"),
@@ -277,7 +277,7 @@ def test_a_worker_that_hangs_is_killed_and_said_to_have_given_no_answer(
     monkeypatch.setattr(launch, "TIMEOUTS_S", {**launch.TIMEOUTS_S, m.Evaluate: 1})
     (problem,) = check(tmp_path / "out", "hanging", "sound").problems
     assert [(t.backend, t.stage, t.reason) for t in problem.troubles] == [
-        ("hanging", "evaluation", "no answer after 1 s; killed")
+        ("hanging", "evaluation", "no answer after 1 s; killed (--timeout step=SECONDS allows more)")
     ]
     assert {(found.backend, found.verdict) for found in problem.findings} == {
         ("hanging", "failed"),
@@ -308,7 +308,9 @@ def test_the_log_of_an_earlier_run_is_not_taken_for_the_last_words_of_this_one(p
     log.parent.mkdir(parents=True)
     log.write_text("all is well\n")
     (problem,) = check(tmp_path / "out", "killed").problems
-    assert [trouble.reason for trouble in problem.troubles] == ["killed by SIGKILL"]
+    assert [trouble.reason for trouble in problem.troubles] == [
+        "killed by SIGKILL, by hand or by the system for want of memory"
+    ]
 
 
 # Interruption.
@@ -329,7 +331,9 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate(timeout=2)
     assert process.returncode == 130
-    assert said.splitlines()[-1] == "gradparity: interrupted; results so far are in gradparity-report/results.json"
+    assert said.splitlines()[-1] == (
+        "gradparity: interrupted; results so far are in gradparity-report/results.json: go on with --resume"
+    )
     assert "Traceback" not in printed + said
     assert gone(worker)
     result = store.load(out / "results.json")

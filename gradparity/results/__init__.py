@@ -13,12 +13,13 @@ from gradparity.results.findings import (
     Trouble,
     Verdict,
 )
-from gradparity.results.run import SCHEMA_VERSION, BackendInfo, ProblemResult, RunResult, label
+from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Sitting, label
 
 __all__ = [
     "GOOD",
     "SCHEMA_VERSION",
     "BackendInfo",
+    "Checked",
     "Diagnosis",
     "Disagreement",
     "Finding",
@@ -30,6 +31,7 @@ __all__ = [
     "ProblemResult",
     "Recommendation",
     "RunResult",
+    "Sitting",
     "Span",
     "Start",
     "Timed",

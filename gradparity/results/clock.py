@@ -44,15 +44,16 @@ class OneThread(msgspec.Struct, frozen=True, kw_only=True):
 class Timed(msgspec.Struct, kw_only=True):
     """One kind of call of one backend under the clock, in every process pair.
 
-    A call makes ``steps`` gradient steps and a block has ``inner`` calls; blocks themselves count steps. ``rounds`` has
-    every raw block that was taken in turns, with the reference's; ``blocks`` those outside any round. ``step_ns`` is
-    per gradient step.
+    A call makes ``steps`` gradient steps and a block has ``inner`` calls; blocks themselves count steps. ``inner`` and
+    ``warm_ups`` have an entry for each of the process ``pairs``. ``rounds`` has every raw block that was taken in
+    turns, with the reference's; ``blocks`` those outside any round. ``step_ns`` is per gradient step.
 
     ``ratio`` is the reference's time over this one's: how many times as fast it is. ``speed`` says whether that is a
     difference at all, and is ``None`` for the reference itself.
     """
 
     steps: int = 1
+    pairs: list[int] = []
     inner: list[int] = []
     warm_ups: list[WarmUp] = []
     rounds: list[Round] = []

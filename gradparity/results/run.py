@@ -10,7 +10,7 @@ import msgspec
 from bench.limits import Limits
 from bench.stats import Control
 from gradparity.partings import Partings
-from gradparity.results.clock import Formulated, Recommendation, Timing
+from gradparity.results.clock import Formulated, Recommendation, Start, Timing
 from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
 
 if TYPE_CHECKING:
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 2
 
 
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend whose check came to its end: how its process started, and how large loading and stepping made it."""
+
+    backend: str
+    peak_resident_bytes: int
+    start: Start
+
+
 class ProblemResult(msgspec.Struct, kw_only=True):
     """Everything found on one data set, with one formulation and number of threads.
 
@@ -27,17 +35,21 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
     of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
     failure of the formula and not of a backend. ``partings`` is where tapped values part, asked where something is off.
-    ``idle`` has the backends with nothing to run in a model of the user's,
-    and why.
+    ``idle`` has the backends with nothing to run in a model of the user's, and why.
+    ``source_digest`` is of a model's own files. ``checked`` and ``stages`` say what came to its end, for who resumes:
+    ``judged``, ``step N`` and ``loop N`` of process pair N, ``timed``.
     """
 
     name: str
     source: str
     digest: str
+    source_digest: str = ""
     rows: int
     spec: dict[str, Any]
     truth: str
     expected: str = ""
+    checked: list[Checked] = []
+    stages: list[str] = []
     idle: dict[str, str] = {}
     threads: int = 1
     limits: Limits | None = None
@@ -87,10 +99,18 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     cure: str = ""
 
 
+class Sitting(msgspec.Struct, kw_only=True):
+    """One uninterrupted part of a run: when it started, by the system's clock in UTC, and how long it took so far."""
+
+    started: str
+    seconds: float = 0.0
+
+
 class RunResult(msgspec.Struct, kw_only=True):
     """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end.
 
-    ``left_out`` names the problems that a time budget did not reach.
+    ``left_out`` names the problems that a time budget did not reach. ``environment`` has the variables that were set
+    for every worker, and ``sittings`` has more than one entry where the run was resumed.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -98,6 +118,8 @@ class RunResult(msgspec.Struct, kw_only=True):
     command: str
     settings: dict[str, Any]
     machine: dict[str, Any]
+    environment: dict[str, str] = {}
+    sittings: list[Sitting] = []
     backends: list[BackendInfo] = []
     problems: list[ProblemResult] = []
     left_out: list[str] = []

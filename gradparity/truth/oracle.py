@@ -34,6 +34,9 @@ class Oracle(Protocol):
     def affordable_steps(self, problem: Any, optimiser: Optimiser) -> int:
         """How many steps it can."""
 
+    def abandon(self) -> None:
+        """Nobody waits for an answer any more: whoever still does is told so."""
+
 
 class ClosedForm:
     """The built-in models' truth, computed here; what it takes to compute it is imported when it is first asked."""
@@ -68,6 +71,9 @@ class ClosedForm:
         from gradparity.truth.trajectory import affordable_steps
 
         return affordable_steps(problem, optimiser)
+
+    def abandon(self) -> None:
+        """It is computed in this process, and ends with it."""
 
 
 CLOSED_FORM = ClosedForm()
