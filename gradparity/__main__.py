@@ -14,18 +14,18 @@ from types import FrameType
 PATIENCE_S = 1.5
 
 
-class Terminated(KeyboardInterrupt):
-    """Asked to end by SIGTERM or SIGHUP, as by Ctrl-C."""
+_received: list[int] = []
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     """Unwind, once: what comes after the first signal would interrupt the saving."""
+    _received.append(number)
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     if hasattr(signal, "setitimer"):
         signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
         signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
-    raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
+    raise KeyboardInterrupt
 
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
@@ -40,11 +40,13 @@ def main() -> None:
         from gradparity.cli import main as run
 
         run()
-    except KeyboardInterrupt as interruption:
+    except (KeyboardInterrupt, SystemExit):  # Typer makes the one into the other
+        if not _received:
+            raise
         sys.stdout.flush()
         sys.stderr.flush()
         # Threads that are still judging answers need not be waited for: everything is saved.
-        os._exit(128 + (interruption.args[0] if isinstance(interruption, Terminated) else signal.SIGINT))
+        os._exit(128 + _received[0])
 
 
 if __name__ == "__main__":

@@ -434,6 +434,4 @@ def main() -> None:
     except typer.TyperException as error:  # an unknown command or option, or a value of the wrong type
         _say(_console(stderr=True), f"{error.format_message().rstrip('.')}. See gradparity --help.", "red")
         code = ExitCode.INPUT
-    except typer.Abort as error:  # Ctrl-C, or a signal to the same end
-        raise error.__cause__ or KeyboardInterrupt from None
     sys.exit(code)

@@ -90,7 +90,7 @@ def begun(settings: Settings, infos: list[BackendInfo]) -> RunResult:
     return RunResult(
         gradparity_version=__version__,
         command=settings.command,
-        settings=msgspec.to_builtins(settings),
+        settings=msgspec.json.decode(msgspec.json.encode(settings)),  # as it will be read again
         machine=machine.describe(),
         environment=set_for_workers(settings.thread_counts or (settings.threads,)),
         backends=infos,

@@ -334,9 +334,12 @@ class WorkerProcess(Peer):
 
 def last_line(log: Path, limit: int = 4096) -> str:
     """The last line that a worker printed, without reading megabytes of log; ``""`` where there is none."""
-    with log.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
-        lines = file.read().decode(errors="replace").strip().splitlines()
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+    except OSError:  # somebody has taken it away
+        return ""
     return said(lines[-1]) if lines else ""
 
 

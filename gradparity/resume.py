@@ -96,14 +96,15 @@ def is_done(problem: ProblemResult, command: str) -> bool:
 
 def kept(problem: ProblemResult) -> ProblemResult:
     """What came to its end on a problem, to go on from."""
-    judged = JUDGED in problem.stages
+    judged = JUDGED in problem.stages and not problem.troubles
     # Without a truth backends are judged by all answers together, which live in the processes.
     checked = [] if UNCERTIFIED in problem.stages and not judged else problem.checked
     names = {each.backend for each in checked}
+    again = {JUDGED, TIMED} if problem.troubles else {TIMED} if problem.left_out else set()
     return msgspec.structs.replace(
         problem,
         checked=list(checked),
-        stages=[each for each in problem.stages if each != TIMED or not problem.left_out],
+        stages=[each for each in problem.stages if each not in again],
         findings=[found for found in problem.findings if found.backend in names],
         training=[ran for ran in problem.training if ran.backend in names],
         timings=[timing for timing in problem.timings if timing.backend in names],

@@ -22,18 +22,17 @@ def scratch_folder() -> Iterator[Path]:
     A process of its own, one line of shell, sees to that where this process is killed and can do nothing any more.
     """
     folder = Path(tempfile.mkdtemp(prefix="gradparity-"))
+    guard: subprocess.Popen[bytes] | None = None
     try:
-        guard: subprocess.Popen[bytes] | None = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "gradparity-guard", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            start_new_session=True,  # Ctrl-C is for the parent alone
-        )
-    except OSError:  # a system without such a shell: a kill leaves the folder to the system
-        guard = None
-    try:
+        with contextlib.suppress(OSError):  # a system without such a shell: a kill leaves the folder to the system
+            guard = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "gradparity-guard", str(folder)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                cwd="/",
+                start_new_session=True,  # Ctrl-C is for the parent alone
+            )
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,5 @@
+"""A backend whose import never ends."""
+
+import time
+
+time.sleep(60)

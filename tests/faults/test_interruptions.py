@@ -1,0 +1,307 @@
+"""Whatever ends a run, what was measured is on disk, nothing is left behind, and the next sitting goes on there."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gradparity import store
+from gradparity.results import SCHEMA_VERSION, ProblemResult
+from tests.faults.harness import command, ended, eventually, gone, saved, wait_for_a_hanging_worker
+
+RUN = ("run", "--quick", "--backends", "numpy,sound", "--data", "toy", "--steps", "20")
+TWO = ("check", "--backends", "numpy,sound", "--data", "toy", "--data", "iris", "--projection", "2", "--steps", "20")
+CHECK = ("check", "--backends", "sound,hanging", "--data", "toy", "--steps", "3")
+
+
+def wait_for(process: subprocess.Popen[str], words: str) -> None:
+    """Read the progress until it says so."""
+    assert process.stderr is not None
+    for line in process.stderr:
+        if words in line:
+            return
+    raise AssertionError(f"it never said {words!r}")
+
+
+def is_kept(before: ProblemResult, after: ProblemResult) -> bool:
+    """Whether all that had come to its end is there as it was: checks, and every raw round of a finished stage."""
+    checked = after.checked[: len(before.checked)] == before.checked
+    names = {each.backend for each in before.checked}
+    findings = [f for f in before.findings if f.backend in names]
+    again = [f for f in after.findings if f.backend in names]
+    for old in before.timings:
+        new = next(timing for timing in after.timings if timing.backend == old.backend)
+        for call in ("step", "loop"):
+            if f"{call} 0" in before.stages and getattr(old, call).rounds != getattr(new, call).rounds:
+                return False
+    return checked and findings == again and set(before.stages) <= set(after.stages)
+
+
+def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_far(plugins: Path, tmp_path: Path):
+    out = tmp_path / "gradparity-report"
+    with command("check", "--backends", "sound,hanging", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+        worker = wait_for_a_hanging_worker(plugins)
+        eventually(lambda: any(p.training for p in store.load(out / "results.json").problems), within_s=30)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=2)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == (
+        "gradparity: interrupted; results so far are in gradparity-report/results.json: go on with --resume"
+    )
+    assert "Traceback" not in printed + said
+    assert gone(worker)
+    result = store.load(out / "results.json")
+    assert not result.complete
+    assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("sound", "agrees")}
+    assert result.problems[0].troubles == []  # the workers were ended, and did not fail
+
+
+def test_workers_end_when_their_parent_is_killed_even_while_they_compute(plugins: Path, tmp_path: Path):
+    with command("check", "--backends", "hanging,sound", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+        worker = wait_for_a_hanging_worker(plugins)
+        process.kill()
+        process.communicate(timeout=5)
+    eventually(lambda: gone(worker), within_s=5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [(TWO, "iris: evaluation"), (RUN, "toy: training"), (RUN, "toy: warm-up"), (RUN, "toy: timing")],
+)
+def test_after_ctrl_c_at_any_point_the_next_sitting_measures_only_what_is_missing(
+    asked: tuple[str, ...], words: str, tmp_path: Path
+):
+    with command(*asked, cwd=tmp_path) as process:
+        wait_for(process, words)
+        process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        printed, said = process.communicate(timeout=10)
+        assert time.monotonic() - began < 2
+    assert process.returncode == 130
+    assert "Traceback" not in printed + said
+    before = saved(tmp_path)
+    assert not before.complete
+    code, _, _ = ended(*asked, "--resume", cwd=tmp_path)
+    assert code == 0
+    after = saved(tmp_path)
+    assert after.ok
+    assert len(after.sittings) == 2
+    for old, new in zip(before.problems, after.problems, strict=False):
+        assert is_kept(old, new)
+        assert new.stages[-1] == ("timed" if asked is RUN else "judged")
+        assert {each.backend for each in new.checked} == {"numpy", "sound"}
+
+
+@pytest.mark.parametrize("delay_s", [0.03, 0.1, 0.2, 0.4])
+def test_ctrl_c_before_anything_has_begun_ends_without_a_traceback(delay_s: float, tmp_path: Path):
+    with command(*RUN, cwd=tmp_path) as process:
+        eventually(lambda: b"gradparity" in cmdline(process.pid), within_s=5)
+        time.sleep(delay_s)
+        process.send_signal(signal.SIGINT)
+        printed, said = process.communicate(timeout=3)
+    # While the interpreter itself starts, Ctrl-C is its own affair.
+    assert process.returncode in (130, -signal.SIGINT)
+    if process.returncode == 130:
+        assert "Traceback" not in printed + said
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def test_a_polite_request_to_end_is_as_good_as_ctrl_c(plugins: Path, tmp_path: Path):
+    with command(*CHECK, cwd=tmp_path) as process:
+        worker = wait_for_a_hanging_worker(plugins)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)  # impatience does no harm
+        _, said = process.communicate(timeout=2)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "go on with --resume" in said
+    assert gone(worker)
+    assert not saved(tmp_path).complete
+
+
+def test_workers_end_with_a_killed_parent_even_in_c_code_that_holds_the_interpreters_lock(
+    plugins: Path, tmp_path: Path
+):
+    with command("check", "--backends", "sound,holding", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+        worker = wait_for_a_hanging_worker(plugins)
+        eventually(lambda: saved(tmp_path).problems[0].checked, within_s=30)
+        process.kill()
+        process.communicate(timeout=5)
+    eventually(lambda: gone(worker), within_s=5)
+    (before,) = saved(tmp_path).problems
+    assert [each.backend for each in before.checked] == ["sound"]
+
+
+def test_two_runs_in_one_folder_do_not_mix(plugins: Path, tmp_path: Path):
+    with command(*CHECK, cwd=tmp_path) as first:
+        wait_for_a_hanging_worker(plugins)
+        there = (tmp_path / "gradparity-report" / "results.json").read_bytes()
+        code, out, err = ended("check", "--backends", "sound", "--data", "toy", cwd=tmp_path)
+        assert (code, out) == (2, "")
+        assert "where another run is writing" in err
+        assert "Name another with --out" in err
+        assert (
+            msgspec.json.decode((tmp_path / "gradparity-report" / "results.json").read_bytes())["settings"]
+            == (msgspec.json.decode(there)["settings"])
+        )
+        first.send_signal(signal.SIGINT)
+        first.communicate(timeout=5)
+    assert ended("check", "--backends", "sound", "--data", "toy", "--steps", "3", cwd=tmp_path)[0] == 0
+
+
+# The disk.
+
+
+def files_of_at_most(size: int) -> None:
+    """From now on no file of this process grows beyond: the system says so as it says that a disk is full."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_goes_on_later(tmp_path: Path):
+    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "300")
+    code, _, err = ended(*words, cwd=tmp_path, limit=lambda: files_of_at_most(20_000))
+    assert code == 2
+    assert "File too large" in err
+    assert "make room, then go on with --resume" in err
+    before = saved(tmp_path)
+    assert not before.complete
+    assert ended(*words, "--resume", cwd=tmp_path)[0] == 0
+    assert saved(tmp_path).ok
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Path:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("it takes the right to mount a file system")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_ends_the_run_with_one_line_and_leaves_valid_results(small_disk: Path, tmp_path: Path):
+    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--data", "iris", "--projection", "2")
+    code, _, err = ended(*words, "--steps", "1000", "--out", str(small_disk / "out"), cwd=tmp_path)
+    assert code == 2
+    assert "No space left on device" in err
+    assert not store.read(str(small_disk / "out")).complete
+
+
+def test_a_folder_that_is_taken_away_ends_the_run_with_one_line(plugins: Path, tmp_path: Path):
+    with command(*CHECK, cwd=tmp_path) as process:
+        worker = wait_for_a_hanging_worker(plugins)
+        eventually(lambda: saved(tmp_path).problems[0].checked, within_s=30)
+        shutil.rmtree(tmp_path / "gradparity-report")
+        os.kill(worker, signal.SIGKILL)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert "No such file or directory" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda whole: whole[: len(whole) // 2], "a file that is none"),
+        (lambda whole: b"", "a file that is none"),
+        (lambda whole: whole.replace(b'"schema_version": %d' % SCHEMA_VERSION, b'"schema_version": 99'), "version 99"),
+    ],
+)
+def test_results_that_are_cut_off_or_of_a_newer_version_are_not_gone_on_from_and_not_in_the_way(
+    content, said: str, resume: tuple[str, ...], tmp_path: Path
+):
+    words = ("check", "--backends", "numpy", "--data", "toy", "--steps", "3")
+    assert ended(*words, cwd=tmp_path)[0] == 0
+    file = tmp_path / "gradparity-report" / "results.json"
+    broken = content(file.read_bytes())
+    file.write_bytes(broken)
+    code, _, err = ended(*words, *resume, cwd=tmp_path)
+    if resume:
+        assert code == 2
+        assert said in err
+        assert file.read_bytes() == broken
+    else:
+        assert code == 0
+        assert saved(tmp_path).ok
+
+
+CLOCK = """
+import time
+_real, _calls = time.time, [0]
+def time_():
+    _calls[0] += 1
+    return _real() - 3600 * _calls[0]
+time.time, time.time_ns = time_, lambda: int(1e9 * time_())
+"""
+
+
+def test_a_clock_that_is_set_back_again_and_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "clock").mkdir()
+    (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'clock'}{os.pathsep}{os.environ['PYTHONPATH']}")
+    code, _, _ = ended("run", "--backends", "numpy,sound", "--data", "toy", "--steps", "3", "--quick", cwd=tmp_path)
+    assert code == 0
+    result = saved(tmp_path)
+    assert result.ok
+    assert 0 < result.sittings[0].seconds < 120
+    for timing in result.problems[0].timings:
+        assert timing.import_s > 0
+        assert timing.step is not None
+        assert all(block.wall_ns > 0 for each in timing.step.rounds for block in (*each.reference, *each.challenger))
+
+
+# What --resume refuses.
+
+
+def test_a_run_that_is_not_the_same_is_not_gone_on_with(tmp_path: Path):
+    words = ("check", "--backends", "numpy", "--data", "toy", "--steps", "3")
+    assert ended(*words, "--resume", cwd=tmp_path)[0] == 0  # nothing is there: it starts
+    before = (tmp_path / "gradparity-report" / "results.json").read_bytes()
+    code, _, err = ended(*words[:-1], "4", "--resume", cwd=tmp_path)
+    assert code == 2
+    assert "steps: 4, which was 3" in err
+    assert (tmp_path / "gradparity-report" / "results.json").read_bytes() == before
+
+
+def test_a_finished_run_is_shown_again_and_nothing_is_started(tmp_path: Path):
+    words = ("check", "--backends", "numpy", "--data", "toy", "--steps", "3")
+    assert ended(*words, cwd=tmp_path)[0] == 0
+    before = saved(tmp_path)
+    code, out, err = ended(*words, "--resume", cwd=tmp_path)
+    assert code == 0
+    assert "agrees" in out
+    assert "import numpy" not in err
+    after = saved(tmp_path)
+    assert msgspec.to_builtins(after.problems) == msgspec.to_builtins(before.problems)
+
+
+def test_a_model_that_was_changed_is_not_gone_on_with(tmp_path: Path):
+    model = tmp_path / "model.py"
+    text = (
+        "def parameters(rng):\n    return {'w': rng.standard_normal(3)}\n"
+        "def data(rng):\n    return {'X': rng.standard_normal((5, 3))}\n"
+        "def loss(params, data, xp):\n    return xp.mean(xp.tanh(data['X'] @ params['w']))\n"
+    )
+    model.write_text(text)
+    words = ("check", str(model), "--backends", "autograd", "--steps", "3")
+    assert ended(*words, cwd=tmp_path)[0] == 0
+    model.write_text(text.replace("tanh", "sin"))
+    code, _, err = ended(*words, "--resume", cwd=tmp_path)
+    assert code == 2
+    assert "whose model changed since" in err

@@ -1,0 +1,173 @@
+"""Workers that fail: each is a failed row with its reason, the others still report, and a later sitting goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from backends import BACKENDS
+from gradparity import launch, store
+from gradparity import messages as m
+from tests.faults.harness import check, command, ended, eventually, gone, saved
+
+
+def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report(plugins: Path, tmp_path: Path):
+    faults = {
+        "killed": ("evaluation", r"killed by SIGKILL, by hand or by the system for want of memory"),
+        "crashing": ("evaluation", r"killed by SIGSEGV; it last said: about to crash"),
+        "raising": ("evaluation", r"ValueError: no \[/red\] derivative of this"),
+        "leaving": ("evaluation", r"exited with code 1; it last said: goodbye and \\x07thanks"),
+        "exiting": ("import", r"exited with code 7; it last said: no licence found"),
+        "absent": ("import", r"ModuleNotFoundError: No module named 'not_installed_at_all'"),
+        "garbling": ("evaluation", r"answered what is no message: .+; killed"),
+        "truncating": ("evaluation", r"exited with code 5"),
+    }
+    names = ["numpy", *faults, "chatty", "sound"]
+    with command("check", "--backends", ",".join(names), "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+        out, err = process.communicate(timeout=100)
+    assert process.returncode == 3
+    assert "Traceback" not in out + err
+    assert not set("\x1b\x07") & set(out + err)
+
+    result = store.load(tmp_path / "gradparity-report" / "results.json")
+    assert result.complete
+    (problem,) = result.problems
+    assert {trouble.backend for trouble in problem.troubles} == set(faults)
+    for trouble in problem.troubles:
+        stage, reason = faults[trouble.backend]
+        assert trouble.stage == stage
+        assert re.fullmatch(reason, trouble.reason)
+        assert f"{trouble.backend} failed in {stage}: " in out
+        assert re.search(rf"^{trouble.backend} +failed", out, re.MULTILINE)
+    verdicts = {name: {found.verdict for found in problem.findings if found.backend == name} for name in names}
+    assert verdicts == {name: {"failed"} if name in faults else {"agrees"} for name in names}
+    assert {trained.backend for trained in problem.training} == {"numpy", "chatty", "sound"}
+    (raised,) = [trouble for trouble in problem.troubles if trouble.backend == "raising"]
+    assert raised.detail.startswith("Traceback")
+
+    # hvp is called twice: 4 MiB to each stream, each time, and none of it anywhere but in the log.
+    log = tmp_path / "gradparity-report" / "logs" / "toy.chatty.log"
+    assert log.stat().st_size == 2 * 2 * 4 * 1024 * 1024
+    assert "xxxx" not in out + err
+
+
+def test_a_worker_that_hangs_is_killed_and_said_to_have_given_no_answer(
+    plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(launch, "TIMEOUTS_S", {**launch.TIMEOUTS_S, m.Evaluate: 1})
+    (problem,) = check(tmp_path / "out", "hanging", "sound").problems
+    assert [(t.backend, t.stage, t.reason) for t in problem.troubles] == [
+        ("hanging", "evaluation", "no answer after 1 s; killed (--timeout step=SECONDS allows more)")
+    ]
+    assert {(found.backend, found.verdict) for found in problem.findings} == {
+        ("hanging", "failed"),
+        ("sound", "agrees"),
+    }
+
+
+def test_what_a_worker_started_holds_up_neither_its_failure_nor_the_run(plugins: Path, tmp_path: Path):
+    started = time.monotonic()
+    (problem,) = check(tmp_path / "out", "orphaning").problems
+    assert [trouble.reason for trouble in problem.troubles] == ["exited with code 6"]
+    assert time.monotonic() - started < 30  # it sleeps for 60
+    orphan = int((plugins / "orphan").read_text())
+    eventually(lambda: gone(orphan), within_s=5)
+
+
+def test_a_third_party_is_listed_and_runs_under_any_name(plugins: Path, tmp_path: Path):
+    with command("backends", "--json", cwd=tmp_path) as process:
+        listed = {info["name"] for info in json.loads(process.communicate(timeout=60)[0])}
+    assert listed > set(BACKENDS)
+    assert "a/b [red]" in listed
+    result = check(tmp_path / "out", "a/b [red]")
+    assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("a/b [red]", "agrees")}
+
+
+def test_the_log_of_an_earlier_run_is_not_taken_for_the_last_words_of_this_one(plugins: Path, tmp_path: Path):
+    log = tmp_path / "out" / "logs" / "toy.killed.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("all is well\n")
+    (problem,) = check(tmp_path / "out", "killed").problems
+    assert [trouble.reason for trouble in problem.troubles] == [
+        "killed by SIGKILL, by hand or by the system for want of memory"
+    ]
+
+
+def test_a_hang_in_the_import_in_compiling_and_in_a_step_ends_by_the_limit_of_each_and_is_said_with_it(tmp_path: Path):
+    names = "stuck_importing,stuck_compiling,hanging,sound"
+    limits = [word for wait in ("import=5", "compile=4.5", "step=4") for word in ("--timeout", wait)]
+    code, out, _ = ended("check", "--backends", names, "--data", "toy", "--steps", "3", *limits, cwd=tmp_path)
+    assert code == 3
+    assert "no answer after 4.5 s" in out
+    (problem,) = saved(tmp_path).problems
+    assert {trouble.backend: (trouble.stage, trouble.reason) for trouble in problem.troubles} == {
+        "stuck_importing": ("import", "no answer after 5 s (--timeout import=5); killed"),
+        "stuck_compiling": ("build and first call", "no answer after 4.5 s (--timeout compile=4.5); killed"),
+        "hanging": ("evaluation", "no answer after 4 s (--timeout step=4); killed"),
+    }
+    assert {found.verdict for found in problem.findings if found.backend == "sound"} == {"agrees"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits what a process can write to")
+def test_a_worker_that_wants_more_memory_than_it_may_have_fails_alone_and_is_said_to_be_out_of_memory(tmp_path: Path):
+    words = ("check", "--backends", "greedy,sound", "--data", "toy", "--steps", "3", "--memory-limit", "1")
+    code, _, _ = ended(*words, cwd=tmp_path)
+    assert code == 3
+    (problem,) = saved(tmp_path).problems
+    (trouble,) = problem.troubles
+    assert (trouble.backend, trouble.stage) == ("greedy", "evaluation")
+    assert re.match(r"out of memory \(--memory-limit 1\): .*Unable to allocate 4\.00 GiB", trouble.reason)
+    assert {found.verdict for found in problem.findings if found.backend == "sound"} == {"agrees"}
+
+
+@pytest.mark.parametrize("name", ["jax", "torch"])
+def test_frameworks_import_and_step_within_a_limit_of_memory(name: str, tmp_path: Path):
+    words = ("check", "--backends", name, "--data", "toy", "--steps", "3", "--memory-limit", "2")
+    assert ended(*words, cwd=tmp_path)[0] == 0
+
+
+def test_a_framework_of_which_a_part_is_missing_fails_in_its_import_with_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "broken" / "autograd").mkdir(parents=True)
+    (tmp_path / "broken" / "autograd" / "__init__.py").touch()  # what is left where an installation was broken off
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'broken'}{os.pathsep}{os.environ['PYTHONPATH']}")
+    words = ("check", "--backends", "autograd,half,sound", "--data", "toy", "--steps", "3")
+    code, _, _ = ended(*words, cwd=tmp_path)
+    assert code == 3
+    (problem,) = saved(tmp_path).problems
+    said = {trouble.backend: f"{trouble.stage}: {trouble.reason}" for trouble in problem.troubles}
+    assert set(said) == {"autograd", "half"}
+    assert re.match(r"import: (ImportError|ModuleNotFoundError): .*autograd", said["autograd"])
+    assert re.match(r"import: ImportError: cannot import name 'half_of_it' from 'json'", said["half"])
+
+
+@pytest.mark.parametrize(("name", "signal_name"), [("killed_later", "SIGKILL"), ("crashing_later", "SIGSEGV")])
+def test_a_worker_lost_under_the_clock_is_timed_in_a_later_sitting_and_the_others_are_not_timed_again(
+    name: str, signal_name: str, plugins: Path, tmp_path: Path
+):
+    words = ("run", "--backends", f"numpy,sound,{name}", "--data", "toy", "--steps", "3", "--quick")
+    assert ended(*words, cwd=tmp_path)[0] == 3
+    (before,) = saved(tmp_path).problems
+    (trouble,) = before.troubles
+    assert trouble.backend == name
+    assert f"killed by {signal_name}" in trouble.reason
+    (plugins / "mended").touch()
+    assert ended(*words, "--resume", cwd=tmp_path)[0] == 0
+    result = saved(tmp_path)
+    (after,) = result.problems
+    assert result.ok
+    assert len(result.sittings) == 2
+    assert after.troubles == []
+    assert after.checked[: len(before.checked)] == before.checked
+    rounds = {t.backend: t.step.rounds for t in before.timings if t.step}
+    again = {t.backend: t.step.rounds for t in after.timings if t.step}
+    assert rounds["sound"]
+    assert again["sound"] == rounds["sound"]
+    assert again[name]
