@@ -1,0 +1,171 @@
+"""A run that is interrupted at any request and gone on with: the same rounds as of one that never was."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradparity import messages as m
+from gradparity import store
+from gradparity.results import Checked, ProblemResult, RunResult, Start
+from gradparity.resume import JUDGED, TIMED, is_done, kept, require_same
+from model_spec.errors import InputError
+from tests.cell_clocks import PAIR
+from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, clocked
+
+
+class Interrupted:
+    """Ctrl-C at the n-th request."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+
+    def __call__(self, worker: SimulatedWorker, request: m.AnyRequest) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise KeyboardInterrupt
+
+
+def rounds(problem: ProblemResult) -> Counter[tuple[str, str, int]]:
+    """Rounds of each backend, kind of call and process pair."""
+    found: Counter[tuple[str, str, int]] = Counter()
+    for timing in [*problem.timings, *([problem.twin] if problem.twin else [])]:
+        for call in ("step", "loop", "primal", "collected"):
+            timed = getattr(timing, call)
+            beside = call in ("primal", "collected")  # in the processes of whichever pair they were taken
+            found.update(
+                (timing.backend, call, -1 if beside else each.pair) for each in (timed.rounds if timed else [])
+            )
+    return found
+
+
+def read_again(run: SimulatedRun) -> ProblemResult:
+    """The problem as the next sitting finds it on disk, checked to the end as a real run has it by then."""
+    outcome = run.outcome
+    start = Start(pair=None, import_s=0.1, build_s=0, first_call_s=0.1, compile_cache="", resident_bytes=1)
+    names = dict.fromkeys(found.backend for found in outcome.findings)
+    outcome.checked = [Checked(backend=name, peak_resident_bytes=40 * 2**20, start=start) for name in names]
+    return msgspec.json.decode(msgspec.json.encode(outcome), type=ProblemResult)
+
+
+WHOLE = Computer(STILL, PAIR)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> ProblemResult:
+    return clocked(WHOLE, tmp_path_factory.mktemp("whole"), profile="standard").outcome
+
+
+def interrupted_at(place: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ProblemResult | None:
+    """What a sitting leaves that is interrupted at that request; ``None`` where it ends before."""
+    seen: list[SimulatedRun] = []
+    plain = SimulatedRun.__enter__
+
+    def enter(run: SimulatedRun) -> SimulatedRun:
+        seen.append(run)
+        return plain(run)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SimulatedRun, "__enter__", enter)
+        try:
+            clocked(Computer(STILL, PAIR, fault=Interrupted(place)), folder, profile="standard")
+        except KeyboardInterrupt:
+            return read_again(seen[0])
+    return None
+
+
+def test_a_sitting_after_an_interruption_at_any_request_measures_what_is_missing_and_nothing_else(
+    whole: ProblemResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    requests = len(WHOLE.asked)
+
+    @settings(max_examples=60, deadline=None)
+    @given(place=st.integers(0, requests - 1))
+    def holds(place: int) -> None:
+        before = interrupted_at(place, tmp_path, monkeypatch)
+        assert before is not None
+        second = Computer(STILL, PAIR)
+        after = clocked(second, tmp_path, profile="standard", earlier=kept(before)).outcome
+        assert rounds(after) == rounds(whole)
+        for timing in before.timings:
+            for call in ("step", "loop"):
+                finished = (
+                    [each for each in getattr(timing, call).rounds if f"{call} {each.pair}" in before.stages]
+                    if (getattr(timing, call) is not None)
+                    else []
+                )
+                again = next(t for t in after.timings if t.backend == timing.backend)
+                assert finished == (getattr(again, call).rounds if getattr(again, call) else [])[: len(finished)]
+        # A finished stage is not sampled again: as many blocks as the whole run has, less those.
+        done = sum(count for (_, call, pair), count in rounds(before).items() if f"{call} {pair}" in before.stages)
+        sampled = sum(isinstance(request, m.Sample) and request.call in ("step", "loop") for _, request in second.asked)
+        everything = sum(isinstance(r, m.Sample) and r.call in ("step", "loop") for _, r in WHOLE.asked)
+        assert sampled <= everything - 4 * done
+
+    holds()
+
+
+def test_what_a_finished_problem_left_is_not_touched(whole: ProblemResult):
+    assert TIMED in whole.stages
+    whole.stages.append(JUDGED)
+    assert is_done(whole, "bench")
+    whole.left_out = ["loops"]
+    assert not is_done(whole, "bench")
+    assert TIMED not in kept(whole).stages
+
+
+def test_a_backend_that_was_lost_is_timed_later_in_as_many_pairs_as_the_others(whole: ProblemResult, tmp_path: Path):
+    """As if jax had been lost in its import: nothing of it was timed."""
+    lost = msgspec.json.decode(msgspec.json.encode(whole), type=ProblemResult)
+    lost.timings = [timing for timing in lost.timings if timing.backend != "jax"]
+    after = clocked(Computer(STILL, PAIR), tmp_path, profile="standard", earlier=lost).outcome
+    pairs = {pair for name, call, pair in rounds(after) if (name, call) == ("jax", "step")}
+    assert len(pairs) == len({pair for name, call, pair in rounds(whole) if (name, call) == ("jax", "step")})
+    assert min(pairs) > 0  # pairs of their own, with the reference started again
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"settings": {"steps": 2}}, "steps: 2, which was 1"),
+        ({"machine": {"cpu": "another"}}, "cpu: 'another', which was 'one'"),
+        ({"command": "run"}, "command: 'run', which was 'check'"),
+        ({"gradparity_version": "2"}, "gradparity: '2', which was '1'"),
+    ],
+)
+def test_what_differs_is_named(change: dict[str, object], said: str):
+    usual = {
+        "gradparity_version": "1",
+        "command": "check",
+        "settings": {"steps": 1, "out": "a"},
+        "machine": {"cpu": "one"},
+    }
+    with pytest.raises(InputError, match=said):
+        require_same(RunResult(**usual), RunResult(**usual | change))
+
+
+def test_where_it_is_written_and_what_it_may_spend_can_differ():
+    usual = {"gradparity_version": "1", "command": "check", "machine": {}}
+    require_same(
+        RunResult(**usual, settings={"out": "a", "budget_s": 1}),
+        RunResult(**usual, settings={"out": "b", "budget_s": 9}),
+    )
+
+
+def test_a_file_in_the_making_is_gone_after_a_failure_and_what_was_there_stays(tmp_path: Path, monkeypatch):
+    path = tmp_path / "results.json"
+    store.replace_file(path, b"before")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(InputError, match="No space left on device"):
+        store.replace_file(path, b"after")
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == ["results.json"]
