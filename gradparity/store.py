@@ -6,10 +6,13 @@ from pathlib import Path
 
 import msgspec
 
+from gradparity import results
 from gradparity.results import SCHEMA_VERSION, RunResult
 from model_spec.errors import InputError
 
 RESULTS_FILE = "results.json"
+#: The JSON Schema of `RunResult`, which `gradparity.results.schema` makes.
+SCHEMA_PATH = Path(results.__file__).with_name("results.schema.json")
 
 
 class _Versioned(msgspec.Struct):
@@ -30,11 +33,29 @@ def output_folder(out: str) -> Path:
         trial = folder / ".writable"
         trial.touch()
         trial.unlink()
+        write_schema(folder)
     except OSError as error:
         raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
     if (folder / RESULTS_FILE).is_dir():
         raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
     return folder
+
+
+def write_schema(folder: Path) -> None:
+    """Put what documents ``results.json`` beside it: the JSON Schema, a copy of the package's.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    content, there = SCHEMA_PATH.read_bytes(), folder / SCHEMA_PATH.name
+    if there.is_file() and there.read_bytes() == content:
+        return
+    partial = there.with_suffix(".json.partial")
+    partial.write_bytes(content)
+    try:
+        partial.replace(there)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def encode(result: RunResult) -> bytes:
