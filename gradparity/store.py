@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from gradparity import results
+from gradparity.old_schemas import UPGRADES, upgraded
 from gradparity.results import SCHEMA_VERSION, RunResult
 from model_spec.errors import InputError
 
@@ -72,41 +74,49 @@ def save(result: RunResult, folder: Path) -> None:
 
 
 def load(path: Path) -> RunResult:
-    """Read a ``results.json``.
+    """Read a ``results.json`` of this schema or an earlier one.
 
     Raises:
-        msgspec.MsgspecError: the file is not a result of this schema.
+        msgspec.MsgspecError: the file is no result.
     """
-    return msgspec.json.decode(path.read_bytes(), type=RunResult)
+    content = path.read_bytes()
+    return _decoded(content, _version(content))
 
 
 def read(name: str) -> RunResult:
-    """The ``results.json`` of that name, or the one in the folder of that name.
+    """The ``results.json`` of that name, or the one in the folder of that name; of this schema or an earlier one.
 
     Raises:
-        InputError: there is none, it is no result, or it is of another schema.
+        InputError: there is none, it is no result, or it is of a newer schema.
     """
     path = Path(name)
-    path = path / RESULTS_FILE if path.is_dir() else path
     expected = f"a {RESULTS_FILE} of gradparity"
     try:
+        path = path / RESULTS_FILE if path.is_dir() else path
+        if path.exists() and not path.is_file():  # to open a pipe waits for its writer, possibly for ever
+            raise InputError(name, got="a special file", expected=expected)
         content = path.read_bytes()
-        version = msgspec.json.decode(content, type=_Versioned).schema_version
-        if version != SCHEMA_VERSION:
-            raise _other_schema(name, version)
-        return msgspec.json.decode(content, type=RunResult)
+        version = _version(content)
+        if version not in (*UPGRADES, SCHEMA_VERSION):
+            raise InputError(
+                name,
+                got=f"schema version {version}",
+                expected=f"{min(UPGRADES)} to {SCHEMA_VERSION}",
+                cure="Read it with the gradparity that wrote it, or a newer one.",
+            )
+        return _decoded(content, version)
     except OSError as error:
         raise InputError(name, got=error.strerror, expected=expected) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
 
 
-def _other_schema(name: str, version: int) -> InputError:
-    return InputError(
-        name,
-        got=f"schema version {version}",
-        expected=str(SCHEMA_VERSION),
-        cure="Read it with the gradparity that wrote it, or a newer one."
-        if version > SCHEMA_VERSION
-        else "Its timings are of another kind: run it again with this gradparity.",
-    )
+def _version(content: bytes) -> int:
+    return msgspec.json.decode(content, type=_Versioned).schema_version
+
+
+def _decoded(content: bytes, version: int) -> RunResult:
+    if version not in UPGRADES:
+        return msgspec.json.decode(content, type=RunResult)
+    document = msgspec.json.decode(content, type=dict[str, Any])
+    return msgspec.convert(upgraded(document, version), RunResult)
