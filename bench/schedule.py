@@ -38,6 +38,11 @@ def is_twin(name: str) -> bool:
     return name.endswith(_TWIN)
 
 
+def reference_first(pair: int, index: int) -> bool:
+    """Whether a round is A B B A, the reference first and last, and not B A A B."""
+    return (index + pair) % 2 == 0
+
+
 class Schedule:
     """The turns of one pair of processes, to be iterated once; ``drop`` takes out a worker that was lost.
 
@@ -89,6 +94,6 @@ class Schedule:
         if self._reference in self._lost:
             return Turn(self._pair, index, None, challenger, (challenger, challenger))
         first, second = self._reference, challenger
-        if (index + self._pair) % 2:
+        if not reference_first(self._pair, index):
             first, second = second, first
         return Turn(self._pair, index, self._reference, challenger, (first, second, second, first))

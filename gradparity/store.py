@@ -7,9 +7,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from gradparity import results
+from gradparity.old_schemas import UPGRADES, upgraded
 from gradparity.results import SCHEMA_VERSION, RunResult
 from model_spec.errors import InputError
 
@@ -18,6 +21,8 @@ RESULTS_FILE = "results.json"
 SAVED = "what was measured is saved"
 #: What the name of a file ends with while it is being written.
 _PARTIAL = ".partial"
+#: The JSON Schema of `RunResult`, which `gradparity.results.schema` makes.
+SCHEMA_PATH = Path(results.__file__).with_name("results.schema.json")
 
 
 class _Versioned(msgspec.Struct):
@@ -48,6 +53,7 @@ def hold(out: str) -> Iterator[Path]:
     with _locked(folder, out):
         for left in folder.glob(f"*{_PARTIAL}"):  # of a run that was killed while it wrote
             left.unlink(missing_ok=True)
+        write_schema(folder)
         yield folder
 
 
@@ -75,6 +81,17 @@ def _locked(folder: Path, out: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def write_schema(folder: Path) -> None:
+    """Put what documents ``results.json`` beside it: the JSON Schema, a copy of the package's.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    content, there = SCHEMA_PATH.read_bytes(), folder / SCHEMA_PATH.name
+    if not there.is_file() or there.read_bytes() != content:
+        replace_file(there, content)
 
 
 def encode(result: RunResult) -> bytes:
@@ -116,41 +133,49 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def load(path: Path) -> RunResult:
-    """Read a ``results.json``.
+    """Read a ``results.json`` of this schema or an earlier one.
 
     Raises:
-        msgspec.MsgspecError: the file is not a result of this schema.
+        msgspec.MsgspecError: the file is no result.
     """
-    return msgspec.json.decode(path.read_bytes(), type=RunResult)
+    content = path.read_bytes()
+    return _decoded(content, _version(content))
 
 
 def read(name: str) -> RunResult:
-    """The ``results.json`` of that name, or the one in the folder of that name.
+    """The ``results.json`` of that name, or the one in the folder of that name; of this schema or an earlier one.
 
     Raises:
-        InputError: there is none, it is no result, or it is of another schema.
+        InputError: there is none, it is no result, or it is of a newer schema.
     """
     path = Path(name)
-    path = path / RESULTS_FILE if path.is_dir() else path
     expected = f"a {RESULTS_FILE} of gradparity"
     try:
+        path = path / RESULTS_FILE if path.is_dir() else path
+        if path.exists() and not path.is_file():  # to open a pipe waits for its writer, possibly for ever
+            raise InputError(name, got="a special file", expected=expected)
         content = path.read_bytes()
-        version = msgspec.json.decode(content, type=_Versioned).schema_version
-        if version != SCHEMA_VERSION:
-            raise _other_schema(name, version)
-        return msgspec.json.decode(content, type=RunResult)
+        version = _version(content)
+        if version not in (*UPGRADES, SCHEMA_VERSION):
+            raise InputError(
+                name,
+                got=f"schema version {version}",
+                expected=f"{min(UPGRADES)} to {SCHEMA_VERSION}",
+                cure="Read it with the gradparity that wrote it, or a newer one.",
+            )
+        return _decoded(content, version)
     except OSError as error:
         raise InputError(name, got=error.strerror, expected=expected) from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
 
 
-def _other_schema(name: str, version: int) -> InputError:
-    return InputError(
-        name,
-        got=f"schema version {version}",
-        expected=str(SCHEMA_VERSION),
-        cure="Read it with the gradparity that wrote it, or a newer one."
-        if version > SCHEMA_VERSION
-        else "Its timings are of another kind: run it again with this gradparity.",
-    )
+def _version(content: bytes) -> int:
+    return msgspec.json.decode(content, type=_Versioned).schema_version
+
+
+def _decoded(content: bytes, version: int) -> RunResult:
+    if version not in UPGRADES:
+        return msgspec.json.decode(content, type=RunResult)
+    document = msgspec.json.decode(content, type=dict[str, Any])
+    return msgspec.convert(upgraded(document, version), RunResult)

@@ -355,8 +355,12 @@ def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
         (b"{", "a file that is none"),
         (b"{}", "a file that is none"),
         (b'{"schema_version": 2}', "a file that is none"),
-        (b'{"schema_version": 1}', "schema version 1, expected 2. Its timings are of another kind: run it again"),
-        (b'{"schema_version": 3}', "schema version 3, expected 2. Read it with the gradparity that wrote it"),
+        (b'{"schema_version": 1}', "a file that is none"),
+        (b'{"schema_version": 0}', "schema version 0, expected 1 to 2"),
+        (
+            b'{"schema_version": 3}',
+            "schema version 3, expected 1 to 2. Read it with the gradparity that wrote it",
+        ),
         (b"\xff", "none"),
     ],
 )
