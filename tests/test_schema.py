@@ -78,10 +78,10 @@ def test_fields_of_later_versions_are_allowed_as_readers_are_told_to_expect_them
 
 
 def test_an_output_folder_has_the_schema_beside_its_results(tmp_path: Path):
-    folder = store.output_folder(str(tmp_path / "out"))
-    there = folder / "results.schema.json"
-    assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
+    folder, there = tmp_path / "out", tmp_path / "out" / "results.schema.json"
+    with store.hold(str(folder)):
+        assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
     there.write_text("an older one")
-    store.output_folder(str(folder))
-    assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
+    with store.hold(str(folder)):
+        assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["logs", "results.schema.json"]

@@ -169,8 +169,8 @@ def files_of_at_most(size: int) -> None:
 
 
 def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_goes_on_later(tmp_path: Path):
-    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "300")
-    code, _, err = ended(*words, cwd=tmp_path, limit=lambda: files_of_at_most(20_000))
+    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "2000")
+    code, _, err = ended(*words, cwd=tmp_path, limit=lambda: files_of_at_most(60_000))
     assert code == 2
     assert "File too large" in err
     assert "make room, then go on with --resume" in err
@@ -182,11 +182,11 @@ def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_go
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Path:
-    """A file system of 64 KiB."""
+    """A file system of 128 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("it takes the right to mount a file system")
@@ -196,7 +196,7 @@ def small_disk(tmp_path: Path) -> Path:
 
 def test_a_full_disk_ends_the_run_with_one_line_and_leaves_valid_results(small_disk: Path, tmp_path: Path):
     words = ("check", "--backends", "numpy,sound", "--data", "toy", "--data", "iris", "--projection", "2")
-    code, _, err = ended(*words, "--steps", "1000", "--out", str(small_disk / "out"), cwd=tmp_path)
+    code, _, err = ended(*words, "--steps", "3000", "--out", str(small_disk / "out"), cwd=tmp_path)
     assert code == 2
     assert "No space left on device" in err
     assert not store.read(str(small_disk / "out")).complete
