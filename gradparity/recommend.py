@@ -6,12 +6,12 @@ number of steps on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from bench.break_even import Cost, crossing, envelope, total_s
-from bench.stats import MedianInterval, between
+from bench.stats import Comparison, MedianInterval, between
 from gradparity.results import Finding, ProblemResult, Recommendation, Span, Timed, Timing, Training
 from gradparity.units import duration, ratio, three
 
@@ -44,11 +44,60 @@ def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
         f"called step by step from Python: {_said(step_spans, correct)}",
         *_lead({name: timing.step for name, timing in correct.items()}, "a step from Python"),
         *(_lead({name: timing.loop for name, timing in correct.items()}, "a step in a loop")),
-        *_doubts(correct.values()),
+        *doubts(correct.values()),
         *_by_hand(problem),
         *(_excluded(found) for found in bad.values()),
     ]
     return Recommendation(choice=choice, reasons=reasons, steps=steps, spans=spans, step_spans=step_spans)
+
+
+@dataclass(frozen=True)
+class Quickest:
+    """The backends whose steps take least, best first, those that cannot be told from it among them; nanoseconds."""
+
+    names: tuple[str, ...]
+    step_ns: float
+
+
+def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None]) -> Quickest | None:
+    """Who has the shortest median step of those that agree, the closed form apart; ``None`` without any."""
+    bad = {found.backend for found in problem.not_good}
+    timed = {
+        timing.backend: (step.median, found.ratio)
+        for timing in problem.timings
+        if timing.backend not in bad
+        and timing.backend != BY_HAND
+        and (found := timed_of(timing)) is not None
+        and (step := found.step_ns) is not None
+    }
+    if not timed:
+        return None
+    best = min(timed, key=lambda name: timed[name][0])
+    ties = (name for name in timed if name != best and _overlap(timed[best][1], timed[name][1]))
+    return Quickest((best, *ties), timed[best][0])
+
+
+def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
+    if best is None or other is None or best.low is None or other.high is None:
+        return False
+    return other.high >= best.low
+
+
+def break_even(spans: Sequence[Span]) -> str:
+    """``autograd up to 899 steps [712, 1,204], then jax``, or ``jax for any number of steps``."""
+    if len(spans) == 1:
+        return f"{spans[0].backend} for any number of steps"
+    words = spans[0].backend
+    for span in spans[1:]:
+        words += f" up to {span.first - 1:,} steps {_range(span)}, then {span.backend}"
+    return words
+
+
+def _range(span: Span) -> str:
+    """The last number of steps before it, at both ends of the intervals."""
+    high = f"{span.high - 1:,}" if span.high is not None else "never"
+    low = f"{span.low - 1:,}" if span.low is not None else "0"
+    return f"[{low}, {high}]"
 
 
 def _step(timed: Timed | None) -> MedianInterval | None:
@@ -115,11 +164,9 @@ def _said(spans: list[Span], correct: Mapping[str, Timing]) -> str:
     """``autograd up to 899 steps [712, 1,204]; then jax: its 0.9 s of import and first call are repaid``."""
     words = spans[0].backend
     for before, span in pairwise(spans):
-        high = f"{span.high - 1:,}" if span.high is not None else "never"
-        low = f"{span.low - 1:,}" if span.low is not None else "0"
         more_s = correct[span.backend].start_s - correct[before.backend].start_s
         repaid = f"its start, {duration(1e9 * more_s)} longer, is repaid"
-        words += f" up to {span.first - 1:,} steps [{low}, {high}]; then {span.backend}: {repaid}"
+        words += f" up to {span.first - 1:,} steps {_range(span)}; then {span.backend}: {repaid}"
     return words if len(spans) > 1 else f"{words}, for any number of steps"
 
 
@@ -135,7 +182,7 @@ def _lead(timed: Mapping[str, Timed | None], what: str) -> list[str]:
     return [f"{what}: {names[0]} is {ratio(middle)} [{three(low)}, {three(high)}] as fast as the next, {names[1]}"]
 
 
-def _doubts(timings: Iterable[Timing]) -> list[str]:
+def doubts(timings: Iterable[Timing]) -> list[str]:
     """What makes timings less than they look, each kind once."""
     unstable, restless, threaded = [], [], []
     for timing in timings:

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.optimisers import LBFGS, Array, Path
-from gradparity.results import GOOD, Finding, Training, Verdict
+from gradparity.results import GOOD, Finding, Training, Verdict, worst
 from gradparity.truth.extended import Extended
 from gradparity.truth.oracle import CLOSED_FORM, Oracle
 from gradparity.truth.trajectory import Trajectory, blocks
-from gradparity.verdicts import AGREES_FLOORS, judge, worst
+from gradparity.verdicts import AGREES_FLOORS, judge
 from model_spec.problem import AnyProblem
 
 #: Noise floors that a run may be off by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just

@@ -276,11 +276,6 @@ def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: s
     ]
 
 
-def worst(findings: Sequence[Finding]) -> Finding:
-    """The finding to show of several: a verdict that is not good first, then the most floors."""
-    return max(findings, key=lambda f: (f.verdict != "agrees", f.floors if f.floors is not None else math.inf))
-
-
 def _index(flat: np.integer[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(i) for i in np.unravel_index(int(flat), shape))
 

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.stats import Comparison, Control, MedianInterval
+from gradparity.recommend import Quickest, quickest
 from gradparity.report.style import styled, table
 from gradparity.results import Formulated, ProblemResult, RunResult, Timed, Timing
 from gradparity.units import duration, ratio, size, three
@@ -142,35 +143,14 @@ def which_where(result: RunResult) -> Table:
         made.add_row(
             problem.label,
             " or ".join(choice) or "-",
-            _quickest(problem, lambda timing: timing.step),
-            _quickest(problem, lambda timing: timing.loop),
+            _quickest(quickest(problem, lambda timing: timing.step)),
+            _quickest(quickest(problem, lambda timing: timing.loop)),
         )
     return made
 
 
-def _quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None]) -> str:
-    """The backend with the shortest median step, and those whose ratio overlaps its; the closed form apart."""
-    bad = {found.backend for found in problem.not_good}
-    timed = {
-        timing.backend: found
-        for timing in problem.timings
-        if timing.backend not in bad and timing.backend != "numpy" and (found := timed_of(timing)) and found.step_ns
-    }
-    if not timed:
-        return "-"
-    best = min(timed, key=lambda name: _median(timed[name]))
-    ties = [name for name in timed if name != best and _overlap(timed[best].ratio, timed[name].ratio)]
-    return f"{' or '.join([best, *ties])}, {duration(_median(timed[best]))}"
-
-
-def _median(timed: Timed) -> float:
-    return timed.step_ns.median if timed.step_ns else float("inf")
-
-
-def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
-    if best is None or other is None or best.low is None or other.high is None:
-        return False
-    return other.high >= best.low
+def _quickest(found: Quickest | None) -> str:
+    return "-" if found is None else f"{' or '.join(found.names)}, {duration(found.step_ns)}"
 
 
 def _limits(problem: ProblemResult) -> list[str]:

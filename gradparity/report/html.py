@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from html import escape
 
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training, worst
 from gradparity.units import three
-from gradparity.verdicts import worst
 
 _COLOURS = {True: "#1a7f37", False: "#cf222e"}
 

@@ -7,9 +7,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, worst
 from gradparity.units import three
-from gradparity.verdicts import AGREES_FLOORS, worst
+from gradparity.verdicts import AGREES_FLOORS
 
 
 def print_stress(console: Console, result: RunResult) -> None:

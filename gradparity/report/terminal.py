@@ -13,9 +13,9 @@ from rich.text import Text
 
 from gradparity.report.clock import clock_sections, which_where
 from gradparity.report.style import STYLES, WIDE, styled, table
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training, worst
 from gradparity.units import duration, three
-from gradparity.verdicts import AGREES_FLOORS, worst
+from gradparity.verdicts import AGREES_FLOORS
 
 #: Blocks up to which each has a column of its own in the table of agreement.
 MOST_COLUMNS = 6

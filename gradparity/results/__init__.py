@@ -12,6 +12,7 @@ from gradparity.results.findings import (
     Training,
     Trouble,
     Verdict,
+    worst,
 )
 from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Sitting, label
 
@@ -40,4 +41,5 @@ __all__ = [
     "Trouble",
     "Verdict",
     "label",
+    "worst",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -34,6 +36,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     worst_index: tuple[int, ...] = ()
     got: float | None = None
     truth: float | None = None
+
+
+def worst(findings: Sequence[Finding]) -> Finding:
+    """The finding to show of several: a verdict that is not good first, then the most floors."""
+    return max(findings, key=lambda f: (f.verdict != "agrees", f.floors if f.floors is not None else math.inf))
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
