@@ -67,20 +67,27 @@ def check(out: Path, *backends: str) -> RunResult:
     return loaded
 
 
+#: Runs a command in whose processes no file grows beyond a size: the system says so as it says that a disk is full.
+_WITHIN = "import os, resource, sys; n = int(sys.argv[1]); resource.setrlimit(resource.RLIMIT_FSIZE, (n, n)); "
+_WITHIN += "os.execv(sys.argv[2], sys.argv[2:])"
+
+
 @contextlib.contextmanager
-def command(*arguments: str, cwd: Path, limit: Callable[[], None] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """The command, at work; ended at the latest when the test is done with it. ``limit`` is called before it starts."""
+def command(*arguments: str, cwd: Path, file_bytes: int | None = None) -> Iterator[subprocess.Popen[str]]:
+    """The command, at work; ended at the latest when the test is done with it."""
     words, pipe = [sys.executable, "-P", "-m", "gradparity", *arguments], subprocess.PIPE
-    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=cwd, preexec_fn=limit) as process:
+    if file_bytes is not None:
+        words = [sys.executable, "-P", "-c", _WITHIN, str(file_bytes), *words]
+    with subprocess.Popen(words, stdout=pipe, stderr=pipe, text=True, cwd=cwd) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def ended(*arguments: str, cwd: Path, limit: Callable[[], None] | None = None) -> tuple[int, str, str]:
+def ended(*arguments: str, cwd: Path, file_bytes: int | None = None) -> tuple[int, str, str]:
     """Exit code, standard output and standard error of the command; nothing is ever a traceback."""
-    with command(*arguments, cwd=cwd, limit=limit) as process:
+    with command(*arguments, cwd=cwd, file_bytes=file_bytes) as process:
         out, err = process.communicate(timeout=120)
     assert "Traceback" not in out + err
     return process.returncode, out, err
