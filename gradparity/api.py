@@ -111,6 +111,12 @@ def run(model: Model = None, **options: Unpack[RunOptions]) -> RunResult:
 class _Silent:
     """Nobody watches."""
 
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

@@ -38,6 +38,8 @@ FORMULATIONS: tuple[Formulation, ...] = ("as_written", "reassociated", "blocked"
 BARE_START_S, START_S, COMPILER_START_S, S_PER_GB = 1.0, 3.5, 40.0, 40.0
 #: Share of a cell's budget that starting may take.
 START_SHARE = 0.7
+#: How many times as long as the turns of one kind of call a pair takes: both kinds, warming up, what is beside them.
+_MORE = 3.0
 #: Seconds for bandwidth and GEMM rate, and for the fewest rounds of a step, which come first where time is short.
 LIMITS_S, STEP_S = 2.5, 1.5
 
@@ -284,7 +286,13 @@ class CellClock:
             learning_rate=rate,
             pair=self.pair,
             deadline=self.deadline,
+            expect=self._expect if call in CALLS else float,
         )
+
+    def _expect(self, seconds: float) -> None:
+        """Tell who watches: the turns of a pair, and as much again for every pair to come and for what follows."""
+        pairs = max(1, self.profile.pairs_min - self.pair)
+        self.run.observer.expect(min(_MORE * pairs * seconds, max(0.0, self.deadline.left_s())))
 
     def _loop_steps(self, name: str) -> int:
         """The same in every pair, since a compiled loop may be one for this number of steps."""

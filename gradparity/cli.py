@@ -15,7 +15,48 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gradparity.cli_options import (
+    L2,
+    Backend,
+    Backends,
+    BenchSteps,
+    Budget,
+    Data,
+    DType,
+    Export,
+    Formulation,
+    Formulations,
+    Json,
+    LogitScale,
+    Lr,
+    MemoryLimit,
+    ModelPath,
+    Momentum,
+    Numerics,
+    Optimiser,
+    Out,
+    Profile,
+    Projection,
+    Quick,
+    Quiet,
+    Reduction,
+    Resume,
+    Seed,
+    Sizes,
+    Standardise,
+    Start,
+    Steps,
+    Stress,
+    Target,
+    ThreadCounts,
+    Threads,
+    Timeout,
+    Verbose,
+)
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from gradparity.export import Export as Exporter
@@ -42,119 +83,6 @@ class ExitCode(IntEnum):
     BACKEND = 3
     INTERRUPTED = 130
 
-
-_DATA_HELP = (
-    "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPY, NPZ or svmlight file. A NPY "
-    "matrix has its labels in the last column, or in --target NUMBER; one too large for memory is read in pieces under "
-    "--formulation blocked. Repeatable."
-)
-_TARGET_HELP = "Label column of a data file: its name, or in a NPY file its number from 0."
-_STANDARDISE_HELP = "Scale features to mean 0 and deviation 1. Default: real data only, NPY files excepted."
-
-Backends = Annotated[
-    str | None, typer.Option(help="Backends, separated by commas. Default: all that are installed.", metavar="NAMES")
-]
-Backend = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="One backend more, in another interpreter, which has NumPy, msgspec and the framework: "
-        "jax-old=jax@/opt/old/bin/python. Repeatable.",
-        metavar="NAME=BACKEND@PYTHON",
-    ),
-]
-Data = Annotated[list[str] | None, typer.Option(help=_DATA_HELP, metavar="SOURCE")]
-Target = Annotated[
-    str | None,
-    typer.Option(help="Label column of a data file: its name, of a .npy file its number from 0.", metavar="COLUMN"),
-]
-Standardise = Annotated[bool | None, typer.Option("--standardise/--raw", help=_STANDARDISE_HELP)]
-Projection = Annotated[
-    str, typer.Option(help="Width L of the learned projection; 'none' for plain logistic regression.", metavar="L")
-]
-Formulation = Annotated[str, typer.Option(help="as_written, reassociated or blocked.")]
-Numerics = Annotated[str, typer.Option(help="stable or naive.")]
-Reduction = Annotated[str, typer.Option(help="Loss over rows: sum or mean.")]
-LogitScale = Annotated[float, typer.Option(help="Logit scale c; 2 is HIPS autograd's example.")]
-L2 = Annotated[float, typer.Option(help="L2 penalty on every parameter.")]
-DType = Annotated[
-    str | None, typer.Option(help="float64 or float32. Default: float64; a model of yours as it is.", metavar="DTYPE")
-]
-Start = Annotated[str, typer.Option(help="Start: random (small, seeded) or zeros (a saddle).")]
-Steps = Annotated[int, typer.Option(help="Steps of training; of L-BFGS, the most iterations.")]
-Lr = Annotated[float, typer.Option(help="Learning rate of gd, momentum and adam.")]
-Optimiser = Annotated[
-    list[str] | None, typer.Option(help="gd, momentum, adam or lbfgs. Repeatable. Default: gd.", metavar="NAME")
-]
-Momentum = Annotated[float, typer.Option(help="Momentum of the heavy ball.")]
-Seed = Annotated[int, typer.Option(help="Seed of the start, the directions and the order of timing.")]
-Threads = Annotated[int, typer.Option(help="Threads a backend.")]
-Sizes = Annotated[
-    str | None,
-    typer.Option(
-        help="Synthetic data of these sizes in place of --data: rows x features x projection, with commas between; "
-        "without a projection the plain model.",
-        metavar="SxFxL,...",
-    ),
-]
-Formulations = Annotated[
-    str, typer.Option(help="as_written, reassociated, blocked, several with commas between, or all.", metavar="NAMES")
-]
-ThreadCounts = Annotated[
-    str, typer.Option(help="Threads a backend; several with commas between are timed apart.", metavar="N,...")
-]
-Profile = Annotated[
-    str,
-    typer.Option(
-        help="How much to measure: brief, quick (one process a backend), standard (5 to 15 pairs of processes) or full."
-    ),
-]
-Budget = Annotated[
-    float | None,
-    typer.Option(help="Seconds that it may take in all; what does not fit is left out and named.", metavar="SECONDS"),
-]
-BenchSteps = Annotated[int, typer.Option(help="Gradient steps that the choice is for, import and first call included.")]
-Export = Annotated[
-    tuple[str, str] | None,
-    typer.Option(
-        help="Also write the timings for another tool: 'pytest-benchmark FILE' for pytest-benchmark compare.",
-        metavar="FORMAT FILE",
-    ),
-]
-Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
-Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
-Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
-Stress = Annotated[
-    bool,
-    typer.Option("--stress", help="The standard stress suite instead of --data and the model's options; about 40 s."),
-]
-
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on from the results in --out, where a run was interrupted: the same command once more."
-    ),
-]
-Timeout = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Seconds after which a process that does not answer is given up: import=60 for the framework's import, "
-        "compile=300 for the first call, step=60 for any other request. Repeatable.",
-        metavar="import|compile|step=SECONDS",
-    ),
-]
-MemoryLimit = Annotated[
-    float | None, typer.Option(help="Memory that each backend's process may have, in GiB.", metavar="GIB")
-]
-
-ModelPath = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="[PATH]",
-        help="A model of yours in place of the built-in one: a file with parameters(rng), data(rng) and "
-        "loss(params, data, xp), or a folder with model_spec.py and backends/NAME.py.",
-        show_default=False,
-    ),
-]
 
 _OUT = "gradparity-report"
 
@@ -186,6 +114,8 @@ def run(
     out: Out = _OUT,
     resume: Resume = False,
     json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     quick: Quick = False,
 ) -> None:
     """Check gradients, train, time and recommend. Data: toy and breast_cancer unless told otherwise."""
@@ -219,6 +149,8 @@ def check(
     out: Out = _OUT,
     resume: Resume = False,
     json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     stress: Stress = False,
     budget: Budget = None,
 ) -> None:
@@ -254,6 +186,8 @@ def bench(
     out: Out = _OUT,
     resume: Resume = False,
     json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
     export: Export = None,
 ) -> None:
     """Time gradient steps and training loops of every backend, in turns. Every ratio has an interval."""
@@ -295,6 +229,43 @@ def new(
 
 
 @app.command()
+def report(
+    path: Annotated[str, typer.Argument(help="results.json of a run, or its folder.", metavar="PATH")],
+    out: Annotated[
+        str | None, typer.Option(help="Folder for the files. Default: that of the results.", metavar="DIR")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write report.html and report.md of a run again, and print its first screen. Nothing is measured."""
+    from pathlib import Path
+
+    from gradparity.report.terminal import print_problems
+    from gradparity.store import RESULTS_FILE, encode, read
+    from model_spec.errors import InputError
+
+    console = _console(stderr=False)
+    try:
+        _require_one(json=json, quiet=quiet, verbose=verbose)
+        result = read(path)
+        folder = Path(out) if out is not None else Path(path) if Path(path).is_dir() else Path(path).parent
+        _make_folder(folder)
+        files = _write_reports(result, str(folder))
+    except InputError as error:
+        _say(_console(stderr=True), str(error), "red")
+        raise typer.Exit(ExitCode.INPUT) from None
+    if json:
+        _print_document(encode(result))
+    else:
+        if verbose:
+            print_problems(console, result)
+        there = [RESULTS_FILE, *files] if (folder / RESULTS_FILE).exists() else files
+        _print_result(console, result, str(folder), there, quiet=quiet, verbose=verbose)
+    raise typer.Exit(exit_code(result))
+
+
+@app.command()
 def compare(
     old: Annotated[str, typer.Argument(help="results.json of the earlier run.", metavar="OLD")],
     new: Annotated[str, typer.Argument(help="results.json of the later run.", metavar="NEW")],
@@ -326,6 +297,8 @@ def _execute(
     backends: str | None,
     data: list[str] | None,
     json: bool,
+    quiet: bool,
+    verbose: bool,
     resume: bool = False,
     export: tuple[str, str] | None = None,
     **rest: Any,
@@ -342,10 +315,12 @@ def _execute(
 
     out, err = _console(stderr=False), _console(stderr=True)
     try:
+        _require_one(json=json, quiet=quiet, verbose=verbose)
         settings = settings_from(command, backends=backends, data=data, **rest)
         exported = _export_to(*export, out=settings.out) if export is not None else None
-        with Watch(None if json else out, err, brief=command == "bench") as watch:
+        with Watch(out if verbose else None, None if quiet else err, brief=command == "bench") as watch:
             result = _run(settings, watch, started_s, resume=resume)
+        written = _write_reports(result, settings.out)
     except InputError as error:
         _say(err, str(error), "red")
         raise typer.Exit(ExitCode.INPUT) from None
@@ -357,11 +332,11 @@ def _execute(
     if json:
         _print_document(encode(result))
     else:
-        _print_result(out, result, settings)
+        _print_result(out, result, settings.out, [RESULTS_FILE, *written], quiet=quiet, verbose=verbose)
     if export is not None and exported is not None:
         try:
             exported.write(result)
-            if not json:
+            if not (json or quiet):
                 out.print(f"Timings for {export[0]}: {export[1]}", style="dim", soft_wrap=True)
         except InputError as error:  # it could be written before the run
             _say(err, str(error), "red")
@@ -380,16 +355,54 @@ def _run(settings: Settings, watch: Watch, started_s: float, *, resume: bool) ->
     return run(settings, watch, started_s, resume=resume)
 
 
-def _print_result(out: Console, result: RunResult, settings: Settings) -> None:
-    """What is left to say when all problems are done."""
-    from gradparity.report.terminal import print_summary
-    from gradparity.store import RESULTS_FILE
+def _require_one(**chosen: bool) -> None:
+    """See that at most one of the ways to print is asked for.
 
-    if settings.stress_suite:
+    Raises:
+        InputError: several are.
+    """
+    from model_spec.errors import InputError
+
+    asked = [f"--{name}" for name, wanted in chosen.items() if wanted]
+    if len(asked) > 1:
+        raise InputError(asked[1], got=f"{asked[0]} beside it", expected="one of the two")
+
+
+def _make_folder(folder: Path) -> None:
+    from model_spec.errors import InputError
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError("--out", got=f"{folder} ({error.strerror})", expected="a folder that can be made") from None
+
+
+def _write_reports(result: RunResult, out: str) -> list[str]:
+    from pathlib import Path
+
+    from gradparity.report.files import write_reports
+
+    return write_reports(result, Path(out))
+
+
+def _print_result(
+    console: Console, result: RunResult, out: str, files: list[str], *, quiet: bool, verbose: bool
+) -> None:
+    """The first screen, after all tables where they were asked for; or one line of it."""
+    from gradparity.report.first_screen import MOST_LINES, print_first_screen, print_one_line
+    from gradparity.report.overview import overview
+    from gradparity.text import printable
+
+    found, place = overview(result), printable(out)
+    if quiet:
+        print_one_line(console, found, f"{place}/{files[0]}")
+        return
+    if verbose and result.settings.get("stress"):
         from gradparity.report.stress import print_stress
 
-        print_stress(out, result)
-    print_summary(out, result, f"{settings.out}/{RESULTS_FILE}")
+        print_stress(console, result)
+    saved = f"{place}/: {', '.join(files)}" + ("" if verbose else "; every table: --verbose")
+    print_first_screen(console, found, [saved], most=None if verbose else MOST_LINES)
 
 
 def _export_to(kind: str, file: str, out: str) -> Exporter:

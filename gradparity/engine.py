@@ -250,7 +250,9 @@ class _Session:
     def run(self, works: Sequence[AnyWork], deadline: Deadline) -> None:
         """Check and train, two small problems at a time; then time, each alone, the workers that were checked."""
         places = self._places(works)
-        for group in side_by_side([work for work in works if not self._done(work, places)]):
+        left = [work for work in works if not self._done(work, places)]
+        self.observer.planned(len(left))
+        for group in side_by_side(left):
             with ExitStack() as stack:
                 runs = [stack.enter_context(self._problem_run(work, places, deadline)) for work in group]
                 for each in runs:
@@ -274,6 +276,7 @@ class _Session:
         cache = self.scratch / "compiled"
         cache.mkdir()
         left = [work for work in works if not self._done(work, places)]
+        self.observer.planned(len(left))
         for index, work in enumerate(left):
             cell_deadline = deadline.share(len(left) - index)
             needed_s = S_PER_GB * work.gigabytes

@@ -51,6 +51,12 @@ REFERENCE = "numpy"
 class Observer(Protocol):
     """Who watches a run."""
 
+    def planned(self, problems: int) -> None:
+        """So many problems there are to do in all."""
+
+    def expect(self, seconds: float) -> None:
+        """What is under way on this problem will take about so long from now on."""
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         """A stage starts."""
 

@@ -132,6 +132,18 @@ def replace_file(path: Path, content: bytes) -> None:
         ) from None
 
 
+def remove_file(path: Path) -> None:
+    """Take a file away, if it is there.
+
+    Raises:
+        InputError: it cannot be.
+    """
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError("--out", got=f"{path} ({error.strerror})", expected="a file that can be taken away") from None
+
+
 def load(path: Path) -> RunResult:
     """Read a ``results.json`` of this schema or an earlier one.
 

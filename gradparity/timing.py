@@ -15,6 +15,7 @@ from gradparity.launch import WorkerFailed, WorkerProcess
 
 Lost = Callable[[str, WorkerFailed], None]
 Begin = Callable[[str, str], None]
+Expect = Callable[[float], object]
 
 
 @dataclass
@@ -46,7 +47,8 @@ class Timer:
     """One kind of call, timed on workers that have it loaded.
 
     ``seed`` and ``pair`` fix the order of the turns. ``lost`` is told of each worker that fails, and the others go on;
-    ``begin`` of each stage as it starts. Beyond ``deadline`` no further turn begins.
+    ``begin`` of each stage as it starts, ``expect`` of the seconds that all turns will take. Beyond ``deadline`` no
+    further turn begins.
     """
 
     profile: Profile
@@ -57,6 +59,7 @@ class Timer:
     learning_rate: float = 0.0
     pair: int = 0
     deadline: Deadline = UNLIMITED
+    expect: Expect = float  # which does nothing
 
     def measure(
         self,
@@ -84,6 +87,7 @@ class Timer:
         there = reference in seen.inner
         rounds = {name: self._rounds(seen, name, reference if there else name) for name in challengers}
         seen.planned = sum(rounds.values()) if there else 0
+        self.expect(sum(count * self._round_s(seen, name, reference) for name, count in rounds.items() if there))
         schedule = Schedule(reference, rounds, pair=self.pair, seed=self.seed)
         if not there:
             schedule.drop(reference)
@@ -112,6 +116,10 @@ class Timer:
 
     def _rounds(self, seen: Sampled, name: str, reference: str) -> int:
         return self.profile.rounds((seen.warm_ups[name].call_s + seen.warm_ups[reference].call_s) / 2)
+
+    def _round_s(self, seen: Sampled, name: str, reference: str) -> float:
+        """About how long a round of two takes."""
+        return self.profile.round_s((seen.warm_ups[name].call_s + seen.warm_ups[reference].call_s) / 2)
 
     def _take(
         self, turn: Turn, workers: Mapping[str, WorkerProcess], schedule: Schedule, seen: Sampled, active: str

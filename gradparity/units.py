@@ -37,3 +37,8 @@ def three(value: float) -> str:
     if magnitude >= 0.9995 or magnitude == 0:
         return f"{value:.2f}"
     return f"{value:.3g}"
+
+
+def large(value: float) -> str:
+    """A figure of any size: from a million on with an exponent."""
+    return three(value) if abs(value) < 1e6 else f"{value:.1e}"

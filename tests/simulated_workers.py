@@ -230,6 +230,12 @@ def limits_of(request: m.MeasureLimits) -> Limits:
 class Watcher:
     """Nobody watches."""
 
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

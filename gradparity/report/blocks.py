@@ -11,6 +11,7 @@ from bench.protocol import Block
 from bench.rounds import Round
 from bench.schedule import reference_first
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
+from gradparity.store import remove_file, replace_file
 
 if TYPE_CHECKING:
     import polars as pl
@@ -50,19 +51,14 @@ def write_blocks(result: RunResult, path: Path) -> bool:
         Whether there is a file now.
 
     Raises:
-        OSError: it cannot be written, or taken away.
+        InputError: it cannot be written, or taken away.
     """
     if next(_rows(result), None) is None:  # before Polars is imported, which a check has no need of
-        path.unlink(missing_ok=True)
+        remove_file(path)
         return False
     content = io.BytesIO()
     blocks_frame(result).write_parquet(content)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_bytes(content.getvalue())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    replace_file(path, content.getvalue())
     return True
 
 

@@ -38,6 +38,12 @@ class Off:
     outlier: str = ""
 
     @property
+    def reasons(self) -> tuple[str, ...]:
+        """All that is known of why, each once: the cause or rule, the outlier's finding, where values part."""
+        why = "" if self.partings and self.why.startswith("parts at") else self.why
+        return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, self.training) if said))
+
+    @property
     def block(self) -> str:
         """The worst block with its worst entry: ``gradient w[3]``."""
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""

@@ -11,10 +11,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradparity.report.clock import clock_sections, which_where
+from gradparity.report.clock import clock_sections
+from gradparity.report.first_screen import print_first_screen
+from gradparity.report.overview import overview
 from gradparity.report.style import STYLES, WIDE, styled, table
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training, worst
-from gradparity.units import duration, three
+from gradparity.units import duration, large
 from gradparity.verdicts import AGREES_FLOORS
 
 #: Blocks up to which each has a column of its own in the table of agreement.
@@ -60,48 +62,18 @@ def print_problem(console: Console, problem: ProblemResult, *, brief: bool = Fal
             console.print(Padding(Text(f"- {reason}"), (0, 0, 0, 2)))
 
 
-def print_summary(console: Console, result: RunResult, saved: str) -> None:
-    """The last lines: does everything agree, what is missing, where the results are."""
-    console.print()
-    console.rule(Text("Summary", style="bold"), align="left")
-    if sum(bool(problem.timings) for problem in result.problems) > 1:
-        console.print(Padding(which_where(result), (0, 0, 1, 0)))
-    if result.ok:
-        count = len({found.backend for problem in result.problems for found in problem.findings})
-        stress = result.settings.get("stress")
-        names = "the stress suite" if stress else " and ".join(problem.label for problem in result.problems)
-        agreed = f"All {count} backends agree" if count > 1 else "The backend agrees with the truth"
-        console.print(Text.assemble((agreed, "bold green"), f" on {names}."))
+def print_problems(console: Console, result: RunResult) -> None:
+    """Every table of every problem."""
     for problem in result.problems:
-        for backend, verdicts in _bad_verdicts(problem).items():
-            console.print(Text.assemble((backend, "bold red"), f" on {problem.label}: {', '.join(verdicts)}"))
-    for info in result.backends:
-        if info.cure:
-            console.print(Text(f"{info.name} is missing; add it with: {info.cure}", style="yellow"))
-    for what in (*result.left_out, *(f"{p.label}: {what}" for p in result.problems for what in p.left_out)):
-        why = ", for the time budget" if result.settings.get("budget_s") else ""
-        console.print(Text(f"Left out{why}: {what}", style="yellow"))
-    machine, threads = result.machine, sorted({problem.threads for problem in result.problems} or {1})
-    console.print(
-        Text(
-            f"{_versions(result)}; Python "
-            f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, "
-            f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''} a backend. "
-            "Times hold for this machine and these versions only.",
-            style="dim",
-        )
-    )
-    if saved:
-        console.print(Text(f"Results: {saved}", style="dim"))
+        print_problem(console, problem)
 
 
 def text(result: RunResult) -> str:
     """The whole report without colours, for who looks at a result in Python."""
     out = io.StringIO()
     console = Console(file=out, width=WIDE, markup=False, emoji=False, highlight=False)
-    for problem in result.problems:
-        print_problem(console, problem)
-    print_summary(console, result, "")
+    print_problems(console, result)
+    print_first_screen(console, overview(result), most=None)
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())
 
 
@@ -161,7 +133,7 @@ def training(runs: list[Training]) -> RenderableType:
             _optimiser(ran),
             styled(ran.verdict),
             _loss(ran.final_loss),
-            "-" if ran.floors is None else _large(ran.floors),
+            "-" if ran.floors is None else large(ran.floors),
             "nowhere" if ran.first_divergence is None else f"step {ran.first_divergence}, {ran.diverged}",
             duration(1e9 * ran.loop_s),
         )
@@ -220,7 +192,7 @@ def _floors(found: Iterable[Finding]) -> Text:
     if not cells:
         return Text("-", style="dim")
     shown = worst(cells)
-    return Text(shown.verdict if shown.floors is None else _large(shown.floors), style=STYLES.get(shown.verdict, "red"))
+    return Text(shown.verdict if shown.floors is None else large(shown.floors), style=STYLES.get(shown.verdict, "red"))
 
 
 def _worst_ulps(found: list[Finding]) -> str:
@@ -228,12 +200,7 @@ def _worst_ulps(found: list[Finding]) -> str:
     if not figures:
         return "-"
     shown = max(figures, key=lambda f: f.floors or 0)
-    return f"{_large(shown.error_ulps or 0)} ulp"
-
-
-def _large(value: float) -> str:
-    """A figure that may be of any size."""
-    return three(value) if value < 1e6 else f"{value:.1e}"
+    return f"{large(shown.error_ulps or 0)} ulp"
 
 
 def _block(found: Finding) -> str:

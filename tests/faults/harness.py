@@ -49,6 +49,12 @@ def eventually(condition: Callable[[], Any], *, within_s: float) -> None:
 class Silent:
     """Nobody watches."""
 
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

@@ -1,0 +1,197 @@
+"""The first screen in a terminal: do they agree, who is off and why, which to choose. At most 40 lines, always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, Group, RenderableType
+from rich.segment import Segment
+from rich.table import Table
+from rich.text import Text
+
+from gradparity.recommend import Quickest
+from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing
+from gradparity.report.style import STYLES, styled, table
+from gradparity.text import printable, shortened
+from gradparity.units import duration, large, ratio
+
+#: Lines of a terminal that is as small as they come, less one for the prompt.
+MOST_LINES = 40
+#: A sign beside the words, so that a colour is never all that says it.
+SIGNS = {"agrees": ("✓", "bold green"), "disagrees": ("✗", "bold red"), "failed": ("!", "bold red")}
+_ELSE = ("·", "bold yellow")
+#: Characters of somebody else's words that are shown.
+_MOST_WORDS = 240
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of the screen: ``least`` lines are its own, and more where others leave some."""
+
+    content: RenderableType
+    least: int
+    what: str
+
+
+def print_first_screen(
+    console: Console, found: Overview, saved: Sequence[str] = (), *, most: int | None = MOST_LINES
+) -> None:
+    """What a person asks first; ``saved`` are the lines about files, which come last. ``most`` lines, or all of it."""
+    sections = list(_sections(found, saved))
+    lines = [console.render_lines(each.content, console.options, pad=False) for each in sections]
+    for section, kept, all_of_it in zip(sections, _shares(sections, lines, most), lines, strict=True):
+        console.print()
+        shown = all_of_it if kept >= len(all_of_it) else all_of_it[: kept - 1]
+        for line in shown:
+            console.print(_line(line), soft_wrap=True)
+        if len(shown) < len(all_of_it):
+            left = len(all_of_it) - len(shown)
+            more = f"... and {left} more line{'s' * (left > 1)} of {section.what}: --verbose, or report.html"
+            console.print(Text(more, style="dim"), soft_wrap=True)
+
+
+def print_one_line(console: Console, found: Overview, saved: str) -> None:
+    """The headline and where the results are."""
+    sign, style = SIGNS.get(found.state, _ELSE)
+    console.print(Text.assemble((f"{sign} {_clean(found.headline)}", style), f" {saved}"), soft_wrap=True)
+
+
+def _line(segments: Iterable[Segment]) -> Text:
+    line = Text()
+    for segment in segments:
+        line.append(segment.text, segment.style)
+    line.rstrip()
+    return line
+
+
+def _shares(sections: Sequence[_Section], lines: Sequence[Sequence[object]], most: int | None) -> list[int]:
+    """Lines for each section, blank ones between them counted: what one does not need goes to the first in want."""
+    if most is None:
+        return [len(each) for each in lines]
+    free = most - len(sections)
+    shares = [min(len(each), section.least) for each, section in zip(lines, sections, strict=True)]
+    free -= sum(shares)
+    for place, each in enumerate(lines):
+        more = min(free, len(each) - shares[place])
+        shares[place] += more
+        free -= more
+    return shares
+
+
+def _sections(found: Overview, saved: Sequence[str]) -> Iterable[_Section]:
+    sign, style = SIGNS.get(found.state, _ELSE)
+    yield _Section(Text.assemble((f"{sign} ", style), (_clean(found.headline), style)), 3, "what was found")
+    if found.off or found.failures:
+        parts = [*map(_off, found.off), *map(_failure, found.failures)]
+        yield _Section(Group(*parts), 10, "what is off")
+    if found.standings:
+        yield _Section(_standings(found), 8, "backends")
+    if found.choices:
+        yield _Section(_choices(found.choices), 7, "choices")
+    if found.notes:
+        yield _Section(Group(*map(_note, found.notes)), 3, "notes")
+    last = [_clean(found.receipt) + ". Times hold for this machine and these versions only." * bool(found.choices)]
+    yield _Section(Group(*(Text(line, style="dim") for line in (*last, *map(_clean, saved)))), 5, "the receipt")
+
+
+def _clean(words: str) -> str:
+    """Somebody else's words on one line, without what a terminal would obey."""
+    return shortened(printable(" ".join(words.split())), _MOST_WORDS)
+
+
+def _off(fault: Off) -> Text:
+    """Who is off, where and by how much; why; where it parts."""
+    size = [f"{large(fault.floors)} floors"] if fault.floors is not None else []
+    size += [f"{large(fault.error_ulps)} ulp"] if fault.error_ulps is not None else []
+    both = fault.got is not None and fault.truth is not None
+    size += [f"{fault.got:.6g} where {fault.truth:.6g} is true"] if both else []
+    where = f" on {_listed(fault.problems)}"
+    line = Text.assemble(
+        (_clean(fault.backend), "bold red"),
+        f"{where}: {', '.join(fault.verdicts)} in {_clean(fault.block)}",
+        f" ({', '.join(size)})" if size else "",
+    )
+    more = f", and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
+    line.append(more)
+    for said in fault.reasons:
+        line.append(f"\n  {_clean(said)}")
+    return line
+
+
+def _failure(failure: Failure) -> Text:
+    where = f" on {_listed(failure.problems)}"
+    return Text.assemble(
+        (f"{_clean(failure.backend)} failed", "bold red"), f" in {failure.stage}{where}: {_clean(failure.reason)}"
+    )
+
+
+def _standings(found: Overview) -> Table:
+    """A row a backend: verdict and worst error; times where there is one problem, and else in the table of choices."""
+    one = len(found.problems) == 1 and any(standing.clock for standing in found.standings)
+    trained = any(standing.training for standing in found.standings)
+    times = ("step", "loop", "speed of step", "start") if one else ()
+    heads = ("floors", "worst error", *(("in",) if not one else ()), *(("training",) if trained else ()), *times)
+    right = ("floors", "worst error", "step", "loop", "speed of step", "start")
+    made = table("", "backend", "verdict", *heads, right=right)
+    made.title = None
+    for standing in found.standings:
+        cells = [
+            "-" if standing.floors is None else large(standing.floors),
+            "-" if standing.error_ulps is None else f"{large(standing.error_ulps)} ulp",
+            *((_where(standing, found),) if not one else ()),
+            *((styled(standing.training or "-"),) if trained else ()),
+            *(_times(standing) if one else ()),
+        ]
+        made.add_row(_clean(standing.backend), styled(standing.verdict or "-"), *cells)
+    return made
+
+
+def _where(standing: Standing, found: Overview) -> Text:
+    problem = f", {standing.worst_problem}" if len(found.problems) > 1 and standing.worst_problem else ""
+    return Text(_clean(f"{standing.worst_block}{problem}"), style="dim")
+
+
+def _times(standing: Standing) -> list[str | Text]:
+    if not standing.clock:
+        return ["-"] * 4
+    clock = standing.clock[0]
+    speed = clock.speed if clock.ratio is None else f"{ratio(clock.ratio)} {clock.speed}"
+    return [
+        *("-" if each is None else duration(each) for each in (clock.step_ns, clock.loop_ns)),
+        Text(speed, style=STYLES.get(clock.speed, "")),
+        duration(1e9 * clock.start_s),
+    ]
+
+
+def _choices(choices: Sequence[Choice]) -> RenderableType:
+    """A row a problem; of one or two, from how many steps on another is better."""
+    steps = choices[0].steps
+    made = table("", "choose", f"for {steps:,} steps in all", "quickest step", "quickest loop")
+    made.title = None
+    for choice in choices:
+        chosen = Text(_clean(" or ".join(choice.chosen)) or "-", style="bold")
+        made.add_row(_clean(choice.problem), chosen, _quickest(choice.quickest_step), _quickest(choice.quickest_loop))
+    said = [
+        Text(f"{_clean(choice.problem)}, {_clean(sentence)}", style="dim")
+        for choice in choices
+        for sentence in choice.sentences[:1]
+    ]
+    return Group(made, *said) if len(choices) <= 2 else made
+
+
+def _quickest(found: Quickest | None) -> str:
+    return "-" if found is None else _clean(f"{' or '.join(found.names)}, {duration(found.step_ns)}")
+
+
+def _note(note: Note) -> Text:
+    cure = {"missing": f": {note.cure}", "left out": f" ({note.cure})"}.get(note.kind, f" {note.cure}")
+    kind = {"left out": "Left out: ", "missing": "", "idle": "Nothing to run: "}.get(note.kind, "")
+    text = f" {note.text}" if note.kind == "missing" else f": {note.text}" if note.text else ""
+    end = "." if note.text and note.kind == "diagnosis" and not note.text.endswith(".") else ""
+    return Text(_clean(f"{kind}{note.subject}{text}{end}{cure * bool(note.cure)}"), style="yellow")
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = [_clean(name) for name in names[:3]]
+    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,0 +1,176 @@
+"""A run as a comment on a pull request: GitHub-flavoured Markdown, the first screen first, the rest folded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, overview
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult
+from gradparity.text import printable, shortened
+from gradparity.units import duration, large, ratio
+
+#: By which a bot finds its own comment again.
+MARKER = "<!-- gradparity -->"
+#: Characters that GitHub takes as one comment.
+MOST_CHARACTERS = 65_536
+#: Rows of a table, and characters of somebody else's words, that are shown.
+_MOST_ROWS, _MOST_WORDS = 40, 300
+_SIGNS = {"agrees": "✅", "disagrees": "❌", "failed": "❌", "incomplete": "⏸️"}
+#: What Markdown or HTML would take for its own, and what would notify a person or link an issue.
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$:-])")
+
+
+def markdown(result: RunResult) -> str:
+    """The comment; of a run with very many problems the folded tables are left out."""
+    found = overview(result)
+    parts = [*_first(found), *_details(result, found)]
+    text = "\n\n".join(parts) + "\n"
+    if len(text) <= MOST_CHARACTERS:
+        return text
+    parts = [*_first(found), "_The tables of each problem are in report.html: they are too long for a comment._"]
+    return "\n\n".join(parts)[: MOST_CHARACTERS - 1] + "\n"
+
+
+def escaped(words: str) -> str:
+    """Somebody else's words as text that means nothing to Markdown, on one line."""
+    return _SPECIAL.sub(r"\\\1", shortened(printable(" ".join(words.split())), _MOST_WORDS)).replace("@", "@\u200b")
+
+
+def _first(found: Overview) -> Iterable[str]:
+    yield MARKER
+    yield f"### {_SIGNS.get(found.state, '⚠️')} gradparity: {escaped(found.headline)}"
+    faults = [*map(_off, found.off), *map(_failure, found.failures)]
+    if faults:
+        left = len(faults) - _MOST_ROWS
+        yield "\n".join([*faults[:_MOST_ROWS], *([f"- and {left} more"] if left > 0 else [])])
+    if found.standings:
+        yield _standings(found.standings)
+    if found.choices:
+        yield _choices(found.choices)
+    notes = [_note(note) for note in found.notes]
+    if notes:
+        left = len(notes) - _MOST_ROWS
+        yield "\n".join([*notes[:_MOST_ROWS], *([f"- and {left} more"] if left > 0 else [])])
+
+
+def _off(fault: Off) -> str:
+    size = [f"{large(fault.floors)} floors"] if fault.floors is not None else []
+    size += [f"{large(fault.error_ulps)} ulp"] if fault.error_ulps is not None else []
+    if fault.got is not None and fault.truth is not None:
+        size.append(f"{fault.got:.6g} where {fault.truth:.6g} is true")
+    line = (
+        f"- **{escaped(fault.backend)}** is off on {_listed(fault.problems)}: {', '.join(fault.verdicts)} in "
+        f"{escaped(fault.block)} ({', '.join(size)})"
+    )
+    for said in fault.reasons:
+        line += f"\n  - {escaped(said)}"
+    return line
+
+
+def _failure(failure: Failure) -> str:
+    where = f"in {escaped(failure.stage)} on {_listed(failure.problems)}"
+    return f"- **{escaped(failure.backend)}** failed {where}: {escaped(failure.reason)}"
+
+
+def _standings(standings: Sequence[Standing]) -> str:
+    trained = any(each.training for each in standings)
+    heads = ["backend", "verdict", "worst error", "floors", "in", *(["training"] if trained else [])]
+    rows = [
+        [
+            escaped(each.backend),
+            _verdict(each.verdict),
+            "-" if each.error_ulps is None else f"{large(each.error_ulps)} ulp",
+            "-" if each.floors is None else large(each.floors),
+            escaped(each.worst_block) or "-",
+            *([_verdict(each.training)] if trained else []),
+        ]
+        for each in standings
+    ]
+    return _table(heads, rows, figures=(2, 3))
+
+
+def _choices(choices: Sequence[Choice]) -> str:
+    heads = ["problem", f"for {choices[0].steps:,} steps in all", "quickest step", "quickest loop"]
+    rows = []
+    for each in choices:
+        quickest = [
+            "-" if found is None else f"{escaped(' or '.join(found.names))}, {duration(found.step_ns)}"
+            for found in (each.quickest_step, each.quickest_loop)
+        ]
+        rows.append([escaped(each.problem), escaped(" or ".join(each.chosen)) or "-", *quickest])
+    return _table(heads, rows)
+
+
+def _note(note: Note) -> str:
+    subject = {"left out": "left out: ", "idle": "nothing to run: "}.get(note.kind, "") + note.subject
+    said = ": ".join(escaped(each) for each in (subject, note.text) if each)
+    return f"- {said}{f' ({escaped(note.cure)})' if note.cure else ''}"
+
+
+def _details(result: RunResult, found: Overview) -> Iterable[str]:
+    for problem in result.problems:
+        tables = [_errors(problem), *([_times(problem)] if any(t.step for t in problem.timings) else [])]
+        yield _folded(escaped(problem.label), "\n\n".join(table for table in tables if table))
+    environment = [f"- {escaped(name)}: {escaped(value)}" for name, value in result.environment.items()]
+    lines = [f"- {escaped(found.receipt)}", f"- schema {result.schema_version}, {_command(result)}", *environment]
+    yield _folded("Receipt", "\n".join(lines))
+
+
+def _command(result: RunResult) -> str:
+    return f"`gradparity {result.command}`, {len(result.sittings) or 1} sitting{'s' * (len(result.sittings) > 1)}"
+
+
+def _errors(problem: ProblemResult) -> str:
+    """A row a backend, a column a block: the error in floors, or the verdict where it is not a good one."""
+    blocks = list(dict.fromkeys((f.quantity, f.parameter) for f in problem.findings))[:_MOST_ROWS]
+    known = {(f.backend, f.quantity, f.parameter): f for f in problem.findings}
+    names = list(dict.fromkeys(f.backend for f in problem.findings))
+    heads = ["errors in floors", *(escaped(f"{quantity} {parameter}".strip()) for quantity, parameter in blocks)]
+    rows = [[escaped(name), *(_floors(known.get((name, *block))) for block in blocks)] for name in names]
+    return _table(heads, rows, figures=range(1, len(heads))) if rows else ""
+
+
+def _floors(found: Finding | None) -> str:
+    if found is None:
+        return "-"
+    size = "-" if found.floors is None else large(found.floors)
+    return size if found.verdict in GOOD else f"**{found.verdict}** {size}"
+
+
+def _times(problem: ProblemResult) -> str:
+    heads = ["times", "step", "loop", f"speed, {escaped(problem.reference)} = 1", "verdict", "start"]
+    rows = []
+    for timing in problem.timings:
+        steps = [
+            "-" if timed is None or timed.step_ns is None else duration(timed.step_ns.median)
+            for timed in (timing.step, timing.loop)
+        ]
+        found = timing.step.ratio if timing.step is not None else None
+        speed = "-" if found is None or found.ratio is None else ratio(found.ratio)
+        if found is not None and found.low is not None and found.high is not None:
+            speed += f" [{found.low:.3g}, {found.high:.3g}]"
+        verdict = (timing.step.speed or "reference") if timing.step is not None else "-"
+        start = duration(1e9 * timing.start_s) if timing.starts else "-"
+        rows.append([escaped(timing.backend), *steps, speed, verdict, start])
+    return _table(heads, rows, figures=range(1, len(heads)))
+
+
+def _verdict(verdict: str) -> str:
+    return "-" if not verdict else verdict if verdict == "agrees" else f"**{verdict}**"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(escaped, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], figures: Iterable[int] = ()) -> str:
+    right = set(figures)
+    rule = ["---:" if place in right else "---" for place in range(len(heads))]
+    left = len(rows) - _MOST_ROWS
+    shown = [*rows[:_MOST_ROWS], *([[f"and {left} more", *[""] * (len(heads) - 1)]] if left > 0 else [])]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (heads, rule, *shown))
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"

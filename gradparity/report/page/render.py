@@ -1,0 +1,96 @@
+"""The page as text: templates, style, script, and Plotly's own script, all inside."""
+
+from __future__ import annotations
+
+import gzip
+from base64 import b64encode
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import msgspec
+from markupsafe import Markup
+
+from gradparity.report.overview import overview
+from gradparity.report.page.assembly import sections
+from gradparity.report.page.first import first_screen
+from gradparity.report.page.receipt import receipt
+from gradparity.report.page.view import Block, Plot
+from gradparity.results import RunResult
+
+_ASSETS = Path(__file__).parent / "assets"
+#: What would end a script element, or a line of JavaScript, where it stands inside JSON.
+_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+def render(result: RunResult) -> str:
+    """The whole page.
+
+    Raises:
+        FileNotFoundError: the ``plotly`` package lacks its script.
+    """
+    first, found, proof = first_screen(overview(result)), sections(result), receipt(result)
+    plots = list(_plots(block for section in found for block in section.blocks))
+    style, script = _asset("page.css"), _asset("page.js")
+    library, library_hash = _plotly() if plots else ("", "")
+    return _environment().get_template("page.html").render(
+        result=result,
+        title=first.title,
+        first=first,
+        sections=found,
+        receipt=proof,
+        style=Markup(style),  # noqa: S704  # packaged
+        script=Markup(script),  # noqa: S704  # packaged
+        script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
+        library=Markup(library),  # noqa: S704  # base64
+        figures=safe_json({plot.key: plot.figure for plot in plots}),
+    )  # fmt: skip
+
+
+def safe_json(value: Any) -> Markup:
+    """JSON for inside a ``<script type="application/json">``: nothing in it can end the element."""
+    return Markup(msgspec.json.encode(value).decode().translate(_UNSAFE))  # noqa: S704  # translated
+
+
+def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:
+    for block in blocks:
+        yield from block.plots
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+@cache
+def _asset(name: str) -> str:
+    return (_ASSETS / name).read_text(encoding="utf-8")
+
+
+def _hash(script: str) -> str:
+    """A script as the page's Content-Security-Policy names it."""
+    return f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
+
+
+@cache
+def _plotly() -> tuple[str, str]:
+    """Plotly.js, compressed and in base64 (2 MB in place of 5), and the hash of what it is before.
+
+    The package is not imported: it would bring its whole figure machinery.
+    """
+    found = find_spec("plotly")
+    if found is None or found.origin is None:
+        raise FileNotFoundError("the plotly package is missing: pip install plotly")
+    content = (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
+    packed = gzip.compress(content, compresslevel=1, mtime=0)
+    return b64encode(packed).decode(), f"sha256-{b64encode(sha256(content).digest()).decode()}"
