@@ -16,6 +16,7 @@ from gradparity import messages as m
 from gradparity import store
 from gradparity.report.blocks import BLOCKS_FILE, blocks_frame, write_blocks
 from gradparity.results import RunResult, Timed
+from model_spec.errors import InputError
 from tests.samples import SAMPLES, SCHEMA_1
 from tests.simulated_workers import STILL, Computer, Speed, clocked
 
@@ -109,7 +110,7 @@ def test_without_timings_nothing_is_written_and_an_older_file_goes(tmp_path: Pat
 
 def test_a_file_that_cannot_be_replaced_leaves_nothing_half_written(tmp_path: Path):
     (tmp_path / BLOCKS_FILE).mkdir()
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(InputError, match="Is a directory"):
         write_blocks(store.load(TIMED[0]), tmp_path / BLOCKS_FILE)
     assert [path.name for path in tmp_path.iterdir()] == [BLOCKS_FILE]
 

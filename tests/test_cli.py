@@ -280,7 +280,7 @@ def test_progress_away_from_a_terminal_is_plain_lines_on_standard_error(tmp_path
     lines = [re.fullmatch(r"\[ *[0-9.]+ s\] (.+)", line) for line in ran.stderr.splitlines()]
     stages = ["truth", "import numpy", "first call numpy", "evaluation numpy", "training numpy"]
     assert [line and line[1] for line in lines] == [f"{name}: {stage}" for stage in stages]
-    assert name[:90] in ran.stdout
+    assert name[:90] in " ".join(ran.stdout.split())
 
 
 def test_forced_colour_does_not_reach_json(tmp_path: Path):
@@ -405,7 +405,7 @@ def test_a_run_of_all_backends_goes_on_without_a_missing_one(tmp_path: Path, wit
     result = store.load(tmp_path / "gradparity-report" / "results.json")
     assert {found.backend for found in result.problems[0].findings} == {"numpy"}
     assert result.problems[0].troubles == []
-    assert "autograd is missing; add it with: pip install 'gradparity[autograd]'" in ran.stdout
+    assert "autograd is not installed: pip install 'gradparity[autograd]'" in ran.stdout
 
 
 def test_a_missing_backend_that_was_asked_for_is_a_failed_row(tmp_path: Path, without_autograd: str):

@@ -68,6 +68,12 @@ def test_the_worker_is_started_before_the_truth_is_imported(loaded: list[set[str
 
 
 class Nobody:
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

@@ -9,9 +9,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.stats import Comparison, Control, MedianInterval
-from gradparity.recommend import Quickest, quickest
+from gradparity.recommend import Quickest
 from gradparity.report.style import styled, table
-from gradparity.results import Formulated, ProblemResult, RunResult, Timed, Timing
+from gradparity.results import Formulated, ProblemResult, Timed, Timing
 from gradparity.units import duration, ratio, size, three
 
 #: So many times the floor, neither bandwidth nor flops bind.
@@ -132,21 +132,6 @@ def _formulated(found: Formulated) -> tuple[str | Text, ...]:
         styled(found.speed),
         floor,
     )
-
-
-def which_where(result: RunResult) -> Table:
-    """A row a problem: the fastest correct backend by step and by loop, and the choice for the steps asked for."""
-    asked = result.settings.get("steps", 1)
-    made = table("Which backend where", "problem", f"for {asked:,} steps in all", "quickest step", "quickest loop")
-    for problem in result.problems:
-        choice = problem.recommendation.choice if problem.recommendation else []
-        made.add_row(
-            problem.label,
-            " or ".join(choice) or "-",
-            _quickest(quickest(problem, lambda timing: timing.step)),
-            _quickest(quickest(problem, lambda timing: timing.loop)),
-        )
-    return made
 
 
 def _quickest(found: Quickest | None) -> str:

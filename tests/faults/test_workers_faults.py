@@ -29,7 +29,9 @@ def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report
         "truncating": ("evaluation", r"exited with code 5"),
     }
     names = ["numpy", *faults, "chatty", "sound"]
-    with command("check", "--backends", ",".join(names), "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+    with command(
+        "check", "--verbose", "--backends", ",".join(names), "--data", "toy", "--steps", "3", cwd=tmp_path
+    ) as process:
         out, err = process.communicate(timeout=100)
     assert process.returncode == 3
     assert "Traceback" not in out + err
@@ -43,7 +45,7 @@ def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report
         stage, reason = faults[trouble.backend]
         assert trouble.stage == stage
         assert re.fullmatch(reason, trouble.reason)
-        assert f"{trouble.backend} failed in {stage}: " in out
+        assert f"{trouble.backend} failed in {stage} on toy: " in out
         assert re.search(rf"^{trouble.backend} +failed", out, re.MULTILINE)
     verdicts = {name: {found.verdict for found in problem.findings if found.backend == name} for name in names}
     assert verdicts == {name: {"failed"} if name in faults else {"agrees"} for name in names}

@@ -259,4 +259,4 @@ def test_a_third_partys_backend_takes_a_users_model_too(tmp_path: Path):
         "check", path, "--backends", "plain", "--steps", "2", "--out", out, PYTHONPATH=str(tmp_path / "site")
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "The backend agrees with the truth on model.py." in ran.stdout
+    assert "plain agrees with the truth on model.py." in ran.stdout
