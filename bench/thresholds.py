@@ -1,4 +1,4 @@
-"""What the thresholds of the measuring protocol do on this machine: the evidence for ``docs/measurement.md``.
+"""What the thresholds of the measuring protocol do on this machine: evidence for ``docs/explanation/measurement.md``.
 
 ``python -m bench.thresholds rounds RESULTS...`` looks at the raw blocks of finished runs: how many rounds each limit
 on stolen time and on CPU over wall-clock time discards, how much the A/A rounds scatter that are kept and that are

@@ -83,7 +83,10 @@ Export = Annotated[
         metavar="FORMAT FILE",
     ),
 ]
-Out = Annotated[str, typer.Option(help="Folder for results.json and the logs.", metavar="DIR")]
+Out = Annotated[
+    str,
+    typer.Option(help="Folder for results.json, report.html, report.md, blocks.parquet and the logs.", metavar="DIR"),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json on standard output, and nothing else.")]
 Quick = Annotated[bool, typer.Option("--quick", help="Fewer timing rounds; their intervals are wider.")]
 Stress = Annotated[

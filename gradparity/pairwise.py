@@ -196,7 +196,8 @@ class _Comparison:
         if apart and self._losses_differ(block.key, [name, *apart]):
             rule = f"pairwise: differs from {said}: {ANOTHER_EACH}, and {UNDECIDED}"
         floors = max((f for f in others.values() if math.isfinite(f)), default=None)
-        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, truth=None)
+        figures = dict.fromkeys(("absolute_error", "relative_error", "error_ulps", "truth"))  # of nobody's truth
+        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, **figures)
 
     def _losses_differ(self, key: Key, names: Sequence[str]) -> bool:
         """Whether a difference is one of losses: of their values, or of gradients that are each that of its own."""

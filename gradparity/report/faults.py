@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from gradparity.results import Finding, ProblemResult, RunResult, Training, worst
+from gradparity.units import large
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,16 @@ class Off:
         return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, self.training) if said))
 
     @property
+    def figures(self) -> tuple[str, ...]:
+        """How far it is off, in words: floors, ulps, the value and what was expected."""
+        found = [f"{large(self.floors)} floors"] if self.floors is not None else []
+        found += [f"{large(self.error_ulps)} ulp"] if self.error_ulps is not None else []
+        if self.got is not None and self.truth is not None:
+            what = "expected" if self.outlier else "true"
+            found.append(f"{self.got:.6g} where {self.truth:.6g} is {what}")
+        return tuple(found)
+
+    @property
     def block(self) -> str:
         """The worst block with its worst entry: ``gradient w[3]``."""
         index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
@@ -70,8 +81,22 @@ class _Fault:
     trainings: list[Training]
 
     @property
+    def decided(self) -> list[Finding]:
+        """Blocks of which something says that it is this backend that is off; all, where nothing says so of any."""
+        pairwise = self.problem.pairwise
+        matrix = pairwise.matrix if pairwise is not None else []
+        unknown = {(each.quantity, each.parameter) for each in matrix if not each.agreeing}
+        own = {each.parameter for each in (pairwise.own if pairwise else []) if each.consistent is False}
+        known = [
+            f
+            for f in self.findings
+            if (f.quantity, f.parameter) not in unknown or (f.quantity == "gradient" and f.parameter in own)
+        ]
+        return known or self.findings
+
+    @property
     def shown(self) -> Finding | None:
-        return worst(self.findings) if self.findings else None
+        return worst(self.decided) if self.findings else None
 
     @property
     def cause(self) -> str:
@@ -97,14 +122,14 @@ class _Fault:
 
 
 def off(result: RunResult) -> tuple[Off, ...]:
-    """Every backend that gave values which are off, in the order in which they are found; failures are not among them.
+    """Every backend that gave values which are off, those that may not be to blame last; failures are not among them.
 
     A backend is off twice where it is so for two reasons on different problems.
     """
     groups: dict[tuple[str, str, bool], list[_Fault]] = {}
     for fault in _faults(result.problems):
         groups.setdefault((fault.backend, fault.why, fault.shown is None), []).append(fault)
-    return tuple(_merged(faults) for faults in groups.values())
+    return tuple(sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided))
 
 
 def failures(result: RunResult) -> tuple[Failure, ...]:
@@ -148,7 +173,8 @@ def _merged(faults: list[_Fault]) -> Off:
         for outlier in (fault.problem.pairwise.outliers if fault.problem.pairwise is not None else ())
         if outlier.backend == first.backend
     )
-    shown = worst(findings) if findings else None
+    decided = [found for fault in faults for found in fault.decided]
+    shown = worst(decided) if decided else None
     return Off(
         backend=first.backend,
         problems=tuple(fault.problem.label for fault in faults),

@@ -102,15 +102,11 @@ def _clean(words: str) -> str:
 
 def _off(fault: Off) -> Text:
     """Who is off, where and by how much; why; where it parts."""
-    size = [f"{large(fault.floors)} floors"] if fault.floors is not None else []
-    size += [f"{large(fault.error_ulps)} ulp"] if fault.error_ulps is not None else []
-    both = fault.got is not None and fault.truth is not None
-    size += [f"{fault.got:.6g} where {fault.truth:.6g} is true"] if both else []
     where = f" on {_listed(fault.problems)}"
     line = Text.assemble(
         (_clean(fault.backend), "bold red"),
-        f"{where}: {', '.join(fault.verdicts)} in {_clean(fault.block)}",
-        f" ({', '.join(size)})" if size else "",
+        f"{where}: {'differs' if fault.undecided else ', '.join(fault.verdicts)} in {_clean(fault.block)}",
+        f" ({', '.join(fault.figures)})" if fault.figures else "",
     )
     more = f", and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
     line.append(more)

@@ -55,14 +55,10 @@ def _first(found: Overview) -> Iterable[str]:
 
 
 def _off(fault: Off) -> str:
-    size = [f"{large(fault.floors)} floors"] if fault.floors is not None else []
-    size += [f"{large(fault.error_ulps)} ulp"] if fault.error_ulps is not None else []
-    if fault.got is not None and fault.truth is not None:
-        size.append(f"{fault.got:.6g} where {fault.truth:.6g} is true")
-    line = (
-        f"- **{escaped(fault.backend)}** is off on {_listed(fault.problems)}: {', '.join(fault.verdicts)} in "
-        f"{escaped(fault.block)} ({', '.join(size)})"
-    )
+    how = "differs" if fault.undecided else "is off"
+    size = f" ({', '.join(fault.figures)})" if fault.figures else ""
+    what = f"{', '.join(fault.verdicts)} in {escaped(fault.block)}{size}"
+    line = f"- **{escaped(fault.backend)}** {how} on {_listed(fault.problems)}: {what}"
     for said in fault.reasons:
         line += f"\n  - {escaped(said)}"
     return line

@@ -110,6 +110,7 @@ def _agree(result: RunResult, good: Sequence[str], where: str) -> str:
 def _off(faults: Sequence[Off], bad: list[str], count: int, where: str) -> str:
     if all(fault.undecided for fault in faults):
         return f"{_listed(bad)} differ on {where}, and nothing here says which is off."
+    bad = list(dict.fromkeys(fault.backend for fault in faults if not fault.undecided))
     verdicts = {
         name: dict.fromkeys(v for fault in faults if fault.backend == name for v in fault.verdicts) for name in bad
     }

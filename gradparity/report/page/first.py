@@ -53,12 +53,10 @@ def first_screen(found: Overview) -> First:
 
 
 def _off(fault: Off) -> Note:
-    size = [f"{large(fault.floors)} floors"] if fault.floors is not None else []
-    size += [f"{large(fault.error_ulps)} ulp"] if fault.error_ulps is not None else []
-    if fault.got is not None and fault.truth is not None:
-        size.append(f"{fault.got:.6g} where {fault.truth:.6g} is true")
     more = f"; and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
-    text = f"{', '.join(fault.verdicts)} in {fault.block} on {_listed(fault.problems)}: {', '.join(size)}{more}."
+    text = (
+        f"{', '.join(fault.verdicts)} in {fault.block} on {_listed(fault.problems)}: {', '.join(fault.figures)}{more}."
+    )
     cure = " ".join(f"{each.rstrip('.')}." for each in fault.reasons)
     name = f"{fault.backend} differs" if fault.undecided else f"{fault.backend} is off"
     verdict = fault.verdicts[0]

@@ -1,0 +1,117 @@
+"""The reference pages that come from the code: ``python docs/generate.py`` writes them, and a test holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from gradparity.cli import ExitCode, app
+from gradparity.results.schema import schema
+
+REFERENCE = Path(__file__).parent / "reference"
+#: What each exit code means.
+EXITS = {
+    ExitCode.AGREES: "everything agrees",
+    ExitCode.DISAGREES: "a verdict other than `agrees` or `kink`; of `compare`, a verdict that changed",
+    ExitCode.INPUT: "the input or the command is at fault, or there is no more room: one line says what to do",
+    ExitCode.BACKEND: "a requested backend failed; the others still report",
+    ExitCode.INTERRUPTED: "Ctrl-C; 128 and the signal's number for SIGTERM (143) and SIGHUP (129)",
+}
+
+
+def pages() -> dict[Path, str]:
+    """Every generated page with its content."""
+    return {REFERENCE / "cli.md": command_line(), REFERENCE / "results_json.md": results_json()}
+
+
+def command_line() -> str:
+    """Every command with its arguments and options, and the exit codes."""
+    command = typer.main.get_command(app)
+    parts = ["# Command line", "Generated from the program itself: `gradparity COMMAND --help` says the same."]
+    for name, each in command.commands.items():  # type: ignore[attr-defined]
+        parts.append(f"## gradparity {name}")
+        parts.append(_plain(each.help))
+        rows = [_option(parameter) for parameter in each.params if parameter.name != "help"]
+        parts.append(_table(("argument or option", "default", "what it is"), rows))
+    rows = [(f"`{code.value}`", said) for code, said in EXITS.items()]
+    parts += ["## Exit codes", _table(("code", "means"), rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _option(parameter: Any) -> tuple[str, str, str]:
+    names = ", ".join([*parameter.opts, *parameter.secondary_opts])
+    if parameter.param_type_name == "argument":
+        names = parameter.metavar or parameter.name.upper()
+    takes = "" if getattr(parameter, "is_flag", False) or not parameter.metavar else f" {parameter.metavar}"
+    shown = names if parameter.param_type_name == "argument" else f"{names}{takes}"
+    default = parameter.default
+    known = default is not None and not isinstance(default, bool) and not parameter.required
+    return f"`{shown}`".replace("|", "\\|"), f"`{default}`" if known else "", _plain(parameter.help)
+
+
+def results_json() -> str:
+    """Every type of `results.json` with its fields."""
+    document = schema()
+    types: dict[str, Any] = document["$defs"]
+    parts = [
+        "# results.json",
+        "The file that a run leaves, as it grows; the others are made from it. Generated from the types in "
+        "`gradparity/results/`; the same as [JSON Schema](https://json-schema.org), draft 2020-12, lies beside every "
+        "`results.json` as `results.schema.json`.",
+        "`schema_version` goes up when a field changes its meaning. New fields have defaults and do not raise it. "
+        "Files of earlier versions are read and converted; what they do not have is left empty, and `left_out` says "
+        "so. Numbers that are not finite are `null`. Names end in their unit: `_s` seconds, `_ns` nanoseconds.",
+    ]
+    for name in sorted(types, key=lambda name: (name != "RunResult", name != "ProblemResult", name)):
+        parts += [f"## {name}", _plain(types[name].get("description", ""))]
+        fields = types[name].get("properties", {})
+        required = set(types[name].get("required", ()))
+        rows = [
+            (f"`{field}`", _type(kind), "" if field in required else _default(kind)) for field, kind in fields.items()
+        ]
+        if rows:
+            parts.append(_table(("field", "type", "default"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _type(kind: dict[str, Any]) -> str:
+    """A type in words: ``list of Finding``, ``number or null``."""
+    if "$ref" in kind:
+        name = kind["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "anyOf" in kind:
+        return " or ".join(dict.fromkeys(map(_type, kind["anyOf"])))
+    if "enum" in kind:
+        return " or ".join(f"`{value}`" for value in kind["enum"])
+    if "const" in kind:
+        return f"`{kind['const']}`"
+    found = kind.get("type", "any")
+    if found == "array":
+        items = kind.get("items") or (kind.get("prefixItems") or [{}])[0]
+        return f"list of {_type(items)}" if items else "list"
+    if found == "object" and isinstance(kind.get("additionalProperties"), dict):
+        return f"object of {_type(kind['additionalProperties'])}"
+    return " or ".join(found) if isinstance(found, list) else str(found)
+
+
+def _default(kind: dict[str, Any]) -> str:
+    default = kind.get("default")
+    return f"`{default!r}`".replace("True", "true").replace("False", "false").replace("None", "null")
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split()).replace("|", "\\|").replace("``", "`")
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    for path, content in pages().items():
+        path.write_text(content, encoding="utf-8")
