@@ -1,0 +1,135 @@
+"""Every command of the README and the documentation is run, page by page, as a reader would; the site builds."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import ROOT, Block, blocks, pages
+
+#: Commands that stand beside one that installs, and what runs them; each must still be on a page.
+RUN_ELSEWHERE = {
+    ".venv/bin/gradparity run": "the script of continuous integration, with this very block",
+    ".venv/bin/pytest -q -n 2": "the same: it is this test run",
+    "gradparity backends": "tests/examples/test_third_party.py, which installs the package",
+    "gradparity check --data toy --backends autograd,autograd-forward": "the same",
+}
+#: Words of an output that a run need not repeat: figures, times, versions.
+_FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?")
+
+PAGES = [page for page in pages() if any(block.kind == "run" for block in blocks(page))]
+CSV = "age,dose,died\n" + "".join(f"{30 + i % 17},{(7 * i) % 11},{(i * i) % 3 % 2}\n" for i in range(40))
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.fixture(scope="session")
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a reader of the README has already: data, and the results of two runs."""
+    folder = tmp_path_factory.mktemp("earlier")
+    (folder / "patients.csv").write_text(CSV)
+    for out in ("old", "new"):
+        run("gradparity check --data toy --backends numpy --steps 3 --quiet --out " + out, folder)
+    return folder
+
+
+def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A block of commands in a shell that stops at the first that fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "NO_COLOR": "1"}
+    environment.pop("FORCE_COLOR", None)
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def words_of(output: str) -> list[str]:
+    """Each line's words without its figures."""
+    return [" ".join(_FIGURE.sub("", line).split()) for line in output.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_command_of_a_page_ends_as_the_page_says(page: Path, earlier: Path, tmp_path: Path):
+    shutil.copytree(earlier, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
+    printed = ""
+    for block in blocks(page):
+        if block.kind == "file":
+            path = tmp_path / block.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(block.body)
+        elif block.kind == "run":
+            ran = run(block.body, tmp_path)
+            assert ran.returncode == block.code, f"{block.body}\n{ran.stdout[-3000:]}\n{ran.stderr[-3000:]}"
+            printed = ran.stdout
+        elif block.kind == "shown" and printed and block.body.lstrip().startswith(("✓", "✗")):
+            # The verdict is shown as it was printed.
+            assert words_of(block.body)[0] in words_of(printed)
+
+
+def installing() -> list[tuple[str, Block]]:
+    return [(name_of(page), block) for page in pages() for block in blocks(page) if block.kind == "install"]
+
+
+def test_what_a_page_installs_are_extras_that_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    found = installing()
+    assert found
+    for name, block in found:
+        for named in re.findall(r"(?:gradparity|\.)\[([\w,]+)\]", block.body):
+            assert set(named.split(",")) <= extras, f"{name}: {named}"
+        for command in re.split(r"&&|\n", block.body):
+            if command.strip() and not re.search(r"\bpip install\b|\bvenv\b", command):
+                assert command.strip() in RUN_ELSEWHERE, f"{name}: {command}"
+
+
+def test_what_is_run_elsewhere_is_still_on_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in pages())
+    assert all(command in text for command in RUN_ELSEWHERE)
+
+
+def test_the_readmes_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)#\s]+)", text) if "://" not in link]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_generated_pages_are_as_the_code_makes_them():
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    for path, content in generate.pages().items():
+        assert path.read_text(encoding="utf-8") == content, f"run: python docs/generate.py ({path.name})"
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path):
+    pytest.importorskip("sphinx", reason="the docs extra is not installed")
+    words = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "trees")]
+    built = subprocess.run(
+        [*words, str(ROOT / "docs"), str(tmp_path / "site")], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    for page in (ROOT / "docs").rglob("*.md"):
+        if "_build" not in page.parts:
+            assert (tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")).exists()
