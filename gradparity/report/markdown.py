@@ -114,7 +114,9 @@ def _details(result: RunResult, found: Overview) -> Iterable[str]:
 
 
 def _command(result: RunResult) -> str:
-    return f"`gradparity {result.command}`, {len(result.sittings) or 1} sitting{'s' * (len(result.sittings) > 1)}"
+    return (
+        f"gradparity {escaped(result.command)}, {len(result.sittings) or 1} sitting{'s' * (len(result.sittings) > 1)}"
+    )
 
 
 def _errors(problem: ProblemResult) -> str:

@@ -15,8 +15,8 @@ MOST_OPEN = 3
 MOST_FINDINGS = 4000
 
 
-def sections(result: RunResult) -> list[Section]:
-    """Everything below the first screen but the receipt."""
+def sections(result: RunResult, *, lean: bool = False) -> list[Section]:
+    """Everything below the first screen but the receipt; if ``lean``, problems that agree have no plots."""
     looks = looks_of(result)
     keys = [f"p{index}" for index in range(1, len(result.problems) + 1)]
     together = _together(result, keys, looks)
@@ -26,7 +26,14 @@ def sections(result: RunResult) -> list[Section]:
         problem_section(problem, key, looks, opened=few, every=every)
         for problem, key in zip(result.problems, keys, strict=True)
     ]
+    if lean:
+        each = [_lean(section) if section.kind != "bad" else section for section in each]
     return [*([together] if together else []), *each]
+
+
+def _lean(section: Section) -> Section:
+    kept = [replace(block, plots=(), folded=()) for block in section.blocks]
+    return replace(section, blocks=[block for block in kept if block])
 
 
 def looks_of(result: RunResult) -> Looks:

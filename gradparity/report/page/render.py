@@ -23,17 +23,22 @@ from gradparity.report.page.view import Block, Plot
 from gradparity.results import RunResult
 
 _ASSETS = Path(__file__).parent / "assets"
-#: What would end a script element, or a line of JavaScript, where it stands inside JSON.
-_UNSAFE = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+#: Characters of a page that can still be mailed; a limit of 6 MB with room for those that take more than a byte.
+MOST_CHARACTERS = 5_900_000
 
 
 def render(result: RunResult) -> str:
-    """The whole page.
+    """The whole page; of a run so large that it would not fit, without the plots of the problems that agree.
 
     Raises:
         FileNotFoundError: the ``plotly`` package lacks its script.
     """
-    first, found, proof = first_screen(overview(result)), sections(result), receipt(result)
+    whole = _render(result, lean=False)
+    return whole if len(whole) <= MOST_CHARACTERS else _render(result, lean=True)
+
+
+def _render(result: RunResult, *, lean: bool) -> str:
+    first, found, proof = first_screen(overview(result)), sections(result, lean=lean), receipt(result)
     plots = list(_plots(block for section in found for block in section.blocks))
     style, script = _asset("page.css"), _asset("page.js")
     library, library_hash = _plotly() if plots else ("", "")
@@ -41,19 +46,20 @@ def render(result: RunResult) -> str:
         result=result,
         title=first.title,
         first=first,
+        lean=lean,
         sections=found,
         receipt=proof,
         style=Markup(style),  # noqa: S704  # packaged
         script=Markup(script),  # noqa: S704  # packaged
         script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
         library=Markup(library),  # noqa: S704  # base64
-        figures=safe_json({plot.key: plot.figure for plot in plots}),
+        figures=Markup(packed({plot.key: plot.figure for plot in plots})),  # noqa: S704  # base64
     )  # fmt: skip
 
 
-def safe_json(value: Any) -> Markup:
-    """JSON for inside a ``<script type="application/json">``: nothing in it can end the element."""
-    return Markup(msgspec.json.encode(value).decode().translate(_UNSAFE))  # noqa: S704  # translated
+def packed(value: Any) -> str:
+    """JSON, compressed and in base64: a twentieth of its size, and nothing in it can end the element it stands in."""
+    return b64encode(gzip.compress(msgspec.json.encode(value), compresslevel=6, mtime=0)).decode()
 
 
 def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:

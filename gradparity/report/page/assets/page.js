@@ -83,23 +83,25 @@ document.addEventListener("DOMContentLoaded", () => {
   };
 
   // Plots: drawn when they come near.
-  const figures = JSON.parse(document.getElementById("figures").textContent);
+  const unpacked = async (id) => {
+    const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
+    return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
+  };
   const touch = matchMedia("(pointer: coarse)").matches;
   const drawn = new Set();
   let library;
   const load = async () => {
-    const packed = Uint8Array.from(atob(document.getElementById("plotly").textContent), (c) => c.charCodeAt(0));
-    const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    const figures = JSON.parse(await unpacked("figures"));
     const script = document.createElement("script");
-    script.textContent = await new Response(stream).text();
+    script.textContent = await unpacked("plotly");
     document.head.append(script);
     if (!window.Plotly) throw new Error("Plotly did not start");
-    return window.Plotly;
+    return [window.Plotly, figures];
   };
   const draw = async (box) => {
     try {
       library = library || load();
-      const Plotly = await library;
+      const [Plotly, figures] = await library;
       const figure = figures[box.id];
       const height = Number(box.dataset.height);
       const layout = { ...themed(figure.layout), height, autosize: true, dragmode: touch ? false : "zoom" };

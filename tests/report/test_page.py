@@ -1,0 +1,164 @@
+"""The page without a browser: what is in it, what is not, and that it is whole without scripts."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from base64 import b64decode
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from gradparity.report.page import document
+from gradparity.report.page.words import large
+from tests.report.samples import BREAKING, SCRIPT, samples
+
+SAMPLES = samples()
+PAGES = {name: document(result) for name, result in SAMPLES.items()}
+_VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """The page as a parser sees it: tags that close, text by the element that has it, what could load something."""
+
+    text: str
+    open: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    loads: list[str] = field(default_factory=list)
+    cells: list[str] = field(default_factory=list)
+    tags: list[tuple[str, dict[str, str | None]]] = field(default_factory=list)
+    islands: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self._island = ""
+        self.feed(self.text)
+        self.faults += [f"<{tag}> is not closed" for tag in self.open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
+        self.tags.append((tag, found))
+        self.loads += [str(found[name]) for name in ("src", "href", "action", "poster") if found.get(name)]
+        if tag == "script":
+            self._island = str(found.get("id", ""))
+        if tag not in _VOID:
+            self.open.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> closes nothing")
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "script":
+            self.islands[self._island] = self.islands.get(self._island, "") + data
+        elif {"td", "th"} & set(self.open):
+            self.cells[-1] += data
+
+
+PARSED = {name: Page(text) for name, text in PAGES.items()}
+
+
+def figures_of(page: Page) -> dict[str, Any]:
+    """What Plotly is given, by the key of the plot."""
+    found = json.loads(gzip.decompress(b64decode(page.islands["figures"])))
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_it_is_well_formed_and_under_6_mb(name: str):
+    assert PARSED[name].faults == []
+    assert len(PAGES[name].encode()) < 6 * 10**6
+    assert PAGES[name].lstrip().startswith("<!doctype html>")
+    assert ("html", {"lang": "en"}) in PARSED[name].tags
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_it_asks_for_nothing_from_anywhere(name: str):
+    assert [each for each in PARSED[name].loads if not each.startswith(("#", "data:"))] == []
+    style = "".join(re.findall(r"<style>(.*?)</style>", PAGES[name], re.DOTALL))
+    assert "@import" not in style
+    assert not re.search(r"url\(\s*['\"]?(?!data:|#)", style)
+    policy = next(found for tag, found in PARSED[name].tags if found.get("http-equiv") == "Content-Security-Policy")
+    assert "default-src 'none'" in str(policy["content"])
+    assert "connect-src 'none'" in str(policy["content"])
+
+
+@pytest.mark.parametrize("name", ["run", "broken", "ported", "bench", "usual", "off", "schema-1"])
+def test_every_error_is_in_a_table(name: str):
+    cells = " ".join(PARSED[name].cells)
+    for problem in SAMPLES[name].problems:
+        for found in problem.findings:
+            if found.error_ulps is not None:
+                assert f"{large(found.error_ulps)} ulp" in cells
+
+
+@pytest.mark.parametrize("name", ["run", "usual", "bench"])
+def test_every_time_is_in_a_table(name: str):
+    cells = " ".join(PARSED[name].cells)
+    for problem in SAMPLES[name].problems:
+        for timing in problem.timings:
+            assert timing.backend in cells
+            for timed in (timing.step, timing.loop):
+                if timed is not None and timed.ratio is not None and timed.ratio.low is not None:
+                    assert f"[{timed.ratio.low:.3g}"[:4] in cells
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_plot_has_its_figures_as_a_table_beside_it(name: str):
+    figures = re.findall(r"<figure.*?</figure>", PAGES[name], re.DOTALL)
+    assert all("<table" in each for each in figures)
+    drawn = figures_of(PARSED[name])
+    assert len(drawn) == len(figures)
+
+
+def test_the_title_says_the_verdict():
+    title = re.search(r"<title>(.*?)</title>", PAGES["off"], re.DOTALL)
+    assert title is not None
+    assert title[1].startswith("1 of 3 backends does not agree on toy")
+
+
+def test_names_from_outside_are_text_and_nothing_else():
+    page, parsed = PAGES["hostile"], PARSED["hostile"]
+    assert SCRIPT not in page
+    assert "<img src=x" not in page
+    assert not [tag for tag, found in parsed.tags if tag == "img" or any(name.startswith("on") for name in found)]
+    assert parsed.faults == []
+    assert any(SCRIPT in cell for cell in parsed.cells)  # as text it is there
+    assert any(BREAKING in cell for cell in parsed.cells)
+
+
+def test_plotly_is_given_no_markup_of_others():
+    """Plotly makes tags of some text itself: a name's angle brackets are entities before it sees them."""
+
+    def strings(value: object) -> list[str]:
+        if isinstance(value, dict):
+            return [each for key, item in value.items() for each in (key, *strings(item))]
+        if isinstance(value, list):
+            return [each for item in value for each in strings(item)]
+        return [value] if isinstance(value, str) else []
+
+    found = strings(figures_of(PARSED["hostile"]))
+    assert found
+    assert not [each for each in found if "<script" in each or "<img" in each or "</script" in each]
+
+
+def test_a_page_that_would_be_too_large_leaves_out_plots_where_all_agree_and_says_so(monkeypatch: pytest.MonkeyPatch):
+    from gradparity.report.page import render
+
+    monkeypatch.setattr(render, "MOST_CHARACTERS", 1000)
+    page = render.render(SAMPLES["usual"])
+    assert "more than one page can hold" in page
+    assert len(page) < 0.8 * len(PAGES["usual"])
+    assert "more than one page can hold" not in PAGES["usual"]
+
+
+def test_a_result_that_is_not_complete_says_so():
+    assert "Not finished" in PAGES["incomplete"]
+    assert "Not finished" in PAGES["empty"]
