@@ -85,7 +85,7 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
     console.print(
         Text(
             f"{_versions(result)}; Python "
-            f"{machine['python']}; {machine['cpu']}, {machine['cores']} cores, "
+            f"{machine.get('python', 'unknown')}; {machine.get('cpu', 'unknown CPU')}, {machine.get('cores', '?')} cores, "
             f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''} a backend. "
             "Times hold for this machine and these versions only.",
             style="dim",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,9 +72,19 @@ KINDS = {".csv": "csv", ".parquet": "parquet", ".npy": "npy", ".npz": "npz", ".s
 TARGETS: dict[str, list[str | None]] = {".npy": [None, "0", "-1"], ".npz": [None, "a"], ".svmlight": [None]}
 
 
+def naming(path: Path) -> Callable[[InputError], None]:
+    """A check that an error begins with the file's name."""
+
+    def require_named(error: InputError) -> None:
+        assert str(error).startswith(str(path)), error
+
+    return require_named
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
     path = tmp_path / f"fuzzed{kind}"
+    require_named = naming(path)
     accepted = 0
 
     def read(given: tuple[bytes, str | None, bool]) -> None:
@@ -85,7 +94,7 @@ def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
         try:
             data = load(str(path), target=target, standardise=standardise)
         except InputError as error:
-            assert str(error).startswith(str(path)), error
+            require_named(error)
             return
         accepted += 1
         assert np.isfinite(data.X).all()
@@ -99,14 +108,15 @@ def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
 
 def test_rows_of_a_file_are_read_in_pieces_or_refused_in_words(tmp_path: Path):
     path = tmp_path / "fuzzed.npy"
+    require_named = naming(path)
 
     def read(content: bytes) -> None:
         path.write_bytes(content)
         try:
             rows = read_rows(str(path), None)
             assert rows is not None
-            assert scan(rows).rows * rows.row_bytes <= os.path.getsize(path)
+            assert scan(rows).rows * rows.row_bytes <= path.stat().st_size
         except InputError as error:
-            assert str(error).startswith(str(path)), error
+            require_named(error)
 
     fuzz("row file", anything_or(*VALID[".npy"]), read)
