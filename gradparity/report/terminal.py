@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.report.clock import clock_sections, which_where
+from gradparity.report.plain import Printable
 from gradparity.report.style import STYLES, WIDE, styled, table
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training, worst
 from gradparity.units import duration, three
@@ -82,10 +83,10 @@ def print_summary(console: Console, result: RunResult, saved: str) -> None:
         why = ", for the time budget" if result.settings.get("budget_s") else ""
         console.print(Text(f"Left out{why}: {what}", style="yellow"))
     machine, threads = result.machine, sorted({problem.threads for problem in result.problems} or {1})
+    python, cpu, cores = (machine.get(name, "unknown") for name in ("python", "cpu", "cores"))
     console.print(
         Text(
-            f"{_versions(result)}; Python "
-            f"{machine.get('python', 'unknown')}; {machine.get('cpu', 'unknown CPU')}, {machine.get('cores', '?')} cores, "
+            f"{_versions(result)}; Python {python}; {cpu}, {cores} cores, "
             f"{' or '.join(map(str, threads))} thread{'s' if threads != [1] else ''} a backend. "
             "Times hold for this machine and these versions only.",
             style="dim",
@@ -99,6 +100,7 @@ def text(result: RunResult) -> str:
     """The whole report without colours, for who looks at a result in Python."""
     out = io.StringIO()
     console = Console(file=out, width=WIDE, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(Printable())
     for problem in result.problems:
         print_problem(console, problem)
     print_summary(console, result, "")
