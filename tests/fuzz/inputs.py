@@ -14,7 +14,7 @@ import psutil
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-#: How many inputs each target reads in a run of the tests; `test_counts` holds the sum.
+#: How many inputs each target reads in a run of the tests; `test_counts` asserts the sum.
 EXAMPLES = {
     "csv": 2000,
     "parquet": 2000,
