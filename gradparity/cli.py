@@ -422,7 +422,10 @@ def _console(*, stderr: bool) -> Console:
     """A console that takes text as it stands; tables piped into a file get the width they need, not 80 columns."""
     from rich.console import Console
 
+    from gradparity.report.plain import Printable
+
     console = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(Printable())
     if not console.is_terminal:
         console.width = 120
     return console

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import msgspec
 import numpy as np
@@ -23,17 +23,38 @@ from model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 
 PROTOCOL = 4
 
+_Message = TypeVar("_Message")
+
 #: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
 #: garbage collector on, and the step in each of the formulations.
 Call: TypeAlias = Literal["step", "loop", "primal", "collected", "as_written", "reassociated", "blocked"]
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """An array: dtype in NumPy's notation with its byte order, shape, and C-ordered bytes."""
+    """An array: dtype in NumPy's notation with its byte order, shape, and C-ordered bytes.
+
+    Raises:
+        ValueError: the bytes do not fill the shape, or the dtype holds Python objects or fields, or is none; in a
+            message that is decoded, a `msgspec.ValidationError`.
+    """
 
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+
+    def __post_init__(self) -> None:
+        try:
+            array = self.array
+        except (TypeError, SyntaxError, OverflowError) as error:  # of a dtype that is none, or lengths past any
+            raise ValueError(str(error)) from None
+        # NumPy takes a length of -1 as whatever fills the shape, and a record as a dtype.
+        if array.shape != self.shape or array.dtype.names:
+            raise ValueError(f"got {self.dtype!r} and shape {self.shape}, expected numbers and lengths of 0 or more")
+
+    @property
+    def array(self) -> npt.NDArray[Any]:
+        """A read-only view of the bytes."""
+        return np.frombuffer(self.data, np.dtype(self.dtype)).reshape(self.shape)
 
 
 Tensors: TypeAlias = dict[str, Tensor]
@@ -46,12 +67,8 @@ def pack(tree: Mapping[str, npt.ArrayLike]) -> Tensors:
 
 
 def unpack(tensors: Tensors) -> dict[str, npt.NDArray[Any]]:
-    """Messages as arrays; read-only views of the message's bytes.
-
-    Raises:
-        ValueError: the bytes do not fill the shape, or the dtype holds Python objects.
-    """
-    return {name: np.frombuffer(t.data, np.dtype(t.dtype)).reshape(t.shape) for name, t in tensors.items()}
+    """Messages as arrays; read-only views of the message's bytes."""
+    return {name: tensor.array for name, tensor in tensors.items()}
 
 
 class Request(msgspec.Struct, frozen=True, tag=True):
@@ -337,11 +354,23 @@ AnyReply: TypeAlias = (
 )
 
 _encoder = msgspec.msgpack.Encoder()
-_requests = msgspec.msgpack.Decoder(AnyRequest)
-_replies = msgspec.msgpack.Decoder(AnyReply)
 encode = _encoder.encode
-decode_request = _requests.decode
-decode_reply = _replies.decode
+
+
+def decoding(decode: Callable[[bytes], _Message]) -> Callable[[bytes], _Message]:
+    """The decoder with one kind of error for whatever is no message: `msgspec.MsgspecError`."""
+
+    def decoded(frame: bytes) -> _Message:
+        try:
+            return decode(frame)
+        except (UnicodeDecodeError, RecursionError) as error:  # text that is none; nested too deep
+            raise msgspec.DecodeError(str(error)) from None
+
+    return decoded
+
+
+decode_request = decoding(msgspec.msgpack.Decoder(AnyRequest).decode)
+decode_reply = decoding(msgspec.msgpack.Decoder(AnyReply).decode)
 
 
 def load_request(problem: AnyProblem) -> Load:

@@ -109,8 +109,8 @@ class Refused(m.Reply, frozen=True):
 AnyRequest: TypeAlias = Draw | Hold | Refer | Follow | Afford | m.Stop
 AnyReply: TypeAlias = Drawn | Held | Referred | Followed | Afforded | Refused | m.Stopped | m.Failure
 
-decode_request = msgspec.msgpack.Decoder(AnyRequest).decode
-decode_reply = msgspec.msgpack.Decoder(AnyReply).decode
+decode_request = m.decoding(msgspec.msgpack.Decoder(AnyRequest).decode)
+decode_reply = m.decoding(msgspec.msgpack.Decoder(AnyReply).decode)
 
 _APART = ("truth", "floor", "zero", "kinks", "ignored")
 

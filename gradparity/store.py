@@ -14,6 +14,7 @@ import msgspec
 from gradparity import results
 from gradparity.old_schemas import UPGRADES, upgraded
 from gradparity.results import SCHEMA_VERSION, RunResult
+from gradparity.results.sound import require_sound
 from model_spec.errors import InputError
 
 RESULTS_FILE = "results.json"
@@ -178,16 +179,30 @@ def read(name: str) -> RunResult:
         return _decoded(content, version)
     except OSError as error:
         raise InputError(name, got=error.strerror, expected=expected) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except msgspec.MsgspecError as error:
         raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
 
 
 def _version(content: bytes) -> int:
-    return msgspec.json.decode(content, type=_Versioned).schema_version
+    with _one_error():
+        return msgspec.json.decode(content, type=_Versioned).schema_version
 
 
 def _decoded(content: bytes, version: int) -> RunResult:
-    if version not in UPGRADES:
-        return msgspec.json.decode(content, type=RunResult)
-    document = msgspec.json.decode(content, type=dict[str, Any])
-    return msgspec.convert(upgraded(document, version), RunResult)
+    with _one_error():
+        if version not in UPGRADES:
+            found = msgspec.json.decode(content, type=RunResult)
+        else:
+            document = msgspec.json.decode(content, type=dict[str, Any])
+            found = msgspec.convert(upgraded(document, version), RunResult)
+        require_sound(found)
+    return found
+
+
+@contextmanager
+def _one_error() -> Iterator[None]:
+    """One kind of error for whatever is no result."""
+    try:
+        yield
+    except (UnicodeDecodeError, RecursionError) as error:  # text that is none; nested too deep
+        raise msgspec.DecodeError(str(error)) from None

@@ -89,7 +89,8 @@ def _require_array(rule: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, d
 def _real(array: npt.NDArray[Any]) -> Floats:
     if array.dtype.kind in "US":
         return np.full(array.shape, np.nan)
-    with np.errstate(over="ignore"):  # a long double too large becomes inf, which the check of cells refuses
+    # A long double too large becomes inf and a signalling NaN a quiet one: the check of cells refuses both.
+    with np.errstate(over="ignore", invalid="ignore"):
         return array.astype(np.float64)
 
 

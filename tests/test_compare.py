@@ -59,7 +59,7 @@ def run(
         source="",
         digest="d",
         rows=4,
-        spec=spec,
+        spec={"features": 3, "formulation": "as_written", "reduction": "mean", "dtype": "float64", **spec},
         truth="",
         threads=threads,
         reference="numpy",

@@ -91,7 +91,7 @@ def _sections(found: Overview, saved: Sequence[str]) -> Iterable[_Section]:
         yield _Section(_choices(found.choices), 7, "choices")
     if found.notes:
         yield _Section(Group(*map(_note, found.notes)), 3, "notes")
-    last = [_clean(found.receipt) + ". Times hold for this machine and these versions only." * bool(found.choices)]
+    last = [printable(found.receipt) + ". Times hold for this machine and these versions only." * bool(found.choices)]
     yield _Section(Group(*(Text(line, style="dim") for line in (*last, *map(_clean, saved)))), 5, "the receipt")
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from gradparity.report.clock import clock_sections
 from gradparity.report.first_screen import print_first_screen
 from gradparity.report.overview import overview
+from gradparity.report.plain import Printable
 from gradparity.report.style import STYLES, WIDE, styled, table
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training, worst
 from gradparity.units import duration, large
@@ -72,6 +73,7 @@ def text(result: RunResult) -> str:
     """The whole report without colours, for who looks at a result in Python."""
     out = io.StringIO()
     console = Console(file=out, width=WIDE, markup=False, emoji=False, highlight=False)
+    console.push_render_hook(Printable())
     print_problems(console, result)
     print_first_screen(console, overview(result), most=None)
     return "\n".join(line.rstrip() for line in out.getvalue().strip().splitlines())

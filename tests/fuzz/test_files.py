@@ -1,0 +1,122 @@
+"""Files of data that are damaged, or never were any: an `InputError` or a data set, and nothing else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import strategies as st
+
+from model_spec.datasets import load
+from model_spec.errors import InputError
+from model_spec.files import read_rows
+from model_spec.npy import scan
+from tests.fuzz.inputs import anything_or, fuzz
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((12, 3)), np.arange(12) % 2
+
+
+def saved(save: Callable[[io.BytesIO], object]) -> bytes:
+    stream = io.BytesIO()
+    save(stream)
+    return stream.getvalue()
+
+
+def parquet(frame: pl.DataFrame, compression: str) -> bytes:
+    return saved(lambda stream: frame.write_parquet(stream, compression=compression))  # type: ignore[arg-type]
+
+
+def npz(**arrays: np.ndarray) -> bytes:
+    return saved(lambda stream: np.savez_compressed(stream, **arrays))
+
+
+_FRAME = pl.DataFrame({"a": X[:, 0], "b": X[:, 1], "y": Y})
+_MATRIX = np.column_stack([X, Y])
+
+VALID: dict[str, list[bytes]] = {
+    ".csv": [
+        _FRAME.write_csv().encode(),
+        b'a,"b ""c""",y\r\n1,2,0\r\n"3",4e-300,1\r\n\r\n',
+        b"\xef\xbb\xbfa;b;y\n1;2;0\n",
+        "größe,y\n1,true\n2,false\n".encode(),
+    ],
+    ".parquet": [
+        *(parquet(_FRAME, compression) for compression in ("uncompressed", "snappy", "zstd")),
+        parquet(pl.DataFrame({"a": [None, 1.0] * 6, "y": [True, False] * 6}), "uncompressed"),
+        parquet(pl.DataFrame({"a": ["x"] * 12, "b": [[1, 2]] * 12, "y": Y}), "uncompressed"),
+    ],
+    ".npy": [
+        saved(lambda stream: np.save(stream, _MATRIX)),
+        saved(lambda stream: np.save(stream, _MATRIX.astype("float32"))),
+        saved(lambda stream: np.save(stream, np.asfortranarray(_MATRIX))),
+        saved(lambda stream: np.save(stream, np.array([["x", "y"]]))),
+        saved(lambda stream: np.lib.format.write_array(stream, _MATRIX, version=(2, 0))),
+    ],
+    ".npz": [
+        npz(X=X, y=Y),
+        npz(a=X[:, 0], b=X[:, 1].astype("float16"), y=Y > 0),
+        npz(a=np.array(["x"] * 12), y=Y),
+        saved(lambda stream: np.savez(stream, X=X, y=Y)),
+    ],
+    ".svmlight": [
+        b"1 1:0.5 3:-2 # comment\n0 2:1e-3\n1 1:1\n",
+        b"0 qid:1 0:1 7:2\n1 qid:2 1:3\n",
+    ],
+}
+KINDS = {".csv": "csv", ".parquet": "parquet", ".npy": "npy", ".npz": "npz", ".svmlight": "svmlight"}
+TARGETS: dict[str, list[str | None]] = {".npy": [None, "0", "-1"], ".npz": [None, "a"], ".svmlight": [None]}
+
+
+def naming(path: Path) -> Callable[[InputError], None]:
+    """A check that an error begins with the file's name."""
+
+    def require_named(error: InputError) -> None:
+        assert str(error).startswith(str(path)), error
+
+    return require_named
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
+    path = tmp_path / f"fuzzed{kind}"
+    require_named = naming(path)
+    accepted = 0
+
+    def read(given: tuple[bytes, str | None, bool]) -> None:
+        nonlocal accepted
+        content, target, standardise = given
+        path.write_bytes(content)
+        try:
+            data = load(str(path), target=target, standardise=standardise)
+        except InputError as error:
+            require_named(error)
+            return
+        accepted += 1
+        assert np.isfinite(data.X).all()
+        assert set(np.unique(data.y)) == {0.0, 1.0}
+        assert len(set(data.feature_names)) == data.features >= 1
+
+    targets = st.sampled_from(TARGETS.get(kind, ["y", "y", "a", None]))
+    fuzz(KINDS[kind], st.tuples(anything_or(*VALID[kind]), targets, st.booleans()), read)
+    assert accepted > 20, "hardly any input got past the first byte"
+
+
+def test_rows_of_a_file_are_read_in_pieces_or_refused_in_words(tmp_path: Path):
+    path = tmp_path / "fuzzed.npy"
+    require_named = naming(path)
+
+    def read(content: bytes) -> None:
+        path.write_bytes(content)
+        try:
+            rows = read_rows(str(path), None)
+            assert rows is not None
+            assert scan(rows).rows * rows.row_bytes <= path.stat().st_size
+        except InputError as error:
+            require_named(error)
+
+    fuzz("row file", anything_or(*VALID[".npy"]), read)

@@ -1,0 +1,179 @@
+"""A ``results.json`` that is damaged, or never was one: an `InputError`, or a result of which every report is made."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import strategies as st
+from rich.console import Console
+
+from gradparity.compare import compare_runs
+from gradparity.export import benchmarks
+from gradparity.report.blocks import blocks_frame
+from gradparity.report.compare import print_comparison
+from gradparity.report.first_screen import MOST_LINES, print_first_screen, print_one_line
+from gradparity.report.markdown import MOST_CHARACTERS, markdown
+from gradparity.report.overview import overview
+from gradparity.report.page.assembly import sections
+from gradparity.report.page.first import first_screen
+from gradparity.report.page.receipt import receipt
+from gradparity.report.page.render import packed
+from gradparity.report.terminal import print_problem
+from gradparity.results import RunResult
+from gradparity.store import encode, read
+from model_spec.errors import InputError
+from tests.fuzz.inputs import EXAMPLES, anything_or, fuzz
+from tests.samples import SAMPLES, SCHEMA_1
+
+_FILES = (*SAMPLES, SCHEMA_1)
+_SAMPLE = read(str(SAMPLES[1]))
+_NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def narrow(result: RunResult) -> None:
+    console = Console(file=io.StringIO(), width=80, markup=False, emoji=False, highlight=False)
+    for problem in result.problems:
+        print_problem(console, problem, brief=True)
+
+
+def short(result: RunResult) -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=80, markup=False, emoji=False, highlight=False)
+    print_first_screen(console, overview(result), ["somewhere"])
+    assert len(out.getvalue().splitlines()) <= MOST_LINES
+    print_one_line(console, overview(result), "somewhere")
+
+
+def page(result: RunResult) -> None:
+    """All that the templates are given; they themselves take ten times as long."""
+    first_screen(overview(result))
+    packed([plot.figure for section in sections(result) for block in section.blocks for plot in block.plots])
+    receipt(result)
+
+
+def comment(result: RunResult) -> None:
+    assert len(markdown(result)) <= MOST_CHARACTERS
+
+
+def compared(result: RunResult) -> None:
+    console = Console(file=io.StringIO(), width=120, markup=False, emoji=False, highlight=False)
+    for old, new in ((result, _SAMPLE), (_SAMPLE, result), (result, result)):
+        print_comparison(console, compare_runs(old, new))
+
+
+RENDERERS: dict[str, Callable[[RunResult], object]] = {
+    "str": str,
+    "narrow": narrow,
+    "html": lambda result: result._repr_html_(),
+    "frame": lambda result: result.to_frame(),
+    "first screen": short,
+    "page": page,
+    "comment": comment,
+    "blocks": blocks_frame,
+    "export": lambda result: benchmarks(result, _NOW),
+    "json": encode,
+    "compare": compared,
+}
+
+
+def render(result: RunResult, content: bytes) -> None:
+    """Two of the renderers, by the content: all of them would take a second for every ten inputs."""
+    names, chosen = list(RENDERERS), zlib.crc32(content)
+    for name in {names[chosen % len(names)], names[chosen // len(names) % len(names)]}:
+        RENDERERS[name](result)
+
+
+@pytest.mark.parametrize("path", _FILES, ids=lambda path: path.stem)
+def test_every_report_is_made_of_the_samples(path: Path):
+    for make in RENDERERS.values():
+        make(read(str(path)))
+
+
+def test_a_damaged_file_of_results_is_reported_or_refused_in_words(tmp_path: Path):
+    accepted = _fuzz(tmp_path, "results.json, damaged", anything_or(*(path.read_bytes() for path in _FILES)))
+    assert accepted > 20, "hardly any file was still one of results"
+
+
+#: What may stand in any place of a file of results.
+_VALUES: list[Any] = [
+    *(None, True, False, "", "agrees", "x" * 300, "\x1b[31m\x07", "größe", "[/]", "[bold]", "{", "%s"),
+    *(0, 1, -1, 2, 3, 2**31, 2**53, 2**63 - 1, 2**63, 2**64 - 1, -(2**63), 10**30),
+    *(0.0, -0.0, 0.5, -2.5, 1e-300, 5e-324, 1e300, -1e300, 1.5e308, 1e19),
+    *([], {}, [None], [0], [1, 2], [""], ["a", "b"], [[]], [[1]], {"a": 1}, {"": None}, [{}], [["w", [2], "float64"]]),
+]
+_DOCUMENTS = [msgspec.json.decode(path.read_bytes()) for path in _FILES]
+
+
+def _reshaped(plan: bytes) -> bytes:
+    """A file with some of its values, or whole parts, left out, doubled, emptied or of another type."""
+    document: Any = msgspec.json.decode(msgspec.json.encode(_DOCUMENTS[(plan[0] if plan else 0) % len(_DOCUMENTS)]))
+    for begin in range(1, len(plan) - 11, 12):
+        _change(document, plan[begin : begin + 12])
+    return msgspec.json.encode(document)
+
+
+def _change(document: Any, plan: bytes) -> None:
+    parent, key = None, None
+    at = document
+    for step in plan[:9]:
+        if not isinstance(at, dict | list) or not at:
+            break
+        keys = list(at) if isinstance(at, dict) else range(len(at))
+        parent, key = at, keys[step % len(keys)]
+        at = parent[key]
+        if step > 240:
+            break
+    if parent is None:
+        return
+    what = plan[9] % 8
+    if what == 0:
+        del parent[key]
+    elif what == 1 and isinstance(parent, list):
+        parent.insert(plan[10] % (len(parent) + 1), at)
+    elif what == 2 and isinstance(at, int | float):
+        parent[key] = at * [-1, 0, 1e-30, 1e30, 2**40][plan[10] % 5]
+    else:
+        of_its_type = [
+            value for value in _VALUES if isinstance(value, int | float if isinstance(at, float) else type(at))
+        ]
+        values = of_its_type if what < 7 and of_its_type else _VALUES
+        parent[key] = values[plan[11] % len(values)]
+
+
+def test_results_of_any_shape_are_reported_or_refused_in_words(tmp_path: Path):
+    plans = st.binary(min_size=13, max_size=37)
+    accepted = _fuzz(tmp_path, "results.json, of any shape", plans.map(_reshaped))
+    assert accepted > EXAMPLES["results.json, of any shape"] // 20, "hardly any shape was one of results"
+
+
+def _fuzz(folder: Path, target: str, files: st.SearchStrategy[bytes]) -> int:
+    path = folder / "results.json"
+    accepted = 0
+
+    def check(content: bytes) -> None:
+        nonlocal accepted
+        path.write_bytes(content)
+        try:
+            result = read(str(path))
+        except InputError:
+            return
+        accepted += 1
+        render(result, content)
+
+    fuzz(target, files, check)
+    return accepted
+
+
+@pytest.mark.parametrize("depth", [1_000, 100_000])
+def test_a_file_nested_without_end_is_refused(depth: int, tmp_path: Path):
+    path = tmp_path / "results.json"
+    path.write_bytes(SAMPLES[0].read_bytes().replace(b'"settings":{', b'"settings":{"a":' + b"[" * depth + b",", 1))
+    with pytest.raises(InputError, match="a file that is none"):
+        read(str(path))
