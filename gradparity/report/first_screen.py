@@ -23,6 +23,8 @@ SIGNS = {"agrees": ("✓", "bold green"), "disagrees": ("✗", "bold red"), "fai
 _ELSE = ("·", "bold yellow")
 #: Characters of somebody else's words that are shown.
 _MOST_WORDS = 240
+#: Characters of the receipt: of some ten packages.
+_MOST_RECEIPT = 300
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def print_first_screen(
     console: Console, found: Overview, saved: Sequence[str] = (), *, most: int | None = MOST_LINES
 ) -> None:
     """What a person asks first; ``saved`` are the lines about files, which come last. ``most`` lines, or all of it."""
-    sections = list(_sections(found, saved))
+    sections = list(_sections(found, saved, whole=most is None))
     lines = [console.render_lines(each.content, console.options, pad=False) for each in sections]
     for section, kept, all_of_it in zip(sections, _shares(sections, lines, most), lines, strict=True):
         console.print()
@@ -79,7 +81,7 @@ def _shares(sections: Sequence[_Section], lines: Sequence[Sequence[object]], mos
     return shares
 
 
-def _sections(found: Overview, saved: Sequence[str]) -> Iterable[_Section]:
+def _sections(found: Overview, saved: Sequence[str], *, whole: bool) -> Iterable[_Section]:
     sign, style = SIGNS.get(found.state, _ELSE)
     yield _Section(Text.assemble((f"{sign} ", style), (_clean(found.headline), style)), 3, "what was found")
     if found.off or found.failures:
@@ -91,8 +93,12 @@ def _sections(found: Overview, saved: Sequence[str]) -> Iterable[_Section]:
         yield _Section(_choices(found.choices), 7, "choices")
     if found.notes:
         yield _Section(Group(*map(_note, found.notes)), 3, "notes")
-    last = [printable(found.receipt) + ". Times hold for this machine and these versions only." * bool(found.choices)]
-    yield _Section(Group(*(Text(line, style="dim") for line in (*last, *map(_clean, saved)))), 5, "the receipt")
+    receipt = printable(found.receipt)
+    last = [
+        (receipt if whole else shortened(receipt, _MOST_RECEIPT))
+        + ". Times hold for this machine and these versions only." * bool(found.choices)
+    ]
+    yield _Section(Group(*(Text(line, style="dim") for line in (*last, *map(_clean, saved)))), 6, "the receipt")
 
 
 def _clean(words: str) -> str:
