@@ -35,13 +35,13 @@ def command_line() -> str:
         parts.append(f"## gradparity {name}")
         parts.append(_plain(each.help))
         rows = [_option(parameter) for parameter in each.params if parameter.name != "help"]
-        parts.append(_table(("argument or option", "default", "what it is"), rows))
+        parts.append(_table(("argument or option", "what it is"), rows))
     rows = [(f"`{code.value}`", said) for code, said in EXITS.items()]
     parts += ["## Exit codes", _table(("code", "means"), rows)]
     return "\n\n".join(parts) + "\n"
 
 
-def _option(parameter: Any) -> tuple[str, str, str]:
+def _option(parameter: Any) -> tuple[str, str]:
     names = ", ".join([*parameter.opts, *parameter.secondary_opts])
     if parameter.param_type_name == "argument":
         names = parameter.metavar or parameter.name.upper()
@@ -49,7 +49,8 @@ def _option(parameter: Any) -> tuple[str, str, str]:
     shown = names if parameter.param_type_name == "argument" else f"{names}{takes}"
     default = parameter.default
     known = default is not None and not isinstance(default, bool) and not parameter.required
-    return f"`{shown}`".replace("|", "\\|"), f"`{default}`" if known else "", _plain(parameter.help)
+    said = f"{_plain(parameter.help).rstrip('.')}. Default: `{default}`." if known else _plain(parameter.help)
+    return f"`{shown}`".replace("|", "\\|"), said
 
 
 def results_json() -> str:
