@@ -42,7 +42,9 @@ IMAGE = "</script><img src=x onerror=alert(1)>"
 PWNED = "\"'><svg onload=window.__pwned=1><a href=javascript:window.__pwned=1>here</a>"
 TEMPLATE = "{{ 7 * 7 }} {% raw %} %{x} ${y}"
 CONTROL = "\x1b[31mred\x1b[0m \x1b]0;title\x07 bell\x07 \x9b2J \u202edesrever"
-MARKDOWN = "a|b `code` **bold** [link](javascript:alert(1)) ![i](x) @octocat #1 owner/repo#2\n\n# head\n- item\n| c | d |"
+MARKDOWN = (
+    "a|b `code` **bold** [link](javascript:alert(1)) ![i](x) @octocat #1 owner/repo#2\n\n# head\n- item\n| c | d |"
+)
 HOSTILE = {
     "script": SCRIPT, "image": IMAGE, "pwned": PWNED, "template": TEMPLATE, "control": CONTROL, "markdown": MARKDOWN,
 }  # fmt: skip
@@ -63,6 +65,7 @@ def results() -> dict[str, RunResult]:
         "own-model": own_model(),
         "stress": stress(),
         "hostile": hostile(),
+        "crowded": crowded(),
     }
     return {**real, **made}
 
@@ -70,7 +73,7 @@ def results() -> dict[str, RunResult]:
 #: Names of all samples, known without making them; `results` has no others.
 NAMES = (
     *(path.stem for path in (*SAMPLES, SCHEMA_1)),
-    *("grid", "faults", "failures", "incomplete", "empty", "own-model", "stress", "hostile"),
+    *("grid", "faults", "failures", "incomplete", "empty", "own-model", "stress", "hostile", "crowded"),
 )
 
 
@@ -200,7 +203,7 @@ BLOCKS = (("loss", ""), ("gradient", "w"), ("gradient", "W"), ("jvp", ""), ("hvp
 
 
 def grid(*, every_one_off: bool = False) -> RunResult:
-    """Thirty cells of six backends, all timed; with faults, each backend is off in each cell for a reason of its own."""
+    """Thirty cells of six backends, all timed; if asked, each is off in each cell for a reason of its own."""
     problems = []
     for index in range(30):
         size, formulation = 100 * 2 ** (index // 3), ("as_written", "blocked", "collapsed")[index % 3]
@@ -243,7 +246,7 @@ def empty() -> RunResult:
 
 
 def own_model() -> RunResult:
-    """A user's port: no truth, backends held against each other; one is off, two of one block differ with no majority."""
+    """A user's port: no truth, backends held against each other; one is off, and one block has no majority."""
     names = ["autograd", "jax", "torch"]
     apart = [[0.0, 0.5, 4.1e5], [0.5, 0.0, 4.1e5], [4.1e5, 4.1e5, 0.0]]
     matrix = [
@@ -252,11 +255,15 @@ def own_model() -> RunResult:
         Disagreement(quantity="gradient", parameter="layers.0.bias", floors=[[None] * 3] * 3),
     ]
     own = [
-        OwnDerivative(backend=name, parameter="layers.0.weight", kind="smooth", along=0.5, value=0.5 + 0.1 * (index == 2),
-                      error=1e-9, consistent=index != 2, evaluations=24)
+        OwnDerivative(
+            backend=name, parameter="layers.0.weight", kind="smooth", along=0.5, value=0.5 + 0.1 * (index == 2),
+            error=1e-9, consistent=index != 2, evaluations=24,
+        )
         for index, name in enumerate(names)
     ]  # fmt: skip
-    outlier = Outlier(backend="torch", kind="gradient", cause="a detached parameter", finding="not that of its own loss")
+    outlier = Outlier(
+        backend="torch", kind="gradient", cause="a detached parameter", finding="not that of its own loss"
+    )
     parting = Parting(
         index=(0, 1), floors=4.1e5, ulps=8.2e5, relative=1e-4, got=1.5, expected=1.25, kind="value", detail="",
         resembles="", direction="backward", tap="hidden", occurrence=0, of=1, backend="torch", against=names[:2],
@@ -324,3 +331,23 @@ def hostile() -> RunResult:
         environment={IMAGE: EVERYTHING}, left_out=[EVERYTHING], gradparity_version=PWNED,
         backends=[BackendInfo(name=name, versions={PWNED: IMAGE}, cure=EVERYTHING) for name in names],
     )  # fmt: skip
+
+
+def crowded() -> RunResult:
+    """More of everything than a screen holds: names as long as a line, faults, failures, choices, notes, versions."""
+    made, long = hostile(), "a name of many words "
+    names = [f"{long * 4}{index}" for index in range(12)]
+    problems = [
+        problem(
+            f"{long * 4}{index}", rows=1000 + index,
+            findings=[off(name, f"cause {index} {long * 20}", f"{long * 5}{index}") for name in names],
+            timings=[timing(name) for name in names],
+            troubles=[Trouble(backend=name, stage="step", reason=f"{index} {long * 20}") for name in names],
+            diagnoses=[Diagnosis(name=f"{name} {index}", finding=long * 20, cure=long * 20) for name in names],
+            recommendation=CHOICE,
+        )
+        for index in range(12)
+    ]  # fmt: skip
+    made.problems = problems
+    made.backends = [BackendInfo(name=name, versions={name: "1.2.3"}, cure=long * 20) for name in names]
+    return made
