@@ -335,7 +335,7 @@ def hostile() -> RunResult:
 
 def crowded() -> RunResult:
     """More of everything than a screen holds: names as long as a line, faults, failures, choices, notes, versions."""
-    made, long = hostile(), "a name of many words "
+    made, long = hostile(), "a [name] of *many* words_ "
     names = [f"{long * 4}{index}" for index in range(12)]
     problems = [
         problem(
