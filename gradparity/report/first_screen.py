@@ -25,6 +25,8 @@ _ELSE = ("·", "bold yellow")
 _MOST_WORDS = 240
 #: Characters of the receipt: of some ten packages.
 _MOST_RECEIPT = 300
+#: And of a name in a table, which is to leave room for what there is to say of it.
+_MOST_NAME = 36
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,12 @@ class _Section:
 def print_first_screen(
     console: Console, found: Overview, saved: Sequence[str] = (), *, most: int | None = MOST_LINES
 ) -> None:
-    """What a person asks first; ``saved`` are the lines about files, which come last. ``most`` lines, or all of it."""
-    sections = list(_sections(found, saved, whole=most is None))
+    """What a person asks first; ``saved`` are the lines about files: last, and never cut. ``most`` lines, or all."""
+    sections = list(_sections(found, whole=most is None))
     lines = [console.render_lines(each.content, console.options, pad=False) for each in sections]
-    for section, kept, all_of_it in zip(sections, _shares(sections, lines, most), lines, strict=True):
+    files = console.render_lines(Text("\n".join(map(_clean, saved)), style="dim"), pad=False) if saved else []
+    shares = _shares(sections, lines, None if most is None else most - len(files))
+    for section, kept, all_of_it in zip(sections, shares, lines, strict=True):
         console.print()
         shown = all_of_it if kept >= len(all_of_it) else all_of_it[: kept - 1]
         for line in shown:
@@ -51,6 +55,8 @@ def print_first_screen(
             left = len(all_of_it) - len(shown)
             more = f"... and {left} more line{'s' * (left > 1)} of {section.what}: --verbose, or report.html"
             console.print(Text(more, style="dim"), soft_wrap=True)
+    for line in files:
+        console.print(_line(line), soft_wrap=True)
 
 
 def print_one_line(console: Console, found: Overview, saved: str) -> None:
@@ -73,6 +79,8 @@ def _shares(sections: Sequence[_Section], lines: Sequence[Sequence[object]], mos
         return [len(each) for each in lines]
     free = most - len(sections)
     shares = [min(len(each), section.least) for each, section in zip(lines, sections, strict=True)]
+    while sum(shares) > free:
+        shares[shares.index(max(shares))] -= 1
     free -= sum(shares)
     for place, each in enumerate(lines):
         more = min(free, len(each) - shares[place])
@@ -81,7 +89,7 @@ def _shares(sections: Sequence[_Section], lines: Sequence[Sequence[object]], mos
     return shares
 
 
-def _sections(found: Overview, saved: Sequence[str], *, whole: bool) -> Iterable[_Section]:
+def _sections(found: Overview, *, whole: bool) -> Iterable[_Section]:
     sign, style = SIGNS.get(found.state, _ELSE)
     yield _Section(Text.assemble((f"{sign} ", style), (_clean(found.headline), style)), 3, "what was found")
     if found.off or found.failures:
@@ -94,16 +102,20 @@ def _sections(found: Overview, saved: Sequence[str], *, whole: bool) -> Iterable
     if found.notes:
         yield _Section(Group(*map(_note, found.notes)), 3, "notes")
     receipt = printable(found.receipt)
-    last = [
-        (receipt if whole else shortened(receipt, _MOST_RECEIPT))
-        + ". Times hold for this machine and these versions only." * bool(found.choices)
-    ]
-    yield _Section(Group(*(Text(line, style="dim") for line in (*last, *map(_clean, saved)))), 6, "the receipt")
+    last = receipt if whole else shortened(receipt, _MOST_RECEIPT)
+    last += ". Times hold for this machine and these versions only." * bool(found.choices)
+    yield _Section(Text(last, style="dim"), 5, "the receipt")
 
 
 def _clean(words: str) -> str:
     """Somebody else's words on one line, without what a terminal would obey."""
     return shortened(printable(" ".join(words.split())), _MOST_WORDS)
+
+
+def _name(words: str) -> str:
+    """A name's beginning and end: of a path it is the end that tells."""
+    name, half = _clean(words), (_MOST_NAME - 3) // 2
+    return name if len(name) <= _MOST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _off(fault: Off) -> Text:
@@ -145,13 +157,13 @@ def _standings(found: Overview) -> Table:
             *((styled(standing.training or "-"),) if trained else ()),
             *(_times(standing) if one else ()),
         ]
-        made.add_row(_clean(standing.backend), styled(standing.verdict or "-"), *cells)
+        made.add_row(_name(standing.backend), styled(standing.verdict or "-"), *cells)
     return made
 
 
 def _where(standing: Standing, found: Overview) -> Text:
-    problem = f", {standing.worst_problem}" if len(found.problems) > 1 and standing.worst_problem else ""
-    return Text(_clean(f"{standing.worst_block}{problem}"), style="dim")
+    problem = f", {_name(standing.worst_problem)}" if len(found.problems) > 1 and standing.worst_problem else ""
+    return Text(f"{_name(standing.worst_block)}{problem}", style="dim")
 
 
 def _times(standing: Standing) -> list[str | Text]:
@@ -172,8 +184,8 @@ def _choices(choices: Sequence[Choice]) -> RenderableType:
     made = table("", "choose", f"for {steps:,} steps in all", "quickest step", "quickest loop")
     made.title = None
     for choice in choices:
-        chosen = Text(_clean(" or ".join(choice.chosen)) or "-", style="bold")
-        made.add_row(_clean(choice.problem), chosen, _quickest(choice.quickest_step), _quickest(choice.quickest_loop))
+        chosen = Text(_clean(" or ".join(map(_name, choice.chosen))) or "-", style="bold")
+        made.add_row(_name(choice.problem), chosen, _quickest(choice.quickest_step), _quickest(choice.quickest_loop))
     said = [
         Text(f"{_clean(choice.problem)}, {_clean(sentence)}", style="dim")
         for choice in choices
@@ -183,7 +195,7 @@ def _choices(choices: Sequence[Choice]) -> RenderableType:
 
 
 def _quickest(found: Quickest | None) -> str:
-    return "-" if found is None else _clean(f"{' or '.join(found.names)}, {duration(found.step_ns)}")
+    return "-" if found is None else f"{' or '.join(map(_name, found.names))}, {duration(found.step_ns)}"
 
 
 def _note(note: Note) -> Text:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, overview
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult
@@ -28,13 +29,24 @@ def markdown(result: RunResult) -> str:
     text = "\n\n".join(parts) + "\n"
     if len(text) <= MOST_CHARACTERS:
         return text
-    parts = [*_first(found), "_The tables of each problem are in report.html: they are too long for a comment._"]
-    return "\n\n".join(parts)[: MOST_CHARACTERS - 1] + "\n"
+    more = "\n\n_The tables of each problem are in report.html: they are too long for a comment._\n"
+    text = "\n\n".join(_first(found))
+    room = MOST_CHARACTERS - len(more) - 1
+    return (text if len(text) <= room else text[:room].rpartition("\n")[0]) + more
 
 
 def escaped(words: str) -> str:
     """Somebody else's words as text that means nothing to Markdown, on one line."""
-    return _SPECIAL.sub(r"\\\1", shortened(printable(" ".join(words.split())), _MOST_WORDS)).replace("@", "@\u200b")
+    return _harmless(_SPECIAL.sub(r"\\\1", _clean(words)))
+
+
+def _clean(words: str) -> str:
+    return shortened(printable(" ".join(words.split())), _MOST_WORDS)
+
+
+def _harmless(text: str) -> str:
+    """Nobody is notified and no issue is linked: GitHub looks for both after it has read the Markdown."""
+    return text.replace("@", "@\u200b").replace("#", "#\u200b")
 
 
 def _first(found: Overview) -> Iterable[str]:
@@ -107,7 +119,7 @@ def _note(note: Note) -> str:
 def _details(result: RunResult, found: Overview) -> Iterable[str]:
     for problem in result.problems:
         tables = [_errors(problem), *([_times(problem)] if any(t.step for t in problem.timings) else [])]
-        yield _folded(escaped(problem.label), "\n\n".join(table for table in tables if table))
+        yield _folded(problem.label, "\n\n".join(table for table in tables if table))
     environment = [f"- {escaped(name)}: {escaped(value)}" for name, value in result.environment.items()]
     lines = [f"- {escaped(found.receipt)}", f"- schema {result.schema_version}, {_command(result)}", *environment]
     yield _folded("Receipt", "\n".join(lines))
@@ -171,4 +183,5 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], figures: Iterabl
 
 
 def _folded(title: str, body: str) -> str:
-    return f"<details><summary>{title}</summary>\n\n{body}\n\n</details>"
+    """The title stands inside of HTML, where Markdown's escapes are none."""
+    return f"<details><summary>{_harmless(escape(_clean(title), quote=False))}</summary>\n\n{body}\n\n</details>"

@@ -66,7 +66,8 @@ PARSED = {name: Page(text) for name, text in PAGES.items()}
 
 def figures_of(page: Page) -> dict[str, Any]:
     """What Plotly is given, by the key of the plot."""
-    found = json.loads(gzip.decompress(b64decode(page.islands["figures"])))
+    text = page.islands.get("figures")  # there is none where there is no plot
+    found = json.loads(gzip.decompress(b64decode(text))) if text else {}
     assert isinstance(found, dict)
     return found
 

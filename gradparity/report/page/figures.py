@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
+from gradparity.text import printable
 from gradparity.units import duration
 
 Figure: TypeAlias = dict[str, Any]
@@ -63,7 +64,7 @@ class Looks:
 
 def label(text: str) -> str:
     """Text for a plot, where Plotly reads a little HTML and ``%{...}``: it shows as it is."""
-    return escape(text, quote=False).replace("%{", "%\u200b{")
+    return escape(printable(" ".join(text.split())), quote=False).replace("%{", "%\u200b{")
 
 
 def layout(*, x: Figure, y: Figure, **more: Any) -> Figure:

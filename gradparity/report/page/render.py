@@ -21,6 +21,7 @@ from gradparity.report.page.first import first_screen
 from gradparity.report.page.receipt import receipt
 from gradparity.report.page.view import Block, Plot
 from gradparity.results import RunResult
+from gradparity.text import printable
 
 _ASSETS = Path(__file__).parent / "assets"
 #: Characters of a page that can still be mailed; a limit of 6 MB with room for those that take more than a byte.
@@ -41,7 +42,7 @@ def _render(result: RunResult, *, lean: bool) -> str:
     first, found, proof = first_screen(overview(result)), sections(result, lean=lean), receipt(result)
     plots = list(_plots(block for section in found for block in section.blocks))
     style, script = _asset("page.css"), _asset("page.js")
-    library, library_hash = _plotly() if plots else ("", "")
+    library, library_hash = _plotly() if plots else (Markup(), "")
     return _environment().get_template("page.html").render(
         result=result,
         title=first.title,
@@ -52,14 +53,18 @@ def _render(result: RunResult, *, lean: bool) -> str:
         style=Markup(style),  # noqa: S704  # packaged
         script=Markup(script),  # noqa: S704  # packaged
         script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
-        library=Markup(library),  # noqa: S704  # base64
-        figures=Markup(packed({plot.key: plot.figure for plot in plots})),  # noqa: S704  # base64
+        library=library,
+        figures=packed({f"plot-{plot.key}": plot.figure for plot in plots}),
     )  # fmt: skip
 
 
-def packed(value: Any) -> str:
-    """JSON, compressed and in base64: a twentieth of its size, and nothing in it can end the element it stands in."""
-    return b64encode(gzip.compress(msgspec.json.encode(value), compresslevel=6, mtime=0)).decode()
+def packed(value: Any) -> Markup:
+    """JSON, compressed and in base64: a tenth of its size, and nothing in it is markup."""
+    return _packed(msgspec.json.encode(value))
+
+
+def _packed(content: bytes, level: int = 6) -> Markup:
+    return Markup(b64encode(gzip.compress(content, compresslevel=level, mtime=0)).decode())  # noqa: S704  # base64
 
 
 def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:
@@ -67,11 +72,19 @@ def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:
         yield from block.plots
 
 
+def _shown(value: object) -> object:
+    """Somebody else's words without what a terminal would obey, or what turns the direction of a text."""
+    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
+        return "\n".join(map(printable, value.splitlines()))
+    return value
+
+
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(_ASSETS),
         autoescape=True,
+        finalize=_shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -89,7 +102,7 @@ def _hash(script: str) -> str:
 
 
 @cache
-def _plotly() -> tuple[str, str]:
+def _plotly() -> tuple[Markup, str]:
     """Plotly.js, compressed and in base64 (2 MB in place of 5), and the hash of what it is before.
 
     The package is not imported: it would bring its whole figure machinery.
@@ -98,5 +111,4 @@ def _plotly() -> tuple[str, str]:
     if found is None or found.origin is None:
         raise FileNotFoundError("the plotly package is missing: pip install plotly")
     content = (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
-    packed = gzip.compress(content, compresslevel=1, mtime=0)
-    return b64encode(packed).decode(), f"sha256-{b64encode(sha256(content).digest()).decode()}"
+    return _packed(content, level=1), f"sha256-{b64encode(sha256(content).digest()).decode()}"

@@ -83,13 +83,13 @@ document.addEventListener("DOMContentLoaded", () => {
   };
 
   // Plots: drawn when they come near.
+  const touch = matchMedia("(pointer: coarse)").matches;
+  const drawn = new Set();
+  let library;
   const unpacked = async (id) => {
     const packed = Uint8Array.from(atob(document.getElementById(id).textContent), (c) => c.charCodeAt(0));
     return new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
-  const touch = matchMedia("(pointer: coarse)").matches;
-  const drawn = new Set();
-  let library;
   const load = async () => {
     const figures = JSON.parse(await unpacked("figures"));
     const script = document.createElement("script");
