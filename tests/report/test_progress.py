@@ -1,0 +1,79 @@
+"""What is said while a run is at work, and how long it may still take."""
+
+from __future__ import annotations
+
+import io
+
+from rich.console import Console
+
+from gradparity.report.progress import Remaining, Watch
+from tests.report.samples import problem
+
+
+class Clock:
+    """A clock that is set by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_nothing_is_said_before_there_is_something_to_go_by():
+    clock = Clock()
+    remaining = Remaining(clock)
+    assert remaining.left_s() is None
+    remaining.planned(3)
+    assert remaining.left_s() is None
+
+
+def test_the_problem_under_way_has_what_is_expected_of_it_and_the_others_as_much():
+    clock = Clock()
+    remaining = Remaining(clock)
+    remaining.planned(3)
+    clock.now_s += 2
+    remaining.expect(8)  # ten seconds in all
+    assert remaining.left_s() == 8 + 2 * 10
+    clock.now_s += 3
+    assert remaining.left_s() == 5 + 2 * 10
+
+
+def test_problems_to_come_take_as_long_as_those_that_are_done():
+    clock = Clock()
+    remaining = Remaining(clock)
+    remaining.planned(4)
+    for seconds in (4, 6):
+        clock.now_s += seconds
+        remaining.finished()
+    assert remaining.left_s() == 2 * 5
+    clock.now_s += 2
+    assert remaining.left_s() == 3 + 5
+
+
+def test_it_is_never_negative_and_ends_with_the_last():
+    clock = Clock()
+    remaining = Remaining(clock)
+    remaining.planned(1)
+    remaining.expect(1)
+    clock.now_s += 60
+    assert remaining.left_s() == 0
+    remaining.finished()
+    assert remaining.left_s() is None
+
+
+def test_a_plain_stream_gets_each_stage_once_and_timing_as_one():
+    err = Console(file=io.StringIO(), width=120, markup=False, highlight=False)
+    with Watch(None, err) as watch:
+        watch.planned(1)
+        for stage, backend in (("truth", ""), ("import", "jax"), ("import", "jax"), ("timing", "jax"), ("timing", "x")):
+            watch.begin("toy", stage, backend)
+        watch.finished(problem("toy", ["numpy"]))
+    lines = [line.partition("] ")[2] for line in err.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert lines == ["toy: truth", "toy: import jax", "toy: timing in turns"]
+
+
+def test_nothing_at_all_is_said_to_who_wants_silence():
+    with Watch(None, None) as watch:
+        watch.begin("toy", "truth", "")
+        watch.finished(problem("toy", ["numpy"]))
