@@ -88,6 +88,9 @@ def require_sound(result: RunResult) -> None:
         _model(where, problem.spec)
         _require(0 <= problem.rows <= _MOST_WHOLE and 0 <= problem.threads <= _MOST_WHOLE, f"{where}, rows or threads")
         _clock(where, problem)
+        for ran in problem.training:
+            steps = [*ran.recorded_steps, *([ran.first_divergence] if ran.first_divergence is not None else [])]
+            _require(all(0 <= step < len(ran.losses) for step in steps), f"{where}, training: a step without a loss")
         for parting in problem.partings.found if problem.partings is not None else ():
             _require(bool(parting.against), f"{where}, a parting from nobody")
 

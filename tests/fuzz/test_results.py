@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -111,44 +112,72 @@ _VALUES: list[Any] = [
 _DOCUMENTS = [msgspec.json.decode(path.read_bytes()) for path in _FILES]
 
 
+def _paths(at: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of everything in a document."""
+    if path:
+        yield path
+    for key in at if isinstance(at, dict) else range(len(at)) if isinstance(at, list) else ():
+        yield from _paths(at[key], (*path, key))
+
+
+def _fields(document: Any) -> list[list[tuple[Any, ...]]]:
+    """The paths field by field, so that one which comes a thousand times is changed no more often than another."""
+    found: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for path in _paths(document):
+        found.setdefault(tuple("*" if isinstance(key, int) else key for key in path), []).append(path)
+    return list(found.values())
+
+
+_FIELDS = [_fields(document) for document in _DOCUMENTS]
+
+
 def _reshaped(plan: bytes) -> bytes:
-    """A file with some of its values, or whole parts, left out, doubled, emptied or of another type."""
-    document: Any = msgspec.json.decode(msgspec.json.encode(_DOCUMENTS[(plan[0] if plan else 0) % len(_DOCUMENTS)]))
-    for begin in range(1, len(plan) - 11, 12):
-        _change(document, plan[begin : begin + 12])
+    """A file with some of its values, or whole parts, left out, emptied, or of another value or type."""
+    which = plan[0] % len(_DOCUMENTS)
+    document = copy.deepcopy(_DOCUMENTS[which])
+    for begin in range(1, len(plan) - 5, 6):
+        field, place = (
+            int.from_bytes(plan[begin : begin + 2], "big"),
+            int.from_bytes(plan[begin + 2 : begin + 4], "big"),
+        )
+        paths = _FIELDS[which][field % len(_FIELDS[which])]
+        _change(document, paths[place % len(paths)], *plan[begin + 4 : begin + 6])
     return msgspec.json.encode(document)
 
 
-def _change(document: Any, plan: bytes) -> None:
-    parent, key = None, None
-    at = document
-    for step in plan[:9]:
-        if not isinstance(at, dict | list) or not at:
-            break
-        keys = list(at) if isinstance(at, dict) else range(len(at))
-        parent, key = at, keys[step % len(keys)]
-        at = parent[key]
-        if step > 240:
-            break
-    if parent is None:
+def _change(document: Any, path: tuple[Any, ...], what: int, value: int) -> None:
+    """Change what is there; nothing where an earlier change took it away."""
+    parent = document
+    for key in path[:-1]:
+        if not _has(parent, key):
+            return
+        parent = parent[key]
+    key = path[-1]
+    if not _has(parent, key):
         return
-    what = plan[9] % 8
-    if what == 0:
-        del parent[key]
-    elif what == 1 and isinstance(parent, list):
-        parent.insert(plan[10] % (len(parent) + 1), at)
-    elif what == 2 and isinstance(at, int | float):
-        parent[key] = at * [-1, 0, 1e-30, 1e30, 2**40][plan[10] % 5]
-    else:
-        of_its_type = [
-            value for value in _VALUES if isinstance(value, int | float if isinstance(at, float) else type(at))
-        ]
-        values = of_its_type if what < 7 and of_its_type else _VALUES
-        parent[key] = values[plan[11] % len(values)]
+    at = parent[key]
+    of_its_type = [each for each in _VALUES if isinstance(each, int | float if isinstance(at, float) else type(at))]
+    match what % 16:
+        case 0:
+            del parent[key]
+        case 1:
+            parent[key] = None
+        case 2 | 3 | 4 | 5 if isinstance(at, dict | list):
+            parent[key] = type(at)()
+        case 6 if isinstance(at, int | float):
+            parent[key] = at * [-1, 0, 1e-30, 1e30, 2**40][value % 5]
+        case 7:
+            parent[key] = copy.deepcopy(_VALUES[value % len(_VALUES)])
+        case _ if of_its_type:
+            parent[key] = copy.deepcopy(of_its_type[value % len(of_its_type)])
+
+
+def _has(at: Any, key: Any) -> bool:
+    return key in at if isinstance(at, dict) else isinstance(at, list) and isinstance(key, int) and key < len(at)
 
 
 def test_results_of_any_shape_are_reported_or_refused_in_words(tmp_path: Path):
-    plans = st.binary(min_size=13, max_size=37)
+    plans = st.binary(min_size=7, max_size=19)
     accepted = _fuzz(tmp_path, "results.json, of any shape", plans.map(_reshaped))
     assert accepted > EXAMPLES["results.json, of any shape"] // 20, "hardly any shape was one of results"
 
@@ -176,4 +205,14 @@ def test_a_file_nested_without_end_is_refused(depth: int, tmp_path: Path):
     path = tmp_path / "results.json"
     path.write_bytes(SAMPLES[0].read_bytes().replace(b'"settings":{', b'"settings":{"a":' + b"[" * depth + b",", 1))
     with pytest.raises(InputError, match="a file that is none"):
+        read(str(path))
+
+
+@pytest.mark.parametrize("step", [-1, 10**6, 2**62])
+def test_a_training_run_that_records_a_step_it_has_no_loss_of_is_refused(step: int, tmp_path: Path):
+    document = msgspec.json.decode(SAMPLES[0].read_bytes())
+    document["problems"][0]["training"][0]["recorded_steps"] = [step]
+    path = tmp_path / "results.json"
+    path.write_bytes(msgspec.json.encode(document))
+    with pytest.raises(InputError, match="a step without a loss"):
         read(str(path))

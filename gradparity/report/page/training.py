@@ -217,7 +217,8 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
             }
         )
         shown.add(ran.backend)
-    last = max(step for ran in curves for step in _worst(ran))
+    worst = [_worst(ran) for ran in curves]
+    last = max(step for found in worst for step in found)
     limit = line([0, last], [PATH_FLOORS] * 2, f"{PATH_FLOORS:g} floors")
     figure = {
         "data": [limit, *data],
@@ -227,7 +228,7 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
         ),
     }
     about = "The largest error of each step, of the loss or of a parameter where it was recorded, in floors. Dotted: our optimiser."
-    values = [[_worst(ran).get(step) for step in range(last + 1)] for ran in curves]
+    values = [[found.get(step) for step in range(last + 1)] for found in worst]
     table = _values("Floors by step", curves, values, words.sized)
     return Plot(key, "Errors on the way", about, figure, table, 400)
 
