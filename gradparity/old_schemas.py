@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import msgspec
+
 Document: TypeAlias = dict[str, Any]
 
 #: What a file of schema 1 with timings lacks.
@@ -23,6 +25,7 @@ def upgraded(document: Document, version: int) -> Document:
 
     Raises:
         KeyError: there is no such old version.
+        msgspec.ValidationError: a part that has another place now is not of its schema.
     """
     steps = [UPGRADES[number] for number in range(version, max(UPGRADES) + 1)]
     for step in steps:
@@ -52,9 +55,9 @@ def _problem_from_1(problem: Any, threads: Any) -> Any:
     found = {**problem, "threads": threads}
     if isinstance(timings := problem.get("timings"), list):
         found["timings"] = [_timing_from_1(timing) for timing in timings]
-    choice = found.pop("recommendation", None)
-    if isinstance(choice, dict):
-        found["diagnoses"] = _with_choice(problem.get("diagnoses", []), choice)
+    recommendation = found.pop("recommendation", None)
+    if recommendation is not None and isinstance(diagnoses := problem.get("diagnoses", []), list):
+        found["diagnoses"] = [*diagnoses, _in_words(recommendation)]
     return found
 
 
@@ -80,18 +83,21 @@ def _timing_from_1(timing: Any) -> Any:
     }
 
 
-def _with_choice(diagnoses: Any, choice: Document) -> Any:
-    """The diagnoses, and what was chosen by another measure than today's: by the step alone."""
-    reasons, chosen = choice.get("reasons"), choice.get("choice")
-    words = [word for each in (chosen, reasons) if isinstance(each, list) for word in each]
-    if not isinstance(diagnoses, list) or not chosen or not all(isinstance(word, str) for word in words):
-        return diagnoses
-    said = {
+class _Choice(msgspec.Struct):
+    """A recommendation of schema 1."""
+
+    choice: list[str]
+    reasons: list[str]
+
+
+def _in_words(recommendation: Any) -> Document:
+    """What was chosen by another measure than today's: by the step alone."""
+    found = msgspec.convert(recommendation, _Choice)
+    return {
         "name": "choice of schema 1",
-        "finding": f"by the gradient step alone it was {' or '.join(chosen)}: {'; '.join(reasons or [])}",
+        "finding": f"by the gradient step alone it was {' or '.join(found.choice)}: {'; '.join(found.reasons)}",
         "cure": "Run it again for a choice by number of steps",
     }
-    return [*diagnoses, said]
 
 
 #: From each old version to the next.

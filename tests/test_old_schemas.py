@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +15,7 @@ from gradparity import store
 from gradparity.cli import main
 from gradparity.old_schemas import UPGRADES, upgraded
 from gradparity.results import SCHEMA_VERSION, RunResult
+from model_spec.errors import InputError
 from tests.samples import SAMPLES, SCHEMA_1
 from tests.test_schema import complaints
 
@@ -114,3 +117,36 @@ def test_runs_of_both_schemas_are_compared(monkeypatch: pytest.MonkeyPatch, caps
     lines = [line for line in out.splitlines() if line.startswith(("numpy", "autograd"))]
     assert len(lines) == 2
     assert all(" step " in line and "agrees" in line and "absent" not in line for line in lines), out
+
+
+def shortened(document: Any) -> Any:
+    """The document with two entries of each list at most."""
+    if isinstance(document, dict):
+        return {name: shortened(value) for name, value in document.items()}
+    return [shortened(each) for each in document[:2]] if isinstance(document, list) else document
+
+
+def places(document: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container of a document with each of its keys."""
+    for key in list(document) if isinstance(document, dict) else range(len(document)):
+        yield document, key
+        if isinstance(document[key], dict | list):
+            yield from places(document[key])
+
+
+def test_a_value_of_another_kind_anywhere_in_an_old_file_is_refused_in_words_or_has_no_part_in_it(tmp_path: Path):
+    document, path = shortened(OLD), tmp_path / "results.json"
+    for entries in (document["problems"][0][name] for name in ("timings", "findings", "training")):
+        del entries[1:]  # every field of one is enough
+    refused = accepted = 0
+    for container, key in places(document):
+        for other in (None, True, "words", [3], {"a": 1}):
+            before, container[key] = container[key], other
+            path.write_bytes(msgspec.json.encode(document))
+            container[key] = before
+            try:
+                store.encode(store.read(str(path)))
+                accepted += 1
+            except InputError:
+                refused += 1
+    assert min(refused, accepted) > 100
