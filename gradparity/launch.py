@@ -210,7 +210,10 @@ class Peer:
             raise WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed") from None
         if isinstance(answer, m.Failure):
             raise self._failed(answer)
-        assert isinstance(answer, reply), f"expected {reply.__name__}, got {type(answer).__name__}"  # noqa: S101
+        if not isinstance(answer, reply):
+            self.kill()
+            said_kind = f"answered with {type(answer).__name__} where {reply.__name__} was asked for; killed"
+            raise WorkerFailed(self.backend, self._stage, said_kind)
         self._pending = None
         return answer
 
