@@ -7,7 +7,7 @@ elsewhere (names, exceptions) are as they came, and whoever prints them escapes 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from bench.schedule import is_twin
@@ -52,7 +52,13 @@ class Overview:
 
 def overview(result: RunResult) -> Overview:
     """The first screen of a result of any kind: check, run, bench or stress suite, whole or not finished."""
-    faults, troubles, lines = off(result), failures(result), standings(result)
+    faults, troubles = off(result), failures(result)
+    blamed = {fault.backend for fault in faults if not fault.undecided}
+    unknown = {fault.backend for fault in faults} - blamed
+    lines = tuple(
+        replace(line, verdict="undecided") if line.backend in unknown and line.verdict == "wrong" else line
+        for line in standings(result)
+    )
     state = _state(result, faults, troubles, lines)
     return Overview(
         state=state,
