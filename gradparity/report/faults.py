@@ -42,7 +42,8 @@ class Off:
     def reasons(self) -> tuple[str, ...]:
         """All that is known of why, each once: the cause or rule, the outlier's finding, where values part."""
         why = "" if self.partings and self.why.startswith("parts at") else self.why
-        return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, self.training) if said))
+        training = f"training {self.training}" if self.training else ""
+        return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, training) if said))
 
     @property
     def figures(self) -> tuple[str, ...]:
@@ -130,6 +131,19 @@ def off(result: RunResult) -> tuple[Off, ...]:
     for fault in _faults(result.problems):
         groups.setdefault((fault.backend, fault.why, fault.shown is None), []).append(fault)
     return tuple(sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided))
+
+
+def alike(faults: Iterable[Off]) -> tuple[tuple[Off, ...], ...]:
+    """Backends with one fault together, the worst first: the same verdicts, blocks and reason on the same problems.
+
+    Where values part, and what says that it is this backend, is of one backend: such a fault stays alone.
+    """
+    groups: dict[tuple[object, ...], list[Off]] = {}
+    for fault in faults:
+        key = fault.problems, fault.verdicts, fault.blocks, fault.why, fault.training, fault.undecided
+        own = fault.backend if fault.partings or fault.outlier else ""
+        groups.setdefault((*key, own), []).append(fault)
+    return tuple(tuple(sorted(group, key=lambda fault: -(fault.floors or 0.0))) for group in groups.values())
 
 
 def failures(result: RunResult) -> tuple[Failure, ...]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.recommend import Quickest
+from gradparity.report.faults import alike
 from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing
 from gradparity.report.style import STYLES, styled, table
 from gradparity.text import printable, shortened
@@ -27,6 +28,8 @@ _MOST_WORDS = 240
 _MOST_RECEIPT = 300
 #: And of a name in a table, which is to leave room for what there is to say of it.
 _MOST_NAME = 36
+#: Problems up to which each backend's times have a column of their own.
+_MOST_TIMED = 3
 
 
 @dataclass(frozen=True)
@@ -93,12 +96,14 @@ def _sections(found: Overview, *, whole: bool) -> Iterable[_Section]:
     sign, style = SIGNS.get(found.state, _ELSE)
     yield _Section(Text.assemble((f"{sign} ", style), (_clean(found.headline), style)), 3, "what was found")
     if found.off or found.failures:
-        parts = [*map(_off, found.off), *map(_failure, found.failures)]
+        parts = [*map(_off, alike(found.off)), *map(_failure, found.failures)]
         yield _Section(Group(*parts), 10, "what is off")
     if found.standings:
         yield _Section(_standings(found), 8, "backends")
     if found.choices:
         yield _Section(_choices(found.choices), 7, "choices")
+    if 1 < len(_timed(found)) <= _MOST_TIMED:
+        yield _Section(_clock(found), 3, "times")
     if found.notes:
         yield _Section(Group(*map(_note, found.notes)), 3, "notes")
     receipt = printable(found.receipt)
@@ -118,13 +123,16 @@ def _name(words: str) -> str:
     return name if len(name) <= _MOST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
-def _off(fault: Off) -> Text:
-    """Who is off, where and by how much; why; where it parts."""
-    where = f" on {_listed(fault.problems)}"
+def _off(group: Sequence[Off]) -> Text:
+    """Who is off, all that are so in the same way, where and the worst by how much; why; where it parts."""
+    fault = group[0]
+    differs = "differ" if len(group) > 1 else "differs"
+    figures = [*fault.figures, *([f"{_clean(fault.backend)} the most"] if len(group) > 1 else [])]
     line = Text.assemble(
-        (_clean(fault.backend), "bold red"),
-        f"{where}: {'differs' if fault.undecided else ', '.join(fault.verdicts)} in {_clean(fault.block)}",
-        f" ({', '.join(fault.figures)})" if fault.figures else "",
+        (", ".join(_clean(each.backend) for each in group), "bold red"),
+        f" on {_listed(fault.problems)}: ",
+        f"{differs if fault.undecided else ', '.join(fault.verdicts)} in {_clean(fault.block)}",
+        f" ({', '.join(figures)})" if fault.figures else "",
     )
     more = f", and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
     line.append(more)
@@ -158,6 +166,29 @@ def _standings(found: Overview) -> Table:
             *(_times(standing) if one else ()),
         ]
         made.add_row(_name(standing.backend), styled(standing.verdict or "-"), *cells)
+    return made
+
+
+def _timed(found: Overview) -> list[str]:
+    """Problems with times, in their order."""
+    return list(dict.fromkeys(clocked.problem for standing in found.standings for clocked in standing.clock))
+
+
+def _clock(found: Overview) -> Table:
+    """A row a backend, a column a problem: a step called from Python and one in the backend's own loop."""
+    labels = _timed(found)
+    heads = list(map(_name, labels))
+    made = table("", "step, and in a loop", *heads, right=tuple(heads))
+    made.title = None
+    for standing in found.standings:
+        known = {clocked.problem: clocked for clocked in standing.clock}
+        cells = [
+            ", ".join("-" if each is None else duration(each) for each in (known[label].step_ns, known[label].loop_ns))
+            if label in known
+            else "-"
+            for label in labels
+        ]
+        made.add_row(_name(standing.backend), *cells)
     return made
 
 
@@ -199,11 +230,14 @@ def _quickest(found: Quickest | None) -> str:
 
 
 def _note(note: Note) -> Text:
-    cure = {"missing": f": {note.cure}", "left out": f" ({note.cure})"}.get(note.kind, f" {note.cure}")
+    done = _clean(note.cure)
+    cure = {"missing": f": {done}", "left out": f" ({done})"}.get(note.kind, f" {done}")
     kind = {"left out": "Left out: ", "missing": "", "idle": "Nothing to run: "}.get(note.kind, "")
-    text = f" {note.text}" if note.kind == "missing" else f": {note.text}" if note.text else ""
-    end = "." if note.text and note.kind == "diagnosis" and not note.text.endswith(".") else ""
-    return Text(_clean(f"{kind}{note.subject}{text}{end}{cure * bool(note.cure)}"), style="yellow")
+    # A diagnosis in short: what to do about it is wanted here more than how it was found.
+    said = note.short if note.kind == "diagnosis" else note.text
+    text = f" {said}" if note.kind == "missing" else f": {said}" if said else ""
+    end = "." if said and note.kind == "diagnosis" and not said.endswith(".") else ""
+    return Text(_clean(f"{kind}{note.subject}{text}{end}") + cure * bool(done), style="yellow")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from gradparity.report.faults import alike
 from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, overview
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult
 from gradparity.text import printable, shortened
@@ -17,6 +18,8 @@ MARKER = "<!-- gradparity -->"
 MOST_CHARACTERS = 65_536
 #: Rows of a table, and characters of somebody else's words, that are shown.
 _MOST_ROWS, _MOST_WORDS = 40, 300
+#: Problems of which it is told from how many steps on another backend is better.
+_MOST_TOLD = 4
 _SIGNS = {"agrees": "✅", "disagrees": "❌", "failed": "❌", "incomplete": "⏸️"}
 #: What Markdown or HTML would take for its own, and what would notify a person or link an issue.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$:-])")
@@ -52,7 +55,7 @@ def _harmless(text: str) -> str:
 def _first(found: Overview) -> Iterable[str]:
     yield MARKER
     yield f"### {_SIGNS.get(found.state, '⚠️')} gradparity: {escaped(found.headline)}"
-    faults = [*map(_off, found.off), *map(_failure, found.failures)]
+    faults = [*map(_off, alike(found.off)), *map(_failure, found.failures)]
     if faults:
         left = len(faults) - _MOST_ROWS
         yield "\n".join([*faults[:_MOST_ROWS], *([f"- and {left} more"] if left > 0 else [])])
@@ -66,11 +69,13 @@ def _first(found: Overview) -> Iterable[str]:
         yield "\n".join([*notes[:_MOST_ROWS], *([f"- and {left} more"] if left > 0 else [])])
 
 
-def _off(fault: Off) -> str:
-    how = "differs" if fault.undecided else "is off"
-    size = f" ({', '.join(fault.figures)})" if fault.figures else ""
+def _off(group: Sequence[Off]) -> str:
+    fault, names = group[0], " and ".join(f"**{escaped(each.backend)}**" for each in group)
+    how = ("differ", "are off") if len(group) > 1 else ("differs", "is off")
+    figures = [*fault.figures, *([f"{escaped(fault.backend)} the most"] if len(group) > 1 else [])]
+    size = f" ({', '.join(figures)})" if fault.figures else ""
     what = f"{', '.join(fault.verdicts)} in {escaped(fault.block)}{size}"
-    line = f"- **{escaped(fault.backend)}** {how} on {_listed(fault.problems)}: {what}"
+    line = f"- {names} {how[not fault.undecided]} on {_listed(fault.problems)}: {what}"
     for said in fault.reasons:
         line += f"\n  - {escaped(said)}"
     return line
@@ -107,7 +112,12 @@ def _choices(choices: Sequence[Choice]) -> str:
             for found in (each.quickest_step, each.quickest_loop)
         ]
         rows.append([escaped(each.problem), escaped(" or ".join(each.chosen)) or "-", *quickest])
-    return _table(heads, rows)
+    said = [
+        f"- {escaped(f'{each.problem}, {sentence}')}"
+        for each in choices[:_MOST_TOLD]
+        for sentence in each.sentences[:1]
+    ]
+    return "\n\n".join([_table(heads, rows), *(["\n".join(said)] if said else [])])
 
 
 def _note(note: Note) -> str:

@@ -6,6 +6,7 @@ elsewhere (names, exceptions) are as they came, and whoever prints them escapes 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -22,6 +23,8 @@ __all__ = ["Choice", "Clocked", "Failure", "Note", "Off", "Overview", "Standing"
 State: TypeAlias = Literal["agrees", "disagrees", "failed", "incomplete", "nothing"]
 #: So many names are written out, and of more the number is told.
 _NAMED = 3
+#: Where the first clause of a text ends: not at a decimal point, which no space follows.
+_CLAUSE = re.compile(r"[:;.] ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,11 @@ class Note:
     subject: str
     text: str
     cure: str = ""
+
+    @property
+    def short(self) -> str:
+        """The text's first clause, for who has little room; what to do is said in ``cure``."""
+        return _CLAUSE.split(self.text, maxsplit=1)[0]
 
 
 @dataclass(frozen=True, kw_only=True)
