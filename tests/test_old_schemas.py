@@ -120,15 +120,17 @@ def test_runs_of_both_schemas_are_compared(monkeypatch: pytest.MonkeyPatch, caps
 
 
 def shortened(document: Any) -> Any:
-    """The document with two entries of each list at most."""
+    """The document with two entries of each list of parts at most; lists of figures stay whole, as others count on."""
     if isinstance(document, dict):
         return {name: shortened(value) for name, value in document.items()}
-    return [shortened(each) for each in document[:2]] if isinstance(document, list) else document
+    if not isinstance(document, list):
+        return document
+    return [shortened(each) for each in document[:2]] if isinstance(next(iter(document), None), dict) else document
 
 
 def places(document: Any) -> Iterator[tuple[Any, Any]]:
     """Every container of a document with each of its keys."""
-    for key in list(document) if isinstance(document, dict) else range(len(document)):
+    for key in list(document) if isinstance(document, dict) else range(min(2, len(document))):
         yield document, key
         if isinstance(document[key], dict | list):
             yield from places(document[key])

@@ -23,7 +23,7 @@ EXAMPLES = {
     "svmlight": 2000,
     "row file": 1000,
     "results.json, damaged": 2000,
-    "results.json, of any shape": 1000,
+    "results.json, of any shape": 500,
     "requests": 1500,
     "replies": 1500,
     "model's requests": 1000,
