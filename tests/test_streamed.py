@@ -250,6 +250,12 @@ def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path:
 class Silent:
     """An observer that says nothing."""
 
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

@@ -105,6 +105,12 @@ def processor_s() -> float:
 
 
 class Silent:
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None: ...
 
     def finished(self, result: Any) -> None: ...

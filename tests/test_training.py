@@ -279,6 +279,12 @@ def test_right_runs_agree_on_any_small_shape(seed: int, which: Optimiser) -> Non
 
 
 class Silent:
+    def planned(self, problems: int) -> None:
+        pass
+
+    def expect(self, seconds: float) -> None:
+        pass
+
     def begin(self, problem: str, stage: str, backend: str) -> None:
         pass
 

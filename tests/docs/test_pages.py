@@ -104,6 +104,8 @@ def test_what_a_page_installs_are_extras_that_exist():
 def test_what_is_run_elsewhere_is_still_on_a_page():
     text = "".join(page.read_text(encoding="utf-8") for page in pages())
     assert all(command in text for command in RUN_ELSEWHERE)
+    found = "\n".join(block.body for _, block in installing())
+    assert all(command in found for command in RUN_ELSEWHERE)
 
 
 def test_the_readmes_links_lead_somewhere():
@@ -133,3 +135,18 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
     for page in (ROOT / "docs").rglob("*.md"):
         if "_build" not in page.parts:
             assert (tmp_path / "site" / page.relative_to(ROOT / "docs").with_suffix(".html")).exists()
+
+
+def test_every_verdict_has_its_row_and_the_limits_are_those_of_the_code():
+    from typing import get_args
+
+    from bench.stats import Verdict as SpeedVerdict
+    from gradparity.results import Verdict
+    from gradparity.training import PATH_FLOORS
+    from gradparity.verdicts import AGREES_FLOORS
+
+    text = (ROOT / "docs" / "reference" / "verdicts.md").read_text(encoding="utf-8")
+    rows = "\n".join(line.partition("|")[2].partition("|")[0] for line in text.splitlines() if line.startswith("|"))
+    assert [verdict for verdict in (*get_args(Verdict), *get_args(SpeedVerdict)) if f"`{verdict}`" not in rows] == []
+    assert f"at most {AGREES_FLOORS:g} noise floors" in text
+    assert f"have a limit of {PATH_FLOORS:g}" in text
