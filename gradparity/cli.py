@@ -308,6 +308,7 @@ def _execute(
     # This process calls BLAS on little but vectors, and OpenBLAS takes 60 ms to start its threads: 160 ms of an import
     # of NumPy, and 100 ms without. Workers get an environment of their own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from gradparity.report.page.plotly import prepare
     from gradparity.report.progress import Watch
     from gradparity.settings import settings_from
     from gradparity.store import RESULTS_FILE, SAVED, encode
@@ -318,6 +319,7 @@ def _execute(
         _require_one(json=json, quiet=quiet, verbose=verbose)
         settings = settings_from(command, backends=backends, data=data, **rest)
         exported = _export_to(*export, out=settings.out) if export is not None else None
+        prepare()
         with Watch(out if verbose else None, None if quiet else err, brief=command == "bench") as watch:
             result = _run(settings, watch, started_s, resume=resume)
         written = _write_reports(result, settings.out)

@@ -7,7 +7,6 @@ from base64 import b64encode
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from markupsafe import Markup
 from gradparity.report.overview import overview
 from gradparity.report.page.assembly import sections
 from gradparity.report.page.first import first_screen
+from gradparity.report.page.plotly import plotly
 from gradparity.report.page.receipt import receipt
 from gradparity.report.page.view import Block, Plot
 from gradparity.results import RunResult
@@ -42,7 +42,7 @@ def _render(result: RunResult, *, lean: bool) -> str:
     first, found, proof = first_screen(overview(result)), sections(result, lean=lean), receipt(result)
     plots = list(_plots(block for section in found for block in section.blocks))
     style, script = _asset("page.css"), _asset("page.js")
-    library, library_hash = _plotly() if plots else (Markup(), "")
+    library, library_hash = plotly() if plots else ("", "")
     return _environment().get_template("page.html").render(
         result=result,
         title=first.title,
@@ -53,18 +53,15 @@ def _render(result: RunResult, *, lean: bool) -> str:
         style=Markup(style),  # noqa: S704  # packaged
         script=Markup(script),  # noqa: S704  # packaged
         script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
-        library=library,
+        library=Markup(library),  # noqa: S704  # base64
         figures=packed({f"plot-{plot.key}": plot.figure for plot in plots}),
     )  # fmt: skip
 
 
 def packed(value: Any) -> Markup:
     """JSON, compressed and in base64: a tenth of its size, and nothing in it is markup."""
-    return _packed(msgspec.json.encode(value))
-
-
-def _packed(content: bytes, level: int = 6) -> Markup:
-    return Markup(b64encode(gzip.compress(content, compresslevel=level, mtime=0)).decode())  # noqa: S704  # base64
+    content = gzip.compress(msgspec.json.encode(value), compresslevel=6, mtime=0)
+    return Markup(b64encode(content).decode())  # noqa: S704  # base64
 
 
 def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:
@@ -99,16 +96,3 @@ def _asset(name: str) -> str:
 def _hash(script: str) -> str:
     """A script as the page's Content-Security-Policy names it."""
     return f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
-
-
-@cache
-def _plotly() -> tuple[Markup, str]:
-    """Plotly.js, compressed and in base64 (2 MB in place of 5), and the hash of what it is before.
-
-    The package is not imported: it would bring its whole figure machinery.
-    """
-    found = find_spec("plotly")
-    if found is None or found.origin is None:
-        raise FileNotFoundError("the plotly package is missing: pip install plotly")
-    content = (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
-    return _packed(content, level=1), f"sha256-{b64encode(sha256(content).digest()).decode()}"
