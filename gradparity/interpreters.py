@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 
 from backends import Registration, lookup, registered
 from model_spec.errors import InputError
@@ -93,18 +94,25 @@ def require_usable(name: str, registration: Registration) -> None:
         )
 
 
+_LOCK = Lock()
+
+
 @cache
-def packages_folder() -> str:
-    """A folder with our packages and nothing beside them: another interpreter's own NumPy must not meet ours."""
-    folder = _folder()
+def packages_folder(scratch: Path | None = None) -> str:
+    """A folder with our packages and nothing beside them: another interpreter's own NumPy must not meet ours.
+
+    It lies in ``scratch``, which goes with the run, and otherwise stays until this process ends.
+    """
+    folder = scratch / "packages" if scratch is not None else Path(_folder().name)
+    folder.mkdir(exist_ok=True)
     for name in _OURS:
         source = Path(__import__(name).__file__ or "").parent
-        target = Path(folder.name) / name
+        target = folder / name
         try:
             target.symlink_to(source, target_is_directory=True)
         except OSError:  # a system without links, or without the right to make them
             shutil.copytree(source, target)
-    return folder.name
+    return str(folder)
 
 
 @cache
@@ -112,6 +120,8 @@ def _folder() -> TemporaryDirectory[str]:
     return TemporaryDirectory(prefix="gradparity-packages-")  # kept here until this process ends
 
 
-def search_path() -> str:
+def search_path(scratch: Path | None = None) -> str:
     """``PYTHONPATH`` of a worker in another interpreter."""
-    return os.pathsep.join(filter(None, (packages_folder(), os.environ.get("PYTHONPATH", ""))))
+    with _LOCK:  # workers are started from several threads
+        folder = packages_folder(scratch)
+    return os.pathsep.join(filter(None, (folder, os.environ.get("PYTHONPATH", ""))))

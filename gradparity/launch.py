@@ -147,7 +147,7 @@ class Peer:
         if python != sys.executable:
             from gradparity.interpreters import search_path
 
-            environment["PYTHONPATH"] = search_path()
+            environment["PYTHONPATH"] = search_path(scratch)
         self._pipe, theirs = Pipe()
         watched, self._lifeline = os.pipe()  # nothing is ever written: it closes when this process ends
         try:
