@@ -134,7 +134,7 @@ def _off(group: Sequence[Off]) -> Text:
         f"{differs if fault.undecided else ', '.join(fault.verdicts)} in {_clean(fault.block)}",
         f" ({', '.join(figures)})" if fault.figures else "",
     )
-    more = f", and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
+    more = f", and {len(fault.blocks) - 1} more block{'s' * (len(fault.blocks) > 2)}" if len(fault.blocks) > 1 else ""
     line.append(more)
     for said in fault.reasons:
         line.append(f"\n  {_clean(said)}")

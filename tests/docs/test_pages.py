@@ -17,7 +17,7 @@ from tests.docs.pages import ROOT, Block, blocks, pages
 
 #: Commands that stand beside one that installs, and what runs them; each must still be on a page.
 RUN_ELSEWHERE = {
-    ".venv/bin/gradparity run": "the script of continuous integration, with this very block",
+    ".venv/bin/gradparity run --quick": "the script of continuous integration, with this very block",
     ".venv/bin/pytest -q -n 2": "the same: it is this test run",
     "gradparity backends": "tests/examples/test_third_party.py, which installs the package",
     "gradparity check --data toy --backends autograd,autograd-forward": "the same",

@@ -73,7 +73,7 @@ def test_workers_end_when_their_parent_is_killed_even_while_they_compute(plugins
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [(TWO, "iris: evaluation"), (RUN, "toy: training"), (RUN, "toy: warm-up"), (RUN, "toy: timing")],
+    [(TWO, "iris: evaluation"), (RUN, "toy: training"), (RUN, "toy: timing")],
 )
 def test_after_ctrl_c_at_any_point_the_next_sitting_measures_only_what_is_missing(
     asked: tuple[str, ...], words: str, tmp_path: Path

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradparity.recommend import Quickest
+from gradparity.report.faults import alike
 from gradparity.report.overview import Choice, Failure, Off, Overview, Standing
 from gradparity.report.overview import Note as Remark
 from gradparity.report.page import words
@@ -36,7 +37,7 @@ class First:
 def first_screen(found: Overview) -> First:
     """Who is off and why, which to choose, and what to know beside."""
     kind, mark = _KINDS.get(found.state, ("warn", "·"))
-    faults = [*map(_off, found.off), *map(_failure, found.failures)]
+    faults = [*map(_off, alike(found.off)), *map(_failure, found.failures)]
     notes = [_remark(each) for each in found.notes]
     tables = [_standings(found)] if found.standings else []
     tables += [_choices(found.choices)] if found.choices else []
@@ -52,15 +53,20 @@ def first_screen(found: Overview) -> First:
     )
 
 
-def _off(fault: Off) -> Note:
-    more = f"; and {len(fault.blocks) - 1} more blocks" if len(fault.blocks) > 1 else ""
-    text = (
-        f"{', '.join(fault.verdicts)} in {fault.block} on {_listed(fault.problems)}: {', '.join(fault.figures)}{more}."
-    )
-    cure = " ".join(f"{each.rstrip('.')}." for each in fault.reasons)
-    name = f"{fault.backend} differs" if fault.undecided else f"{fault.backend} is off"
+def _off(group: Sequence[Off]) -> Note:
+    fault, names = group[0], ", ".join(each.backend for each in group)
+    left = len(fault.blocks) - 1
+    more = f"; and {left} more block{'s' * (left > 1)}" if left else ""
+    figures = [*fault.figures, *([f"{fault.backend} the most"] if len(group) > 1 else [])]
+    size = f": {', '.join(figures)}" if figures else ""
+    text = f"{', '.join(fault.verdicts)} in {fault.block} on {_listed(fault.problems)}{size}{more}."
+    reasons = (each.rstrip(".") for each in fault.reasons)
+    cure = " ".join(f"{each[:1].upper()}{each[1:]}." if " " in each else f"{each}." for each in reasons)
+    several = len(group) > 1
+    how = ("differ" if several else "differs") if fault.undecided else ("are off" if several else "is off")
     verdict = fault.verdicts[0]
-    return Note(words.plain(name), words.plain(text), words.plain(cure), words.kind(verdict), words.mark(verdict))
+    name = words.plain(f"{names} {how}:")
+    return Note(name, words.plain(text), words.plain(cure), words.kind(verdict), words.mark(verdict))
 
 
 def _failure(failure: Failure) -> Note:
@@ -137,7 +143,8 @@ def _choices(choices: Sequence[Choice]) -> Table:
     ]
     said = [f"{each.problem}, {sentence}." for each in choices[:2] for sentence in each.sentences[:1]]
     left = len(choices) - MOST_CHOICES
-    more = [f"And {left} more problems, below."] if left > 0 else []
+    more = ["Of the others it stands with each problem, below."] if len(choices) > 2 else []
+    more += [f"And {left} more problems, below."] if left > 0 else []
     return Table("Which to choose?", heads, rows, [words.plain(each) for each in (*said, *more)])
 
 
