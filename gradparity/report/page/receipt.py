@@ -8,7 +8,7 @@ from typing import Any
 from gradparity.report.page import words
 from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
-from gradparity.units import size
+from gradparity.units import duration, size
 
 
 def receipt(result: RunResult) -> list[Block]:
@@ -60,7 +60,15 @@ def _run(result: RunResult) -> list[tuple[str, str]]:
         ("schema of results.json", str(result.schema_version)),
         ("complete", "yes" if result.complete else "no"),
         ("problems", str(len(result.problems))),
+        *(
+            (f"sitting {number}" if len(result.sittings) > 1 else "started", f"{each.started}, {_took(each.seconds)}")
+            for number, each in enumerate(result.sittings, 1)
+        ),
     ]
+
+
+def _took(seconds: float) -> str:
+    return duration(1e9 * seconds)
 
 
 def _machine(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
