@@ -115,6 +115,42 @@ def test_a_point_says_what_it_is(browser: Any, folder: Path):
         assert label.text_content()
 
 
+#: Every button that a plot may have. Plotly 4 has one of its own accord that uploads the figure to its makers.
+BUTTONS = ["Download plot as a PNG", "Zoom", "Pan", "Reset axes"]
+
+
+def test_a_plot_has_no_button_that_sends_it_anywhere(browser: Any, folder: Path):
+    with Visit(browser, folder / "off.html") as visit:
+        visit.scrolled_through()
+        box = visit.page.locator(".plot").first
+        opened: list[str] = []
+        visit.context.on("page", lambda page: opened.append(page.url))
+        buttons = box.locator(".modebar-btn")
+        assert [each.get_attribute("data-title") for each in buttons.all()] == BUTTONS
+        assert set(visit.page.evaluate(
+            "[...document.querySelectorAll('.modebar-btn')].map((each) => each.dataset.title)"
+        )) == set(BUTTONS)  # fmt: skip
+        for index in range(1, len(BUTTONS)):  # a download is the browser's own
+            buttons.nth(index).dispatch_event("click")
+        with visit.page.expect_download() as download:
+            buttons.first.dispatch_event("click")
+        assert download.value.suggested_filename.endswith(".png")
+        assert opened == []
+        assert visit.page.locator(".plotly-cloud-dialog-box").count() == 0
+        contexts = "[...document.querySelectorAll('.js-plotly-plot')].map((each) => each._context)"
+        assert visit.page.evaluate(f"{contexts}.every((each) => !each.showSendToCloud && !each.plotlyServerURL)")
+        assert not visit.said
+        assert [each for each in visit.asked[1:] if not each.startswith(("data:", "blob:"))] == []
+
+
+def test_on_a_touch_screen_no_bar_of_buttons_lies_on_the_data(browser: Any, folder: Path):
+    phone = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    with Visit(browser, folder / "off.html", **phone) as visit:
+        visit.scrolled_through()
+        assert visit.page.locator(".modebar-btn").count() == 0
+        assert visit.is_silent(), (visit.said, visit.asked[1:])
+
+
 def test_without_scripts_all_tables_are_there_and_open(browser: Any, folder: Path):
     with Visit(browser, folder / "run.html", java_script_enabled=False) as visit:
         tables = visit.page.locator("figure table")

@@ -108,7 +108,12 @@ document.addEventListener("DOMContentLoaded", () => {
       await Plotly.react(box, themed(figure.data), layout, {
         responsive: true,
         displaylogo: false,
-        modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d"],
+        // Plotly 4 has a button that uploads the figure: no such button, and nowhere to upload to. What buttons there
+        // are is listed, so that a later version adds none of its own.
+        showSendToCloud: false,
+        plotlyServerURL: "",
+        modeBarButtons: [["toImage"], ["zoom2d", "pan2d", "resetScale2d"]],
+        displayModeBar: touch ? false : "hover", // under a finger it would lie on data and labels
       });
       drawn.add(box);
       const legend = box.querySelector(".legend .bg");
