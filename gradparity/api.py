@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import Any, TypeAlias, TypedDict, Unpack, cast, get_type_hints
 
-from gradparity.results import ProblemResult, RunResult
+from gradparity.results import RunResult
 from model_spec.errors import InputError
 
 #: A path, or an imported module that has one; ``None`` is the built-in model.
@@ -108,22 +108,6 @@ def run(model: Model = None, **options: Unpack[RunOptions]) -> RunResult:
     return _execute("run", model, cast("dict[str, Any]", options), RunOptions)
 
 
-class _Silent:
-    """Nobody watches."""
-
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: ProblemResult) -> None:
-        pass
-
-
 #: Defaults that the command line has in its signatures; the others are those of `Settings`.
 _DEFAULTS: Mapping[str, Any] = {"projection": 5, "lr": 0.1, "dtype": None}
 #: Options whose words the command line takes as a list, and those that it takes with commas between.
@@ -133,6 +117,7 @@ _LISTS, _WORDS = ("data", "optimiser", "backend", "timeout"), ("backends", "size
 def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> RunResult:
     started_s = time.monotonic()
     from gradparity.engine import run as run_engine
+    from gradparity.problem_run import Unwatched
     from gradparity.settings import settings_from
     from gradparity.stress_run import run_stress
 
@@ -156,8 +141,8 @@ def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any)
         resume = bool(words.pop("resume", False))
         settings = settings_from(command, path=path_of(model), **{**words, "out": str(words["out"])})
         if settings.stress_suite:
-            return run_stress(settings, _Silent(), resume=resume)
-        return run_engine(settings, _Silent(), started_s, resume=resume)
+            return run_stress(settings, Unwatched(), resume=resume)
+        return run_engine(settings, Unwatched(), started_s, resume=resume)
 
 
 def path_of(model: Model) -> str | None:

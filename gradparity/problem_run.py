@@ -64,6 +64,22 @@ class Observer(Protocol):
         """A problem is done."""
 
 
+class Unwatched:
+    """Nobody watches."""
+
+    def planned(self, problems: int) -> None:
+        """Tell nobody."""
+
+    def expect(self, seconds: float) -> None:
+        """Tell nobody."""
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        """Tell nobody."""
+
+    def finished(self, result: ProblemResult) -> None:
+        """Tell nobody."""
+
+
 #: Gradient steps of every backend's own loop that are held to the reference before it is timed.
 LOOP_STEPS_CHECKED = 5
 #: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.

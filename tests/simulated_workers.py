@@ -22,7 +22,7 @@ from gradparity import messages as m
 from gradparity.budget import UNLIMITED, Deadline
 from gradparity.cell_clock import CellClock
 from gradparity.launch import STAGES, OutOfTime, WorkerFailed, WorkerProcess
-from gradparity.problem_run import ProblemRun
+from gradparity.problem_run import ProblemRun, Unwatched
 from gradparity.results import ProblemResult, RunResult
 from gradparity.settings import Settings
 from gradparity.verdicts import judge, without_answer
@@ -227,22 +227,6 @@ def limits_of(request: m.MeasureLimits) -> Limits:
     return Limits(*rates, [], [], *times)
 
 
-class Watcher:
-    """Nobody watches."""
-
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: ProblemResult) -> None:
-        pass
-
-
 class SimulatedRun(ProblemRun):
     """A problem whose workers are simulated; results are saved only when ``saves`` is set."""
 
@@ -267,7 +251,7 @@ class SimulatedRun(ProblemRun):
             problems=[outcome],
         )
         self.computer, self.saves = computer, False
-        super().__init__(settings, problem, outcome, result, folder, Watcher(), Lock(), deadline)
+        super().__init__(settings, problem, outcome, result, folder, Unwatched(), Lock(), deadline)
 
     def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> WorkerProcess:
         worker = name if role != "limits" else "numpy~limits"

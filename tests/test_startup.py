@@ -13,8 +13,7 @@ import pytest
 from backends import available
 from gradparity import engine
 from gradparity.launch import WorkerProcess
-from gradparity.problem_run import ProblemRun
-from gradparity.results import ProblemResult
+from gradparity.problem_run import ProblemRun, Unwatched
 from gradparity.settings import settings_from
 
 # A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
@@ -67,20 +66,6 @@ def test_the_worker_is_started_before_the_truth_is_imported(loaded: list[set[str
     assert not at_start & {"flint", "threadpoolctl"}
 
 
-class Nobody:
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: ProblemResult) -> None:
-        pass
-
-
 OPTIONS: dict[str, Any] = {
     "target": None,
     "standardise": None,
@@ -131,7 +116,7 @@ def test_all_workers_are_started_before_the_first_is_waited_for(
     )
     if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
         monkeypatch.setattr("gradparity.cell_clock.CellClock.time", lambda self: None)
-    result = engine.run(settings, Nobody())
+    result = engine.run(settings, Unwatched())
     assert not result.troubles
     started_first = [backend for event, backend in events[: events.index(("truth", ""))] if event == "started"]
     assert set(names) <= set(started_first)

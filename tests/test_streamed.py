@@ -22,6 +22,7 @@ from gradparity import engine
 from gradparity import messages as m
 from gradparity.evaluation import evaluate
 from gradparity.launch import WorkerProcess
+from gradparity.problem_run import Unwatched
 from gradparity.settings import Settings
 from gradparity.truth.reference import reference
 from gradparity.verdicts import judge
@@ -247,22 +248,6 @@ def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path:
         make_problem("rows", MODELS["sum, l2, float32"], data.X, data.y)
 
 
-class Silent:
-    """An observer that says nothing."""
-
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: Any) -> None:
-        pass
-
-
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no data fits."""
@@ -279,7 +264,7 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
         formulation="blocked",
         backends=["numpy"],
     )
-    result = engine.run(settings, Silent())
+    result = engine.run(settings, Unwatched())
     (problem,) = result.problems
     assert result.ok
     assert {finding.verdict for finding in problem.findings} == {"agrees"}
@@ -292,7 +277,7 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
 def test_another_formulation_of_it_is_refused_with_the_cure(tmp_path: Path) -> None:
     settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),))
     with pytest.raises(InputError, match="Use --formulation blocked"):
-        engine.run(settings, Silent())
+        engine.run(settings, Unwatched())
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -300,7 +285,7 @@ def test_standardising_it_is_refused_with_the_cure(tmp_path: Path) -> None:
     asked = {"formulation": "blocked", "standardise": True}
     settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),), **asked)
     with pytest.raises(InputError, match="Standardise the features before"):
-        engine.run(settings, Silent())
+        engine.run(settings, Unwatched())
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from backends import BACKENDS, Registration
 from gradparity import stress_run
+from gradparity.problem_run import Unwatched
 from gradparity.report.stress import print_stress
 from gradparity.results import RunResult
 from gradparity.settings import Settings, settings_from
@@ -95,25 +96,13 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("stress")
     settings = Settings(command="check", stress=True, out=str(folder), backends=list(CORE))
     began = processor_s()
-    return stress_run.run_stress(settings, Silent()), folder, processor_s() - began
+    return stress_run.run_stress(settings, Unwatched()), folder, processor_s() - began
 
 
 def processor_s() -> float:
     """Seconds of processor that this process and its ended children took: the same on a machine with other work."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-class Silent:
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None: ...
-
-    def finished(self, result: Any) -> None: ...
 
 
 def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: Ran) -> None:
@@ -207,7 +196,7 @@ def test_a_backend_that_raises_goes_on_and_one_that_dies_has_failed_the_rest(
     cases = [SUITE[0], SUITE[1], *(case for case in SUITE if case.problem.spec.dtype == "float32")][:4]
     monkeypatch.setattr(stress_run, "stress_problems", lambda seed: cases)
     settings = Settings(command="check", stress=True, out=str(tmp_path / "out"), backends=["numpy"])
-    result = stress_run.run_stress(settings, Silent())
+    result = stress_run.run_stress(settings, Unwatched())
     verdicts: list[set[str]] = [{f.verdict for f in problem.findings} for problem in result.problems]
     assert verdicts == [{"failed"}, {"agrees"}, {"failed"}, {"failed"}]
     assert [trouble.reason for trouble in result.troubles] == ["RuntimeError: not this one", "exited with code 7"]

@@ -17,6 +17,7 @@ from backends.numpy_backend import backend as numpy_backend
 from gradparity import engine, store
 from gradparity.evaluation import descend, train
 from gradparity.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
+from gradparity.problem_run import Unwatched
 from gradparity.report.terminal import training as training_table
 from gradparity.results import Training
 from gradparity.settings import Settings
@@ -278,20 +279,6 @@ def test_right_runs_agree_on_any_small_shape(seed: int, which: Optimiser) -> Non
 # --- the run and its report ------------------------------------------------------------------------------------------
 
 
-class Silent:
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: Any) -> None:
-        pass
-
-
 def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_path: FilePath) -> None:
     settings = Settings(
         command="check",
@@ -301,7 +288,7 @@ def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_p
         steps=20,
         optimiser=("gd", "momentum", "adam", "lbfgs"),
     )
-    engine.run(settings, Silent())
+    engine.run(settings, Unwatched())
     (problem,) = store.load(tmp_path / "results.json").problems
     rows = [(ran.optimiser, ran.own_loop, ran.verdict) for ran in problem.training]
     assert rows == [("gd", True, "agrees"), ("gd", False, "agrees")] + [

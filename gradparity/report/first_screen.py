@@ -12,7 +12,7 @@ from rich.text import Text
 
 from gradparity.recommend import Quickest
 from gradparity.report.faults import alike
-from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing
+from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, listed
 from gradparity.report.style import STYLES, styled, table
 from gradparity.text import printable, shortened
 from gradparity.units import duration, large, ratio
@@ -130,7 +130,7 @@ def _off(group: Sequence[Off]) -> Text:
     figures = [*fault.figures, *([f"{_clean(fault.backend)} the most"] if len(group) > 1 else [])]
     line = Text.assemble(
         (", ".join(_clean(each.backend) for each in group), "bold red"),
-        f" on {_listed(fault.problems)}: ",
+        f" on {listed([*map(_clean, fault.problems)])}: ",
         f"{differs if fault.undecided else ', '.join(fault.verdicts)} in {_clean(fault.block)}",
         f" ({', '.join(figures)})" if fault.figures else "",
     )
@@ -142,7 +142,7 @@ def _off(group: Sequence[Off]) -> Text:
 
 
 def _failure(failure: Failure) -> Text:
-    where = f" on {_listed(failure.problems)}"
+    where = f" on {listed([*map(_clean, failure.problems)])}"
     return Text.assemble(
         (f"{_clean(failure.backend)} failed", "bold red"), f" in {failure.stage}{where}: {_clean(failure.reason)}"
     )
@@ -238,8 +238,3 @@ def _note(note: Note) -> Text:
     text = f" {said}" if note.kind == "missing" else f": {said}" if said else ""
     end = "." if said and note.kind == "diagnosis" and not said.endswith(".") else ""
     return Text(_clean(f"{kind}{note.subject}{text}{end}") + cure * bool(done), style="yellow")
-
-
-def _listed(names: Sequence[str]) -> str:
-    shown = [_clean(name) for name in names[:3]]
-    return ", ".join(shown) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

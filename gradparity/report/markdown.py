@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 
 from gradparity.report.faults import alike
-from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, overview
+from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, listed, overview
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult
 from gradparity.text import printable, shortened
 from gradparity.units import duration, large, ratio
@@ -75,14 +75,14 @@ def _off(group: Sequence[Off]) -> str:
     figures = [*fault.figures, *([f"{escaped(fault.backend)} the most"] if len(group) > 1 else [])]
     size = f" ({', '.join(figures)})" if fault.figures else ""
     what = f"{', '.join(fault.verdicts)} in {escaped(fault.block)}{size}"
-    line = f"- {names} {how[not fault.undecided]} on {_listed(fault.problems)}: {what}"
+    line = f"- {names} {how[not fault.undecided]} on {listed([*map(escaped, fault.problems)])}: {what}"
     for said in fault.reasons:
         line += f"\n  - {escaped(said)}"
     return line
 
 
 def _failure(failure: Failure) -> str:
-    where = f"in {escaped(failure.stage)} on {_listed(failure.problems)}"
+    where = f"in {escaped(failure.stage)} on {listed([*map(escaped, failure.problems)])}"
     return f"- **{escaped(failure.backend)}** failed {where}: {escaped(failure.reason)}"
 
 
@@ -178,10 +178,6 @@ def _times(problem: ProblemResult) -> str:
 
 def _verdict(verdict: str) -> str:
     return "-" if not verdict else verdict if verdict == "agrees" else f"**{verdict}**"
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(map(escaped, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], figures: Iterable[int] = ()) -> str:

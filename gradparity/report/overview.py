@@ -107,10 +107,10 @@ def _headline(
     elif good:
         said = _agree(result, good, where)
     else:
-        said = f"Nothing could be checked on {where}: {_listed(failed)} failed."
+        said = f"Nothing could be checked on {where}: {listed(failed)} failed."
     if failed and (bad or good):
         stages = list(dict.fromkeys(t.stage for t in troubles))
-        said = f"{said.rstrip('.')}; {_listed(failed)} failed in {_listed(stages)}."
+        said = f"{said.rstrip('.')}; {listed(failed)} failed in {listed(stages)}."
     return said if state != "incomplete" else f"Not finished. So far: {said[0].lower()}{said[1:]}"
 
 
@@ -123,14 +123,14 @@ def _agree(result: RunResult, good: Sequence[str], where: str) -> str:
 
 def _off(faults: Sequence[Off], bad: list[str], count: int, where: str) -> str:
     if all(fault.undecided for fault in faults):
-        return f"{_listed(bad)} differ on {where}, and nothing here says which is off."
+        return f"{listed(bad)} differ on {where}, and nothing here says which is off."
     bad = list(dict.fromkeys(fault.backend for fault in faults if not fault.undecided))
     verdicts = {
         name: dict.fromkeys(v for fault in faults if fault.backend == name for v in fault.verdicts) for name in bad
     }
     named = [f"{name} ({', '.join(verdicts[name])})" for name in bad]
     agree = "does" if len(bad) == 1 else "do"
-    return f"{len(bad)} of {count} backend{'s' * (count != 1)} {agree} not agree on {where}: {_listed(named)}."
+    return f"{len(bad)} of {count} backend{'s' * (count != 1)} {agree} not agree on {where}: {listed(named)}."
 
 
 def _nothing(result: RunResult) -> str:
@@ -180,7 +180,7 @@ def _grouped(kind: Literal["idle", "diagnosis"], rows: Iterable[tuple[str, str, 
         found.setdefault(name, []).append((problem.label, text, cure))
     for name, each in found.items():
         labels, texts, cures = zip(*each, strict=True)
-        where = f" on {_listed(labels)}" if kind == "diagnosis" else ""
+        where = f" on {listed(labels)}" if kind == "diagnosis" else ""
         yield Note(kind=kind, subject=f"{name}{where}", text=texts[0], cure=cures[0])
 
 
@@ -198,7 +198,7 @@ def _expected(problems: Iterable[ProblemResult]) -> Iterable[Note]:
             )
             shown.setdefault(f"{problem.expected}: {how}", []).append(problem.label)
     for text, labels in shown.items():
-        yield Note(kind="expected", subject=_listed(labels), text=text)
+        yield Note(kind="expected", subject=listed(labels), text=text)
 
 
 def _receipt(result: RunResult) -> str:
@@ -230,7 +230,7 @@ def versions(result: RunResult) -> str:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """``a, b and c``, or ``a, b, c and 4 more``."""
     shown = [*names[:_NAMED], *([f"{len(names) - _NAMED} more"] if len(names) > _NAMED else [])]
     return _and(shown)

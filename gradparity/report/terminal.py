@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradparity.report.clock import clock_sections
+from gradparity.report.faults import optimiser
 from gradparity.report.first_screen import print_first_screen
 from gradparity.report.overview import overview
 from gradparity.report.plain import Printable
@@ -132,7 +133,7 @@ def training(runs: list[Training]) -> RenderableType:
     for ran in runs:
         made.add_row(
             ran.backend,
-            _optimiser(ran),
+            optimiser(ran),
             styled(ran.verdict),
             _loss(ran.final_loss),
             "-" if ran.floors is None else large(ran.floors),
@@ -151,15 +152,11 @@ def _training_notes(runs: list[Training]) -> list[str]:
         if ran.checked_steps < ran.steps:
             said.append(f"compared over the first {ran.checked_steps} steps: as far as the reference and the dtype go")
         for note in said:
-            notes.setdefault(note, {}).setdefault(_optimiser(ran), []).append(ran.backend)
+            notes.setdefault(note, {}).setdefault(optimiser(ran), []).append(ran.backend)
     return [
         "; ".join(f"{name} on {', '.join(backends)}" for name, backends in where.items()) + f": {note}"
         for note, where in notes.items()
     ]
-
-
-def _optimiser(ran: Training) -> str:
-    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
 
 
 def _model(problem: ProblemResult) -> str:
@@ -178,15 +175,6 @@ def _user_model(problem: ProblemResult) -> str:
     count = sum(math.prod(shape) for _, shape, _ in arrays)
     dtypes = " and ".join(dict.fromkeys(dtype for _, _, dtype in arrays))
     return f"{count:,} parameter{'s' * (count != 1)} in {len(arrays)} array{'s' * (len(arrays) != 1)}, {dtypes}"
-
-
-def _bad_verdicts(problem: ProblemResult) -> dict[str, list[str]]:
-    """Backends with a verdict that is not good, and which."""
-    bad: dict[str, list[str]] = {}
-    for found in problem.not_good:
-        if found.verdict not in bad.setdefault(found.backend, []):
-            bad[found.backend].append(found.verdict)
-    return bad
 
 
 def _floors(found: Iterable[Finding]) -> Text:

@@ -13,7 +13,8 @@ from typing import Any
 
 import psutil
 
-from gradparity import engine, results, store
+from gradparity import engine, store
+from gradparity.problem_run import Unwatched
 from gradparity.results import RunResult
 from gradparity.settings import Settings
 
@@ -46,28 +47,12 @@ def eventually(condition: Callable[[], Any], *, within_s: float) -> None:
         time.sleep(0.02)
 
 
-class Silent:
-    """Nobody watches."""
-
-    def planned(self, problems: int) -> None:
-        pass
-
-    def expect(self, seconds: float) -> None:
-        pass
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        pass
-
-    def finished(self, result: results.ProblemResult) -> None:
-        pass
-
-
 def check(out: Path, *backends: str) -> RunResult:
     """A check of some backends on the toy data, with no command line around it; as it reads from disk."""
     asked = Settings(
         command="check", out=str(out), backends=list(backends), data=("toy",), steps=3, profile="brief", threads=1
     )
-    result = engine.run(asked, Silent())
+    result = engine.run(asked, Unwatched())
     loaded = store.load(out / "results.json")
     assert store.encode(loaded) == store.encode(result)
     return loaded

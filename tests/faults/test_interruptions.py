@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -182,7 +183,8 @@ def small_disk(tmp_path: Path) -> Path:
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], capture_output=True, check=False
     )
-    if mounted.returncode:
+    if mounted.returncode:  # whatever else may be the matter is a failure
+        assert re.search(rb"permission denied|superuser|not permitted", mounted.stderr), mounted.stderr
         pytest.skip("it takes the right to mount a file system")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)

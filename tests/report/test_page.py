@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from gradparity.report.page import document
-from gradparity.report.page.words import large
+from gradparity.units import large, three
 from tests.report.samples import BREAKING, SCRIPT, samples
 
 SAMPLES = samples()
@@ -108,7 +108,7 @@ def test_every_time_is_in_a_table(name: str):
             assert timing.backend in cells
             for timed in (timing.step, timing.loop):
                 if timed is not None and timed.ratio is not None and timed.ratio.low is not None:
-                    assert f"[{timed.ratio.low:.3g}"[:4] in cells
+                    assert f"[{three(timed.ratio.low)}, {three(timed.ratio.high or 0)}]" in cells
 
 
 @pytest.mark.parametrize("name", SAMPLES)

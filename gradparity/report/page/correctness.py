@@ -8,6 +8,7 @@ from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, decades, label, layout, line, log_axis, rounded
 from gradparity.report.page.view import Block, Cell, Head, Kind, Plot, Table, heads, missing
 from gradparity.results import Finding, ProblemResult, worst
+from gradparity.units import large
 from gradparity.verdicts import AGREES_FLOORS
 
 #: Blocks up to which each is a column; more are a row each.
@@ -92,16 +93,16 @@ def _matrix(problem: ProblemResult) -> Table:
 
 
 def _cell(found: Finding) -> Cell:
-    floors = "" if found.floors is None else f"{words.large(found.floors)} floors"
+    floors = "" if found.floors is None else f"{large(found.floors)} floors"
     if not words.good(found.verdict):
-        text = found.verdict if found.error_ulps is None else f"{words.large(found.error_ulps)} ulp"
+        text = found.verdict if found.error_ulps is None else f"{large(found.error_ulps)} ulp"
         note = found.verdict if found.error_ulps is not None else found.cause
         mark, kind = words.mark(found.verdict), words.kind(found.verdict)
         title = "; ".join(filter(None, [floors, found.cause or found.rule]))
         return Cell(text, found.error_ulps, note, title, kind, mark)
     if found.error_ulps is None:
         return Cell(found.verdict, None, found.rule, kind="good", mark=words.mark(found.verdict))
-    return Cell(f"{words.large(found.error_ulps)} ulp", found.error_ulps, floors, found.rule, _heat(found.floors))
+    return Cell(f"{large(found.error_ulps)} ulp", found.error_ulps, floors, found.rule, _heat(found.floors))
 
 
 def _heat(floors: float | None) -> Kind:
@@ -179,8 +180,8 @@ def _points(name: str, found: Sequence[Finding], looks: Looks, bottom: float) ->
 
 
 def _hover(found: Finding) -> str:
-    floors = "" if found.floors is None else f"<br>{words.large(found.floors)} floors"
+    floors = "" if found.floors is None else f"<br>{large(found.floors)} floors"
     return (
         f"<b>{label(found.backend)}</b> {words.mark(found.verdict)} {label(found.verdict)}<br>{label(words.entry(found))}"
-        f"<br>error {words.large(found.error_ulps or 0)} ulp<br>floor {words.large(found.floor_ulps or 0)} ulp{floors}"
+        f"<br>error {large(found.error_ulps or 0)} ulp<br>floor {large(found.floor_ulps or 0)} ulp{floors}"
     )

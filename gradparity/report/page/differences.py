@@ -6,6 +6,7 @@ from gradparity.partings import Parting
 from gradparity.report.page import words
 from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
 from gradparity.results import Disagreement, Pairwise, ProblemResult
+from gradparity.units import large
 from gradparity.verdicts import AGREES_FLOORS
 
 
@@ -113,8 +114,8 @@ def _apart(floors: float | None, *, same: bool) -> Cell:
     if floors is None:
         return Cell("not comparable", kind="bad", mark=words.MARKS["nonfinite"])
     if floors > AGREES_FLOORS:
-        return Cell(words.large(floors), floors, kind="bad", mark=words.MARKS["wrong"])
-    return Cell(words.large(floors), floors, kind="low" if floors <= 1 else "mid")
+        return Cell(large(floors), floors, kind="bad", mark=words.MARKS["wrong"])
+    return Cell(large(floors), floors, kind="low" if floors <= 1 else "mid")
 
 
 def _own(found: Pairwise) -> Table:

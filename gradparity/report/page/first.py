@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gradparity.recommend import Quickest
 from gradparity.report.faults import alike
-from gradparity.report.overview import Choice, Failure, Off, Overview, Standing
+from gradparity.report.overview import Choice, Failure, Off, Overview, Standing, listed
 from gradparity.report.overview import Note as Remark
 from gradparity.report.page import words
 from gradparity.report.page.view import Cell, Head, Kind, Note, Table, missing
@@ -59,7 +59,7 @@ def _off(group: Sequence[Off]) -> Note:
     more = f"; and {left} more block{'s' * (left > 1)}" if left else ""
     figures = [*fault.figures, *([f"{fault.backend} the most"] if len(group) > 1 else [])]
     size = f": {', '.join(figures)}" if figures else ""
-    text = f"{', '.join(fault.verdicts)} in {fault.block} on {_listed(fault.problems)}{size}{more}."
+    text = f"{', '.join(fault.verdicts)} in {fault.block} on {listed(fault.problems)}{size}{more}."
     reasons = (each.rstrip(".") for each in fault.reasons)
     cure = " ".join(f"{each[:1].upper()}{each[1:]}." if " " in each else f"{each}." for each in reasons)
     several = len(group) > 1
@@ -70,7 +70,7 @@ def _off(group: Sequence[Off]) -> Note:
 
 
 def _failure(failure: Failure) -> Note:
-    text = f"in {failure.stage} on {_listed(failure.problems)}: {failure.reason}"
+    text = f"in {failure.stage} on {listed(failure.problems)}: {failure.reason}"
     return Note(words.plain(f"{failure.backend} failed"), words.plain(text), kind="bad", mark="!")
 
 
@@ -152,7 +152,3 @@ def _quickest(found: Quickest | None) -> Cell:
     if found is None:
         return missing()
     return Cell(words.plain(" or ".join(found.names)), found.step_ns, note=f"{duration(found.step_ns)} a step")
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -9,6 +9,7 @@ from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, time_axis
 from gradparity.report.page.view import Block, Cell, Head, Plot, Table, missing
 from gradparity.results import ProblemResult, RunResult, Timed, Timing, worst
+from gradparity.units import large
 from gradparity.verdicts import AGREES_FLOORS
 
 
@@ -46,14 +47,14 @@ def _cell(problem: ProblemResult, name: str) -> Cell:
     off = [finding for finding in found if not words.good(finding.verdict)]
     if off:
         shown = worst(off)
-        floors = "" if shown.floors is None else f"{words.large(shown.floors)} floors"
+        floors = "" if shown.floors is None else f"{large(shown.floors)} floors"
         note = ", ".join(filter(None, [words.block(shown), floors]))
         kind = "warn" if problem.expected else words.kind(shown.verdict)
         return Cell(shown.verdict, shown.floors, note, shown.cause or shown.rule, kind, words.mark(shown.verdict))
     if ran:
         return Cell(ran[0].verdict, ran[0].floors, "training", ran[0].reason, "bad", words.mark(ran[0].verdict))
     most = max((finding.floors or 0.0 for finding in found), default=0.0)
-    return Cell(words.large(most), most, kind="low" if most <= 1 else "mid" if most <= AGREES_FLOORS / 2 else "high")
+    return Cell(large(most), most, kind="low" if most <= 1 else "mid" if most <= AGREES_FLOORS / 2 else "high")
 
 
 def where(result: RunResult) -> Block:

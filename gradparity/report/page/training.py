@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from gradparity.report.faults import optimiser
 from gradparity.report.page import words
 from gradparity.report.page.figures import (
     Figure,
@@ -53,7 +54,7 @@ def _table(runs: Sequence[Training]) -> Table:
         rows.append(
             [
                 Cell(ran.backend),
-                Cell(words.optimiser(ran)),
+                Cell(optimiser(ran)),
                 words.verdict_cell(ran.verdict),
                 words.loss(ran.final_loss),
                 words.sized(ran.floors),

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.stats import Comparison, MedianInterval
+from gradparity.report.faults import optimiser
 from gradparity.report.page.view import Cell, Kind, missing
 from gradparity.results import GOOD, Finding, ProblemResult, Training
 from gradparity.text import printable
-from gradparity.units import duration, ratio, three
+from gradparity.units import duration, large, ratio, three
 
 #: A symbol for every verdict, so that none is told by its colour alone; all are in the fonts of common systems.
 MARKS: Mapping[str, str] = {
@@ -49,11 +50,6 @@ def kind(verdict: str) -> Kind:
 def verdict_cell(verdict: str) -> Cell:
     """A verdict with its symbol."""
     return Cell(verdict, kind=kind(verdict), mark=mark(verdict))
-
-
-def large(value: float) -> str:
-    """A figure that may be of any size."""
-    return three(value) if value < 1e6 else f"{value:.1e}"
 
 
 def figure(value: float | None) -> Cell:
@@ -101,11 +97,6 @@ def entry(found: Finding) -> str:
     """The block and the entry of it that decided: ``gradient W[0, 1]``."""
     index = f"[{', '.join(map(str, found.worst_index))}]" if found.worst_index else ""
     return block(found) + index
-
-
-def optimiser(ran: Training) -> str:
-    """``gd, own loop``, or ``adam``."""
-    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
 
 
 def run_name(ran: Training) -> str:
