@@ -13,8 +13,8 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from backends.protocol import Backend, Data, HostArray, Program
-from model_spec.errors import InputError
+from gradparity.backends.protocol import Backend, Data, HostArray, Program
+from gradparity.model_spec.errors import InputError
 
 #: Third parties register ``name = "module:attribute"`` here in their own package's metadata.
 ENTRY_POINT_GROUP = "gradparity.backends"
@@ -41,11 +41,11 @@ class Registration:
 
 
 BACKENDS: dict[str, Registration] = {
-    "numpy": Registration("backends.numpy_backend:backend", also=("scipy",)),
-    "autograd": Registration("backends.autograd_backend:backend", "autograd", tapes=True, also=("scipy",)),
-    "jax": Registration("backends.jax_backend:backend", "jax"),
-    "torch": Registration("backends.torch_backend:eager", "torch"),
-    "torch-compile": Registration("backends.torch_backend:compiled", "torch", compiler=True, family="torch"),
+    "numpy": Registration("gradparity.backends.numpy_backend:backend", also=("scipy",)),
+    "autograd": Registration("gradparity.backends.autograd_backend:backend", "autograd", tapes=True, also=("scipy",)),
+    "jax": Registration("gradparity.backends.jax_backend:backend", "jax"),
+    "torch": Registration("gradparity.backends.torch_backend:eager", "torch"),
+    "torch-compile": Registration("gradparity.backends.torch_backend:compiled", "torch", compiler=True, family="torch"),
 }
 
 

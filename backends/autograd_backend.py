@@ -18,8 +18,8 @@ from autograd import make_hvp, make_jvp, value_and_grad
 from autograd.extend import defjvp, defvjp, primitive
 from scipy.special import expit
 
-from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
-from model_spec.spec import Logistic
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.model_spec.spec import Logistic
 
 
 @primitive
@@ -150,7 +150,7 @@ class AutogradBackend:
         return result
 
     def taps(self) -> Taps:
-        from backends.taps import autograd_taps
+        from gradparity.backends.taps import autograd_taps
 
         return autograd_taps
 

@@ -18,8 +18,8 @@ import jaxlib.version
 import numpy as np
 from jax import lax
 
-from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
-from model_spec.spec import Logistic
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.model_spec.spec import Logistic
 
 
 @jax.custom_jvp
@@ -179,7 +179,7 @@ class JaxBackend:
         return result
 
     def taps(self) -> Taps:
-        from backends.taps import jax_taps
+        from gradparity.backends.taps import jax_taps
 
         return jax_taps
 

@@ -22,8 +22,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params, Taps
-from model_spec.spec import Logistic
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params, Taps
+from gradparity.model_spec.spec import Logistic
 
 Gradient: TypeAlias = Callable[[Params, Data], Params]
 Block: TypeAlias = tuple[Array, Array, Array]
@@ -192,7 +192,7 @@ class NumpyBackend:
         return result
 
     def taps(self) -> Taps:
-        from backends.taps import numpy_taps
+        from gradparity.backends.taps import numpy_taps
 
         return numpy_taps
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from model_spec.spec import Logistic
+from gradparity.model_spec.spec import Logistic
 
 Array: TypeAlias = Any  #: an array of the framework
 Params: TypeAlias = dict[str, Array]

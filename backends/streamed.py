@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
-from model_spec.row_file import Buffers, OnDisk, RowFile
-from model_spec.spec import Logistic
+from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
+from gradparity.model_spec.row_file import Buffers, OnDisk, RowFile
+from gradparity.model_spec.spec import Logistic
 
 Totals = dict[str, np.ndarray]
 

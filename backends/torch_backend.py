@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from torch._higher_order_ops.while_loop import while_loop
 from torch.func import grad, grad_and_value, jvp
 
-from backends.protocol import Array, Data, HostArray, Loss, Params, Taps
-from model_spec.spec import Logistic
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.model_spec.spec import Logistic
 
 ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
 
@@ -398,7 +398,7 @@ class TorchBackend:
         return counted.counters["stats"]["unique_graphs"] if counted else 0
 
     def taps(self) -> Taps:
-        from backends.taps import torch_taps
+        from gradparity.backends.taps import torch_taps
 
         return torch_taps
 

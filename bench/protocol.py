@@ -15,8 +15,8 @@ from itertools import repeat
 from statistics import median
 from typing import TypeVar
 
-from bench.clock import Clock
-from bench.profiles import REWARM_NS, Profile
+from gradparity.benchmark.clock import Clock
+from gradparity.benchmark.profiles import REWARM_NS, Profile
 
 Call = Callable[[], object]
 _Output = TypeVar("_Output")

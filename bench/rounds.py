@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median, stdev
 
-from bench.protocol import Block
+from gradparity.benchmark.protocol import Block
 
 #: A round is discarded where a block got less than this share of CPU in its wall-clock time. On a shared virtual
 #: machine such rounds scattered two to five times as much as the others; a stricter 0.9 discards up to twice as many

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Literal
 
-from bench.profiles import Profile
-from bench.rounds import PairValue, Round, pair_values
+from gradparity.benchmark.profiles import Profile
+from gradparity.benchmark.rounds import PairValue, Round, pair_values
 
 __all__ = [
     "Comparison",

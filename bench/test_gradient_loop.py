@@ -15,13 +15,13 @@ import numpy.typing as npt
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from backends import BACKENDS, load, missing, place
-from bench.clock import SystemClock
-from bench.profiles import PROFILES
-from bench.protocol import cpu_per_wall, warm_up
-from model_spec import ProjectedLogistic
-from model_spec.datasets import load as load_data
-from model_spec.problem import Problem, make_problem
+from gradparity.backends import BACKENDS, load, missing, place
+from gradparity.benchmark.clock import SystemClock
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.protocol import cpu_per_wall, warm_up
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.datasets import load as load_data
+from gradparity.model_spec.problem import Problem, make_problem
 
 SIZES = [(4, 3, 3), (1000, 20, 10), (20_000, 50, 20)]
 FORMULATIONS = ["as_written", "reassociated", "blocked"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from gradparity.cli import ExitCode, app
+from gradparity.cli.app import ExitCode, app
 from gradparity.results.schema import schema
 
 REFERENCE = Path(__file__).parent / "reference"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gradparity.taps import tap
+from gradparity.version import __version__
 
 if TYPE_CHECKING:
     from gradparity.api import bench, check, run
 
-__version__ = "0.1.0"
-__all__ = ["bench", "check", "run", "tap"]
+__all__ = ["__version__", "bench", "check", "run", "tap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -37,7 +37,7 @@ def main() -> None:
         if signal.getsignal(each) is not signal.SIG_IGN:  # nohup means it
             signal.signal(each, _interrupt)
     try:
-        from gradparity.cli import main as run
+        from gradparity.cli.app import main as run
 
         run()
     except (KeyboardInterrupt, SystemExit):  # Typer makes the one into the other

@@ -5,7 +5,7 @@
     result.to_frame().filter(verdict="wrong")
 
 Options are those of the command line, with underscores. Nothing is printed, and nothing exits: what is at fault with
-the input is raised as `model_spec.errors.InputError`.
+the input is raised as `gradparity.model_spec.errors.InputError`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,37 @@ from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import Any, TypeAlias, TypedDict, Unpack, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast, get_type_hints
 
+from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
-from model_spec.errors import InputError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Result(RunResult):
+    """A `RunResult` that shows itself: printed as the command line prints it, as a table in a notebook, as a frame."""
+
+    def to_frame(self) -> pl.DataFrame:
+        """A row for every finding."""
+        from gradparity.report.frame import frame
+
+        return frame(self)
+
+    def __str__(self) -> str:
+        from gradparity.report.terminal.tables import text
+
+        return text(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        from gradparity.report.notebook import html
+
+        return html(self)
+
 
 #: A path, or an imported module that has one; ``None`` is the built-in model.
 Model: TypeAlias = str | Path | ModuleType | None
@@ -81,7 +108,7 @@ class BenchOptions(_Shared, total=False):
     budget: float
 
 
-def check(model: Model = None, **options: Unpack[CheckOptions]) -> RunResult:
+def check(model: Model = None, **options: Unpack[CheckOptions]) -> Result:
     """Check derivatives and training of every backend against the truth.
 
     Args:
@@ -95,7 +122,7 @@ def check(model: Model = None, **options: Unpack[CheckOptions]) -> RunResult:
     return _execute("check", model, cast("dict[str, Any]", options), CheckOptions)
 
 
-def bench(model: Model = None, **options: Unpack[BenchOptions]) -> RunResult:
+def bench(model: Model = None, **options: Unpack[BenchOptions]) -> Result:
     """Time gradient steps and training loops of every backend; arguments and errors as of `check`."""
     given = cast("dict[str, Any]", dict(options))
     threads = given.get("threads", 1)
@@ -103,7 +130,7 @@ def bench(model: Model = None, **options: Unpack[BenchOptions]) -> RunResult:
     return _execute("bench", model, given, BenchOptions)
 
 
-def run(model: Model = None, **options: Unpack[RunOptions]) -> RunResult:
+def run(model: Model = None, **options: Unpack[RunOptions]) -> Result:
     """Check, train, time and recommend; arguments and errors as of `check`."""
     return _execute("run", model, cast("dict[str, Any]", options), RunOptions)
 
@@ -114,12 +141,12 @@ _DEFAULTS: Mapping[str, Any] = {"projection": 5, "lr": 0.1, "dtype": None}
 _LISTS, _WORDS = ("data", "optimiser", "backend", "timeout"), ("backends", "sizes", "formulations")
 
 
-def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> RunResult:
+def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> Result:
     started_s = time.monotonic()
-    from gradparity.engine import run as run_engine
-    from gradparity.problem_run import Unwatched
-    from gradparity.settings import settings_from
-    from gradparity.stress_run import run_stress
+    from gradparity.runner.problem import Unwatched
+    from gradparity.runner.session import run as run_engine
+    from gradparity.runner.settings import settings_from
+    from gradparity.runner.stress_run import run_stress
 
     unknown = set(options) - set(get_type_hints(known))
     if unknown:
@@ -141,8 +168,10 @@ def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any)
         resume = bool(words.pop("resume", False))
         settings = settings_from(command, path=path_of(model), **{**words, "out": str(words["out"])})
         if settings.stress_suite:
-            return run_stress(settings, Unwatched(), resume=resume)
-        return run_engine(settings, Unwatched(), started_s, resume=resume)
+            found = run_stress(settings, Unwatched(), resume=resume)
+        else:
+            found = run_engine(settings, Unwatched(), started_s, resume=resume)
+    return Result(**{name: getattr(found, name) for name in found.__struct_fields__})
 
 
 def path_of(model: Model) -> str | None:

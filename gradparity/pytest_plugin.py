@@ -55,7 +55,7 @@ class Gradparity:
             **options: as of ``gradparity.check``: ``backends``, ``steps``, ``optimiser``, ``budget``, ...
         """
         __tracebackhide__ = True
-        from model_spec.errors import InputError
+        from gradparity.model_spec.errors import InputError
 
         try:
             result = self.check(model, **options)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from model_spec.errors import InputError
-from model_spec.problem import UserProblem
-from model_spec.space import DType
-from model_spec.trees import leaves, structure
-from model_spec.user_model import UserModel, blaming, place_of_function, random_stream
-from model_spec.user_spec import UserSpec
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.problem import UserProblem
+from gradparity.model_spec.space import DType
+from gradparity.model_spec.trees import leaves, structure
+from gradparity.model_spec.user_model import UserModel, blaming, place_of_function, random_stream
+from gradparity.model_spec.user_spec import UserSpec
 
 Flat = dict[str, npt.NDArray[Any]]
 

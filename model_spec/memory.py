@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
 
 #: Copies alive at the worst moment: what was read, the same as float64, and one to work on.
 COPIES = 3

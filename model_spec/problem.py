@@ -9,11 +9,11 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from model_spec.errors import InputError
-from model_spec.row_file import OnDisk
-from model_spec.space import DType, ParameterSpace
-from model_spec.spec import Logistic, Start
-from model_spec.user_spec import UserSpec
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.row_file import OnDisk
+from gradparity.model_spec.space import DType, ParameterSpace
+from gradparity.model_spec.spec import Logistic, Start
+from gradparity.model_spec.user_spec import UserSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
 
 DType = Literal["float64", "float32"]
 

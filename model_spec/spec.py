@@ -22,9 +22,9 @@ from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
-from model_spec.errors import InputError
-from model_spec.space import DType, FloatArray, Parameters, ParameterSpace
-from model_spec.user_spec import UserSpec
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.space import DType, FloatArray, Parameters, ParameterSpace
+from gradparity.model_spec.user_spec import UserSpec
 
 __all__ = ["DType", "FloatArray", "Logistic", "Parameters", "ProjectedLogistic", "UserSpec", "from_dict", "to_dict"]
 

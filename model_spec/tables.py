@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
 
 #: The model's file in a folder, and the folder of the backends' own files beside it.
 MODEL_FILE, BACKENDS_FOLDER = "model_spec.py", "backends"

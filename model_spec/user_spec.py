@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Self
 
-from model_spec.space import DType, ParameterSpace
-from model_spec.trees import nest
+from gradparity.model_spec.space import DType, ParameterSpace
+from gradparity.model_spec.trees import nest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class UserSpec(ParameterSpace):
     Attributes:
         path: absolute path of the file or folder.
         parameters: name, shape and dtype of every parameter, in the tree's own order.
-        forms: JSON of the nesting of parameters and of data, as `model_spec.trees.structure` gives it.
+        forms: JSON of the nesting of parameters and of data, as `gradparity.model_spec.trees.structure` gives it.
     """
 
     path: str

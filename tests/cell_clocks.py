@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gradparity import messages as m
-from gradparity.launch import STAGES, OutOfTime, WorkerFailed
+from gradparity.processes.peer import STAGES, OutOfTime, WorkerFailed
 from gradparity.results import ProblemResult, Timed, Timing
+from gradparity.worker import messages as m
 from tests.simulated_workers import Fault, SimulatedWorker, Speed
 
 #: Seconds of a step from Python and in a loop: ratios to numpy of 0.5, 2 and 4 from Python, 0.5, 4 and 16 in a loop.

@@ -20,8 +20,8 @@ from functools import cache
 import pytest
 from hypothesis import HealthCheck, settings
 
-from backends import BACKENDS, load, missing
-from backends.protocol import Backend
+from gradparity.backends import BACKENDS, load, missing
+from gradparity.backends.protocol import Backend
 
 #: Missing here is a failure in CI, not a skip: these four are what the project is about.
 CORE = ("numpy", "autograd", "jax", "torch")

@@ -13,21 +13,21 @@ from typing import Any, Self
 import msgspec
 import numpy as np
 
-from backends.numpy_backend import NumpyBackend
-from bench.limits import Limits, work
-from bench.profiles import PROFILES
-from bench.protocol import Block, WarmUp
-from bench.stats import MedianInterval
-from gradparity import messages as m
-from gradparity.budget import UNLIMITED, Deadline
-from gradparity.cell_clock import CellClock
-from gradparity.launch import STAGES, OutOfTime, WorkerFailed, WorkerProcess
-from gradparity.problem_run import ProblemRun, Unwatched
+from gradparity.backends.numpy_backend import NumpyBackend
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.protocol import Block, WarmUp
+from gradparity.benchmark.roofline import Limits, work
+from gradparity.benchmark.stats import MedianInterval
+from gradparity.judge.verdicts import judge, without_answer
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic, from_dict, to_dict
+from gradparity.processes.deadline import UNLIMITED, Deadline
+from gradparity.processes.peer import STAGES, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.results import ProblemResult, RunResult
-from gradparity.settings import Settings
-from gradparity.verdicts import judge, without_answer
-from model_spec.problem import Problem, make_problem
-from model_spec.spec import ProjectedLogistic, from_dict, to_dict
+from gradparity.runner.clock import CellClock
+from gradparity.runner.problem import ProblemRun, Unwatched
+from gradparity.runner.settings import Settings
+from gradparity.worker import messages as m
 from tests.bench.simulation import Machine, SimulatedClock
 
 READ_BYTES_PER_S, FLOPS_PER_S = 1e10, 4e10

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import profiles
-from gradparity import cell_clock, store
-from gradparity.cli import main
-from gradparity.machine import usable_cores
-from gradparity.results import ProblemResult, RunResult, Timed, Timing
+from gradparity.benchmark import profiles
+from gradparity.cli.app import main
+from gradparity.processes.machine import usable_cores
+from gradparity.results import ProblemResult, RunResult, Timed, Timing, store
+from gradparity.runner import clock as cell_clock
 
 
 @pytest.fixture

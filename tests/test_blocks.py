@@ -12,11 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from gradparity import messages as m
-from gradparity import store
-from gradparity.report.blocks import BLOCKS_FILE, blocks_frame, write_blocks
-from gradparity.results import RunResult, Timed
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
+from gradparity.report.terminal.blocks import BLOCKS_FILE, blocks_frame, write_blocks
+from gradparity.results import RunResult, Timed, store
+from gradparity.worker import messages as m
 from tests.samples import SAMPLES, SCHEMA_1
 from tests.simulated_workers import STILL, Computer, Speed, clocked
 
@@ -118,8 +117,8 @@ def test_a_file_that_cannot_be_replaced_leaves_nothing_half_written(tmp_path: Pa
 WITHOUT_POLARS = """
 import sys
 from pathlib import Path
-from gradparity import store
-from gradparity.report.blocks import write_blocks
+from gradparity.results import store
+from gradparity.report.terminal.blocks import write_blocks
 assert not write_blocks(store.load(Path(sys.argv[1])), Path(sys.argv[2]))
 assert "polars" not in sys.modules
 """

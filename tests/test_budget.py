@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from gradparity.budget import UNLIMITED, Deadline, budget_of
+from gradparity.processes.deadline import UNLIMITED, Deadline, budget_of
 
 
 class Clock:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.profiles import PROFILES
-from bench.stats import compare
-from gradparity import messages as m
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.stats import compare
+from gradparity.worker import messages as m
 from tests.bench.simulation import NOISY, QUIET
 from tests.cell_clocks import PAIR, SPEEDS, TRUE, pairs_of, timed_of, timing_of
 from tests.simulated_workers import STILL, Computer, Speed, clocked

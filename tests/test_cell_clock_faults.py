@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from bench.profiles import PROFILES
-from bench.stats import compare
-from gradparity import messages as m
-from gradparity import results, store
-from gradparity.cli import ExitCode, exit_code
-from gradparity.launch import STAGES, OutOfTime
+from gradparity import results
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.stats import compare
+from gradparity.cli.app import ExitCode, exit_code
+from gradparity.processes.peer import STAGES, OutOfTime
+from gradparity.results import store
+from gradparity.worker import messages as m
 from tests.bench.simulation import NOISY, QUIET
 from tests.cell_clocks import PAIR, SPEEDS, fault, pairs_of, reasons, timed_of, timing_of
 from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, Speed, clocked
@@ -196,7 +197,7 @@ def test_a_backend_that_uses_two_cores_even_on_one_is_timed_and_said_to(tmp_path
 
 
 def test_with_several_threads_nobody_is_held_to_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradparity.settings.usable_cores", lambda: 2)
+    monkeypatch.setattr("gradparity.runner.settings.usable_cores", lambda: 2)
     computer = Computer(STILL, PAIR | {"jax": replace(SPEEDS["jax"], cpu=(1.9, 1.0))})
     problem = clocked(computer, tmp_path, threads=2).outcome
     assert not any(isinstance(request, m.ThreadsUsed) for _, request in computer.asked)

@@ -18,8 +18,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gradparity import store
-from gradparity.cli import main
+from gradparity.cli.app import main
+from gradparity.results import store
 
 COMMAND = [sys.executable, "-P", "-m", "gradparity"]
 QUICKLY = ["check", "--backends", "numpy", "--data", "toy", "--steps", "3"]

@@ -11,15 +11,26 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from bench.protocol import Block
-from bench.rounds import Round
-from bench.stats import Comparison, MedianInterval, control
-from gradparity import results, store
-from gradparity.cli import main
-from gradparity.compare import compare_runs
-from gradparity.report.compare import print_comparison
-from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, Training, Verdict
-from model_spec.errors import InputError
+from gradparity import results
+from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.rounds import Round
+from gradparity.benchmark.stats import Comparison, MedianInterval, control
+from gradparity.cli.app import main
+from gradparity.judge.speed.compare import compare_runs
+from gradparity.model_spec.errors import InputError
+from gradparity.report.terminal.compare import print_comparison
+from gradparity.results import (
+    BackendInfo,
+    Finding,
+    ProblemResult,
+    RunResult,
+    Start,
+    Timed,
+    Timing,
+    Training,
+    Verdict,
+    store,
+)
 
 START = Start(pair=0, import_s=1.0, build_s=0.0, first_call_s=0.1, compile_cache="", resident_bytes=1)
 CALM = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import BACKENDS, missing
-from backends.numpy_backend import backend as numpy_backend
-from gradparity import messages as m
-from gradparity.worker import Worker
-from model_spec import ProjectedLogistic
-from model_spec.problem import Problem, make_problem
+from gradparity.backends import BACKENDS, missing
+from gradparity.backends.numpy_backend import backend as numpy_backend
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.worker import messages as m
+from gradparity.worker.backend import Worker
 from tests.conftest import configured
 
 SMALL = ProjectedLogistic(features=3, projection=2)
@@ -34,9 +34,9 @@ def answer(worker: Worker, request: m.AnyRequest) -> m.AnyReply:
 
 # A worker without its process, asked for torch-compile under a variable that makes torch.compile run eager code.
 LOAD = """
-from backends import lookup
-from gradparity import messages as m
-from gradparity.worker import Worker
+from gradparity.backends import lookup
+from gradparity.worker import messages as m
+from gradparity.worker.backend import Worker
 from tests.test_compilation import problem
 
 worker = Worker()
@@ -62,7 +62,7 @@ def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager
     configured("torch-compile")
     import torch
 
-    from backends.torch_backend import require_compilation
+    from gradparity.backends.torch_backend import require_compilation
 
     def identity(graph: Any, _inputs: Any) -> Any:
         return graph.forward
@@ -142,7 +142,7 @@ def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_a
     backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches
     import torch
 
-    from backends.torch_backend import in_one_graph
+    from gradparity.backends.torch_backend import in_one_graph
 
     def broken(x: Any) -> Any:
         y = x + 1

@@ -18,8 +18,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_spec.datasets import BUNDLED, Dataset, load
-from model_spec.errors import InputError
+from gradparity.model_spec.datasets import BUNDLED, Dataset, load
+from gradparity.model_spec.errors import InputError
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_the_digest_is_sha256_of_shapes_and_little_endian_values():
 
 def test_importing_the_module_imports_no_framework_and_nothing_beyond_numpy():
     code = (
-        "import sys; import numpy; before = set(sys.modules); import model_spec.datasets as d; "
+        "import sys; import numpy; before = set(sys.modules); import gradparity.model_spec.datasets as d; "
         "late = {n.split('.')[0] for n in set(sys.modules) - before} - set(sys.stdlib_module_names); "
         "assert late <= {'model_spec', 'numpy'}, late; "
         "[d.load(n) for n in d.BUNDLED]; "

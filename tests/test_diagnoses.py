@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
-from gradparity.curvature import largest_curvature
-from gradparity.diagnoses import diagnose, saturated_sigmoid, separable_data, unstable_learning_rate
-from gradparity.optimisers import Adam, GradientDescent, Momentum
-from gradparity.separation import separating_direction
-from gradparity.truth.reference import reference
+from gradparity.judge.curvature import largest_curvature
+from gradparity.judge.diagnoses import diagnose, saturated_sigmoid, separable_data, unstable_learning_rate
+from gradparity.judge.separation import separating_direction
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.numerics.optimisers import Adam, GradientDescent, Momentum
+from gradparity.truth.logistic.reference import reference
 from gradparity.truth.trajectory import trajectory
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
 from tests.contract.problems import drawn, with_params
 
 
@@ -92,7 +92,7 @@ def test_features_twelve_orders_of_magnitude_apart_do_not_hide_a_direction() -> 
 
 
 def test_rows_beyond_the_first_program_are_looked_at_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradparity.separation.ROWS_AT_ONCE", 10)
+    monkeypatch.setattr("gradparity.judge.separation.ROWS_AT_ONCE", 10)
     rng = np.random.default_rng(2)
     X = rng.standard_normal((200, 3))
     y = (X @ [1.0, -2.0, 0.5] > 0).astype(float)

@@ -17,13 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
 
-from bench.protocol import Block
-from bench.rounds import Round
-from gradparity import store
-from gradparity.cli import main
-from gradparity.export import benchmarks, export_to, statistics_of
-from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing
-from model_spec.errors import InputError
+from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.rounds import Round
+from gradparity.cli.app import main
+from gradparity.model_spec.errors import InputError
+from gradparity.report.export import benchmarks, export_to, statistics_of
+from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPEC = {"kind": "projected_logistic", "features": 3, "projection": 2, "formulation": "as_written", "dtype": "float64"}

@@ -1,4 +1,4 @@
-"""No correct backend is ever called wrong: a small part of ``bench/false_alarms.py``, and what it once found."""
+"""No correct backend is called wrong: a small part of ``tests/evidence/false_alarms.py``, and what it once found."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.protocol import Backend
-from bench.false_alarms import Judge, build, campaign, problems
+from gradparity.backends.protocol import Backend
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.results import Finding
-from gradparity.truth.reference import reference
-from gradparity.verdicts import AGREES_FLOORS
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.problem import Problem, make_problem
+from gradparity.truth.logistic.reference import reference
 from tests.conftest import CORE, configured
 from tests.contract.problems import drawn
+from tests.evidence.false_alarms import Judge, build, campaign, problems
 
 #: JAX compiles three programs for each new shape and specification.
 EXAMPLES = {"numpy": 100, "autograd": 60, "torch": 50, "jax": 8}

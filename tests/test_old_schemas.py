@@ -11,11 +11,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradparity import store
-from gradparity.cli import main
-from gradparity.old_schemas import UPGRADES, upgraded
-from gradparity.results import SCHEMA_VERSION, RunResult
-from model_spec.errors import InputError
+from gradparity.cli.app import main
+from gradparity.model_spec.errors import InputError
+from gradparity.results import SCHEMA_VERSION, RunResult, store
+from gradparity.results.old_schemas import UPGRADES, upgraded
 from tests.samples import SAMPLES, SCHEMA_1
 from tests.test_schema import complaints
 

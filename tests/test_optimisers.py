@@ -9,8 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gradparity import messages as m
-from gradparity.optimisers import (
+from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.numerics.optimisers import (
     LBFGS,
     OPTIMISERS,
     RECORD_BYTES,
@@ -23,7 +23,7 @@ from gradparity.optimisers import (
     optimiser,
     rounded,
 )
-from model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.worker import messages as m
 
 SPEC = ProjectedLogistic(features=3, projection=2)
 
@@ -166,7 +166,7 @@ def test_l_bfgs_evaluates_at_points_of_the_models_dtype() -> None:
 
 def test_every_kth_step_and_the_last_are_kept_where_all_would_be_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
     # 8 parameters of 8 bytes, twice, in 11 points: 1408 bytes.
-    monkeypatch.setattr("gradparity.optimisers.RECORD_BYTES", 500)
+    monkeypatch.setattr("gradparity.numerics.optimisers.RECORD_BYTES", 500)
     path = follow(GradientDescent(0.1), SPEC, bowl(1.0), start(), 10)
     assert path.steps.tolist() == [0, 3, 6, 9, 10]
     assert len(path.params) == len(path.gradients) == 5

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.protocol import Backend, Data, Loss, Params
-from gradparity.evaluation import evaluate
-from gradparity.messages import unpack
+from gradparity.backends.protocol import Backend, Data, Loss, Params
+from gradparity.judge.verdicts import judge
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
-from gradparity.truth.reference import Reference, reference
-from gradparity.verdicts import judge
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.problem import Problem
+from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.worker.evaluation import evaluate
+from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox

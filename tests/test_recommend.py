@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from bench.protocol import WarmUp
-from bench.stats import Comparison, MedianInterval
-from gradparity.recommend import recommend
+from gradparity.benchmark.protocol import WarmUp
+from gradparity.benchmark.stats import Comparison, MedianInterval
+from gradparity.judge.speed.choice import recommend
 from gradparity.results import Finding, OneThread, ProblemResult, Recommendation, Span, Start, Timed, Timing, Training
 
 Interval = tuple[float, float]

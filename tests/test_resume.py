@@ -10,11 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity import messages as m
-from gradparity import store
-from gradparity.results import Checked, ProblemResult, RunResult, Start
-from gradparity.resume import JUDGED, TIMED, is_done, kept, require_same
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
+from gradparity.results import Checked, ProblemResult, RunResult, Start, store
+from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
+from gradparity.worker import messages as m
 from tests.cell_clocks import PAIR
 from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, clocked
 

@@ -10,8 +10,7 @@ import msgspec
 import pytest
 from jsonschema import Draft202012Validator
 
-from gradparity import store
-from gradparity.results import SCHEMA_VERSION
+from gradparity.results import SCHEMA_VERSION, store
 from gradparity.results.schema import encoded
 from tests.samples import SAMPLES, SCHEMA_1
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradparity import separation
-from gradparity.separation import by_linear_program, by_newton, separating_direction
-from model_spec import Logistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
+from gradparity.judge import separation
+from gradparity.judge.separation import by_linear_program, by_newton, separating_direction
+from gradparity.model_spec import Logistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
 
 
 def plain(X: Any, y: Any) -> Problem:

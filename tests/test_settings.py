@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from gradparity import launch
-from gradparity.cli import main
-from gradparity.machine import usable_cores
-from gradparity.settings import Settings, settings_from
-from model_spec.errors import InputError
+from gradparity.cli.app import main
+from gradparity.model_spec.errors import InputError
+from gradparity.processes import peer as launch
+from gradparity.processes.machine import usable_cores
+from gradparity.runner.settings import Settings, settings_from
 
 EARLIER = b'{"the results of": "an earlier run"}\n'
 SIZES = "rows x features x projection, such as 1000x20x10"
@@ -126,7 +126,7 @@ def bench_settings(**words: Any) -> Settings:
 
 
 def test_every_size_formulation_and_number_of_threads_is_a_cell_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradparity.settings.usable_cores", lambda: 4)
+    monkeypatch.setattr("gradparity.runner.settings.usable_cores", lambda: 4)
     cells = bench_settings(sizes="4x3x3, 50x4", formulations="blocked,as_written", thread_counts="1,4").cells()
     assert [(cell.data, cell.projection, cell.formulation, cell.threads) for cell in cells] == [
         (("synthetic:4x3",), 3, "blocked", 1),

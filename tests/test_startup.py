@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from backends import available
-from gradparity import engine
-from gradparity.launch import WorkerProcess
-from gradparity.problem_run import ProblemRun, Unwatched
-from gradparity.settings import settings_from
+from gradparity.backends import available
+from gradparity.processes.peer import WorkerProcess
+from gradparity.runner import session as engine
+from gradparity.runner.problem import ProblemRun, Unwatched
+from gradparity.runner.settings import settings_from
 
 # A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
 CHECK = """
 import contextlib, io, json, os, sys
-from gradparity import cli
-from gradparity.launch import WorkerProcess
+from gradparity.cli import app as cli
+from gradparity.processes.peer import WorkerProcess
 
 def modules():
     return sorted({name.partition(".")[0] for name in sys.modules})
@@ -115,7 +115,7 @@ def test_all_workers_are_started_before_the_first_is_waited_for(
         command, backends=",".join(names), data=["toy"], out=str(tmp_path), quick=command == "run", **OPTIONS
     )
     if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
-        monkeypatch.setattr("gradparity.cell_clock.CellClock.time", lambda self: None)
+        monkeypatch.setattr("gradparity.runner.clock.CellClock.time", lambda self: None)
     result = engine.run(settings, Unwatched())
     assert not result.troubles
     started_first = [backend for event, backend in events[: events.index(("truth", ""))] if event == "started"]

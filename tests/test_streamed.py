@@ -14,25 +14,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends import BACKENDS
-from backends.protocol import Backend
-from backends.streamed import StreamedBackend
-from bench.streaming import make_file, ratios
-from gradparity import engine
-from gradparity import messages as m
-from gradparity.evaluation import evaluate
-from gradparity.launch import WorkerProcess
-from gradparity.problem_run import Unwatched
-from gradparity.settings import Settings
-from gradparity.truth.reference import reference
-from gradparity.verdicts import judge
-from model_spec import Logistic, ProjectedLogistic, row_file
-from model_spec.datasets import Dataset, load
-from model_spec.errors import InputError
-from model_spec.npy import open_rows, scan
-from model_spec.problem import make_problem
-from model_spec.row_file import Buffers, OnDisk
+from gradparity.backends import BACKENDS
+from gradparity.backends.protocol import Backend
+from gradparity.backends.streamed import StreamedBackend
+from gradparity.judge.verdicts import judge
+from gradparity.model_spec import Logistic, ProjectedLogistic, row_file
+from gradparity.model_spec.datasets import Dataset, load
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.npy import open_rows, scan
+from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.row_file import Buffers, OnDisk
+from gradparity.processes.peer import WorkerProcess
+from gradparity.runner import session as engine
+from gradparity.runner.problem import Unwatched
+from gradparity.runner.settings import Settings
+from gradparity.truth.logistic.reference import reference
+from gradparity.worker import messages as m
+from gradparity.worker.evaluation import evaluate
 from tests.conftest import configured
+from tests.evidence.streaming import make_file, ratios
 
 ROWS, FEATURES = 1003, 5
 
@@ -81,7 +81,7 @@ def test_target_is_the_number_of_a_column(tmp_path: Path, target: str) -> None:
 def test_a_scanned_file_is_described_like_the_same_data_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str | None, dtype: str
 ) -> None:
-    monkeypatch.setattr("model_spec.npy.PIECE_BYTES", 1000)
+    monkeypatch.setattr("gradparity.model_spec.npy.PIECE_BYTES", 1000)
     path = saved(tmp_path, matrix(target=int(target or -1), dtype=dtype))
     streamed, whole = scan(open_rows(path, target)), load(path, target=target)
     assert isinstance(whole, Dataset)
@@ -218,7 +218,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
 def test_a_value_that_is_not_finite_is_named_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
-    monkeypatch.setattr("model_spec.npy.PIECE_BYTES", 1000)
+    monkeypatch.setattr("gradparity.model_spec.npy.PIECE_BYTES", 1000)
     values = matrix()
     values[776, 3] = bad
     with pytest.raises(InputError, match=r"column 3, row 777: got -?(nan|inf)"):
@@ -252,7 +252,7 @@ def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path:
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no data fits."""
     memory = SimpleNamespace(available=10**6)
-    monkeypatch.setattr("gradparity.settings.psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    monkeypatch.setattr("gradparity.runner.settings.psutil", SimpleNamespace(virtual_memory=lambda: memory))
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -310,7 +310,7 @@ def test_reading_a_file_through_takes_no_memory_of_its_size(tmp_path: Path) -> N
     make_file(path, 4e8, 100, "float64")
     script = (
         "import sys, psutil, resource\n"
-        "from model_spec.npy import open_rows, scan\n"
+        "from gradparity.model_spec.npy import open_rows, scan\n"
         "start = psutil.Process().memory_info().rss\n"
         "scan(open_rows(sys.argv[1], None))\n"
         "peak = next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM:')) * 1024\n"
@@ -326,7 +326,7 @@ def test_a_step_is_compared_with_reading_round_by_round() -> None:
 
 
 def test_the_bench_measures_a_small_file_for_real() -> None:
-    command = [sys.executable, "-m", "bench.streaming", "--gb", "0.02", "--backends", "numpy", "--rounds", "1"]
+    command = [sys.executable, "-m", "tests.evidence.streaming", "--gb", "0.02", "--backends", "numpy", "--rounds", "1"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     head, row = done.stdout.splitlines()
     assert head.split()[0] == "backend"

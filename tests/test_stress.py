@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backends import BACKENDS, Registration
-from gradparity import stress_run
-from gradparity.problem_run import Unwatched
-from gradparity.report.stress import print_stress
+from gradparity.backends import BACKENDS, Registration
+from gradparity.judge.verdicts import judge
+from gradparity.model_spec import InputError
+from gradparity.model_spec.problem import Problem
+from gradparity.report.terminal.stress import print_stress
 from gradparity.results import RunResult
-from gradparity.settings import Settings, settings_from
-from gradparity.store import load
-from gradparity.stress import StressProblem, stress_problems
-from gradparity.truth.extended import evaluate
-from gradparity.truth.reference import reference
-from gradparity.verdicts import judge
-from model_spec import InputError
-from model_spec.problem import Problem
+from gradparity.results.store import load
+from gradparity.runner import stress_run
+from gradparity.runner.problem import Unwatched
+from gradparity.runner.settings import Settings, settings_from
+from gradparity.runner.stress import StressProblem, stress_problems
+from gradparity.truth.logistic.extended import evaluate
+from gradparity.truth.logistic.reference import reference
 from tests.conftest import CORE, configured
 
 SUITE = stress_problems()
@@ -172,7 +172,7 @@ def test_a_softplus_that_turns_linear_at_20_is_caught() -> None:
 
 CRASHING = """
 import os
-from backends.numpy_backend import NumpyBackend
+from gradparity.backends.numpy_backend import NumpyBackend
 class Crashing(NumpyBackend):
     calls = 0
     def loss(self, spec):

@@ -13,15 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from backends.numpy_backend import backend as numpy_backend
-from gradparity import engine, store
-from gradparity.evaluation import descend, train
-from gradparity.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
-from gradparity.problem_run import Unwatched
-from gradparity.report.terminal import training as training_table
-from gradparity.results import Training
-from gradparity.settings import Settings
-from gradparity.training import (
+from gradparity.backends.numpy_backend import backend as numpy_backend
+from gradparity.judge.training import (
     ADDS_UP,
     AMPLIFIES,
     GRADIENT_OFF,
@@ -31,10 +24,17 @@ from gradparity.training import (
     judge_training,
     own_loop,
 )
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
+from gradparity.report.terminal.tables import training as training_table
+from gradparity.results import Training, store
+from gradparity.runner import session as engine
+from gradparity.runner.problem import Unwatched
+from gradparity.runner.settings import Settings
 from gradparity.truth.trajectory import Trajectory, trajectory
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
+from gradparity.worker.evaluation import descend, train
 from tests.contract.problems import drawn, with_params
 
 
@@ -257,7 +257,7 @@ def test_thousands_of_right_steps_still_agree(dtype: str) -> None:
 
 
 def test_thinned_records_are_judged_at_the_steps_that_were_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradparity.optimisers.RECORD_BYTES", 2000)
+    monkeypatch.setattr("gradparity.numerics.optimisers.RECORD_BYTES", 2000)
     found = judged(toy(), GradientDescent(0.5))
     assert found.verdict == "agrees"
     assert found.recorded_steps[1] > 1

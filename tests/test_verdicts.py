@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradparity.judge.verdicts import AGREES_FLOORS, judge_block
 from gradparity.results import worst
-from gradparity.verdicts import AGREES_FLOORS, judge_block
 
 TRUTH = np.array([1.0, -2.0, 4.0], np.longdouble)
 FLOOR = np.full(3, 1e-15, np.longdouble)

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from backends import BACKENDS, Registration
-from gradparity import messages as m
-from gradparity.budget import Deadline
-from gradparity.launch import OutOfTime, WorkerFailed, WorkerProcess
-from model_spec.problem import make_problem
-from model_spec.spec import ProjectedLogistic
+from gradparity.backends import BACKENDS, Registration
+from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
+from gradparity.processes.deadline import Deadline
+from gradparity.processes.peer import OutOfTime, WorkerFailed, WorkerProcess
+from gradparity.worker import messages as m
 from tests.faults.harness import gone
 
 # Messages.
@@ -160,7 +160,7 @@ def test_a_module_in_the_working_directory_does_not_shadow_a_framework(tmp_path:
 
 
 def test_an_interpreter_that_ends_at_once_is_a_failure_and_not_a_crash(tmp_path: Path):
-    registration = Registration("backends.numpy_backend:backend")
+    registration = Registration("gradparity.backends.numpy_backend:backend")
     with WorkerProcess(
         "old", registration, threads=1, log=tmp_path / "log", python=shutil.which("false") or "false"
     ) as worker:

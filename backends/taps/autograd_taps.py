@@ -11,7 +11,7 @@ from autograd.core import make_vjp
 from autograd.extend import Box, defjvp, defvjp, primitive
 from autograd.tracer import getval
 
-from backends.protocol import Array, Data, Loss, Params, Sink
+from gradparity.backends.protocol import Array, Data, Loss, Params, Sink
 
 
 class Passage:

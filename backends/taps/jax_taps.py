@@ -22,7 +22,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from backends.protocol import Array, Data, Loss, Params, Sink
+from gradparity.backends.protocol import Array, Data, Loss, Params, Sink
 
 # The sink of the recording that runs: a compiled function is called in several.
 _sink: Sink | None = None

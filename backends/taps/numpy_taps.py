@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Array, Data, Loss, Params, Sink
+from gradparity.backends.protocol import Array, Data, Loss, Params, Sink
 
 
 def context(sink: Sink) -> AbstractContextManager[Any]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends.protocol import Array, Data, HostArray, Loss, Params, Sink
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Sink
 
 
 class Passage:

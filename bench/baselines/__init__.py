@@ -32,11 +32,11 @@ class Baseline:
 
 #: Module of the baselines that each backend is held to. Each has ``baselines(formulation, params, data, block_rows)``.
 MODULES: Mapping[str, str] = {
-    "numpy": "bench.baselines.numpy_baseline",
-    "autograd": "bench.baselines.autograd_baseline",
-    "jax": "bench.baselines.jax_baseline",
-    "torch": "bench.baselines.torch_baseline",
-    "torch-compile": "bench.baselines.torch_compile_baseline",
+    "numpy": "gradparity.benchmark.baselines.numpy_baseline",
+    "autograd": "gradparity.benchmark.baselines.autograd_baseline",
+    "jax": "gradparity.benchmark.baselines.jax_baseline",
+    "torch": "gradparity.benchmark.baselines.torch_baseline",
+    "torch-compile": "gradparity.benchmark.baselines.torch_compile_baseline",
 }
 
 

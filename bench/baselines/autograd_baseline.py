@@ -14,7 +14,7 @@ from autograd import value_and_grad
 from autograd.extend import defvjp, primitive
 from scipy.special import expit
 
-from bench.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline
 
 #: Loss of rows with logits ``z``.
 Rows = Callable[[Any, Any], Any]

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from bench.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline
 
 #: ``value_and_gradient(params, X, y)``, not yet compiled.
 ValueAndGradient = Callable[[Any, Any, Any], tuple[Any, Any]]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from bench.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline
 
 #: Loss of rows with logits ``z``, and its derivative in ``z``.
 Rows = Callable[[Any, Any], tuple[Any, Any]]

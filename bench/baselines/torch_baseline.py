@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch.func import grad_and_value
 
-from bench.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline
 
 #: ``loss(params, X, y)``.
 Loss = Callable[[Any, Any, Any], Any]

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch.func import grad_and_value
 
-from bench.baselines import Arrays, Baseline
-from bench.baselines.torch_baseline import baselines as eager
-from bench.baselines.torch_baseline import loss_of
+from gradparity.benchmark.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines.torch_baseline import baselines as eager
+from gradparity.benchmark.baselines.torch_baseline import loss_of
 
 
 def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Iterator[Baseline]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradparity.report.blocks import BLOCKS_FILE, write_blocks
+from gradparity.report.terminal.blocks import BLOCKS_FILE, write_blocks
 from gradparity.results import RunResult
-from gradparity.store import replace_file
+from gradparity.results.store import replace_file
 
 PAGE, COMMENT = "report.html", "report.md"
 

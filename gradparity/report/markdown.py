@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from gradparity.report.faults import alike
-from gradparity.report.overview import Choice, Failure, Note, Off, Overview, Standing, listed, overview
+from gradparity.formatting import duration, large, printable, ratio, shortened
+from gradparity.report.facts.faults import alike
+from gradparity.report.facts.overview import Choice, Failure, Note, Off, Overview, Standing, listed, overview
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult
-from gradparity.text import printable, shortened
-from gradparity.units import duration, large, ratio
 
 #: By which a bot finds its own comment again.
 MARKER = "<!-- gradparity -->"

@@ -1,6 +1,5 @@
 """What a run found: typed, versioned, written as it arrives."""
 
-from gradparity.results.clock import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
 from gradparity.results.findings import (
     GOOD,
     Diagnosis,
@@ -15,6 +14,7 @@ from gradparity.results.findings import (
     worst,
 )
 from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Sitting, label
+from gradparity.results.timing import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
 
 __all__ = [
     "GOOD",

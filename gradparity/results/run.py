@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-from bench.limits import Limits
-from bench.stats import Control
-from gradparity.partings import Partings
-from gradparity.results.clock import Formulated, Recommendation, Start, Timing
+from gradparity.benchmark.roofline import Limits
+from gradparity.benchmark.stats import Control
+from gradparity.results.divergence import Partings
 from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
-
-if TYPE_CHECKING:
-    import polars as pl
+from gradparity.results.timing import Formulated, Recommendation, Start, Timing
 
 #: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
 SCHEMA_VERSION = 2
@@ -144,23 +141,3 @@ class RunResult(msgspec.Struct, kw_only=True):
         """As plain values: what ``results.json`` holds."""
         found: dict[str, Any] = msgspec.to_builtins(self)
         return found
-
-    def to_frame(self) -> pl.DataFrame:
-        """A row for every finding."""
-        from gradparity.report.frame import frame
-
-        return frame(self)
-
-    def __str__(self) -> str:
-        """The report, as the command line prints it."""
-        from gradparity.report.terminal import text
-
-        return text(self)
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        from gradparity.report.html import html
-
-        return html(self)

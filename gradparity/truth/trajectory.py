@@ -9,9 +9,10 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gradparity.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
-from gradparity.truth.extended import Extended, perturbed, value_and_gradient
-from model_spec.problem import AnyProblem, Problem
+from gradparity.model_spec.problem import AnyProblem, Problem
+from gradparity.numerics.extended import Extended
+from gradparity.numerics.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
+from gradparity.truth.logistic.extended import perturbed, value_and_gradient
 
 #: Perturbed runs that the floor is estimated from.
 DRAWS = 8

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from bench.clock import Counters
-from bench.profiles import Profile
-from bench.protocol import Block
-from bench.rounds import PairValue, Round, pair_value
-from bench.stats import pairs_needed
+from gradparity.benchmark.clock import Counters
+from gradparity.benchmark.profiles import Profile
+from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.rounds import PairValue, Round, pair_value
+from gradparity.benchmark.stats import pairs_needed
 
 _BLOCK_NS = 60_000_000
 _TICK_NS = 5_000_000  # the system's 10 ms tick, averaged over two CPUs

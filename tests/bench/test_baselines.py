@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import baseline_ratios
-from bench.baseline_ratios import DifferentAnswers, Measured, main, pairs_of, problem_of, require_same, timed
-from bench.baselines import MODULES, Baseline, baselines
-from bench.baselines.sklearn_baseline import fit
-from bench.profiles import PROFILES
-from bench.slopes import log_log, sizes_of
+from gradparity.benchmark.baselines import MODULES, Baseline, baselines
+from gradparity.benchmark.baselines.sklearn_baseline import fit
+from gradparity.benchmark.profiles import PROFILES
 from tests.bench.simulation import SimulatedClock
 from tests.conftest import CORE, configured
+from tests.evidence import baseline_ratios
+from tests.evidence.baseline_ratios import DifferentAnswers, Measured, main, pairs_of, problem_of, require_same, timed
+from tests.evidence.slopes import log_log, sizes_of
 
 FORMULATIONS = ("as_written", "reassociated", "blocked")
 FRAMEWORKS = {"autograd", "jax", "torch"}
@@ -79,7 +79,8 @@ def test_a_baseline_imports_its_own_framework_and_no_other(backend_name: str) ->
 
 
 def test_the_registry_of_baselines_imports_no_framework() -> None:
-    program = f"import sys, bench.baselines, bench.baseline_ratios; print({FRAMEWORKS!r} & set(sys.modules))"
+    modules = "gradparity.benchmark.baselines, tests.evidence.baseline_ratios"
+    program = f"import sys, {modules}; print({FRAMEWORKS!r} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert ran.stdout.strip() == "set()"
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.break_even import Cost, crossing, envelope, total_s
+from gradparity.benchmark.break_even import Cost, crossing, envelope, total_s
 
 AUTOGRAD = Cost(import_s=0.14, build_s=0.0, first_call_s=0.01, step_s=0.002)
 JAX = Cost(import_s=0.8, build_s=0.05, first_call_s=0.3, step_s=0.001)

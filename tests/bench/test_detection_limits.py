@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.detection_limits import PLACES, Limit, by_own_loss, limit, main, ours, problem_of, show
-from gradparity.truth.reference import reference
+from gradparity.truth.logistic.reference import reference
 from tests.conftest import configured
+from tests.evidence.detection_limits import PLACES, Limit, by_own_loss, limit, main, ours, problem_of, show
 from tests.mutants.harness import op_by_op
 
 
@@ -60,7 +60,7 @@ def test_limits_are_shown_and_written_down(
         shared = {"size": size, "dtype": dtype, "check": "gradparity: numpy"}
         return [Limit(**shared, place=place, error=1e-14 if place != "one row" else None, note="-") for place in PLACES]
 
-    monkeypatch.setattr("bench.detection_limits.limits", few)
+    monkeypatch.setattr("tests.evidence.detection_limits.limits", few)
     main(["--size", "4x3x3", "--json", str(tmp_path / "limits.json")])
     written = json.loads((tmp_path / "limits.json").read_text())
     assert [(each["dtype"], each["error"]) for each in written if each["place"] == "every row"] == [

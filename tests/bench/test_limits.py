@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench import limits
-from bench.limits import BLOCKS, GEMM_ORDER, Limits, Work, measure_limits, work
-from bench.profiles import PROFILES
-from bench.stats import MedianInterval
-from model_spec.spec import Logistic, ProjectedLogistic
+from gradparity.benchmark import roofline as limits
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.roofline import BLOCKS, GEMM_ORDER, Limits, Work, measure_limits, work
+from gradparity.benchmark.stats import MedianInterval
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from tests.bench.simulation import SimulatedClock
 
 # S = 4 rows, F = 3 features, L = 2: a product of m x n by n x k is 2 m n k.
@@ -161,7 +161,7 @@ def test_a_tiny_problem_is_read_at_the_rate_of_a_first_level_cache(monkeypatch: 
 
 
 def test_a_real_machine_reads_and_multiplies_at_a_finite_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.clock import SystemClock
+    from gradparity.benchmark.clock import SystemClock
 
     found = measure_limits(ProjectedLogistic(features=3, projection=2), 4, SystemClock(), PROFILES["brief"])
     assert 1e7 < found.read_bytes_per_s.median < 1e13

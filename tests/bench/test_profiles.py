@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.profiles import PROFILES, Profile
+from gradparity.benchmark.profiles import PROFILES, Profile
 
 QUICK, STANDARD = PROFILES["quick"], PROFILES["standard"]
 

@@ -8,10 +8,19 @@ from itertools import pairwise
 
 import pytest
 
-from bench import protocol
-from bench.clock import Clock, SystemClock, parse_stolen_ticks
-from bench.profiles import PROFILES
-from bench.protocol import Block, calibrate, collector, cpu_per_wall, rewarm, sample, sample_with_output, warm_up
+from gradparity.benchmark import protocol
+from gradparity.benchmark.clock import Clock, SystemClock, parse_stolen_ticks
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.protocol import (
+    Block,
+    calibrate,
+    collector,
+    cpu_per_wall,
+    rewarm,
+    sample,
+    sample_with_output,
+    warm_up,
+)
 from tests.bench.simulation import SimulatedCall, SimulatedClock
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
@@ -243,9 +252,9 @@ def test_an_old_kernel_without_the_field_says_nothing_of_steal() -> None:
 
 def test_importing_the_measuring_code_imports_no_framework_and_no_scipy() -> None:
     code = (
-        "import sys, bench.protocol, bench.schedule, bench.stats, bench.break_even\n"
-        "print(sorted({name.partition('.')[0] for name in sys.modules}"
-        " & {'autograd', 'gradparity', 'jax', 'scipy', 'torch'}))"
+        "import sys, gradparity.benchmark.protocol, gradparity.benchmark.schedule\n"
+        "import gradparity.benchmark.stats, gradparity.benchmark.break_even\n"
+        "print(sorted({name.partition('.')[0] for name in sys.modules} & {'autograd', 'jax', 'scipy', 'torch'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.schedule import Schedule, Turn, is_twin, twin
+from gradparity.benchmark.schedule import Schedule, Turn, is_twin, twin
 
 NAMES = ["autograd", "jax", "torch"]
 

@@ -9,11 +9,19 @@ from statistics import fmean, stdev
 import numpy as np
 import pytest
 
-from bench.profiles import PROFILES
-from bench.protocol import calibrate, rewarm, sample, warm_up
-from bench.rounds import PairValue, Round
-from bench.schedule import Schedule, twin
-from bench.stats import compare, compare_pairs, control, control_of_pairs, pairs_needed, t_quantile, verdict
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.protocol import calibrate, rewarm, sample, warm_up
+from gradparity.benchmark.rounds import PairValue, Round
+from gradparity.benchmark.schedule import Schedule, twin
+from gradparity.benchmark.stats import (
+    compare,
+    compare_pairs,
+    control,
+    control_of_pairs,
+    pairs_needed,
+    t_quantile,
+    verdict,
+)
 from tests.bench.simulation import NOISY, QUIET, ROUGH, Machine, Runs, SimulatedCall, SimulatedClock, simulate
 
 STANDARD, QUICK = PROFILES["standard"], PROFILES["quick"]

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.profiles import PROFILES
-from bench.protocol import Block
-from bench.rounds import PairValue, Round, median_error, pair_value
-from bench.stats import (
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.rounds import PairValue, Round, median_error, pair_value
+from gradparity.benchmark.stats import (
     Comparison,
     Control,
     MedianInterval,

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backends.protocol import Backend
-from gradparity.evaluation import descend, evaluate
-from gradparity.messages import unpack
-from gradparity.optimisers import GradientDescent, Path
+from gradparity.backends.protocol import Backend
+from gradparity.judge.training import judge_training, own_loop
+from gradparity.judge.verdicts import judge
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.problem import Problem
+from gradparity.numerics.optimisers import GradientDescent, Path
 from gradparity.results import Finding
-from gradparity.training import judge_training, own_loop
-from gradparity.truth.reference import reference
+from gradparity.truth.logistic.reference import reference
 from gradparity.truth.trajectory import trajectory
-from gradparity.verdicts import judge
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.problem import Problem
+from gradparity.worker.evaluation import descend, evaluate
+from gradparity.worker.messages import unpack
 from tests.conftest import CORE, configured
 from tests.contract.problems import KNOWN_LOSSES, drawn, known
 
@@ -235,7 +235,7 @@ def test_the_answer_keeps_the_dtype_and_the_shapes(name: str, backend: Backend) 
 
 NARROWED = """
 import numpy as np
-from backends.jax_backend import backend
+from gradparity.backends.jax_backend import backend
 try:
     backend.put({"w": np.ones(3)})
 except TypeError as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from backends.protocol import Backend
-from model_spec import ProjectedLogistic
+from gradparity.backends.protocol import Backend
+from gradparity.model_spec import ProjectedLogistic
 from tests.contract.problems import drawn
 
 

@@ -9,10 +9,10 @@ import pytest
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from backends.protocol import Backend
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import make_problem
+from gradparity.backends.protocol import Backend
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import make_problem
 
 
 @pytest.fixture(scope="module")

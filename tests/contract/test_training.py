@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.protocol import Backend, Data, Params
-from gradparity.evaluation import train
-from gradparity.optimisers import OPTIMISERS, optimiser
+from gradparity.backends.protocol import Backend, Data, Params
+from gradparity.judge.training import GRADIENT_OFF, judge_training
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.numerics.optimisers import OPTIMISERS, optimiser
 from gradparity.results import Training
-from gradparity.training import GRADIENT_OFF, judge_training
 from gradparity.truth.trajectory import Trajectory, trajectory
-from model_spec import ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
+from gradparity.worker.evaluation import train
 
 STEPS = 100
 

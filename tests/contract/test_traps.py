@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends.protocol import Backend, Data, Params
-from gradparity.diagnoses import diagnose
-from gradparity.evaluation import evaluate
-from gradparity.truth.reference import reference
-from model_spec import InputError, ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import make_problem
+from gradparity.backends.protocol import Backend, Data, Params
+from gradparity.judge.diagnoses import diagnose
+from gradparity.model_spec import InputError, ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import make_problem
+from gradparity.truth.logistic.reference import reference
+from gradparity.worker.evaluation import evaluate
 from tests.contract.problems import drawn
 
 

@@ -140,10 +140,10 @@ def test_the_site_builds_without_a_warning(tmp_path: Path):
 def test_every_verdict_has_its_row_and_the_limits_are_those_of_the_code():
     from typing import get_args
 
-    from bench.stats import Verdict as SpeedVerdict
+    from gradparity.benchmark.stats import Verdict as SpeedVerdict
+    from gradparity.judge.training import PATH_FLOORS
+    from gradparity.judge.verdicts import AGREES_FLOORS
     from gradparity.results import Verdict
-    from gradparity.training import PATH_FLOORS
-    from gradparity.verdicts import AGREES_FLOORS
 
     text = (ROOT / "docs" / "reference" / "verdicts.md").read_text(encoding="utf-8")
     rows = "\n".join(line.partition("|")[2].partition("|")[0] for line in text.splitlines() if line.startswith("|"))

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Backend, Program
-from gradparity.truth.certificate import Certificate
-from gradparity.truth.certify import certify
-from model_spec.trees import leaves, map_tree
+from gradparity.backends.protocol import Backend, Program
+from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.truth.derivatives.certificate import Certificate
+from gradparity.truth.derivatives.series import certify
 from tests.conftest import configured
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.truth.namespace import xp as certified
-from model_spec.trees import leaves
+from gradparity.model_spec.trees import leaves
+from gradparity.truth.xp.namespace import xp as certified
 from tests.examples.models import EXAMPLES, NAMESPACES, distance, example, norm
 
 MODELS = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradparity.starter import write_starter
-from model_spec.errors import InputError
-from model_spec.trees import leaves
+from gradparity.cli.starter import write_starter
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.trees import leaves
 from tests.examples.models import Example, distance, load_file, norm
 
 FRAMEWORKS = ("autograd", "jax", "torch")

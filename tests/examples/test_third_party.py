@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_spec.trees import leaves
+from gradparity.model_spec.trees import leaves
 from tests.examples.models import EXAMPLES, distance, example, load_file, nested, norm, placed
 
 PACKAGE = EXAMPLES / "third_party"

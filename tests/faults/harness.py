@@ -13,10 +13,10 @@ from typing import Any
 
 import psutil
 
-from gradparity import engine, store
-from gradparity.problem_run import Unwatched
-from gradparity.results import RunResult
-from gradparity.settings import Settings
+from gradparity.results import RunResult, store
+from gradparity.runner import session as engine
+from gradparity.runner.problem import Unwatched
+from gradparity.runner.settings import Settings
 
 #: Backends of third parties, installed by nothing but this folder on PYTHONPATH.
 PLUGINS = Path(__file__).parent / "plugins"

@@ -13,8 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gradparity import store
-from gradparity.results import SCHEMA_VERSION, ProblemResult
+from gradparity.results import SCHEMA_VERSION, ProblemResult, store
 from tests.faults.harness import command, ended, eventually, gone, saved, wait_for_a_hanging_worker
 
 RUN = ("run", "--quick", "--backends", "numpy,sound", "--data", "toy", "--steps", "20")

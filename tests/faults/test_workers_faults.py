@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from backends import BACKENDS
-from gradparity import launch, store
-from gradparity import messages as m
+from gradparity.backends import BACKENDS
+from gradparity.processes import peer as launch
+from gradparity.results import store
+from gradparity.worker import messages as m
 from tests.faults.harness import check, command, ended, eventually, gone, saved
 
 

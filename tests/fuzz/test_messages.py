@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from bench.protocol import Block
-from bench.protocol import WarmUp as WarmUpRecord
-from gradparity import messages as m
-from gradparity import model_messages as mm
-from gradparity.optimisers import Adam, GradientDescent
-from model_spec.problem import make_problem
-from model_spec.row_file import RowFile
-from model_spec.spec import ProjectedLogistic
+from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.protocol import WarmUp as WarmUpRecord
+from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.row_file import RowFile
+from gradparity.model_spec.spec import ProjectedLogistic
+from gradparity.numerics.optimisers import Adam, GradientDescent
+from gradparity.oracle import messages as mm
+from gradparity.worker import messages as m
 from tests.fuzz.inputs import anything_or, fuzz
 
 _TREE = m.pack({"w": np.arange(3.0), "W": np.ones((3, 2), "float32"), "b": np.float64(1.5), "none": np.empty((0, 2))})
@@ -32,7 +32,7 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[object]]] = {
     "requests": (
         m.decode_request,
         [
-            m.Configure("backends.numpy_backend:Backend", 1, names=["numpy"], memory_bytes=2**30),
+            m.Configure("gradparity.backends.numpy_backend:Backend", 1, names=["numpy"], memory_bytes=2**30),
             _LOAD,
             m.Load("rows", {}, {}, {}, {}, 0, RowFile("rows.npy", "float32", 4, 3, 128, 2)),
             m.Train(Adam(), 7),

@@ -15,21 +15,23 @@ import pytest
 from hypothesis import strategies as st
 from rich.console import Console
 
-from gradparity.compare import compare_runs
-from gradparity.export import benchmarks
-from gradparity.report.blocks import blocks_frame
-from gradparity.report.compare import print_comparison
-from gradparity.report.first_screen import MOST_LINES, print_first_screen, print_one_line
+from gradparity.judge.speed.compare import compare_runs
+from gradparity.model_spec.errors import InputError
+from gradparity.report.export import benchmarks
+from gradparity.report.facts.overview import overview
+from gradparity.report.frame import frame
 from gradparity.report.markdown import MOST_CHARACTERS, markdown
-from gradparity.report.overview import overview
+from gradparity.report.notebook import html
 from gradparity.report.page.assembly import sections
 from gradparity.report.page.first import first_screen
 from gradparity.report.page.receipt import receipt
 from gradparity.report.page.render import packed
-from gradparity.report.terminal import print_problem
+from gradparity.report.terminal.blocks import blocks_frame
+from gradparity.report.terminal.compare import print_comparison
+from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
+from gradparity.report.terminal.tables import print_problem, text
 from gradparity.results import RunResult
-from gradparity.store import encode, read
-from model_spec.errors import InputError
+from gradparity.results.store import encode, read
 from tests.fuzz.inputs import EXAMPLES, anything_or, fuzz
 from tests.samples import SAMPLES, SCHEMA_1
 
@@ -70,10 +72,10 @@ def compared(result: RunResult) -> None:
 
 
 RENDERERS: dict[str, Callable[[RunResult], object]] = {
-    "str": str,
+    "str": text,
     "narrow": narrow,
-    "html": lambda result: result._repr_html_(),
-    "frame": lambda result: result.to_frame(),
+    "html": html,
+    "frame": frame,
     "first screen": short,
     "page": page,
     "comment": comment,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model_spec.problem import Problem
+from gradparity.model_spec.problem import Problem
 from tests.mutants.harness import GW, HW, JVP, LOSS, Block, Change, Gw, Hw
 from tests.mutants.problems import SHAPES
 

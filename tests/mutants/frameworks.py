@@ -36,7 +36,7 @@ def _autograd() -> Toolbox:
     from autograd.extend import defjvp, defvjp, primitive
     from autograd.tracer import getval
 
-    from backends.autograd_backend import sigmoid, softplus
+    from gradparity.backends.autograd_backend import sigmoid, softplus
 
     def ruled(f: Rule, slope: Rule) -> Rule:
         g = primitive(f)
@@ -54,7 +54,7 @@ def _jax() -> Toolbox:
     import jax
     import jax.numpy as jnp
 
-    from backends.jax_backend import sigmoid, softplus
+    from gradparity.backends.jax_backend import sigmoid, softplus
 
     def ruled(f: Rule, slope: Rule) -> Rule:
         g = jax.custom_jvp(f)
@@ -70,7 +70,7 @@ def _jax() -> Toolbox:
 def _torch() -> Toolbox:
     import torch
 
-    from backends.torch_backend import curved_softplus
+    from gradparity.backends.torch_backend import curved_softplus
 
     def ruled(f: Rule, slope: Rule) -> Rule:
         class Ruled(torch.autograd.Function):

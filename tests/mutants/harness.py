@@ -11,12 +11,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import pytest
 
-from backends.protocol import Backend, Data, Loss, Params, Program
-from gradparity.evaluation import evaluate
-from gradparity.messages import unpack
+from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
+from gradparity.judge.verdicts import judge, without_answer
+from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
-from gradparity.verdicts import judge, without_answer
-from model_spec.problem import Problem
+from gradparity.worker.evaluation import evaluate
+from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.mutants.problems import problem_of
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from backends.numpy_backend import ClosedForm
-from backends.protocol import Data, Loss, Params
-from model_spec.spec import Logistic
+from gradparity.backends.numpy_backend import ClosedForm
+from gradparity.backends.protocol import Data, Loss, Params
+from gradparity.model_spec.spec import Logistic
 from tests.mutants.frameworks import Toolbox, toolbox
 from tests.mutants.harness import GW, HW, JVP, LOSS, Block, Gw, Hw
 from tests.mutants.problems import SHAPES

@@ -6,10 +6,10 @@ from functools import cache
 
 import numpy as np
 
-from gradparity.truth.reference import Reference, reference
-from model_spec import ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.truth.logistic.reference import Reference, reference
 from tests.contract.problems import drawn, with_params
 
 

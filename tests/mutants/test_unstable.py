@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.numpy_backend import ClosedForm
-from backends.protocol import Data, Loss, Params
-from gradparity.evaluation import evaluate
-from gradparity.messages import unpack
+from gradparity.backends.numpy_backend import ClosedForm
+from gradparity.backends.protocol import Data, Loss, Params
+from gradparity.judge.verdicts import AGREES_FLOORS, judge, needs_other_precision, told_apart
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.problem import Problem, in_other_precision
+from gradparity.model_spec.spec import Logistic
 from gradparity.results import Finding
-from gradparity.truth.reference import Reference, reference
-from gradparity.verdicts import AGREES_FLOORS, judge, needs_other_precision, told_apart
-from model_spec import ProjectedLogistic
-from model_spec.problem import Problem, in_other_precision
-from model_spec.spec import Logistic
+from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.worker.evaluation import evaluate
+from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.protocol import Data, Params
-from gradparity.truth.certificate import Certificate
-from gradparity.truth.certify import certify
-from gradparity.verdicts import judge_derivative
+from gradparity.backends.protocol import Data, Params
+from gradparity.judge.verdicts import judge_derivative
+from gradparity.truth.derivatives.certificate import Certificate
+from gradparity.truth.derivatives.series import certify
 from tests.conftest import configured
 from tests.mutants.frameworks import toolbox
 

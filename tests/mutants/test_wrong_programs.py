@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.protocol import Data, Params, Program
+from gradparity.backends.protocol import Data, Params, Program
 from tests.mutants.harness import GW, HW, JVP, LOSS, Gw, Hw, assert_found, changed, right, verdicts
 from tests.mutants.problems import SHAPES
 

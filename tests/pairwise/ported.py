@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.protocol import Backend
-from gradparity.pairwise import Answers
-from gradparity.perturbation import floor_from, perturbed
-from gradparity.richardson import along, block_directions, derivative
+from gradparity.backends.protocol import Backend
+from gradparity.judge.consensus import Answers
+from gradparity.numerics.perturbation import floor_from, perturbed
+from gradparity.numerics.richardson import along, block_directions, derivative
 
 Tree = dict[str, Any]
 Loss = Callable[[Tree, Tree], Any]

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.pairwise import Answers, compare
-from gradparity.perturbation import floor_from, perturbed
+from gradparity.judge.consensus import Answers, compare
+from gradparity.numerics.perturbation import floor_from, perturbed
+from gradparity.numerics.richardson import along, block_directions, derivative
 from gradparity.results import Finding, Pairwise
-from gradparity.richardson import along, block_directions, derivative
 
 Tree = dict[str, Any]
 Change = Callable[[str, Any], Any]  #: quantity and value, for one parameter

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.agreement import LOWER_PRECISION, believed, majority
-from gradparity.pairwise import ANOTHER_EACH, ANOTHER_LOSS, ANOTHER_RULE, UNDECIDED, MajorityReference, compare
+from gradparity.judge.consensus import ANOTHER_EACH, ANOTHER_LOSS, ANOTHER_RULE, UNDECIDED, MajorityReference, compare
+from gradparity.judge.distances import LOWER_PRECISION, believed, majority
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec.errors import InputError
+from gradparity.numerics.extended import Quantities
+from gradparity.numerics.richardson import block_directions
 from gradparity.results import Finding, Pairwise
-from gradparity.richardson import block_directions
-from gradparity.truth.extended import Quantities
-from gradparity.verdicts import AGREES_FLOORS
-from model_spec.errors import InputError
 from tests.pairwise.simulation import Simulated, answers, compared, problem
 
 M, W = "layers.0.M", "layers.1.w"

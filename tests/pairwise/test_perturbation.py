@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradparity.perturbation import DRAWS, LINE_POINTS, SMOOTH, _few, along_line, floor_from, line_noise, perturbed
+from gradparity.numerics.perturbation import (
+    DRAWS,
+    LINE_POINTS,
+    SMOOTH,
+    _few,
+    along_line,
+    floor_from,
+    line_noise,
+    perturbed,
+)
 
 U = 2.0**-53
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from gradparity.pairwise import ANOTHER_LOSS, ANOTHER_RULE, Answers, compare
+from gradparity.judge.consensus import ANOTHER_LOSS, ANOTHER_RULE, Answers, compare
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.numerics.richardson import block_directions
 from gradparity.results import Finding, Pairwise
-from gradparity.richardson import block_directions
-from gradparity.verdicts import AGREES_FLOORS
 from tests.conftest import configured
 from tests.pairwise.ported import answers_of, autograd_loss, jax_loss, problem, torch_loss
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.richardson import along, block_directions, derivative
+from gradparity.numerics.richardson import along, block_directions, derivative
 from tests.pairwise.drawn_functions import draw, noise_at
 
 mpmath = pytest.importorskip("mpmath")  # both come with PyTorch

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.protocol import Block, WarmUp
-from bench.rounds import Round
-from bench.stats import Comparison, Control, MedianInterval
-from gradparity import store
-from gradparity.recommend import recommend
+from gradparity.benchmark.protocol import Block, WarmUp
+from gradparity.benchmark.rounds import Round
+from gradparity.benchmark.stats import Comparison, Control, MedianInterval
+from gradparity.judge.speed.choice import recommend
 from gradparity.results import (
     BackendInfo,
     Diagnosis,
@@ -21,6 +20,7 @@ from gradparity.results import (
     Timing,
     Training,
     Trouble,
+    store,
 )
 from tests.samples import SAMPLES, SCHEMA_1
 

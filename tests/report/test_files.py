@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gradparity import store
+from gradparity.model_spec.errors import InputError
 from gradparity.report.files import write_reports
-from model_spec.errors import InputError
+from gradparity.results import store
 from tests.report.samples import samples
 from tests.samples import SAMPLES, SCHEMA_1
 

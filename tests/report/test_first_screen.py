@@ -7,9 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from gradparity.report.first_screen import MOST_LINES, print_first_screen, print_one_line
-from gradparity.report.overview import overview
-from gradparity.report.terminal import text
+from gradparity.report.facts.overview import overview
+from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
+from gradparity.report.terminal.tables import text
 from gradparity.results import RunResult
 from tests.report.samples import SCRIPT, problem, run, samples
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from gradparity.formatting import large, three
 from gradparity.report.page import document
-from gradparity.units import large, three
 from tests.report.samples import BREAKING, SCRIPT, samples
 
 SAMPLES = samples()

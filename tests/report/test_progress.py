@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from gradparity.report.progress import Remaining, Watch
+from gradparity.report.terminal.progress import Remaining, Watch
 from tests.report.samples import problem
 
 

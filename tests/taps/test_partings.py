@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradparity import tap
-from gradparity.partings import Parting, Partings, partings
-from gradparity.recording import Recorded, record
+from gradparity.judge.divergence import partings
+from gradparity.results.divergence import Parting, Partings
+from gradparity.worker.recording import Recorded, record
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gradparity import tap
-from gradparity.recording import Recorded, record
-from model_spec.errors import InputError
+from gradparity.model_spec.errors import InputError
+from gradparity.worker.recording import Recorded, record
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
 
@@ -278,7 +278,7 @@ def test_a_function_that_jax_has_compiled_before_is_recorded_and_is_itself_again
     backend = configured("jax")
     import jax
 
-    from backends.taps import jax_taps
+    from gradparity.backends.taps import jax_taps
 
     if not own_caches:
         monkeypatch.setattr(jax_taps, "_recording", None)

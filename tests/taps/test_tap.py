@@ -12,8 +12,8 @@ import pytest
 
 import gradparity
 from gradparity import tap
-from gradparity.recording import recording, taps_of
 from gradparity.taps import probing
+from gradparity.worker.recording import recording, taps_of
 from tests.conftest import configured
 
 

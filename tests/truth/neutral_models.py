@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model_spec.trees import map_tree
+from gradparity.model_spec.trees import map_tree
 
 Loss = Callable[[Any, Any, Any], Any]
 

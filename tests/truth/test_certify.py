@@ -13,10 +13,10 @@ from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.truth.certify import certify, certify_gradient
-from gradparity.truth.context import NotCertifiableError
-from gradparity.truth.enclosure import Enclosure, Enclosures, to_float, to_longdouble
-from model_spec import InputError
+from gradparity.model_spec import InputError
+from gradparity.truth.derivatives.series import certify, certify_gradient
+from gradparity.truth.numbers.context import NotCertifiableError
+from gradparity.truth.numbers.enclosure import Enclosure, Enclosures, to_float, to_longdouble
 
 TOY = {
     "X": np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]]),

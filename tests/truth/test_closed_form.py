@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from gradparity.truth import closed_form
-from gradparity.truth.certify import certify
-from model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.truth.derivatives.series import certify
+from gradparity.truth.logistic import closed_form
 
 TOY_X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
 TOY = {"X": TOY_X, "y": np.array([1, 1, 0, 1])}

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.truth.certificate import Certificate
-from gradparity.truth.certify import certify, certify_gradient
+from gradparity.truth.derivatives.certificate import Certificate
+from gradparity.truth.derivatives.series import certify, certify_gradient
 
 ZERO3 = np.zeros(3)
 MOVE = np.array([1.0, 2.0, -3.0])

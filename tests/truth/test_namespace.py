@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gradparity.truth.balls import Array, asarray
-from gradparity.truth.context import Context, NotCertifiableError, UndecidedError, evaluation
-from gradparity.truth.namespace import xp
+from gradparity.truth.numbers.balls import Array, asarray
+from gradparity.truth.numbers.context import Context, NotCertifiableError, UndecidedError, evaluation
+from gradparity.truth.xp.namespace import xp
 
 RNG = np.random.default_rng(20240)
 A = RNG.standard_normal((3, 4))

@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.truth.context import NotCertifiableError
-from gradparity.truth.neutral import neutral_loss
-from gradparity.truth.neutral_reference import extended_value_and_gradient, neutral_reference
-from gradparity.truth.reference import Reference, TruthError, reference
-from gradparity.verdicts import AGREES_FLOORS
-from model_spec import ProjectedLogistic
-from model_spec.problem import Problem, make_problem
-from model_spec.trees import leaves, map_tree
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.truth.logistic.neutral import neutral_loss
+from gradparity.truth.logistic.reference import Reference, TruthError, reference
+from gradparity.truth.model.reference import extended_value_and_gradient, neutral_reference
+from gradparity.truth.numbers.context import NotCertifiableError
 from tests.truth import neutral_models as models
 
 
@@ -200,7 +200,7 @@ def test_what_has_no_certified_form_is_refused_by_name() -> None:
 
 
 def test_a_rule_of_the_tape_that_is_wrong_contradicts_forward_mode(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradparity.truth import reverse
+    from gradparity.truth.derivatives import reverse
 
     right = reverse.RULES["compose"]
 

@@ -10,16 +10,16 @@ import mpmath
 import numpy as np
 import pytest
 
-from gradparity.truth import extended
-from gradparity.truth import reference as module
-from gradparity.truth.floor import _sigmoid_difference, _softplus_difference, floor
-from gradparity.truth.reference import TruthError, certified_rows, reference
-from gradparity.truth.underflow import underflow
-from gradparity.truth.walks import walk
-from gradparity.verdicts import AGREES_FLOORS
-from model_spec import Logistic, ProjectedLogistic
-from model_spec.datasets import load
-from model_spec.problem import Problem, make_problem
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.datasets import load
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.truth.logistic import extended
+from gradparity.truth.logistic import reference as module
+from gradparity.truth.logistic.floor import _sigmoid_difference, _softplus_difference, floor
+from gradparity.truth.logistic.reference import TruthError, certified_rows, reference
+from gradparity.truth.logistic.underflow import underflow
+from gradparity.truth.numbers.walks import walk
 from tests.contract.problems import drawn, with_params
 
 

@@ -12,15 +12,15 @@ from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.truth import closed_form
-from gradparity.truth.balls import METHODS, asarray, exact_balls, extended
-from gradparity.truth.certify import certify, certify_gradient
-from gradparity.truth.context import Context, NotCertifiableError, evaluation
-from gradparity.truth.namespace import Namespace, xp
-from gradparity.truth.neutral import neutral_loss
-from gradparity.truth.reverse import KinkError, coefficient, differentiate, lines_of, pull_back
-from model_spec import InputError, ProjectedLogistic
-from model_spec.trees import leaves
+from gradparity.model_spec import InputError, ProjectedLogistic
+from gradparity.model_spec.trees import leaves
+from gradparity.truth.derivatives.reverse import KinkError, coefficient, differentiate, lines_of, pull_back
+from gradparity.truth.derivatives.series import certify, certify_gradient
+from gradparity.truth.logistic import closed_form
+from gradparity.truth.logistic.neutral import neutral_loss
+from gradparity.truth.numbers.balls import METHODS, asarray, exact_balls, extended
+from gradparity.truth.numbers.context import Context, NotCertifiableError, evaluation
+from gradparity.truth.xp.namespace import Namespace, xp
 from tests.truth import test_namespace as cases
 
 A, P, C, V, SPD = cases.A, cases.P, cases.C, cases.V, cases.SPD

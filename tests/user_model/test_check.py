@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 import gradparity
+from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
-from model_spec.errors import InputError
 from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
 
 
@@ -239,7 +239,7 @@ def test_an_interpreter_that_is_misspelt_is_refused_before_anything_starts(text:
 
 
 BACKEND = """
-from backends.autograd_backend import AutogradBackend
+from gradparity.backends.autograd_backend import AutogradBackend
 
 class Plain(AutogradBackend):
     pass

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.stats import Comparison, Control
+from gradparity.benchmark.stats import Comparison, Control
+from gradparity.formatting import duration, ratio, size, three
 from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, axis, band, label, layout, log_axis
 from gradparity.report.page.view import Block, Cell, Head, Plot, Table, heads, missing
 from gradparity.results import ProblemResult, Timed, Timing
-from gradparity.units import duration, ratio, size, three
 
 _ROW = 34  #: pixels a row of a plot with a row a backend
 _EDGE = 110  #: pixels for its axis and legend

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gradparity.formatting import large
+from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, decades, label, layout, line, log_axis, rounded
 from gradparity.report.page.view import Block, Cell, Head, Kind, Plot, Table, heads, missing
 from gradparity.results import Finding, ProblemResult, worst
-from gradparity.units import large
-from gradparity.verdicts import AGREES_FLOORS
 
 #: Blocks up to which each is a column; more are a row each.
 MOST_COLUMNS = 8

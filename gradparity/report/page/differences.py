@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from gradparity.partings import Parting
+from gradparity.formatting import large
+from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.page import words
 from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
 from gradparity.results import Disagreement, Pairwise, ProblemResult
-from gradparity.units import large
-from gradparity.verdicts import AGREES_FLOORS
+from gradparity.results.divergence import Parting
 
 
 def troubles(problem: ProblemResult) -> Block:

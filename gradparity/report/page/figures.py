@@ -10,8 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, TypeAlias
 
-from gradparity.text import printable
-from gradparity.units import duration
+from gradparity.formatting import duration, printable
 
 Figure: TypeAlias = dict[str, Any]
 

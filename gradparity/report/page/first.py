@@ -1,17 +1,17 @@
-"""The first screen of a page: the words of `gradparity.report.overview`, as the page's own notes and tables."""
+"""The first screen of a page: the words of `gradparity.report.facts.overview`, as the page's own notes and tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradparity.recommend import Quickest
-from gradparity.report.faults import alike
-from gradparity.report.overview import Choice, Failure, Off, Overview, Standing, listed
-from gradparity.report.overview import Note as Remark
+from gradparity.formatting import duration, large, ratio
+from gradparity.judge.speed.choice import Quickest
+from gradparity.report.facts.faults import alike
+from gradparity.report.facts.overview import Choice, Failure, Off, Overview, Standing, listed
+from gradparity.report.facts.overview import Note as Remark
 from gradparity.report.page import words
 from gradparity.report.page.view import Cell, Head, Kind, Note, Table, missing
-from gradparity.units import duration, large, ratio
 
 #: Faults, problems and remarks up to which all stand on the first screen; the others further down the page.
 MOST_OFF, MOST_CHOICES, MOST_NOTES = 4, 8, 6

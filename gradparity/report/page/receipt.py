@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from gradparity.formatting import duration, size
 from gradparity.report.page import words
 from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
-from gradparity.units import duration, size
 
 
 def receipt(result: RunResult) -> list[Block]:

@@ -14,14 +14,14 @@ import jinja2
 import msgspec
 from markupsafe import Markup
 
-from gradparity.report.overview import overview
+from gradparity.formatting import printable
+from gradparity.report.facts.overview import overview
 from gradparity.report.page.assembly import sections
 from gradparity.report.page.first import first_screen
 from gradparity.report.page.plotly import plotly
 from gradparity.report.page.receipt import receipt
 from gradparity.report.page.view import Block, Plot
 from gradparity.results import RunResult
-from gradparity.text import printable
 
 _ASSETS = Path(__file__).parent / "assets"
 #: Characters of a page that can still be mailed; a limit of 6 MB with room for those that take more than a byte.

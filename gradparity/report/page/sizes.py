@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from gradparity.formatting import large
+from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, time_axis
 from gradparity.report.page.view import Block, Cell, Head, Plot, Table, missing
 from gradparity.results import ProblemResult, RunResult, Timed, Timing, worst
-from gradparity.units import large
-from gradparity.verdicts import AGREES_FLOORS
 
 
 def everywhere(result: RunResult, keys: Sequence[str]) -> Block:

@@ -6,12 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
-from bench.break_even import Cost, total_s
+from gradparity.benchmark.break_even import Cost, total_s
+from gradparity.formatting import duration
 from gradparity.report.page import words
 from gradparity.report.page.figures import Figure, Looks, band, label, labelled, layout, log_axis, time_axis, upright
 from gradparity.report.page.view import Block, Cell, Head, Note, Plot, Table
 from gradparity.results import ProblemResult, Recommendation, Span, Timed, Timing
-from gradparity.units import duration
 
 #: Steps of a table, and of the plot if no break-even point is further.
 _COUNTED = (1, 10, 100, 1_000, 10_000, 100_000)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from gradparity.report.faults import optimiser
+from gradparity.judge.training import PATH_FLOORS
+from gradparity.report.facts.faults import optimiser
 from gradparity.report.page import words
 from gradparity.report.page.figures import (
     Figure,
@@ -22,7 +23,6 @@ from gradparity.report.page.figures import (
 )
 from gradparity.report.page.view import Block, Cell, Head, Note, Plot, Table, heads
 from gradparity.results import ProblemResult, Training
-from gradparity.training import PATH_FLOORS
 
 #: Points of a curve that a plot has, and rows of the table beside it.
 MOST_POINTS = 240

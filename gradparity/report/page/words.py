@@ -6,12 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from bench.stats import Comparison, MedianInterval
-from gradparity.report.faults import optimiser
+from gradparity.benchmark.stats import Comparison, MedianInterval
+from gradparity.formatting import duration, large, printable, ratio, three
+from gradparity.report.facts.faults import optimiser
 from gradparity.report.page.view import Cell, Kind, missing
 from gradparity.results import GOOD, Finding, ProblemResult, Training
-from gradparity.text import printable
-from gradparity.units import duration, large, ratio, three
 
 #: A symbol for every verdict, so that none is told by its colour alone; all are in the fonts of common systems.
 MARKS: Mapping[str, str] = {

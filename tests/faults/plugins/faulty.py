@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.numpy_backend import ClosedForm, NumpyBackend
+from gradparity.backends.numpy_backend import ClosedForm, NumpyBackend
 
 HOME = Path(os.environ["HOME"])
 

@@ -1,0 +1,1 @@
+"""Numbers to conclusions. Pure: nothing is measured, started or written here."""

@@ -1,0 +1,1 @@
+"""Why a block disagrees: one explanation after the other, tried on the numbers alone. Pure."""

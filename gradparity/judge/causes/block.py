@@ -1,0 +1,60 @@
+"""One block that disagrees, with all that may explain it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.model_spec.problem import Problem
+from gradparity.numerics.extended import Extended
+from gradparity.truth.logistic.reference import Reference
+
+Got: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block that is off, with all that may explain it; up to ``floors`` noise floors agree."""
+
+    quantity: str
+    parameter: str
+    got: Got
+    reference: Reference
+    built_in: Problem | None  #: ``None`` for a model of the user's own, which no formula is known of
+    others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
+    floors: float
+    float32_everywhere: bool = False  #: whether every block of every quantity is off, and by no more than float32 is
+    dtype: str = "float64"
+    sizes: Mapping[str, int] = field(default_factory=dict)  #: without a problem: what may be a factor, by its name
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of a built-in model, for the explanations that are only tried on one."""
+        if self.built_in is None:
+            raise ValueError("no formula is known of this model")
+        return self.built_in
+
+    @cached_property
+    def truth(self) -> Extended:
+        """The true values."""
+        return self.reference.truth.blocks[self.quantity, self.parameter]
+
+    @cached_property
+    def floor(self) -> Extended:
+        """The noise floor of each entry."""
+        return self.reference.floor.blocks[self.quantity, self.parameter]
+
+    @cached_property
+    def value(self) -> Extended:
+        """What the backend gave, in extended precision."""
+        return self.got.astype(np.longdouble)
+
+    def is_(self, candidate: Extended | Any, *, times: Any = 1.0) -> bool:
+        """Whether a candidate explains every entry, to within the floor of values ``times`` as large."""
+        scale = max(1.0, abs(float(times)))
+        return bool((np.abs(self.value - candidate) <= self.floors * scale * self.floor).all())

@@ -1,0 +1,125 @@
+"""Which backends agree with each other: distances in noise floors, and the majority among them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.judge.verdicts import AGREES_FLOORS, judge_block
+from gradparity.numerics.extended import Extended
+
+Array: TypeAlias = npt.NDArray[Any]
+Distances: TypeAlias = dict[tuple[str, str], float]
+Key: TypeAlias = tuple[str, str]  #: quantity and parameter
+
+#: A floor this many times that of the lower half of the backends is not believed beyond it. Long sums in another order
+#: make up a factor of 1e3 (the root of 1e6 terms); what passes through float32 has a floor 2^29 times that of float64.
+LOWER_PRECISION = 2.0**12
+
+
+def believed(floors: Mapping[str, Extended]) -> dict[str, Extended]:
+    """Every backend's floor of one block, as far as it is believed.
+
+    A backend that computes in a lower precision than it was asked to has a floor to match, and would be excused by it.
+    """
+    sizes = {name: _rms(floor) for name, floor in floors.items()}
+    usual = sorted(sizes.values())[(len(sizes) - 1) // 2] if sizes else 0.0
+    most = LOWER_PRECISION * usual
+    return {name: f * (most / sizes[name]) if usual and sizes[name] > most else f for name, f in floors.items()}
+
+
+def distances(values: Mapping[str, Array], floors: Mapping[str, Extended], dtype: str) -> Distances:
+    """The largest difference of two backends in any entry, over both their floors in quadrature; inf if incomparable.
+
+    A block of another dtype than asked for, or with a number that is not finite, is comparable to none.
+    """
+    found: Distances = {}
+    for a, b in combinations(values, 2):
+        found[a, b] = found[b, a] = _distance(values[a], values[b], floors[a], floors[b], dtype)
+    return found
+
+
+def _distance(a: Array, b: Array, floor_a: Extended, floor_b: Extended, dtype: str) -> float:
+    if a.shape != b.shape or not (a.dtype == b.dtype == np.dtype(dtype)):
+        return math.inf
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return math.inf
+    apart = np.abs(a.astype(np.longdouble) - b)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        floors = np.where(apart == 0, 0, apart / np.hypot(floor_a, floor_b))
+    return float(floors.max(initial=0))
+
+
+def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
+    """Those that more than half of ``names`` agree with, mutually: at most ``most`` apart, in their order; or nobody.
+
+    Agreement is not transitive: of several largest sets, what they have in common is taken, so that nobody is off who
+    agrees with the middle. A single backend is its own majority.
+    """
+    for size in range(len(names), len(names) // 2, -1):
+        sets = [
+            set(some)
+            for some in combinations(names, size)
+            if all(apart[pair] <= most for pair in combinations(some, 2))
+        ]
+        if sets:
+            common = set.intersection(*sets)
+            return [name for name in names if name in common]
+    return []
+
+
+def _rms(values: Extended) -> float:
+    return float(np.sqrt(np.mean(values * values))) if values.size else 0.0
+
+
+class Block:
+    """One block of every backend that has it, with believed floors, distances, and who agrees."""
+
+    def __init__(self, key: Key, values: Mapping[str, Array], floors: Mapping[str, Extended], dtype: str) -> None:
+        self.key, self.values, self.dtype = key, dict(values), dtype
+        self.floors = believed({name: floors[name] for name in values})
+        self.apart = distances(self.values, self.floors, dtype)
+        self.agreeing: list[str] = []
+
+    def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None) -> None:
+        """Settle who agrees, among voters whose block is not off by itself: its dtype, its numbers or its shape."""
+        usable = [name for name in voters if name in self.values and self._sound(self.values[name], shape)]
+        self.agreeing = majority(usable, self.apart, AGREES_FLOORS)
+
+    def _sound(self, value: Array, shape: tuple[int, ...] | None) -> bool:
+        fits = value.dtype == np.dtype(self.dtype) and (shape is None or value.shape == shape)
+        return fits and bool(np.isfinite(value).all())
+
+    @property
+    def median(self) -> Extended:
+        """Entry by entry, of those that agree."""
+        stacked = np.stack([self.values[name].astype(np.longdouble) for name in self.agreeing])
+        return np.asarray(np.median(stacked, axis=0), np.longdouble)
+
+    def floor_for(self, name: str) -> Extended:
+        """What an entry of a backend may be off from the median: both floors in quadrature."""
+        shared = np.sqrt(np.mean([self.floors[n] ** 2 for n in self.agreeing], axis=0))
+        own = self.floors.get(name)
+        return np.asarray(np.hypot(shared, shared if own is None or own.shape != shared.shape else own))
+
+    def off(self, name: str) -> bool:
+        """Whether a backend is further than the floor from the median of a majority that it does not belong to."""
+        if not self.agreeing or name in self.agreeing:
+            return False
+        value = self.values[name]
+        finding = judge_block(name, *self.key, value, self.median, self.floor_for(name), self.dtype)
+        return finding.verdict != "agrees"
+
+    def matrix(self, names: Sequence[str]) -> list[list[float | None]]:
+        """Distances of every two, None where they cannot be compared."""
+
+        def floors(a: str, b: str) -> float | None:
+            apart = self.apart.get((a, b), math.inf) if a != b else 0.0 if a in self.values else math.inf
+            return apart if math.isfinite(apart) else None
+
+        return [[floors(a, b) for b in names] for a in names]

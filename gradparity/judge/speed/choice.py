@@ -1,0 +1,218 @@
+"""Which backend to choose for one problem: correct ones only, the least total time first, ties said as ties. Pure.
+
+Total time of K steps is import + build + first call + (K - 1) steps: who starts slowly and steps fast wins from some
+number of steps on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from gradparity.benchmark.break_even import Cost, crossing, envelope, total_s
+from gradparity.benchmark.stats import Comparison, MedianInterval, between
+from gradparity.formatting import duration, ratio, three
+from gradparity.results import Finding, ProblemResult, Recommendation, Span, Timed, Timing, Training
+
+#: The closed form needs its gradient derived by hand: it is timed as the yardstick and not recommended.
+BY_HAND = "numpy"
+#: Two totals this close are a tie where one process was started of each: starts vary by as much.
+START_SCATTER = 0.05
+
+
+def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
+    """The backend with the least total time for so many steps, of those that agree; ``None`` without any."""
+    bad = {found.backend: found for found in reversed(problem.not_good)}  # the first of each
+    correct = {
+        timing.backend: timing
+        for timing in problem.timings
+        if timing.backend not in bad and timing.backend != BY_HAND and _step(timing.step) is not None
+    }
+    if not correct:
+        return None
+    loops = {name: timing.loop if _step(timing.loop) else timing.step for name, timing in correct.items()}
+    best = min(correct, key=lambda name: total_s(_cost(correct[name], loops[name]), steps))
+    choice = [best, *(name for name in correct if name != best and _tie(correct, loops, best, name, steps))]
+    spans = _spans(correct, loops)
+    looped = any(_step(timing.loop) for timing in correct.values())
+    step_spans = _spans(correct, {name: timing.step for name, timing in correct.items()})
+    reasons = [
+        _total(correct[best], loops[best], steps),
+        *([f"a tie: the totals of {', '.join(choice)} overlap, and no order is claimed"] if len(choice) > 1 else []),
+        *([f"in a loop of the backend's own: {_said(spans, correct)}"] if looped else []),
+        f"called step by step from Python: {_said(step_spans, correct)}",
+        *_lead({name: timing.step for name, timing in correct.items()}, "a step from Python"),
+        *(_lead({name: timing.loop for name, timing in correct.items()}, "a step in a loop")),
+        *doubts(correct.values()),
+        *_by_hand(problem),
+        *(_excluded(found) for found in bad.values()),
+    ]
+    return Recommendation(choice=choice, reasons=reasons, steps=steps, spans=spans, step_spans=step_spans)
+
+
+@dataclass(frozen=True)
+class Quickest:
+    """The backends whose steps take least, best first, those that cannot be told from it among them; nanoseconds."""
+
+    names: tuple[str, ...]
+    step_ns: float
+
+
+def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None]) -> Quickest | None:
+    """Who has the shortest median step of those that agree, the closed form apart; ``None`` without any."""
+    bad = {found.backend for found in problem.not_good}
+    timed = {
+        timing.backend: (step.median, found.ratio)
+        for timing in problem.timings
+        if timing.backend not in bad
+        and timing.backend != BY_HAND
+        and (found := timed_of(timing)) is not None
+        and (step := found.step_ns) is not None
+    }
+    if not timed:
+        return None
+    best = min(timed, key=lambda name: timed[name][0])
+    ties = (name for name in timed if name != best and _overlap(timed[best][1], timed[name][1]))
+    return Quickest((best, *ties), timed[best][0])
+
+
+def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
+    if best is None or other is None or best.low is None or other.high is None:
+        return False
+    return other.high >= best.low
+
+
+def break_even(spans: Sequence[Span]) -> str:
+    """``autograd up to 899 steps [712, 1,204], then jax``, or ``jax for any number of steps``."""
+    if len(spans) == 1:
+        return f"{spans[0].backend} for any number of steps"
+    words = spans[0].backend
+    for span in spans[1:]:
+        words += f" up to {span.first - 1:,} steps {_range(span)}, then {span.backend}"
+    return words
+
+
+def _range(span: Span) -> str:
+    """The last number of steps before it, at both ends of the intervals."""
+    high = f"{span.high - 1:,}" if span.high is not None else "never"
+    low = f"{span.low - 1:,}" if span.low is not None else "0"
+    return f"[{low}, {high}]"
+
+
+def _step(timed: Timed | None) -> MedianInterval | None:
+    return timed.step_ns if timed is not None else None
+
+
+def _cost(timing: Timing, timed: Timed | None, *, end: str = "median") -> Cost:
+    step = _step(timed)
+    assert step is not None  # noqa: S101  # the callers' filter
+    return Cost(
+        import_s=timing.import_s,
+        build_s=timing.build_s,
+        first_call_s=timing.first_call_s,
+        step_s=getattr(step, end) / 1e9,
+    )
+
+
+def _tie(correct: Mapping[str, Timing], loops: Mapping[str, Timed | None], best: str, other: str, steps: int) -> bool:
+    """Whether the totals cannot be told apart: intervals of the step, and starts that vary by a twentieth."""
+    (_, most), (least, _) = (_range_s(correct[name], loops[name], steps) for name in (best, other))
+    return least <= most
+
+
+def _range_s(timing: Timing, timed: Timed | None, steps: int) -> tuple[float, float]:
+    low, high = (total_s(_cost(timing, timed, end=end), steps) for end in ("low", "high"))
+    return low - START_SCATTER * timing.start_s, high + START_SCATTER * timing.start_s
+
+
+def _total(timing: Timing, timed: Timed | None, steps: int) -> str:
+    cost = _cost(timing, timed)
+    parts = [
+        f"{duration(1e9 * timing.import_s)} of import",
+        f"{duration(1e9 * (timing.build_s + timing.first_call_s))} of first call",
+        f"{duration(1e9 * cost.step_s)} a step",
+    ]
+    return f"{steps:,} steps take {duration(1e9 * total_s(cost, steps))} with {timing.backend}: {', '.join(parts)}"
+
+
+def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> list[Span]:
+    """Who is cheapest for how many steps, with the range that the intervals of the steps leave to each change."""
+    costs = {name: _cost(timing, timed[name]) for name, timing in correct.items()}
+    found: list[Span] = []
+    for first, name in envelope(costs):
+        if not found:
+            found.append(Span(first=first, backend=name))
+            continue
+        before = found[-1].backend
+        ends = [
+            crossing(
+                replace(costs[before], step_s=_end(timed[before], slow)),
+                replace(costs[name], step_s=_end(timed[name], fast)),
+            )
+            for slow, fast in (("high", "low"), ("low", "high"))
+        ]
+        found.append(Span(first=first, backend=name, low=ends[0], high=ends[1]))
+    return found
+
+
+def _end(timed: Timed | None, end: str) -> float:
+    return float(getattr(_step(timed), end)) / 1e9
+
+
+def _said(spans: list[Span], correct: Mapping[str, Timing]) -> str:
+    """``autograd up to 899 steps [712, 1,204]; then jax: its 0.9 s of import and first call are repaid``."""
+    words = spans[0].backend
+    for before, span in pairwise(spans):
+        more_s = correct[span.backend].start_s - correct[before.backend].start_s
+        repaid = f"its start, {duration(1e9 * more_s)} longer, is repaid"
+        words += f" up to {span.first - 1:,} steps {_range(span)}; then {span.backend}: {repaid}"
+    return words if len(spans) > 1 else f"{words}, for any number of steps"
+
+
+def _lead(timed: Mapping[str, Timed | None], what: str) -> list[str]:
+    """How much faster the fastest is than the next; nothing is claimed without both intervals."""
+    steps = {name: step.median for name, found in timed.items() if (step := _step(found)) is not None}
+    names = sorted(steps, key=lambda name: steps[name])[:2]
+    ratios = [found.ratio for name in names if (found := timed[name]) is not None]
+    lead = between(*ratios) if len(ratios) == 2 else None
+    if lead is None:
+        return []
+    middle, low, high = lead
+    return [f"{what}: {names[0]} is {ratio(middle)} [{three(low)}, {three(high)}] as fast as the next, {names[1]}"]
+
+
+def doubts(timings: Iterable[Timing]) -> list[str]:
+    """What makes timings less than they look, each kind once."""
+    unstable, restless, threaded = [], [], []
+    for timing in timings:
+        for call, timed in (("step", timing.step), ("loop", timing.loop)):
+            if timed is None:
+                continue
+            if timed.speed == "unstable" and timed.ratio is not None:
+                unstable.append(f"{timing.backend}'s {call} {timed.ratio.discarded} of {timed.ratio.rounds}")
+            if not all(warm.converged for warm in timed.warm_ups):
+                longest_s = max(warm.seconds for warm in timed.warm_ups)
+                restless.append(f"{timing.backend}'s {call} after {duration(1e9 * longest_s)}")
+        if timing.one_thread is not None and not timing.one_thread.holds:
+            threaded.append(f"{timing.backend} {timing.one_thread.cpu_per_wall:.2f} s of CPU a second")
+    return [
+        f"{what} ({', '.join(found)}): {cure}"
+        for what, found, cure in (
+            ("unstable, too many rounds were disturbed", unstable, "time again on a quieter machine"),
+            ("not settled when warming up ended", restless, "its first blocks may be slow ones"),
+            ("more than one thread worked, even on one core", threaded, "compare with that in mind"),
+        )
+        if found
+    ]
+
+
+def _by_hand(problem: ProblemResult) -> list[str]:
+    found = next((timing for timing in problem.timings if timing.backend == BY_HAND), None)
+    step = _step(found.step) if found else None
+    return [f"{BY_HAND}'s closed form, derived by hand, takes {duration(step.median)} a step"] if step else []
+
+
+def _excluded(found: Finding | Training) -> str:
+    where = f"{found.quantity} {found.parameter}".rstrip() if isinstance(found, Finding) else "training"
+    return f"{found.backend} is left out: {found.verdict} in {where}"

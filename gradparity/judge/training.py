@@ -1,0 +1,286 @@
+"""Training runs and their reference in, verdicts and reasons out. Pure: only the reference's formula is evaluated.
+
+A run agrees while its losses and parameters are within ``PATH_FLOORS`` noise floors of the extended-precision run of
+the same optimiser, where the floor has grown along the trajectory. Where it leaves them, the reason is found at the
+run's own parameters: its loss and gradient there are judged like any others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.judge.verdicts import AGREES_FLOORS, judge
+from gradparity.model_spec.problem import AnyProblem
+from gradparity.numerics.extended import Extended
+from gradparity.numerics.optimisers import LBFGS, Array, Path
+from gradparity.oracle.protocol import CLOSED_FORM, Oracle
+from gradparity.results import GOOD, Finding, Training, Verdict, worst
+from gradparity.truth.trajectory import Trajectory, blocks
+
+#: Noise floors that a run may be off by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
+#: over 8: a path adds up the errors of its steps. The gradients on it are held to ``AGREES_FLOORS`` like any others.
+PATH_FLOORS = 32.0
+
+#: The floor over the rounding of the parameters from which on it is the dynamics that part two runs. Stable runs of 100
+#: steps were seen at 5 to 80; it is their square root of the number of steps that rounding alone would give.
+AMPLIFIED = 1e3
+
+#: Steps at which a run that left its floor is judged at its own parameters, at most; and one that did not, since an
+#: optimiser can hide what is wrong: Adam divides a common factor of the gradient out again.
+STEPS_JUDGED, STEPS_SPOT_CHECKED = 64, 3
+
+AMPLIFIES = "rounding that the dynamics amplify"
+GRADIENT_OFF = "a gradient that is off"
+LOSS_OFF = "a loss that is off"
+NOT_FINITE = "a number that is not finite"
+LOOP_OFF = "a loop that is off: the same gradient, stepped by our optimiser, does not part"
+KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths part"
+ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
+
+
+def own_loop(losses: Array, params: Array) -> Path:
+    """The path of a backend's own descent: every loss, and the flat parameters of the last step only."""
+    last = len(losses) - 1
+    return Path(losses, np.array([last]), params[None], np.empty((0, len(params)), params.dtype), last + 1)
+
+
+def judge_training(
+    backend: str,
+    ran: Path,
+    known: Trajectory,
+    problem: AnyProblem,
+    loop_s: float,
+    *,
+    shared: Training | None = None,
+    oracle: Oracle = CLOSED_FORM,
+) -> Training:
+    """One run against the reference.
+
+    Args:
+        backend: its name.
+        ran: what it went through.
+        known: the reference run of the same optimiser.
+        problem: what was trained.
+        loop_s: seconds that the whole run took.
+        shared: for a run in the backend's own loop, which keeps no gradients: the same steps by our optimiser.
+        oracle: knows the truth of the problem.
+    """
+    floors, steps = _errors_in_floors(ran, known, problem)
+    beyond = {name: _first_beyond(found, steps[name]) for name, found in floors.items()}
+    # At one and the same step, a loss follows from its parameters.
+    left = sorted((step, "loss" in name, name) for name, step in beyond.items() if step is not None)
+    step, diverged = (left[0][0], left[0][2]) if left else (None, "")
+    verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared, oracle)
+    amplification = _finite_max(known.amplification)
+    if not reason and amplification is not None and amplification >= AMPLIFIED:
+        reason = AMPLIFIES
+        detail = _amplified_detail(known)
+    shown = [found[np.isfinite(found)] for found in floors.values()]
+    whole = known.complete and len(ran.losses) == len(known.path.losses)
+    return Training(
+        backend=backend,
+        verdict=verdict,
+        optimiser=known.optimiser.name,
+        own_loop=not len(ran.gradients),
+        steps=len(ran.losses) - 1,
+        checked_steps=len(floors["loss"]) - 1,
+        initial_loss=_number(ran.losses[0]),
+        final_loss=_number(ran.losses[-1]),
+        reference_loss=_number(known.path.losses[-1]) if known.complete else None,
+        floors=max((float(found.max()) for found in shown if len(found)), default=None),
+        first_divergence=step,
+        diverged=diverged,
+        reason=reason,
+        detail=detail,
+        amplification=amplification,
+        loop_s=loop_s,
+        losses=[_number(loss) for loss in ran.losses],
+        recorded_steps=[int(k) for k in ran.steps],
+        loss_floors=[_number(value) for value in floors["loss"]],
+        parameter_floors={
+            name: [_number(value) for value in found] for name, found in floors.items() if name in known.floors
+        },
+        evaluations=ran.evaluations,
+        reference_evaluations=known.evaluations,
+        stopped=ran.stopped or ("" if whole else known.path.stopped),
+    )
+
+
+def _errors_in_floors(ran: Path, known: Trajectory, problem: AnyProblem) -> tuple[dict[str, Extended], dict[str, Any]]:
+    """Errors of the losses, of each parameter's root mean square and of the last loss, with their step numbers.
+
+    Compared up to where the shorter ends, or where the reference nears the end of the dtype's range: its square is
+    formed on the way to a loss.
+    """
+    limit = np.sqrt(np.longdouble(np.finfo(problem.spec.dtype).max))
+    with np.errstate(all="ignore"):
+        inside = np.abs(known.path.params).max(axis=1) < limit
+        last = known.path.steps[-1] if inside.all() else known.path.steps[np.argmin(inside)] - 1
+        losses_inside = np.abs(known.path.losses) < limit
+        ends = [last, len(known.loss_floor) - 1, len(ran.losses) - 1]
+        ends += [] if losses_inside.all() else [int(np.argmin(losses_inside)) - 1]
+        end = max(0, min(ends))
+
+        error = np.abs(ran.losses[: end + 1].astype(np.longdouble) - known.path.losses[: end + 1])
+        floors = {"loss": _in_floors(error, known.loss_floor[: end + 1])}
+        steps: dict[str, Any] = {"loss": np.arange(end + 1)}
+        common, ours, theirs = np.intersect1d(ran.steps, known.path.steps[known.path.steps <= end], return_indices=True)
+        for name, block in blocks(problem).items():
+            off = ran.params[ours][:, block].astype(np.longdouble) - known.path.params[theirs][:, block]
+            floors[name] = _in_floors(np.sqrt(np.mean(off * off, axis=1)), known.floors[name][theirs])
+            steps[name] = common
+        if known.complete and inside.all() and losses_inside.all():
+            # Runs of L-BFGS end where they will: the last losses are compared, whatever their number.
+            off = np.abs(ran.losses[-1:].astype(np.longdouble) - known.path.losses[-1])
+            floors["final loss"] = _in_floors(off, known.final_floor)
+            steps["final loss"] = np.array([len(ran.losses) - 1])
+    return floors, steps
+
+
+def _explain(
+    backend: str,
+    ran: Path,
+    known: Trajectory,
+    problem: AnyProblem,
+    end: int,
+    step: int | None,
+    shared: Training | None,
+    oracle: Oracle,
+) -> tuple[Verdict, str, str]:
+    """Verdict, reason and its figures, for a run compared to ``end`` that leaves its floor at ``step``, if at all."""
+    if not len(ran.gradients):
+        return _explain_own_loop(ran, known, step, shared) if step is not None else ("agrees", "", "")
+    found = first_off(backend, ran, problem, _steps_to_judge(ran, oracle.points(problem), end, step), oracle)
+    if found is not None:
+        at, finding = found
+        kind = GRADIENT_OFF if finding.quantity == "gradient" else LOSS_OFF
+        return (
+            finding.verdict,
+            NOT_FINITE if finding.verdict == "nonfinite" else kind,
+            f"at step {at}, {_words(finding)}",
+        )
+    if step is None:
+        return "agrees", "", ""
+    # The optimiser is our own code: with every gradient right there is nothing left but rounding.
+    if isinstance(known.optimiser, LBFGS) and ran.evaluations != known.path.evaluations:
+        counts = f"{ran.evaluations} evaluations against {' to '.join(map(str, sorted(set(known.evaluations))))}"
+        return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
+    if _amplification_at(known, step) >= AMPLIFIED:
+        return "agrees", AMPLIFIES, _amplified_detail(known)
+    if _meets_kink(ran, problem, oracle, step):
+        return "kink", KINK, f"just before step {step}"
+    return "unstable", ADDS_UP, ""
+
+
+def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training | None) -> tuple[Verdict, str, str]:
+    """The loop keeps no gradients: what our optimiser found with the same ones decides."""
+    if shared is not None and (shared.verdict != "agrees" or shared.reason == KINK):
+        return shared.verdict, shared.reason, shared.detail
+    if not np.isfinite(ran.losses[step]):
+        return "nonfinite", NOT_FINITE, f"loss {ran.losses[step]} at step {step}"
+    if _amplification_at(known, step) >= AMPLIFIED:
+        return "agrees", AMPLIFIES, _amplified_detail(known)
+    return "wrong", LOOP_OFF if shared is not None else "", ""
+
+
+def _meets_kink(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> bool:
+    """Whether the loss has no derivative where the run was just before a step."""
+    place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
+    return bool(oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks)
+
+
+def _steps_to_judge(ran: Path, affordable: int, end: int, step: int | None) -> npt.NDArray[np.int64]:
+    """Places in ``ran.steps``: just before ``step`` and spread over the rest, or a few where nothing left the floor."""
+    kept = np.flatnonzero(ran.steps <= (end if step is None else step))
+    if step is None:
+        return _spread(kept, STEPS_SPOT_CHECKED if affordable >= STEPS_SPOT_CHECKED else 0)
+    half = max(1, min(STEPS_JUDGED, affordable) // 2)
+    return np.concatenate([_spread(kept[:-half], half), kept[-half:]])
+
+
+def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    """At most ``count`` of them, evenly, first and last included."""
+    chosen = np.linspace(0, len(places) - 1, min(len(places), count)).round().astype(np.int64)
+    return places[chosen] if len(chosen) else places[:0]
+
+
+def first_off(
+    backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = CLOSED_FORM
+) -> tuple[int, Finding] | None:
+    """The first step of those at ``places`` whose loss or gradient is off at the run's own parameters, and how."""
+    for place in places:
+        step = int(ran.steps[place])
+        if not np.isfinite(ran.params[place]).all():
+            return None  # the step before it has the cause, or the run left the range of its dtype
+        with np.errstate(all="ignore"):
+            here = replace(problem, params=_rounded(problem, ran.params[place]))
+            truth = oracle.at(here)
+        quantities = {
+            "loss": {"": np.asarray(ran.losses[step])},
+            "gradient": _rounded(problem, ran.gradients[place]),
+        }
+        found = [f for f in judge(backend, quantities, truth, here) if _off(f)]
+        if found:
+            return step, worst(found)
+    return None
+
+
+def _rounded(problem: AnyProblem, vector: Array) -> dict[str, Array]:
+    """Named arrays in their own dtypes; a run in extended precision keeps its own."""
+    tree = problem.spec.unpack(vector)
+    return dict(tree if vector.dtype == np.longdouble else problem.spec.rounded(tree))
+
+
+def _off(finding: Finding) -> bool:
+    """Whether a finding is beyond its floor: a gradient that has shrunk to rounding may well come out as zero."""
+    return finding.verdict not in GOOD and not (finding.floors is not None and finding.floors <= AGREES_FLOORS)
+
+
+def _words(finding: Finding) -> str:
+    where = f"{finding.quantity} {finding.parameter}".rstrip()
+    if finding.floors is None:
+        return f"{where}: {finding.rule}"
+    relative = "" if finding.relative_error is None else f", a relative {finding.relative_error:.2g}"
+    return f"{where} is off by {finding.floors:.3g} floors{relative}"
+
+
+def _amplified_detail(known: Trajectory) -> str:
+    over = np.flatnonzero(known.amplification >= AMPLIFIED)
+    largest = _finite_max(known.amplification)
+    if not over.size or largest is None:
+        return ""
+    return (
+        f"from step {int(known.path.steps[over[0]])} on, runs that differ by one rounding are over {AMPLIFIED:,.0f} "
+        f"roundings apart; {largest:.2g} at most"
+    )
+
+
+def _amplification_at(known: Trajectory, step: int) -> float:
+    """At the last step that was kept before ``step``, or at the end."""
+    index = min(int(np.searchsorted(known.path.steps, step)), len(known.amplification) - 1)
+    value = float(known.amplification[index])
+    return value if not math.isnan(value) else math.inf
+
+
+def _in_floors(error: Extended, floor: Extended) -> Extended:
+    return np.asarray(np.where(error == 0, 0, error / floor), np.longdouble)
+
+
+def _first_beyond(floors: Extended, steps: Any) -> int | None:
+    beyond = np.flatnonzero(~(floors <= PATH_FLOORS))  # a NaN is beyond
+    return int(steps[beyond[0]]) if beyond.size else None
+
+
+def _finite_max(values: Extended) -> float | None:
+    finite = values[np.isfinite(values)]
+    return float(finite.max()) if finite.size else None
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,1 @@
+"""Methods on plain arrays: optimisers, extrapolated derivatives, noise estimates. No truth, no framework."""

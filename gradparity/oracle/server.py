@@ -1,0 +1,154 @@
+"""The process that has the user's model and its truth: it draws the problem, checks it, and certifies it.
+
+``python -P -m gradparity.oracle.server FD LIFELINE``. The parent never runs the user's code; every worker gets its
+arrays from here, so that all have the same bytes. Whatever the user's code does wrong comes back as one `InputError`.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradparity.model_spec.drawing import draw_problem
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.problem import UserProblem
+from gradparity.model_spec.user_model import UserModel, blaming, load_model, place_of, place_of_function, shown
+from gradparity.numerics.extended import Quantities
+from gradparity.oracle import messages as mm
+from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.path import NeutralArithmetic
+from gradparity.truth.model.reference import neutral_reference
+from gradparity.truth.numbers.context import NotCertifiableError
+from gradparity.truth.trajectory import affordable_steps, trajectory
+from gradparity.worker import messages as m
+from gradparity.worker.serve import serve
+
+#: Seconds that the truth at one point may take before it settles for less.
+BUDGET_S = 5.0
+
+Loss = Callable[[Any, Any, Any], Any]
+
+
+class ModelWorker:
+    """The model, and the problem that is held."""
+
+    def __init__(self) -> None:
+        self.model: UserModel
+        self.loss: Loss | None = None
+        self.problem: UserProblem
+        self.arithmetic: NeutralArithmetic
+
+    def answer(self, request: mm.AnyRequest) -> bytes:
+        """The reply to one request as a frame, the user's faults and ours included."""
+        try:
+            return m.encode(self._answer(request))
+        except InputError as error:
+            return m.encode(mm.Refused(error.rule, error.got, error.expected, error.cure))
+        except (Exception, SystemExit) as error:
+            return m.encode(m.Failure(type(error).__name__, str(error), traceback.format_exc()))
+
+    def _answer(self, request: mm.AnyRequest) -> mm.AnyReply:
+        match request:
+            case mm.Draw():
+                return self._draw(request)
+            case mm.Hold():
+                problem = m.problem_of(request.problem)
+                assert isinstance(problem, UserProblem)  # noqa: S101
+                self.problem = problem
+                return mm.Held()
+            case mm.Refer():
+                return mm.referred(self._refer(request))
+            case mm.Follow():
+                with self._own():
+                    return mm.followed(
+                        trajectory(self.problem, request.optimiser, request.steps, arithmetic=self.arithmetic)
+                    )
+            case mm.Afford():
+                with self._own():
+                    return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
+            case m.Stop():
+                return m.Stopped()
+
+    def _draw(self, request: mm.Draw) -> mm.Drawn:
+        self.model = load_model(request.path)
+        problem = draw_problem(self.model, request.name, request.seed, request.dtype)  # type: ignore[arg-type]
+        self.loss = self.model.function("loss")
+        uncertifiable = ""
+        if self.loss is not None:
+            self.arithmetic = NeutralArithmetic(self.loss)
+            uncertifiable = self._try(problem)
+        gradient = self.model.function("gradient") is not None or "numpy" in self.model.written_for()
+        return mm.Drawn(
+            m.load_request(problem), self.loss is not None, gradient, self.model.written_for(), uncertifiable
+        )
+
+    def _try(self, problem: UserProblem) -> str:
+        """Evaluate the neutral loss once: why it has no certified form, or ``""``.
+
+        Raises:
+            InputError: it raises, or is no scalar.
+        """
+        assert self.loss is not None  # noqa: S101
+        spec = problem.spec
+        try:
+            with self._own():
+                Tape(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data), None).values()
+        except NotCertifiableError as error:
+            file, line = place_of(error, self.model.file, self.model.root)
+            said = str(error).partition(" Or go on without certification")[0]
+            return f"{shown(file)}, line {line}: {said}" if line else said
+        return ""
+
+    def _refer(self, request: mm.Refer) -> Reference:
+        problem = self.problem
+        if request.params is not None:
+            problem = replace(problem, params=m.unpack(request.params))
+        assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
+        spec = problem.spec
+        params, tangents = spec.nest_params(problem.params), spec.nest_params(problem.tangents)
+        with self._own():
+            found = neutral_reference(
+                self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=BUDGET_S
+            )
+        return found if len(set(spec.dtypes.values())) == 1 else _coarse(found)
+
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        """The user's loss runs inside: what it raises is said with its line, what it lacks with what to do."""
+        model = self.model
+        try:
+            with blaming(model.file, model.root, "a loss that can be evaluated", NotCertifiableError):
+                yield
+        except InputError as error:
+            if error.rule == "loss":
+                assert self.loss is not None  # noqa: S101
+                raise InputError(
+                    place_of_function(self.loss), got=error.got, expected=error.expected, cure=error.cure
+                ) from error
+            raise
+
+
+def _coarse(reference: Reference) -> Reference:
+    """With the noise of float32 everywhere: where precisions are mixed, any value may have gone through the lower.
+
+    A floor is proportional to the unit roundoff, and a reference takes that of float64 unless all are float32.
+    """
+    ratio = np.finfo(np.float32).eps / np.longdouble(np.finfo(np.float64).eps)
+    floor = {key: ratio * value for key, value in reference.floor.blocks.items()}
+    return replace(reference, floor=Quantities(floor))
+
+
+def main(descriptor: int, lifeline: int) -> None:
+    """Answer requests until told to stop or the parent is gone."""
+    serve(descriptor, lifeline, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, m.Stop))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

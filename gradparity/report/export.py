@@ -1,0 +1,254 @@
+"""Timings for other tools: the file that ``pytest-benchmark compare`` reads.
+
+One benchmark per backend, problem and kind of call (``step[jax-1000x20x10]``), in seconds per gradient step, from every
+raw block. The figures are pytest-benchmark's own; its fields and quartiles are those of version 5.3.1, whose
+``stats.py`` is the reference for `statistics_of`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import mean, median, median_low, stdev
+from typing import Any
+
+import msgspec
+
+from gradparity.benchmark.profiles import PROFILES
+from gradparity.model_spec.errors import InputError
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timing, Training
+from gradparity.results.blocks import CALLS, Call, blocks_of, rounds_of, timed_of
+from gradparity.results.store import RESULTS_FILE
+
+FORMATS = ("pytest-benchmark",)
+#: The version of pytest-benchmark whose format this is.
+FORMAT_VERSION = "5.3.1"
+#: What stands for a module's path in the full names.
+_MODULE = "gradparity bench"
+#: What the problem is known by beside its name; the same for all, so that any can be grouped by.
+_PARAMETERS = ("features", "projection", "formulation", "numerics", "reduction", "dtype")
+
+
+@dataclass(frozen=True)
+class Export:
+    """Where the timings go, tried before the run."""
+
+    path: Path
+
+    def write(self, result: RunResult) -> None:
+        """Write the file whole or not at all.
+
+        Raises:
+            InputError: it cannot be written any more.
+        """
+        document = msgspec.json.format(msgspec.json.encode(benchmarks(result, datetime.now(UTC))), indent=1)
+        partial = _partial(self.path)
+        try:
+            partial.write_bytes(document)
+            partial.replace(self.path)
+        except OSError as error:
+            raise _unwritable(self.path, error) from None
+
+
+def export_to(kind: str, file: str, out: str) -> Export:
+    """Where ``--export`` goes, with proof that it can be written; what is there stays as it is until the end.
+
+    Args:
+        kind: one of `FORMATS`.
+        file: where to write.
+        out: the run's folder, whose own file is not for this.
+
+    Raises:
+        InputError: there is no such format, or no such file can be written.
+    """
+    if kind not in FORMATS:
+        raise InputError("--export", got=repr(kind), expected=f"{' or '.join(FORMATS)}, then a file")
+    try:
+        path = Path(file).resolve()  # so that a link stays one
+        if path == (Path(out) / RESULTS_FILE).resolve():
+            raise InputError("--export", got=f"{file}, the run's own results", expected="another file")
+        if path.exists() and not path.is_file():
+            raise InputError("--export", got=f"{file}, which is no file", expected="a file that can be written")
+        partial = _partial(path)
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise _unwritable(Path(file), error) from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("--export", got=repr(file), expected="the name of a file") from None
+    return Export(path)
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name}.partial")
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError("--export", got=f"{path} ({error.strerror})", expected="a file that can be written")
+
+
+def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:
+    """The run as pytest-benchmark would have saved it at that time. No host name is in it."""
+    system, _, rest = str(result.machine.get("system", "")).partition(" ")
+    release, _, machine = rest.rpartition(" ")
+    return {
+        "machine_info": {
+            "python_version": result.machine.get("python"),
+            "system": system,
+            "release": release,
+            "machine": machine,
+            "cpu": {"brand_raw": result.machine.get("cpu"), "count": result.machine.get("cores")},
+        },
+        # What was timed is installed packages, whose versions are in extra_info, and no checkout.
+        "commit_info": {
+            "id": "unversioned",
+            "time": None,
+            "author_time": None,
+            "dirty": False,
+            "project": "gradparity",
+            "branch": "(unknown)",
+        },
+        "benchmarks": list(_benchmarks(result)),
+        "datetime": now.isoformat(),
+        "version": FORMAT_VERSION,
+    }
+
+
+def _benchmarks(result: RunResult) -> Iterator[dict[str, Any]]:
+    labels: dict[str, int] = {}
+    for problem in result.problems:
+        seen = labels[problem.label] = labels.get(problem.label, 0) + 1
+        label = problem.label if seen == 1 else f"{problem.label} ({seen})"  # two files of one name
+        for call in CALLS:
+            for timing in problem.timings:
+                found = _benchmark(result, problem, timing, call, label)
+                if found is not None:
+                    yield found
+
+
+def _benchmark(
+    result: RunResult, problem: ProblemResult, timing: Timing, call: Call, label: str
+) -> dict[str, Any] | None:
+    """One backend's steps or loops; ``None`` where no block of them was timed."""
+    blocks = blocks_of(problem, timing.backend, call)
+    if not blocks:
+        return None
+    param = f"{timing.backend}-{label.replace(', ', '-').replace(' ', '-')}"
+    name = f"{call}[{param}]"
+    shape = {"rows": problem.rows, **{name: problem.spec.get(name) for name in _PARAMETERS}, "threads": problem.threads}
+    return {
+        "group": label,
+        "name": name,
+        "fullname": f"{_MODULE}::{name}",
+        "params": {"backend": timing.backend, **shape},
+        "param": param,
+        "extra_info": _extra(result, problem, timing, call),
+        "options": _options(str(result.settings.get("profile"))),
+        "stats": {
+            **statistics_of([block.call_ns / 1e9 for block in blocks]),
+            "iterations": median_low([block.inner for block in blocks]),
+        },
+    }
+
+
+def _extra(result: RunResult, problem: ProblemResult, timing: Timing, call: Call) -> dict[str, Any]:
+    """What pytest-benchmark has no field for: whether the gradient is right, the ratio and its interval, the start."""
+    timed = timed_of(timing, call)
+    found: list[Finding | Training] = [*problem.findings, *problem.training]
+    bad = dict.fromkeys(f.verdict for f in found if f.backend == timing.backend and f.verdict not in GOOD)
+    ratio = timed.ratio if timed else None
+    rounds = rounds_of(problem, timing.backend, call)
+    return {
+        "gradparity": result.gradparity_version,
+        "versions": next((info.versions for info in result.backends if info.name == timing.backend), {}),
+        "profile": result.settings.get("profile"),
+        "verdict": ", ".join(bad) or "agrees",
+        "reference": problem.reference,
+        "speed": timed.speed if timed else None,
+        "ratio": ratio and ratio.ratio,
+        "ratio_low": ratio and ratio.low,
+        "ratio_high": ratio and ratio.high,
+        "rounds": len(rounds),
+        "rounds_disturbed": sum(each.disturbed for each in rounds),
+        "steps_per_call": timed.steps if timed else None,
+        "processes": len(timed.inner) if timed else None,
+        "import_s": timing.import_s,
+        "build_s": timing.build_s,
+        "first_call_s": timing.first_call_s,
+        "warm_first_call_s": timing.warm_first_call_s,
+        "compile_cache": timing.compile_cache,
+    }
+
+
+def _options(name: str) -> dict[str, Any]:
+    """How it was timed, in pytest-benchmark's words as far as it has them."""
+    shared = {"disable_gc": True, "timer": "perf_counter_ns", "warmup": True}
+    profile = PROFILES.get(name)
+    if profile is None:
+        return shared
+    # Two blocks of each backend in a round.
+    return {
+        **shared,
+        "min_rounds": 2 * profile.rounds_min * profile.pairs_min,
+        "max_time": profile.comparison_s,
+        "min_time": profile.block_ns / 1e9,
+    }
+
+
+def statistics_of(seconds: Sequence[float]) -> dict[str, Any]:
+    """Pytest-benchmark's figures of a benchmark: ``seconds`` has the time per step of each block, at least one.
+
+    ``iqr_outliers`` lie more than 1.5 interquartile ranges beyond the quartiles, ``ld15iqr`` and ``hd15iqr`` are the
+    least and the largest within; ``stddev_outliers`` lie more than a deviation off the mean.
+
+    Reference: pytest_benchmark.stats.Stats.
+    """
+    ordered = sorted(seconds)
+    centre, deviation = mean(ordered), stdev(ordered) if len(ordered) > 1 else 0.0
+    q1, q3 = _first_quartile(ordered), _first_quartile(ordered[::-1])
+    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
+    within = [value for value in ordered if low <= value <= high]
+    far = sum(not centre - deviation <= value <= centre + deviation for value in ordered)
+    total = sum(seconds)
+    return {
+        "min": ordered[0],
+        "max": ordered[-1],
+        "mean": centre,
+        "stddev": deviation,
+        "rounds": len(ordered),
+        "median": median(ordered),
+        "iqr": q3 - q1,
+        "q1": q1,
+        "q3": q3,
+        "iqr_outliers": len(ordered) - len(within),
+        "stddev_outliers": far,
+        "outliers": f"{far};{len(ordered) - len(within)}",
+        "ld15iqr": within[0],
+        "hd15iqr": within[-1],
+        "ops": len(ordered) / total,
+        "total": total,
+        "data": list(seconds),
+    }
+
+
+def _first_quartile(ordered: Sequence[float]) -> float:
+    """The first quartile of ascending values; of descending ones the third.
+
+    An even number: the median of the first half (method 2). An odd one: between the two next to it, weighted so that
+    the middle value counts half to either side (method 3).
+
+    Reference: https://en.wikipedia.org/wiki/Quartile#Computing_methods.
+    """
+    count = len(ordered)
+    quarter, rest = divmod(count, 4)
+    if count == 1:
+        return ordered[0]
+    if rest == 1:
+        return 0.25 * ordered[quarter - 1] + 0.75 * ordered[quarter]
+    if rest == 3:
+        return 0.75 * ordered[quarter] + 0.25 * ordered[quarter + 1]
+    return median(ordered[: count // 2])

@@ -1,0 +1,54 @@
+"""Where the backends of one problem part: asked of the workers once something is off, since it evaluates anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from gradparity.benchmark.schedule import is_twin
+from gradparity.judge.divergence import partings
+from gradparity.processes.peer import WorkerFailed, WorkerProcess
+from gradparity.results import GOOD, Finding
+from gradparity.results.divergence import Partings
+from gradparity.worker import messages as m
+from gradparity.worker.recording import Recorded
+
+
+def find_partings(workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], seed: int) -> Partings | None:
+    """The first tap at which backends part, forward and backward; ``None`` for a model without taps.
+
+    Those that agree come first, since the others are then what parts from them. A worker that fails here is left out:
+    it has answered everything that it is judged by.
+    """
+    off = {found.backend for found in findings if found.verdict not in GOOD}
+    recorded: dict[str, Recorded] = {}
+    for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in off):
+        try:
+            tapped = workers[name].ask(m.RecordTaps(seed), m.Tapped)
+        except WorkerFailed:
+            continue
+        if tapped.values:
+            recorded[name] = _recorded(tapped)
+    return partings(recorded) if recorded else None
+
+
+def with_places(findings: Iterable[Finding], found: Partings) -> list[Finding]:
+    """The same findings; one that is off for no reason known so far has where its backend parts first, as its cause."""
+    places = {parting.backend: parting.place for parting in reversed(found.found)}
+    return [
+        msgspec.structs.replace(each, cause=f"parts {places[each.backend]}")
+        if each.verdict not in GOOD and not each.cause and each.backend in places
+        else each
+        for each in findings
+    ]
+
+
+def _recorded(tapped: m.Tapped) -> Recorded:
+    return Recorded(
+        m.unpack(tapped.values),
+        m.unpack(tapped.cotangents),
+        m.unpack(tapped.value_floors),
+        m.unpack(tapped.cotangent_floors),
+        tapped.differentiated,
+    )

@@ -1,0 +1,81 @@
+"""A model whose truth nobody knows: every backend's answers, noise and own derivatives, then all against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradparity.judge.consensus import Answers, compare
+from gradparity.judge.verdicts import lengths
+from gradparity.numerics.extended import Quantities
+from gradparity.numerics.perturbation import floor_from
+from gradparity.numerics.richardson import block_directions
+from gradparity.processes.peer import WorkerProcess
+from gradparity.results import Finding, Pairwise
+from gradparity.truth.logistic.reference import Reference
+from gradparity.worker import messages as m
+
+if TYPE_CHECKING:
+    from gradparity.model_spec.problem import UserProblem
+
+#: What the truth is called in a report.
+NO_TRUTH = "not known: backends are held against each other, and each against its own loss; nothing is certified"
+
+_Values = Mapping[str, Mapping[str, np.ndarray]]
+
+
+def unknown(problem: UserProblem, *, second_order: bool) -> Reference:
+    """A reference that has every block's name and shape, and no value."""
+    shapes: dict[tuple[str, str], tuple[int, ...]] = {("loss", ""): ()}
+    shapes |= {("gradient", name): shape for name, shape in problem.spec.shapes.items()}
+    if second_order:
+        shapes["jvp", ""] = ()
+        shapes |= {("hvp", name): shape for name, shape in problem.spec.shapes.items()}
+    blank = {key: np.full(shape, np.nan, np.longdouble) for key, shape in shapes.items()}
+    zero = {key: np.zeros(shape, bool) for key, shape in shapes.items()}
+    return Reference(Quantities(blank), Quantities(blank), zero, 0, 0, 0, 0.0, words=NO_TRUTH)
+
+
+class PairwiseRun:
+    """What the backends of one problem have answered so far; safe to add to from several threads."""
+
+    def __init__(self, problem: UserProblem) -> None:
+        self.problem = problem
+        self.answers: dict[str, Answers] = {}
+        self._lock = Lock()
+
+    def ask(self, name: str, worker: WorkerProcess, values: _Values, *, second_order: bool) -> None:
+        """Evaluate a backend at inputs off by a rounding, and differentiate its own loss by differences.
+
+        Raises:
+            WorkerFailed: the worker failed.
+        """
+        moved = worker.ask(m.Perturb(second_order), m.Perturbed)
+        evaluations, line = (
+            [{q: m.unpack(tree) for q, tree in each.items()} for each in several]
+            for several in (moved.evaluations, moved.line)
+        )
+        floors = floor_from(values, evaluations, self.problem.spec.dtype, line)
+        own = worker.ask(m.OwnDerivatives(), m.OwnSlopes).slopes
+        with self._lock:
+            self.answers[name] = Answers(values, floors, own)
+
+    def judge(self) -> tuple[Pairwise, list[Finding]] | None:
+        """The comparison, or ``None`` where fewer than two backends have answered."""
+        if len(self.answers) < 2:
+            return None
+        problem = self.problem
+        directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
+        return compare(self.answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+
+    def reference_of(self, name: str) -> Reference | None:
+        """A backend's own answers as what its later ones are held to."""
+        answer = self.answers.get(name)
+        if answer is None:
+            return None
+        truth = {(q, p): v.astype(np.longdouble) for q, tree in answer.values.items() for p, v in tree.items()}
+        zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+        return Reference(Quantities(truth), Quantities(dict(answer.floors)), zero, 0, 0, 0, 0.0, words=NO_TRUTH)

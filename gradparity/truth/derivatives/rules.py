@@ -1,0 +1,179 @@
+"""The adjoint of every primitive: how much the loss moves with each operand, given how it moves with the result.
+
+A rule gets the tape's node and the adjoint of its result, and gives one adjoint for each operand, None for what is not
+wanted. Adjoints are arrays like any other, computed with the namespace's own functions: over a series in t they are
+series in t, and their coefficient 1 is the derivative of the gradient along the direction, ``H v``.
+
+Reference: A. Griewank and A. Walther, Evaluating Derivatives, 2008, chapters 3 and 5; for linear algebra, M. Giles,
+"Collected matrix derivative results for forward and reverse mode algorithmic differentiation" (2008), and I. Murray,
+"Differentiation of the Cholesky decomposition", arXiv:1602.07527.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+
+from gradparity.truth.numbers.balls import Array, Coefficient, asarray, box, nothing, vanishes
+from gradparity.truth.numbers.noise import rounded_scatter
+from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
+from gradparity.truth.xp import linalg
+from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, negative, sum_over
+from gradparity.truth.xp.kinks import choose
+from gradparity.truth.xp.reductions import cumsum
+
+Adjoints: TypeAlias = tuple[Array | None, ...]
+Rule: TypeAlias = Callable[[Node, Array], Adjoints]
+
+
+def _for_each(node: Node, *adjoints: Callable[[], Array]) -> Adjoints:
+    """The adjoints of those operands that are traced, the others never computed."""
+    pairs = zip(node.operands, adjoints, strict=True)
+    return tuple(summed_to(adjoint(), x.shape) if isinstance(x, Traced) else None for x, adjoint in pairs)
+
+
+def summed_to(adjoint: Array, shape: tuple[int, ...]) -> Array:
+    """The adjoint of broadcasting from `shape`: summed over the axes that it stretched."""
+    extra = adjoint.ndim - len(shape)
+    if extra:
+        adjoint = sum_over(adjoint, tuple(range(extra)))
+    stretched = tuple(i for i, n in enumerate(shape) if n == 1 and adjoint.shape[i] != 1)
+    return sum_over(adjoint, stretched, keepdims=True) if stretched else adjoint
+
+
+def times(adjoint: Array, slope: Array) -> Array:
+    """``adjoint * slope``, where a path leads to the loss."""
+    return where_used(adjoint, multiply(adjoint, slope))
+
+
+def where_used(adjoint: Array, out: Array) -> Array:
+    """`out`, zero where its adjoint is exactly zero, even if `out` is no number there.
+
+    A branch that is not taken has no derivative to contribute, be it the logarithm of a negative number; and a number
+    that is used is finite, or the loss would not be.
+    """
+    if all(_all_finite(c) for c in out.series):
+        return out
+    unused = np.logical_and.reduce([vanishes(np.broadcast_to(c, out.shape)) for c in adjoint.series])
+    return choose(unused, Array((nothing(()),)), out)
+
+
+def _all_finite(c: Coefficient) -> bool:
+    return all(value.is_finite() for value in c.ravel()) if c.dtype == object else bool(np.isfinite(c).all())
+
+
+def _add(node: Node, g: Array) -> Adjoints:
+    return _for_each(node, lambda: g, lambda: g)
+
+
+def _subtract(node: Node, g: Array) -> Adjoints:
+    return _for_each(node, lambda: g, lambda: negative(g))
+
+
+def _negative(_: Node, g: Array) -> Adjoints:
+    return (negative(g),)
+
+
+def _multiply(node: Node, g: Array) -> Adjoints:
+    a, b = map(untraced, node.operands)
+    return _for_each(node, lambda: times(g, b), lambda: times(g, a))
+
+
+def _divide(node: Node, g: Array) -> Adjoints:
+    """Of the quotient c: 1 / b, and -c / b."""
+    part = where_used(g, divide(g, untraced(node.operands[1])))
+    return _for_each(node, lambda: part, lambda: negative(times(part, node.result)))
+
+
+def _compose(node: Node, g: Array) -> Adjoints:
+    return (times(g, node.options["slope"]),)
+
+
+def _choose(node: Node, g: Array) -> Adjoints:
+    mask = node.options["mask"]
+    none = Array((nothing(()),))
+    return _for_each(node, lambda: choose(mask, g, none), lambda: choose(mask, none, g))
+
+
+def _sum(node: Node, g: Array) -> Adjoints:
+    shape, axes = node.operands[0].shape, node.options["axes"]
+    kept = tuple(1 if i in axes else n for i, n in enumerate(shape))
+    return (g.map(lambda c: np.broadcast_to(c.reshape(kept), shape)),)
+
+
+def _cumsum(node: Node, g: Array) -> Adjoints:
+    """Running sums from the other end."""
+    axis = node.options["axis"]
+    return (cumsum(g.map(lambda c: np.flip(c, axis)), axis).map(lambda c: np.flip(c, axis)),)
+
+
+def _matrix_product(node: Node, g: Array) -> Adjoints:
+    a, b = map(untraced, node.operands)
+    return _for_each(node, lambda: matrix_product(g, b.mT), lambda: matrix_product(a.mT, g))
+
+
+def _rearrange(node: Node, g: Array) -> Adjoints:
+    source = node.operands[0]
+    return (_scattered(g, box(node.options["f"](positions(source))), source.size).map(
+        lambda c: c.reshape(source.shape)
+    ),)  # fmt: skip
+
+
+def _join(node: Node, g: Array) -> Adjoints:
+    """Every part by the places that its elements, counted through all parts, went to."""
+    ends = np.cumsum([x.size for x in node.operands])
+    places = node.options["f"]([positions(x) + end - x.size for x, end in zip(node.operands, ends, strict=True)])
+    flat = _scattered(g, places, int(ends[-1]))
+    return tuple(
+        flat.map(lambda c, x=x, end=end: c[end - x.size : end].reshape(x.shape)) if isinstance(x, Traced) else None  # type: ignore[misc]
+        for x, end in zip(node.operands, ends, strict=True)
+    )
+
+
+def _scattered(g: Array, places: Coefficient, size: int) -> Array:
+    """Adjoints added up at the places that the elements came from; shape (size,)."""
+    if places.size and not (places.min() >= 0 and places.max() <= size):
+        raise AssertionError("a rearrangement computed something")
+    return Array(tuple(_scatter(c, places.ravel(), size) for c in g.series))
+
+
+def _scatter(c: Coefficient, places: Coefficient, size: int) -> Coefficient:
+    out = nothing((size + 1,)).copy()
+    counts = np.bincount(places, minlength=size + 1)
+    counts[0] = 0
+    if counts.max(initial=0) <= 1:
+        out[places] = c.ravel()
+        return out[1:]
+    np.add.at(out, places, c.ravel())
+    return rounded_scatter(out, c.ravel(), places, counts)[1:]
+
+
+def _solve(node: Node, g: Array) -> Adjoints:
+    """X = A^-1 B: with Y = A^-T G, the adjoints are -Y X^T and Y."""
+    a = untraced(node.operands[0])
+    y = linalg.solve(a.mT, g)
+    return _for_each(node, lambda: negative(matrix_product(y, node.result.mT)), lambda: y)
+
+
+def _det(node: Node, g: Array) -> Adjoints:
+    """Jacobi's formula: d A^-T."""
+    return (multiply(multiply(g, node.result), linalg.inv(untraced(node.operands[0])).mT),)
+
+
+def _cholesky(node: Node, g: Array) -> Adjoints:
+    """With S = L^-T low(L^T G) L^-1 it is low(S + S^T), low taking the lower triangle with half the diagonal."""
+    L = node.result
+    n = L.shape[0]
+    half = asarray(np.tril(np.ones((n, n))) - np.eye(n) / 2)
+    middle = multiply(half, matrix_product(L.mT, g))
+    s = linalg.solve(L.mT, linalg.solve(L.mT, middle.mT).mT)
+    return (multiply(half, add(s, s.mT)),)
+
+
+RULES: dict[str, Rule] = {
+    "add": _add, "choose": _choose, "cholesky": _cholesky, "compose": _compose, "cumsum": _cumsum, "det": _det,
+    "divide": _divide, "join": _join, "matrix_product": _matrix_product, "multiply": _multiply, "negative": _negative,
+    "rearrange": _rearrange, "solve": _solve, "subtract": _subtract, "sum": _sum,
+}  # fmt: skip

@@ -1,0 +1,233 @@
+"""The engine: a neutral loss along a line, in Taylor series of balls, at whatever precision it takes.
+
+``f(t) = loss(params + t direction)`` is evaluated as a truncated series, so that ``f(0)``, ``f'(0) = g.v`` and
+``f''(0) = v^T H v`` come out as enclosures. The precision starts at 128 bits and doubles until each is tight.
+At a kink the series is evaluated again on the other side of t = 0: the result has both one-sided derivatives.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.truth.derivatives.certificate import Certificate, GradientCertificate, Side
+from gradparity.truth.numbers.balls import ZERO, Array, asarray, exact
+from gradparity.truth.numbers.context import MAX_ORDER, START_BITS, Context, OutOfTimeError, UndecidedError, evaluation
+from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+from gradparity.truth.xp.namespace import xp
+
+Loss = Callable[[Any, Any, Any], Any]
+
+#: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
+_SINGULAR_BITS = 2048
+
+_ROOTS = ("sqrt", "power", "norm")
+
+_UNKNOWN = Enclosure(arb.nan())
+
+
+def certify(
+    loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, goal_bits: int = 70,
+    start_bits: int = START_BITS, max_bits: int = 16384, seconds: float = 60.0,
+) -> Certificate:  # fmt: skip
+    """Enclose a loss and its derivatives at `params` along `direction`.
+
+    Args:
+        loss: neutral loss ``loss(params, data, xp)``, returning a scalar.
+        params: tree (dict, list, tuple) of arrays; each number is taken exactly.
+        data: tree of arrays and plain Python values.
+        direction: tree of arrays with the structure and shapes of `params`.
+        order: highest derivative wanted, 0 to 2; those above it are not numbers in the result.
+        goal_bits: each result's relative width is to be 2^-goal_bits or less.
+        start_bits: first working precision.
+        max_bits: last working precision.
+        seconds: time budget; what is known by then is returned.
+
+    Raises:
+        InputError: the loss is no scalar, or the direction does not fit the parameters.
+        NotCertifiableError: the loss uses a name without a certified form.
+    """
+    problem = _Problem(loss, params, data, direction)
+    began = time.monotonic()
+    deadline = began + seconds
+    best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
+    bits, spent = start_bits, 0.0
+    while True:
+        pass_began = time.monotonic()
+        try:
+            best = problem.enclose(bits, order, goal_bits, deadline)
+        except UndecidedError as problem_met:
+            problem.share = True
+            best = replace(best, status="undecided", reason=f"{problem_met} at {bits} bits", bits=bits)
+        except OutOfTimeError:
+            best = replace(best, status="out_of_time", reason=f"no result within {seconds} s at {bits} bits")
+            break
+        spent = time.monotonic() - pass_began
+        if best.status in ("certified", "zero_unproven", "not_finite") or 2 * bits > max_bits:
+            break
+        # The next pass costs two to three times this one: stop rather than be cut off in it.
+        if time.monotonic() + 2 * spent > deadline:
+            best = replace(best, reason=f"{best.reason}; no time for more bits within {seconds} s")
+            break
+        bits *= 2
+    return replace(_last_word(best, goal_bits), seconds=time.monotonic() - began)
+
+
+def certify_gradient(
+    loss: Loss, params: Any, data: Any, paths: Iterable[str] | None = None, *, goal_bits: int = 70,
+    max_bits: int = 16384, seconds: float = 60.0,
+) -> GradientCertificate:  # fmt: skip
+    """Enclose the gradient of a loss, one first-order series for each coordinate.
+
+    `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers.0.W"``; all of them without it.
+    The other arguments, and what is raised, are as for `certify`. For the built-in models
+    `closed_form.value_and_gradient` gives the same in one pass.
+    """
+    began = time.monotonic()
+    wanted = None if paths is None else set(paths)
+    found = {path: np.full(np.shape(leaf), arb.nan(), dtype=object) for path, leaf in leaves(params)}
+    kinks: dict[tuple[str, tuple[int, ...]], Certificate] = {}
+    unsettled: dict[tuple[str, tuple[int, ...]], Certificate] = {}
+    complete, bits = True, START_BITS
+    for path, index in _coordinates(params, wanted):
+        left = began + seconds - time.monotonic()
+        if left <= 0:
+            complete = False
+            break
+        velocity = _unit(params, path, index)
+        result = certify(loss, params, data, velocity, order=1, goal_bits=goal_bits, max_bits=max_bits, seconds=left)
+        bits = max(bits, result.bits)
+        found[path][index] = result.first.ball
+        if result.is_kink:
+            kinks[path, index] = result
+        if result.status != "certified":
+            unsettled[path, index] = result
+            complete = complete and result.status != "out_of_time"
+    return GradientCertificate(
+        gradient=map_tree(lambda name, _: Enclosures(found[name]), params), kinks=kinks, unsettled=unsettled,
+        complete=complete, bits=bits, seconds=time.monotonic() - began,
+    )  # fmt: skip
+
+
+def _unit(params: Any, path: str, index: tuple[int, ...]) -> Any:
+    """The tree of zeros with a one at one coordinate."""
+    move = {name: np.zeros(np.shape(leaf)) for name, leaf in leaves(params)}
+    move[path][index] = 1.0
+    return map_tree(lambda name, _: move[name], params)
+
+
+def _coordinates(params: Any, wanted: set[str] | None) -> list[tuple[str, tuple[int, ...]]]:
+    known = [path for path, _ in leaves(params)]
+    for path in wanted or ():
+        if path not in known:
+            raise InputError("parameter path", got=path, expected=f"one of {', '.join(known)}")
+    return [
+        (path, index)
+        for path, leaf in leaves(params)
+        if wanted is None or path in wanted
+        for index in np.ndindex(*np.shape(leaf))
+    ]
+
+
+class _Problem:
+    """A loss with its inputs converted once: exact balls hold at every precision."""
+
+    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
+        self.loss = loss
+        self.share = False
+        self.params = params
+        self.data = map_tree(lambda _, leaf: _constant(leaf), data)
+        velocities = dict(leaves(direction))
+        if set(velocities) != {path for path, _ in leaves(params)}:
+            raise InputError("direction", got=sorted(velocities), expected=str([path for path, _ in leaves(params)]))
+        self.lines = {}
+        for path, leaf in leaves(params):
+            if np.shape(leaf) != np.shape(velocities[path]):
+                got, expected = np.shape(velocities[path]), np.shape(leaf)
+                raise InputError(f"direction at {path}", got=f"shape {got}", expected=f"shape {expected}")
+            moves = bool(np.any(np.asarray(velocities[path]) != 0))
+            self.lines[path] = (exact(leaf), exact(velocities[path])) if moves else (exact(leaf),)
+
+    def enclose(self, bits: int, order: int, goal_bits: int, deadline: float) -> Certificate:
+        """One certificate at one precision.
+
+        Raises:
+            UndecidedError: a comparison could not be decided at this precision.
+            OutOfTimeError: the deadline passed.
+        """
+        context, right = self._pass(bits, order, 1, deadline)
+        if context.needs_order > order:
+            context, right = self._pass(bits, context.needs_order, 1, deadline)
+        kinks, singular = list(context.kinks), list(context.singular)
+        left, value = right, right.value
+        active = any(kink.active for kink in kinks)
+        if active:
+            mirrored, left = self._pass(bits, max(order, context.order), -1, deadline)
+            kinks += mirrored.kinks
+            point, at = self._pass(bits, 0, 0, deadline)
+            value = at.value
+            singular += mirrored.singular + point.singular
+        # A root leaves derivatives without a value; of any other kink that takes more than too little precision.
+        excused = any(kink.name in _ROOTS for kink in kinks) or (active and bits >= _SINGULAR_BITS)
+        parts = [part for side in (right, left) for part in (side.first, side.second)[:order]]
+        wanted = [value, *(part for part in parts if not (excused and part.ball.is_nan()))]
+        return Certificate(
+            value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
+            **_judge(wanted, singular, goal_bits, bits),
+        )  # fmt: skip
+
+    def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
+        with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline, share=self.share)) as context:
+            params = map_tree(lambda path, _: Array(self.lines[path]), self.params)
+            # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
+            data = map_tree(lambda _, leaf: leaf, self.data)
+            result = asarray(self.loss(params, data, xp))
+            if result.size != 1:
+                raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
+            series = [c.ravel()[0] for c in result.balls()]
+            # A coefficient that is absent is zero up to the order of this pass, and unknown beyond it.
+            series += [ZERO] * (order + 1 - len(series))
+            series += [arb.nan()] * (MAX_ORDER + 1 - len(series))
+            return context, Side(
+                value=Enclosure(series[0]), first=Enclosure(series[1]), second=Enclosure(2 * series[2])
+            )
+
+
+def _judge(wanted: list[Enclosure], singular: list[Any], goal_bits: int, bits: int) -> dict[str, Any]:
+    if all(each.is_tight(goal_bits) for each in wanted):
+        if wanted[0].is_finite:
+            return {"status": "certified", "reason": ""}
+        return {"status": "not_finite", "reason": "the loss is infinite"}
+    if any(not each.is_finite for each in wanted) and singular and bits >= _SINGULAR_BITS:
+        name, index = singular[0]
+        return {"status": "not_finite", "reason": f"{name} at index {index} has no finite value or derivative there"}
+    if all(each.is_settled(goal_bits) for each in wanted):
+        return {"status": "zero_unproven", "reason": "below every double, though not proven to be zero"}
+    return {"status": "loose", "reason": f"wider than 2^-{goal_bits} relative"}
+
+
+def _last_word(best: Certificate, goal_bits: int) -> Certificate:
+    """A loose result whose every loose part contains zero is a zero that could not be proven."""
+    parts = [best.value, best.first, best.second, best.left.first]
+    loose = [part for part in parts if not part.is_settled(goal_bits) and not part.ball.is_nan()]
+    if best.status != "loose" or not loose or any(part.zero_within is None for part in loose):
+        return best
+    within = min(part.zero_within or 0 for part in loose)
+    return replace(best, status="zero_unproven", reason=f"zero within 2^-{within} at {best.bits} bits, not proven")
+
+
+def _unknown_side() -> Side:
+    return Side(value=_UNKNOWN, first=_UNKNOWN, second=_UNKNOWN)
+
+
+def _constant(leaf: Any) -> Any:
+    """Arrays and floats as certified constants; what a loss may use as a plain Python value stays one."""
+    number = isinstance(leaf, np.ndarray | np.generic | float) and np.asarray(leaf).dtype.kind in "biuf"
+    return asarray(leaf) if number else leaf

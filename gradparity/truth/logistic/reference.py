@@ -1,0 +1,182 @@
+"""The truth of a problem, computed once and shared by all backends: certified values and the noise floor around them.
+
+Values are midpoints of rigorous enclosures (`closed_form`), tight to 2^-70, and the closed form itself is held against
+the series engine (`certify`), which differentiates the model as written, in random directions. Above a
+time budget a seeded subsample of the rows is certified, and the closed form in extended precision (`extended`), which
+has to agree there, is the truth of all rows. The floor (`floor`) needs two digits only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from gradparity.model_spec.problem import Problem
+from gradparity.numerics.extended import Extended, Quantities
+from gradparity.truth.derivatives.series import certify
+from gradparity.truth.logistic import closed_form, extended
+from gradparity.truth.logistic.floor import floor as noise_floor
+from gradparity.truth.logistic.neutral import neutral_loss
+from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+
+#: Directions in which the closed form is held against the series engine.
+SERIES_DIRECTIONS = 2
+#: Seconds that certification takes for a row and for an entry of X, all quantities and both directions: measured.
+SECONDS_PER_ROW, SECONDS_PER_CELL = 1e-4, 1e-5
+#: Seconds that the closed form in extended precision and its floor take for an entry of X: measured.
+FULL_SECONDS_PER_CELL = 2e-7
+#: Share of the budget that certification always gets.
+CERTIFIED_SHARE = 0.1
+#: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
+BUDGET_S = 5.0
+
+
+class TruthError(RuntimeError):
+    """Two independent derivations of the truth disagree: a defect of gradparity, to be reported."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The true value of every block and its noise floor: how far roundings move each entry.
+
+    ``blocks["gradient", "W"]`` has the shape of ``W``; scalars stand under the parameter ``""``. ``zero`` marks the
+    entries proven to be exactly zero. ``certified_rows`` of the ``rows`` were certified, at ``bits`` of working
+    precision; ``seconds`` is what it all took. A user's own loss has no rows that could be told apart: both are 0.
+    """
+
+    truth: Quantities
+    floor: Quantities
+    zero: dict[tuple[str, str], np.ndarray]
+    rows: int
+    certified_rows: int
+    bits: int
+    seconds: float
+    directions: int = 0  #: directions in which the series engine confirmed the truth, in the time it had
+    words: str = ""  #: what the truth is, for a loss that has neither rows nor a closed form
+    #: Entries at which the loss is not differentiable, (path, index), with their one-sided derivatives, smaller first.
+    kinks: Mapping[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()  #: parameters that the loss makes no use of
+
+    def only(self, *quantities: str) -> Reference:
+        """The reference of some quantities."""
+        kept = [key for key in self.truth.blocks if key[0] in quantities]
+        truth, floor = ({key: source.blocks[key] for key in kept} for source in (self.truth, self.floor))
+        return replace(self, truth=Quantities(truth), floor=Quantities(floor))
+
+    @property
+    def method(self) -> str:
+        """What the truth is, in words for a report."""
+        if self.words:
+            return self.words
+        if self.certified_rows == self.rows:
+            checked = "" if self.directions else ", the series engine out of time"
+            return f"certified in ball arithmetic at {self.bits} bits{checked}"
+        return (
+            f"closed form in extended precision, itself certified in ball arithmetic on {self.certified_rows} of "
+            f"{self.rows} rows"
+        )
+
+
+def reference(problem: Problem, *, draws: int | None = None, budget_s: float = BUDGET_S) -> Reference:
+    """Truth and floor of a problem at its parameters.
+
+    All rows are certified if that fits in ``budget_s`` seconds. Otherwise a seeded subsample of the rows is, and the
+    extended-precision closed form, which must agree there to its own precision, is the truth of all rows.
+
+    Raises:
+        TruthError: the closed form and the series engine, or extended precision and balls, contradict each other.
+    """
+    began = time.monotonic()
+    rows = certified_rows(problem, budget_s)
+    every = len(rows) == problem.rows
+    sample = problem if every and not problem.on_disk else with_rows(problem, rows)
+    truth, zero, bits = enclosures(sample)
+    directions = _require_series_agreement(sample)
+    floor = noise_floor(sample, truth, draws)
+    _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
+    if not every:
+        truth = extended.evaluate(problem).blocks
+        zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+        floor = noise_floor(problem, truth, draws)
+    return Reference(
+        Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began, directions
+    )
+
+
+def extended_reference(problem: Problem, *, draws: int | None = None) -> Reference:
+    """Truth and floor in extended precision alone, a tenth of the time: for points along a path, not for verdicts."""
+    began = time.monotonic()
+    truth = extended.evaluate(problem).blocks
+    zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+    floor = noise_floor(problem, truth, draws)
+    return Reference(Quantities(truth), Quantities(floor), zero, problem.rows, 0, 0, time.monotonic() - began)
+
+
+def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
+    """Indices of the rows to certify: all of them, or as many as the time allows, drawn without replacement, sorted."""
+    X = problem.data["X"]
+    seconds = max(CERTIFIED_SHARE * budget_s, budget_s - FULL_SECONDS_PER_CELL * X.size)
+    affordable = max(1, int(seconds / (SECONDS_PER_ROW + SECONDS_PER_CELL * X.shape[1])))
+    if affordable >= problem.rows:
+        return np.arange(problem.rows)
+    return np.sort(np.random.default_rng([problem.seed, 2]).choice(problem.rows, affordable, replace=False))
+
+
+def with_rows(problem: Problem, rows: np.ndarray) -> Problem:
+    """The same problem on some of its rows."""
+    return replace(problem, data={name: values[rows] for name, values in problem.data.items()})
+
+
+def enclosures(problem: Problem) -> tuple[dict[tuple[str, str], Extended], dict[tuple[str, str], np.ndarray], int]:
+    """Certified values of every block, rounded to extended precision; which entries are proven zero; the precision."""
+    arguments = (problem.spec, problem.params, problem.data)
+    first = closed_form.value_and_gradient(*arguments)
+    along = closed_form.jvp(*arguments, problem.tangents)
+    second = closed_form.hvp(*arguments, problem.tangents)
+    blocks: dict[tuple[str, str], Enclosure | Enclosures] = {
+        ("loss", ""): first.value,
+        **{("gradient", name): value for name, value in first.gradient.items()},
+        ("jvp", ""): along.first,
+        **{("hvp", name): value for name, value in second.product.items()},
+    }
+    values = {key: np.asarray(value.as_longdouble(), np.longdouble) for key, value in blocks.items()}
+    zero = {key: np.asarray(value.is_zero) for key, value in blocks.items()}
+    return values, zero, max(first.bits, along.bits, second.bits)
+
+
+def _require_series_agreement(problem: Problem) -> int:
+    """The closed form against the model as written, differentiated by the series engine in random directions.
+
+    Returns:
+        How many directions confirmed it; those that the engine could not settle in its time are not counted.
+    """
+    confirmed = 0
+    rng = np.random.default_rng([problem.seed, 3])
+    loss = neutral_loss(problem.spec)
+    for _ in range(SERIES_DIRECTIONS):
+        direction = {name: rng.standard_normal(shape) for name, shape in problem.spec.shapes.items()}
+        along = closed_form.jvp(problem.spec, problem.params, problem.data, direction)
+        series = certify(loss, problem.params, problem.data, direction, seconds=BUDGET_S)
+        for name, ours, theirs in (
+            ("loss", along.value, series.value),
+            ("g.v", along.first, series.first),
+            ("v^T H v", along.second, series.second),
+        ):
+            if not ours.ball.overlaps(theirs.ball):
+                raise TruthError(f"{name}: the closed form gives {ours!r}, the series engine {theirs!r}")
+        confirmed += series.settled
+    return confirmed
+
+
+def _require_extended_agreement(
+    enclosed: dict[tuple[str, str], Extended],
+    values: dict[tuple[str, str], Extended],
+    floor: dict[tuple[str, str], Extended],
+) -> None:
+    """Extended precision against balls: within the noise floor, which it must be well below to measure one."""
+    for key, value in values.items():
+        if (np.abs(value - enclosed[key]) > floor[key]).any():
+            raise TruthError(f"{' '.join(key)}: extended precision is off by more than the noise floor of the dtype")

@@ -1,0 +1,1 @@
+"""Truth and noise floor of a user's loss, from its tape."""

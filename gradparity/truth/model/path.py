@@ -1,0 +1,69 @@
+"""A neutral loss along a path: value and gradient in extended precision, as `trajectory` asks for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.model_spec.problem import UserProblem
+from gradparity.numerics.optimisers import Tree
+from gradparity.truth.model.floor import Tape
+from gradparity.truth.numbers.noise import Noise
+from gradparity.truth.trajectory import unit_and_tiny
+
+#: Seconds that the reference run of one optimiser may take, its perturbed runs included.
+PATH_SECONDS = 10.0
+
+
+@dataclass
+class NeutralArithmetic:
+    """Extended-precision value and gradient of ``loss(params, data, xp)``; a call is timed once, for the budget."""
+
+    loss: Callable[[Any, Any, Any], Any]
+    _call_s: dict[int, float] = field(default_factory=dict)
+
+    def perturbed(self, problem: UserProblem, draws: int) -> Iterator[UserProblem]:
+        """Copies with every real number off by one rounding, sign at random; whole numbers are exact and stay."""
+        rng = np.random.default_rng([problem.seed, 4])
+
+        def moved(value: npt.NDArray[Any], dtype: str) -> npt.NDArray[Any]:
+            if value.dtype.kind != "f":
+                return value
+            signs = 1 - 2 * rng.integers(0, 2, value.shape, dtype=np.int8)
+            wide = np.asarray(value, np.longdouble)
+            return np.asarray(wide * (1 + unit_and_tiny(dtype)[0] * np.where(wide == np.rint(wide), 0, signs)))
+
+        for _ in range(draws):
+            params, data = (
+                {name: moved(value, str(value.dtype)) for name, value in tree.items()}
+                for tree in (problem.params, problem.data)
+            )
+            yield replace(problem, params=params, data=data)
+
+    def bind(self, problem: UserProblem, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:
+        """Loss and gradient at parameters in extended precision; of a draw, with every step of them rounded at random.
+
+        A formula that cancels may have a far larger error than its result and its inputs rounded once.
+        """
+        spec = problem.spec
+        data = spec.nest_data(problem.data)
+        noise = None if draw is None else Noise(spec.dtype, np.random.default_rng([problem.seed, 9, draw]))
+
+        def call(params: Tree) -> tuple[Any, Tree]:
+            blocks = Tape(self.loss, spec.nest_params(params), data, None).values(noise)
+            return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
+
+        return call
+
+    def calls(self, problem: UserProblem) -> int:
+        """Calls that fit in `PATH_SECONDS`."""
+        if id(problem) not in self._call_s:
+            began = time.perf_counter()
+            self.bind(problem)({name: np.asarray(value, np.longdouble) for name, value in problem.params.items()})
+            self._call_s[id(problem)] = time.perf_counter() - began
+        return max(1, int(PATH_SECONDS / self._call_s[id(problem)]))

@@ -1,0 +1,1 @@
+"""Certified numbers: balls, truncated series of them, enclosures, and the tape of what was computed."""

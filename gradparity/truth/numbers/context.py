@@ -1,0 +1,120 @@
+"""One certified evaluation: its precision, order and side, and what it met on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import flint
+import numpy as np
+
+if TYPE_CHECKING:
+    from gradparity.truth.numbers.noise import Noise
+
+START_BITS = 128
+MAX_ORDER = 2
+
+
+class NotCertifiableError(AttributeError):
+    """The loss uses something that has no certified form here: which name, and how to go on.
+
+    An AttributeError, so that ``hasattr(xp, name)`` in a loss answers instead of raising.
+    """
+
+    def __init__(self, name: str, cure: str = "Write it with names the certified namespace has.") -> None:
+        super().__init__(
+            f"{name} has no certified form. {cure} "
+            "Or go on without certification: backends are then compared with each other, with no known truth."
+        )
+        self.what = name
+        self.cure = cure
+
+
+class UndecidedError(Exception):
+    """Two numbers could not be told apart, nor proven equal, at this precision."""
+
+    def __init__(self, name: str, index: tuple[int, ...]) -> None:
+        super().__init__(f"{name} at index {index}: the two sides are neither told apart nor proven equal")
+        self.name = name
+        self.index = index
+
+
+class OutOfTimeError(Exception):
+    """The evaluation passed its deadline."""
+
+
+@dataclass(frozen=True, order=True)
+class Kink:
+    """A point where a piecewise function changes its branch, found with certainty.
+
+    Attributes:
+        name: the function, ``maximum`` for one.
+        index: which element of its result (of its comparison, for a reduction: which lane).
+        active: the direction leaves the tie, so that the two one-sided derivatives may differ.
+    """
+
+    name: str
+    index: tuple[int, ...]
+    active: bool
+
+
+@dataclass
+class Context:
+    """State of one evaluation.
+
+    Attributes:
+        bits: working precision of every ball.
+        order: highest Taylor coefficient kept, 0 to 2.
+        side: +1 for t -> 0+, -1 for t -> 0-, 0 for the point itself; it picks the branch at a tie.
+        deadline: `time.monotonic()` value after which the evaluation stops, or None.
+        kinks: ties met, in order.
+        singular: functions evaluated where they are proven to have no finite value or derivative.
+        share: give one object to elements that are computed alike from equal exact numbers, so that ties of theirs can
+            be proven; slower, so only where a comparison was undecided.
+        needs_order: the order at which a coefficient that is unknown at this order would be known.
+        extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
+        noise: what moves every result by a rounding, in extended precision; see `noise`.
+    """
+
+    bits: int = START_BITS
+    order: int = MAX_ORDER
+    side: int = 1
+    deadline: float | None = None
+    share: bool = False
+    kinks: list[Kink] = field(default_factory=list)
+    singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
+    needs_order: int = 0
+    extended: bool = False
+    noise: Noise | None = None
+
+    def check_time(self) -> None:
+        """Raise OutOfTimeError past the deadline."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise OutOfTimeError
+
+
+_CURRENT: ContextVar[Context] = ContextVar("gradparity_truth_context")
+
+
+def current() -> Context:
+    """The evaluation under way; a default one (128 bits, order 2, right side) outside of any."""
+    context = _CURRENT.get(None)
+    if context is None:
+        context = Context(bits=max(START_BITS, flint.ctx.prec))
+    return context
+
+
+@contextmanager
+def evaluation(context: Context) -> Iterator[Context]:
+    """Make `context` the current one, and its precision that of every ball computed inside."""
+    token = _CURRENT.set(context)
+    try:
+        # A branch that is not taken may divide by zero or overflow: its numbers are not used.
+        with flint.ctx.workprec(context.bits), np.errstate(all="ignore"):
+            yield context
+    finally:
+        _CURRENT.reset(token)

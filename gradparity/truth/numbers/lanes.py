@@ -1,0 +1,61 @@
+"""The other numbers that a series may have for coefficients: `numpy.longdouble`, with the names that balls have.
+
+Balls prove; extended precision is a hundred times as fast. Written once over balls, ``x.exp()`` or ``x.rsqrt()``, the
+derivatives of a smooth function hold for a whole array of extended numbers too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flint
+import numpy as np
+from flint import arb
+
+
+class Lanes(np.ndarray[Any, np.dtype[Any]]):
+    """Extended numbers, all elements at once, by the method names of `flint.arb`."""
+
+
+def lanes(values: Any) -> Lanes:
+    """`values` as extended numbers."""
+    return np.asarray(values, np.longdouble).view(Lanes)
+
+
+def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda self: function(self)
+
+
+def _by_balls(name: str) -> Callable[[Any], Any]:
+    """A function that NumPy lacks, at 80 bits, element by element."""
+
+    def function(self: Any) -> Any:
+        from gradparity.truth.numbers.balls import exact_balls
+        from gradparity.truth.numbers.enclosure import to_longdouble
+
+        with flint.ctx.workprec(80):
+            values = [to_longdouble(getattr(x, name)().mid()) for x in exact_balls(np.asarray(self)).ravel()]
+        return lanes(np.array(values, np.longdouble).reshape(self.shape))
+
+    return function
+
+
+_METHODS: dict[str, Callable[[Any], Any]] = {
+    "exp": np.exp, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "tanh": np.tanh, "sin": np.sin, "cos": np.cos,
+    "tan": np.tan, "atan": np.arctan, "asin": np.arcsin, "acos": np.arccos, "asinh": np.arcsinh,
+    "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt,
+    "sech": lambda x: 1 / np.cosh(x), "sec": lambda x: 1 / np.cos(x), "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sinh_cosh": lambda x: (np.sinh(x), np.cosh(x)), "sin_cos": lambda x: (np.sin(x), np.cos(x)),
+    "erf": _by_balls("erf"), "erfc": _by_balls("erfc"),
+}  # fmt: skip
+
+for _name, _function in _METHODS.items():
+    setattr(Lanes, _name, _method(_function))
+
+
+def root_pi(like: Any) -> Any:
+    """``sqrt(pi)`` in the arithmetic of `like`."""
+    return (
+        np.sqrt(np.longdouble("3.14159265358979323846264338327950288")) if isinstance(like, Lanes) else arb.pi().sqrt()
+    )

@@ -1,0 +1,35 @@
+"""Matrices of balls through flint's own `arb_mat`."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from flint import arb_mat
+
+from gradparity.truth.numbers.balls import ZERO, Coefficient, fill
+
+
+def to_mat(c: Coefficient) -> arb_mat:
+    """A matrix of balls, shape (m, n), as flint's own."""
+    return arb_mat(c.shape[0], c.shape[1], c.ravel().tolist())
+
+
+def from_mat(m: arb_mat) -> Coefficient:
+    """Flint's matrix as an object array, shape (m, n)."""
+    return fill((m.nrows(), m.ncols()), m.entries())
+
+
+def product(a: Coefficient, b: Coefficient) -> Coefficient:
+    """Matrix product of coefficients, shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
+    (m, k), n = a.shape[-2:], b.shape[-1]
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    if not (k and m and n and math.prod(lead)):
+        return np.full((*lead, m, n), ZERO, dtype=object)
+    if not lead:
+        return from_mat(to_mat(a) * to_mat(b))
+    a, b = np.broadcast_to(a, (*lead, m, k)), np.broadcast_to(b, (*lead, k, n))
+    out = np.empty((*lead, m, n), dtype=object)
+    for index in np.ndindex(*lead):
+        out[index] = from_mat(to_mat(a[index]) * to_mat(b[index]))
+    return out

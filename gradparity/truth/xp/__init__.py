@@ -1,0 +1,1 @@
+"""The certified namespace: what a loss calls as ``xp``."""

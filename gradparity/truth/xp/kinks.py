@@ -1,0 +1,270 @@
+"""Piecewise functions: which branch, decided with certainty, and every tie recorded.
+
+A branch is chosen by the sign of a difference ``d(t) = d_0 + d_1 t + d_2 t^2``. Where ``d_0`` is proven to be exactly
+zero, ``t`` small and on the context's side of zero decides by the first non-zero coefficient: that gives the
+one-sided derivatives. A difference that is neither proven zero nor told apart from it raises UndecidedError, and the
+engine doubles the precision. Dyadic inputs make sums and products exact at some precision, so ties of linear pieces
+are always found; the same object on both sides is a proof of equality at any precision.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray, box, exact, fill
+from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
+from gradparity.truth.numbers.tape import traced, untraced
+from gradparity.truth.xp.arithmetic import multiply, negative, subtract
+
+
+def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coefficient:
+    """Sign of each element for small t on the context's side: int64 array of -1, 0, +1, same shape.
+
+    A tie at t = 0 of something that depends on t is recorded as a kink of `name` (at `index`, where given).
+
+    Raises:
+        UndecidedError: a coefficient that decides is neither proven zero nor told apart from it.
+    """
+    X = x.balls()
+    if current().extended:
+        return np.sign(X[0]).astype(np.int64)
+    flat = [c.ravel() for c in X]
+    out = np.empty(x.size, dtype=np.int64)
+    for position, value in enumerate(flat[0]):
+        if value > 0:
+            out[position] = 1
+        elif value < 0:
+            out[position] = -1
+        else:
+            here = unravel(position, x.shape) if index is None else index
+            out[position] = _sign_at_tie(value, [c[position] for c in flat[1:]], name, here)
+    return out.reshape(x.shape)
+
+
+def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...]) -> int:
+    if not value.is_zero():
+        raise UndecidedError(name, index)
+    if not rest:
+        return 0
+    context = current()
+    for k, coefficient in enumerate(rest, start=1):
+        if coefficient.is_zero():
+            continue
+        if not (coefficient > 0 or coefficient < 0):
+            raise UndecidedError(name, index)
+        context.kinks.append(Kink(name, index, active=True))
+        turn = 1 if coefficient > 0 else -1
+        return turn if context.side > 0 or (k % 2 == 0 and context.side) else turn * context.side
+    context.kinks.append(Kink(name, index, active=False))
+    return 0
+
+
+def difference(a: Any, b: Any) -> Array:
+    """``a - b`` where one object on both sides gives the exact zero, whatever its radius.
+
+    A ball is one true number, so equal to itself; one that is no number proves nothing, as NaN equals nothing.
+    """
+    a, b = untraced(asarray(a)), untraced(asarray(b))
+    if current().extended:
+        return subtract(a, b)
+    A, B = a.balls(), b.balls()
+    zero = exact(0)
+    subtract_same = np.frompyfunc(_gap, 2, 1)
+    pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return Array(tuple(np.broadcast_to(box(subtract_same(p, q)), shape) for p, q in pairs))
+
+
+def _gap(p: arb, q: arb) -> arb:
+    return ZERO if p is q and not p.is_nan() else p - q
+
+
+def compare(a: Any, b: Any, name: str) -> Coefficient:
+    """Sign of ``a - b`` per element, ties recorded as kinks of `name`."""
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real:
+        return box(np.sign(np.subtract(a.series[0], b.series[0], dtype=np.int64)))
+    return signs(difference(a, b), name)
+
+
+def less(a: Any, b: Any) -> Array:
+    """``a < b``, decided."""
+    return Array((compare(a, b, "less") < 0,))
+
+
+def less_equal(a: Any, b: Any) -> Array:
+    """``a <= b``, decided."""
+    return Array((compare(a, b, "less_equal") <= 0,))
+
+
+def greater(a: Any, b: Any) -> Array:
+    """``a > b``, decided."""
+    return Array((compare(a, b, "greater") > 0,))
+
+
+def greater_equal(a: Any, b: Any) -> Array:
+    """``a >= b``, decided."""
+    return Array((compare(a, b, "greater_equal") >= 0,))
+
+
+def equal(a: Any, b: Any) -> Array:
+    """``a == b``, decided."""
+    return Array((compare(a, b, "equal") == 0,))
+
+
+def not_equal(a: Any, b: Any) -> Array:
+    """``a != b``, decided."""
+    return Array((compare(a, b, "not_equal") != 0,))
+
+
+def choose(mask: Coefficient, a: Array, b: Array) -> Array:
+    """Elements of `a` where the boolean `mask` holds, of `b` elsewhere."""
+    if not a.is_real and not b.is_real:
+        return Array((np.where(mask, a.series[0], b.series[0]),))
+    A, B = a.balls(), b.balls()
+    zero = exact(0)
+    pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
+    return traced("choose", Array(tuple(np.where(mask, p, q) for p, q in pairs)), a, b, mask=mask)
+
+
+def where(condition: Any, a: Any, b: Any) -> Array:
+    """``a`` where the condition holds, ``b`` elsewhere."""
+    condition = asarray(condition)
+    mask = not_equal(condition, 0).series[0] if condition.is_real else condition.series[0].astype(bool)
+    return choose(mask, asarray(a), asarray(b))
+
+
+def maximum(a: Any, b: Any) -> Array:
+    """The larger of ``a`` and ``b``."""
+    a, b = asarray(a), asarray(b)
+    return choose(compare(a, b, "maximum") >= 0, a, b)
+
+
+def minimum(a: Any, b: Any) -> Array:
+    """The smaller of ``a`` and ``b``."""
+    a, b = asarray(a), asarray(b)
+    return choose(compare(a, b, "minimum") <= 0, a, b)
+
+
+def clip(
+    x: Any, low: Any = None, high: Any = None, *, min: Any = None, max: Any = None,  # noqa: A002 (the standard's names)
+    a_min: Any = None, a_max: Any = None,
+) -> Array:  # fmt: skip
+    """``min(max(x, low), high)``; either bound may be None, and has three names in use."""
+    out = asarray(x)
+    low, high = (next((b for b in names if b is not None), None) for names in ((low, min, a_min), (high, max, a_max)))
+    if low is not None:
+        low = asarray(low)
+        out = choose(compare(out, low, "clip") >= 0, out, low)
+    if high is not None:
+        high = asarray(high)
+        out = choose(compare(out, high, "clip") <= 0, out, high)
+    return out
+
+
+def absolute(x: Any) -> Array:
+    """``|x|``."""
+    x = asarray(x)
+    if not x.is_real:
+        return Array((np.abs(x.series[0]),))
+    return multiply(Array((signs(x, "abs"),)), x)
+
+
+def sign(x: Any) -> Array:
+    """-1, 0 or +1 with the sign of x: constant between jumps."""
+    x = asarray(x)
+    if not x.is_real:
+        return Array((np.sign(x.series[0]),))
+    return Array((exact(signs(x, "sign")),))
+
+
+def floor(x: Any) -> Array:
+    """The largest whole number not above x, as a real: constant between jumps.
+
+    Raises:
+        UndecidedError: x is neither proven whole nor proven not to be.
+    """
+    x = untraced(asarray(x))
+    values = x.balls()[0]
+    if current().extended:
+        return Array((np.floor(values),))
+    whole = []
+    for position, value in enumerate(values.ravel()):
+        nearest = value.floor()
+        if not nearest.is_exact():
+            raise UndecidedError("floor", unravel(position, values.shape))
+        whole.append(nearest)
+    base = Array((fill(values.shape, whole),))
+    # A value that is exactly whole and falls along t belongs to the step below.
+    below = np.minimum(signs(subtract(x, base), "floor"), 0)
+    return Array((box(np.add(base.series[0], exact(below))),))
+
+
+def ceil(x: Any) -> Array:
+    """The smallest whole number not below x, as a real."""
+    return negative(floor(negative(x)))
+
+
+def winners(x: Array, name: str, largest: bool) -> Coefficient:
+    """Position of the extreme element along the last axis: int64 array of shape ``x.shape[:-1]``.
+
+    A tie is recorded once, and only between elements that win; the first of equals wins.
+
+    Raises:
+        UndecidedError: two candidates are neither told apart nor proven equal.
+    """
+    if x.shape[-1] == 0:
+        raise ValueError(f"{name} of an axis of length 0")
+    if current().extended:
+        return box(np.argmax(x.balls()[0] if largest else -x.balls()[0], axis=-1))
+    lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()]
+    out = np.empty(lanes[0].shape[0], dtype=np.int64)
+    for lane in range(lanes[0].shape[0]):
+        index = unravel(lane, x.shape[:-1])
+        values = lanes[0][lane]
+        first = _extreme_midpoint(values, largest)
+        best = first
+        for i, value in enumerate(values):
+            gap = _gap(values[first], value)
+            if gap.is_zero() and i != first:
+                rest = [_gap(c[lane][i], c[lane][best]) for c in lanes[1:]]
+                turn = _sign_at_tie(ZERO, rest, name, index)
+                if turn == (1 if largest else -1) or (turn == 0 and i < best):
+                    best = i
+            elif i != first and not (gap > 0 if largest else gap < 0):
+                raise UndecidedError(name, index)
+        out[lane] = best
+    return out.reshape(x.shape[:-1])
+
+
+def _extreme_midpoint(values: Coefficient, largest: bool) -> int:
+    best = 0
+    for i in range(1, len(values)):
+        gap = values[i].mid() - values[best].mid()
+        if gap > 0 if largest else gap < 0:
+            best = i
+    return best
+
+
+def require_decided_whole(x: Array, what: str) -> Coefficient:
+    """Whole numbers of a constant real array, truncated as `astype(int)` does: int64 array."""
+    if not x.is_constant:
+        raise NotCertifiableError(what, "An integer has no derivative: convert data, not parameters.")
+    values = x.balls()[0]
+    if current().extended:
+        return np.trunc(values).astype(np.int64)
+    whole = []
+    for position, value in enumerate(values.ravel()):
+        nearest = value.floor() if value >= 0 else value.ceil()
+        if not nearest.is_exact():
+            raise UndecidedError(what, unravel(position, values.shape))
+        whole.append(int(nearest.unique_fmpz()))
+    return np.array(whole, dtype=np.int64).reshape(values.shape)
+
+
+def unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Index of an element in an array of this shape, from its position in C order."""
+    return tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()

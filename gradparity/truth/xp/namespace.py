@@ -1,0 +1,188 @@
+"""``xp`` as a loss sees it: NumPy's names (and the array API's) over certified numbers."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from gradparity.truth.numbers.balls import Array, asarray, box
+from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
+from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, reductions, roots, shaping, smooth
+
+CURES = {
+    "random": "Draw random numbers in data(rng) and pass them in.",
+    "sort": "Sort data beforehand; of parameters, use max, min or argmax.",
+    "eigh": "Use det, slogdet, solve or cholesky where the mathematics allows.",
+    "svd": "Use det, slogdet, solve or cholesky where the mathematics allows.",
+}
+
+
+class Namespace:
+    """Functions by name; a name it lacks raises NotCertifiableError, which says how to go on."""
+
+    def __init__(self, name: str, members: Mapping[str, Any]) -> None:
+        self.__dict__.update(members)
+        self.__name__ = name
+
+    def __dir__(self) -> list[str]:
+        return sorted(self.__dict__)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise NotCertifiableError(f"{self.__name__}.{name}", CURES.get(name, "Write it with names listed by dir(xp)."))
+
+    def __repr__(self) -> str:
+        return f"<certified namespace {self.__name__}>"
+
+
+def isfinite(x: Any) -> Array:
+    """Whether each element is a finite number, decided."""
+    return _kind(x, "isfinite", "finite")
+
+
+def isnan(x: Any) -> Array:
+    """Whether each element is not a number, which only data can be: a parameter's is undecided."""
+    return _kind(x, "isnan", "nan")
+
+
+def isinf(x: Any) -> Array:
+    """Whether each element is infinite, decided."""
+    return _kind(x, "isinf", "infinite")
+
+
+def _kind(x: Any, name: str, wanted: str) -> Array:
+    x = asarray(x)
+    if current().extended:
+        values = x.balls()[0]
+        return Array((box({"finite": np.isfinite, "nan": np.isnan, "infinite": np.isinf}[wanted](values)),))
+    kinds = []
+    for position, value in enumerate(x.balls()[0].ravel()):
+        if value.is_nan() and not x.is_constant:
+            # A ball that is no number may stand for any: this precision does not say.
+            raise UndecidedError(name, tuple(int(i) for i in np.unravel_index(position, x.shape)))
+        kinds.append("finite" if value.is_finite() else "nan" if value.is_nan() else "infinite")
+    return Array((np.array([kind == wanted for kind in kinds], dtype=bool).reshape(x.shape),))
+
+
+def floor_divide(a: Any, b: Any) -> Array:
+    """``floor(a / b)``."""
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real:
+        return Array((box(np.floor_divide(a.series[0], b.series[0])),))
+    return kinks.floor(arithmetic.divide(a, b))
+
+
+def remainder(a: Any, b: Any) -> Array:
+    """``a - b floor(a / b)``."""
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real:
+        return Array((box(np.remainder(a.series[0], b.series[0])),))
+    return arithmetic.subtract(a, arithmetic.multiply(b, floor_divide(a, b)))
+
+
+def hypot(a: Any, b: Any) -> Array:
+    """``sqrt(a^2 + b^2)``."""
+    return roots.norm2(shaping.stack(shaping.broadcast_arrays(a, b), axis=-1))
+
+
+def nonzero(x: Any) -> tuple[Array, ...]:
+    """Positions of the elements that are not zero, one integer array per axis."""
+    return tuple(Array((where,)) for where in np.nonzero(kinks.not_equal(x, 0).series[0]))
+
+
+def where(condition: Any, *branches: Any) -> Any:
+    """``a`` where the condition holds, ``b`` elsewhere; with the condition alone, as nonzero."""
+    return kinks.where(condition, *branches) if branches else nonzero(condition)
+
+
+def _bitwise(function: Callable[..., Any]) -> Callable[..., Array]:
+    def wrapper(*operands: Any) -> Array:
+        values = [asarray(x) for x in operands]
+        if any(x.is_real for x in values):
+            raise TypeError("bitwise operators need integers or booleans")
+        return Array((box(function(*(x.series[0] for x in values))),))
+
+    return wrapper
+
+
+def _logical(function: Callable[..., Any]) -> Callable[..., Array]:
+    def wrapper(*operands: Any) -> Array:
+        return Array((box(function(*(shaping.astype(x, bool).series[0] for x in operands))),))
+
+    return wrapper
+
+
+_ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    "abs": kinks.absolute, "absolute": kinks.absolute, "add": arithmetic.add, "ceil": kinks.ceil, "clip": kinks.clip,
+    "divide": arithmetic.divide, "true_divide": arithmetic.divide, "equal": kinks.equal, "floor": kinks.floor,
+    "floor_divide": floor_divide, "greater": kinks.greater, "greater_equal": kinks.greater_equal, "hypot": hypot,
+    "isfinite": isfinite, "isinf": isinf, "isnan": isnan, "less": kinks.less, "less_equal": kinks.less_equal,
+    "maximum": kinks.maximum, "minimum": kinks.minimum, "mod": remainder, "multiply": arithmetic.multiply,
+    "negative": arithmetic.negative, "nonzero": nonzero, "not_equal": kinks.not_equal, "positive": arithmetic.positive,
+    "pow": arithmetic.power, "power": arithmetic.power, "reciprocal": arithmetic.reciprocal, "remainder": remainder,
+    "sign": kinks.sign, "sqrt": roots.sqrt, "square": arithmetic.square, "subtract": arithmetic.subtract,
+    "where": where,
+    "bitwise_and": _bitwise(np.bitwise_and), "bitwise_or": _bitwise(np.bitwise_or),
+    "bitwise_xor": _bitwise(np.bitwise_xor), "bitwise_invert": _bitwise(np.invert),
+    "logical_and": _logical(np.logical_and), "logical_or": _logical(np.logical_or),
+    "logical_not": _logical(np.logical_not), "logical_xor": _logical(np.logical_xor),
+}  # fmt: skip
+
+_SMOOTH: dict[str, Callable[..., Any]] = {
+    "acos": smooth.arccos, "acosh": smooth.arccosh, "arccos": smooth.arccos, "arccosh": smooth.arccosh,
+    "arcsin": smooth.arcsin, "arcsinh": smooth.arcsinh, "arctan": smooth.arctan, "arctanh": smooth.arctanh,
+    "asin": smooth.arcsin, "asinh": smooth.arcsinh, "atan": smooth.arctan, "atanh": smooth.arctanh, "cos": smooth.cos,
+    "cosh": smooth.cosh, "erf": smooth.erf, "erfc": smooth.erfc, "exp": smooth.exp, "exp2": smooth.exp2,
+    "expm1": smooth.expm1, "log": smooth.log, "log10": smooth.log10, "log1p": smooth.log1p, "log2": smooth.log2,
+    "logaddexp": smooth.logaddexp, "sin": smooth.sin, "sinh": smooth.sinh, "tan": smooth.tan, "tanh": smooth.tanh,
+}  # fmt: skip
+
+#: Options that change where or how numbers are stored, never which: exact numbers have no use for them.
+_IGNORED = frozenset(("device", "copy", "like", "dtype", "order", "optimize", "precision", "casting"))
+
+
+def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, refusing an option it does not know instead of computing something else."""
+    parameters = inspect.signature(function).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return function
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **options: Any) -> Any:
+        for option in list(options):
+            if option not in parameters:
+                if option not in _IGNORED:
+                    raise NotCertifiableError(f"xp.{name} with the option {option}=", "Write it without the option.")
+                del options[option]
+        return function(*args, **options)
+
+    return wrapper
+
+
+_ALL: dict[str, Callable[..., Any]] = (
+    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | _ELEMENTWISE | _SMOOTH | {"trace": linalg.trace}
+)
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}
+
+_CONSTANTS: dict[str, Any] = {
+    # The doubles that every framework has, so that a loss means the same number here.
+    "pi": math.pi, "e": math.e, "inf": math.inf, "nan": math.nan, "newaxis": None,
+    "float64": np.float64, "float32": np.float32, "int64": np.int64, "int32": np.int32, "bool": np.bool_,
+    "bool_": np.bool_, "finfo": np.finfo, "ndarray": Array,
+}  # fmt: skip
+
+_METHODS_ONLY = {"flatten", "bitwise_invert"}
+
+xp: Any = Namespace(
+    "xp",
+    {name: function for name, function in FUNCTIONS.items() if name not in _METHODS_ONLY}
+    | _CONSTANTS
+    | {"linalg": Namespace("xp.linalg", {name: _checked(f"linalg.{name}", f) for name, f in linalg.FUNCTIONS.items()})},
+)

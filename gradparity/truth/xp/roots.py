@@ -1,0 +1,135 @@
+"""Roots and norms, which are not differentiable where their argument is exactly zero."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from flint import arb
+
+from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray, exact
+from gradparity.truth.numbers.context import Kink, UndecidedError, current
+from gradparity.truth.xp.arithmetic import compose, extended_power_jet, multiply, note_singular, power_jet, sum_over
+from gradparity.truth.xp.kinks import choose, unravel
+
+NAN: Any = arb.nan()
+INFINITY: Any = arb.pos_inf()
+HALF: Any = arb(0.5)
+
+
+def sqrt(x: Any) -> Array:
+    """Square root; a one-sided derivative at exactly 0 is infinite, or ``sqrt(x_2)`` where x is ``x_2 t^2``."""
+    x = asarray(x)
+    return fractional_power(x, Array((np.broadcast_to(exact(0.5), x.shape),)))
+
+
+def fractional_power(x: Array, p: Array) -> Array:
+    """``x ** p`` for constant p that is not whole, x >= 0; both of one shape."""
+    if current().extended:
+        exponent = p.balls()[0]
+        return compose(x, _extended_root_jet if np.all(exponent == 0.5) else partial(extended_power_jet, p=exponent))
+    X, P = x.balls(), p.balls()[0].ravel()
+    note_singular("power" if any(q != HALF for q in P) else "sqrt", X[0], lambda value: bool(value < 0))
+    exponents = iter(P)
+    # Exact zeros are replaced by one for the smooth rule, then put right one by one.
+    zeros = [position for position, value in enumerate(X[0].ravel()) if value.is_zero()]
+    if not zeros:
+        return compose(x, lambda value, n: _root_jet(value, next(exponents), n))
+    mask = np.array([value.is_zero() for value in X[0].ravel()], dtype=bool).reshape(x.shape)
+    smooth = compose(choose(mask, asarray(1.0), x), lambda value, n: _root_jet(value, next(exponents), n))
+    length = current().order + 1 if len(X) > 1 else 1
+    out = [c.ravel().copy() for c in smooth.balls()]
+    out += [np.full(x.size, ZERO, dtype=object) for _ in range(length - len(out))]
+    for position in zeros:
+        rest = [c.ravel()[position] for c in X[1:]]
+        for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
+            out[k][position] = value
+    return Array(tuple(c.reshape(x.shape) for c in out))
+
+
+def _extended_root_jet(x: Any, n: int) -> tuple[Any, ...]:
+    root = np.sqrt(x)
+    return (root, 0.5 / root, -0.125 / (x * root))[: n + 1]
+
+
+def _root_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
+    if p != HALF:
+        return power_jet(x, p, n)
+    root = x.sqrt()
+    slope = 1 / (2 * root)
+    return (root, slope, -slope / (4 * x))[: n + 1]
+
+
+def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) -> list[arb]:
+    """Coefficients of ``(x_1 t + x_2 t^2)^p`` on the context's side, p not whole.
+
+    With x = x_m t^m + ..., the result starts at |x_m|^p |t|^(m p): coefficients below m p are zero, one at m p is
+    known, an order that is not whole has an infinite next derivative, and what lies above needs more of the series.
+    """
+    context = current()
+    if p <= 0:
+        context.singular.append(("power", index))
+        return [INFINITY] + [NAN] * order
+    if not rest:
+        return [ZERO] * (order + 1)
+    name = "sqrt" if p == HALF else "power"
+    m = next((k for k, c in enumerate(rest, start=1) if not c.is_zero()), None)
+    if not p.is_integer():
+        context.kinks.append(Kink(name, index, active=m is not None))
+    if m is None or context.side == 0:
+        if m is None and context.side != 0 and p < 1:
+            context.needs_order = max(context.needs_order, 2)
+        known = p * (context.order + 1)
+        return [ZERO if k == 0 or known > k else NAN for k in range(order + 1)]
+    lead = rest[m - 1] * context.side**m
+    if not (lead > 0 or lead < 0):
+        raise UndecidedError(name, index)
+    start = p * m
+    out = [ZERO]
+    for k in range(1, order + 1):
+        if start > k:
+            out.append(ZERO)
+        elif lead < 0:
+            out.append(NAN)
+        elif start == k:
+            out.append(lead**p * context.side**k)
+        else:
+            # |t|^start with k - 1 < start < k has an infinite k-th coefficient; beyond it nothing is known.
+            out.append(INFINITY * context.side**k if start > k - 1 else NAN)
+    return out
+
+
+def norm2(x: Array) -> Array:
+    """Euclidean norm along the last axis; where all of x is exactly 0 it is ``|t| |x_1 + x_2 t|``."""
+    total = sum_over(multiply(x, x), (x.ndim - 1,))
+    if current().extended:
+        return sqrt(total)
+    values = total.balls()[0]
+    zeros = np.array([value.is_zero() for value in values.ravel()], dtype=bool).reshape(values.shape)
+    if not zeros.any():
+        return sqrt(total)
+    smooth = sqrt(choose(zeros, asarray(1.0), total))
+    lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()[1:]]
+    out = [np.where(zeros, ZERO, c).ravel() for c in smooth.balls()]
+    out += [np.full(values.size, ZERO, dtype=object) for _ in range(len(lanes) + 1 - len(out))]
+    for position in np.flatnonzero(zeros.ravel()):
+        rest = _norm_at_zero([c[position] for c in lanes], unravel(int(position), values.shape))
+        for k, value in enumerate(rest, start=1):
+            out[k][position] = value
+    return Array(tuple(c.reshape(values.shape) for c in out))
+
+
+def _norm_at_zero(rest: list[Coefficient], index: tuple[int, ...]) -> list[arb]:
+    """Coefficients 1, 2 of ``|x_1 t + x_2 t^2|``: s |x_1| and s x_1.x_2 / |x_1|, or 0 and |x_2|, s being the side."""
+    if not rest:
+        return []
+    moving = [not all(value.is_zero() for value in c) for c in rest]
+    current().kinks.append(Kink("norm", index, active=any(moving)))
+    side = current().side
+    lengths = [sum((value * value for value in c), ZERO).sqrt() for c in rest]
+    if len(rest) == 1:
+        return [side * lengths[0]]
+    if not moving[0]:
+        return [ZERO, side * side * lengths[1]]
+    return [side * lengths[0], side * sum((p * q for p, q in zip(*rest, strict=True)), ZERO) / lengths[0]]

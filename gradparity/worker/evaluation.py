@@ -1,0 +1,204 @@
+"""One backend evaluates one problem: every quantity, called twice. Runs in a worker; imports no framework itself."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.backends import place
+from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
+from gradparity.model_spec.problem import AnyProblem
+from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
+from gradparity.numerics.richardson import Derivative
+from gradparity.worker.messages import Evaluation, Tensors, pack
+from gradparity.worker.user_loss import require_scalar
+
+TimedCall = Callable[[], Any]
+Quantities = dict[str, dict[str, npt.NDArray[Any]]]
+
+
+def evaluate(
+    backend: Backend, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True
+) -> Evaluation:
+    """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
+
+    Without ``second_order``, the loss and the gradient only.
+
+    The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
+    state it reads, since it runs its Python only once.
+    """
+    params, tangents = backend.put(problem.params), backend.put(problem.tangents)
+    data = place(backend, program, problem.data)
+    impurity = _loss_impurity(backend, loss, params, data)
+    if impurity:
+        draws = _draws(backend, loss, params, data)
+        words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
+        return Evaluation({}, impurity=words, verdict="nondeterministic" if draws else "impure")
+
+    without = [name for name in ("jvp", "hvp") if not second_order or getattr(program, name) is None]
+
+    def derivatives() -> Quantities:
+        value, gradient = program.value_and_gradient(params, data)
+        first_order = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+        if "jvp" not in without:
+            first_order["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
+        if "hvp" not in without:
+            first_order["hvp"] = backend.get(program.hvp(params, data, tangents))
+        return first_order
+
+    try:
+        first, second = derivatives(), derivatives()
+    except Exception as error:
+        if _is_leak(error):
+            words = f"a traced value leaked out of the loss: {_first_line(error)}"
+            return Evaluation({}, impurity=words, verdict="impure")
+        raise
+    touched = _inputs_touched(backend, problem, params, data, tangents)
+    if touched:
+        return Evaluation(packed(first), without, impurity=touched, verdict="impure")
+    difference = _difference(first, second)
+    return Evaluation(packed(first), without, impurity=difference, verdict="nondeterministic" if difference else "")
+
+
+def evaluations_at(
+    backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], *, second_order: bool = True
+) -> list[dict[str, Tensors]]:
+    """Every quantity at each of some parameters, data and tangents."""
+    found = []
+    for trees in inputs:
+        params, data, tangents = map(backend.put, trees)
+        value, gradient = program.value_and_gradient(params, data)
+        quantities = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+        if second_order and program.jvp is not None:
+            quantities["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
+        if second_order and program.hvp is not None:
+            quantities["hvp"] = backend.get(program.hvp(params, data, tangents))
+        found.append(packed(quantities))
+    return found
+
+
+def own_derivatives(backend: Backend, program: Program, problem: AnyProblem) -> dict[str, Derivative]:
+    """The derivative of a float64 problem's loss along each parameter's direction, from values of the loss alone."""
+    from gradparity.numerics.richardson import along, block_directions, derivative
+
+    data = backend.put(problem.data)
+
+    def value(params: Tree) -> Any:
+        return backend.get({"": backend.wait(program.value(backend.put(params), data))})[""]
+
+    return {
+        name: derivative(along(value, problem.params, direction))
+        for name, direction in block_directions(problem.params, problem.seed)
+    }
+
+
+def packed(quantities: Quantities) -> dict[str, Tensors]:
+    """Quantities as messages."""
+    return {name: pack(tree) for name, tree in quantities.items()}
+
+
+def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
+    """How a second call of the plain loss differed from the first, or ``""``."""
+    value = loss(params, data)
+    require_scalar(loss, value)
+    first = _scalar(backend, value)
+    try:
+        second = _scalar(backend, loss(params, data))
+    except Exception as error:
+        return f"the loss returned {first!r} at first, and raised on the second call: {_first_line(error)}"
+    if first.tobytes() != second.tobytes():
+        return f"the loss returned {first!r}, then {second!r}, for the same arguments"
+    return ""
+
+
+def _draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
+    """Whether two calls agree once the global generators are seeded before each: then it draws, and keeps no state."""
+    answers = []
+    for _ in range(2):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002  # the legacy generator is the one that such a loss would use
+        if "torch" in sys.modules:
+            sys.modules["torch"].manual_seed(0)
+        try:
+            answers.append(_scalar(backend, loss(params, data)).tobytes())
+        except Exception:
+            return False
+    return answers[0] == answers[1]
+
+
+def _scalar(backend: Backend, value: Array) -> npt.NDArray[Any]:
+    return np.asarray(backend.get({"": backend.wait(value)})[""])[()]
+
+
+def _difference(first: Quantities, second: Quantities) -> str:
+    """The first quantity whose second evaluation has other bits, or ``""``."""
+    for quantity, tree in first.items():
+        for name, value in tree.items():
+            if value.tobytes() != second[quantity][name].tobytes():
+                worst = np.max(np.abs(value - second[quantity][name]))
+                return f"{quantity} {name}".rstrip() + f" differed by up to {worst:.3g} between two identical calls"
+    return ""
+
+
+def _inputs_touched(backend: Backend, problem: AnyProblem, params: Params, data: Data, tangents: Params) -> str:
+    """Which argument no longer holds what was put there, or ``""``."""
+    for kind, original, current in (
+        ("parameter", problem.params, params),
+        ("data", problem.data, data),
+        ("tangent", problem.tangents, tangents),
+    ):
+        for name, value in backend.get(current).items():
+            if value is original.get(name):  # opened for reading only
+                continue
+            if name not in original or value.tobytes() != original[name].tobytes():
+                return f"the loss changed its argument: {kind} {name}"
+    return ""
+
+
+def _is_leak(error: Exception) -> bool:
+    """Whether a tracer or a box outlived the function that it was made for."""
+    return type(error).__name__ in {"UnexpectedTracerError", "TracerArrayConversionError"} or "leaked" in str(error)
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+
+
+def train(backend: Backend, program: Program, problem: AnyProblem, optimiser: Optimiser, steps: int) -> Path:
+    """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step."""
+    data = place(backend, program, problem.data)
+
+    def value_and_gradient(params: Tree) -> tuple[Any, Tree]:
+        value, gradient = program.value_and_gradient(backend.put(params), data)
+        return backend.get({"": value})[""], dict(backend.get(gradient))
+
+    return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps)
+
+
+def descend(
+    backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float
+) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]], float]:
+    """The backend's own gradient descent: ``steps + 1`` losses, the final parameters, and seconds of the loop alone."""
+    params, data = backend.put(problem.params), place(backend, program, problem.data)
+    started = time.perf_counter()
+    losses, params = backend.wait(program.descend(params, data, steps, learning_rate))
+    loop_s = time.perf_counter() - started
+    last = program.value_and_gradient(params, data)[0]
+    along, final = (np.asarray(backend.get({"": value})[""]) for value in (losses, last))
+    return np.append(along, final), dict(backend.get(params)), loop_s
+
+
+def timed_call(backend: Backend, function: Callable[..., Any], params: Params, data: Data, *rest: Any) -> TimedCall:
+    """One call of ``function``, complete when it returns; everything is placed before the clock starts."""
+    wait = backend.wait
+
+    def call() -> Any:
+        return wait(function(params, data, *rest))
+
+    return call
