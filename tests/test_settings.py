@@ -14,6 +14,7 @@ from gradparity.cli.app import main
 from gradparity.model_spec.errors import InputError
 from gradparity.processes import peer as launch
 from gradparity.processes.machine import usable_cores
+from gradparity.runner.data import require_sizes_fit
 from gradparity.runner.settings import Settings, settings_from
 
 EARLIER = b'{"the results of": "an earlier run"}\n'
@@ -115,9 +116,9 @@ def test_a_size_is_refused_for_the_workers_that_it_is_to_have(monkeypatch: pytes
     # 10,000 x 1,000 is 80 MB: six copies in the parent and two in each worker, which has 400 MiB of its own.
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 2**30}))
     settings = bench_settings(sizes="10000x1000")
-    settings.require_sizes_fit(2)
+    require_sizes_fit(settings, 2)
     with pytest.raises(InputError, match=r"about 4\.\d+ GiB needed with 8 workers, expected at most the 2\.00 GiB"):
-        settings.require_sizes_fit(8)
+        require_sizes_fit(settings, 8)
 
 
 def bench_settings(**words: Any) -> Settings:

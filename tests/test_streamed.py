@@ -252,7 +252,7 @@ def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path:
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no data fits."""
     memory = SimpleNamespace(available=10**6)
-    monkeypatch.setattr("gradparity.runner.settings.psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    monkeypatch.setattr("gradparity.runner.data.psutil", SimpleNamespace(virtual_memory=lambda: memory))
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -36,6 +36,7 @@ from gradparity.processes.interpreters import require_usable, variants
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Sitting, Trouble, store
 from gradparity.runner.clock import S_PER_GB, CellClock
+from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
 from gradparity.runner.problem import Observer, ProblemRun
 from gradparity.runner.resume import is_done, kept, require_same, require_same_problem
 from gradparity.runner.settings import Settings
@@ -137,7 +138,7 @@ def sitting(result: RunResult, folder: Path) -> Iterator[None]:
 
 def _built_in_works(settings: Settings, workers: int) -> list[Work]:
     """The cells of a run of the built-in model: what was given is read and checked, sizes are made in their turn."""
-    settings.require_sizes_fit(workers)
+    require_sizes_fit(settings, workers)
     works = [Work(cell, workers) for cell in settings.cells()]
     if not settings.sizes:
         loaded = {cell.source: cell.data for cell in works}
@@ -167,7 +168,7 @@ class Work:
             InputError: the source is unknown, unreadable, or not binary classification data.
         """
         if self._data is None:
-            self.keep(self.settings.datasets(self.workers)[0])
+            self.keep(dataset_of(self.settings, self.workers))
         assert self._data is not None  # noqa: S101
         return self._data
 
@@ -178,7 +179,7 @@ class Work:
             InputError: the model does not fit the data, or the run would not fit in memory.
         """
         self._data = data
-        self._problem = self.settings.problem(data, self.workers)
+        self._problem = problem_on(self.settings, data, self.workers)
 
     @property
     def problem(self) -> Problem:

@@ -7,16 +7,10 @@ import re
 from typing import Any, Literal, get_args
 
 import msgspec
-import psutil
 
 from gradparity.backends import Registration, lookup, registered
 from gradparity.benchmark.profiles import PROFILES
-from gradparity.formatting import size
-from gradparity.model_spec.datasets import Dataset, load
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.files import read_rows
-from gradparity.model_spec.npy import StreamedDataset, scan
-from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import (
     DType,
     Formulation,
@@ -33,13 +27,6 @@ from gradparity.processes.limits import Allowance, timeouts_from
 from gradparity.processes.machine import usable_cores
 
 Command = Literal["run", "check", "bench"]
-
-#: Copies of X that the parent holds at its peak: float64, the spec's dtype, and two in 16-byte extended precision.
-_PARENT_COPIES = 6
-#: Copies of X in a worker: the message, and the framework's own.
-_WORKER_COPIES = 2
-#: Resident bytes of a framework's process without data; PyTorch's, with a compiler at work, is the largest.
-_PROCESS_BYTES = 400 * 2**20
 
 #: Width of the projection unless told otherwise.
 DEFAULT_PROJECTION = "5"
@@ -168,16 +155,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for threads in self.thread_counts or (self.threads,)
         ]
 
-    def require_sizes_fit(self, workers: int) -> None:
-        """Estimate every size before any is made.
-
-        Raises:
-            InputError: one does not fit in memory beside its workers; the message has the estimate.
-        """
-        for cell in self.cells() if self.sizes else ():
-            rows, features = map(int, cell.data[0].removeprefix("synthetic:").split("x"))
-            require_memory("--sizes", rows, cell.spec(features), workers)
-
     def spec(self, features: int) -> Logistic:
         """The model for data of so many features.
 
@@ -207,80 +184,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             optimiser(name, learning_rate=self.learning_rate, momentum=self.momentum)
             for name in dict.fromkeys(self.optimiser)
         ]
-
-    def datasets(self, workers: int = 1) -> list[Dataset | StreamedDataset]:
-        """The data, read and checked; of a ``.npy`` file that does not fit beside ``workers`` workers, checked alone.
-
-        Raises:
-            InputError: a source is unknown, unreadable, or not binary classification data.
-        """
-        return [self._dataset(source, workers) for source in self.data]
-
-    def _dataset(self, source: str, workers: int) -> Dataset | StreamedDataset:
-        file = read_rows(source, self.target)
-        if file is None or fits(file.rows, self.spec(file.features), workers):
-            return load(source, target=self.target, standardise=self._standardised(source), seed=self.seed)
-        self._require_streaming(source, file.rows, file.features, workers)
-        return scan(file)
-
-    def _require_streaming(self, source: str, rows: int, features: int, workers: int) -> None:
-        """Raises InputError unless what does not fit into memory can be read in pieces."""
-        if self.formulation != "blocked":
-            cure = "Use --formulation blocked, which reads a .npy file in pieces."
-            require_memory(source, rows, self.spec(features), workers, cure)
-        if self.standardise:
-            cure = "Standardise the features before they are saved."
-            raise InputError("--standardise", got=f"{source}, too large for memory", expected="--raw", cure=cure)
-
-    def problem(self, data: Dataset | StreamedDataset, workers: int) -> Problem:
-        """The problem on one data set.
-
-        Raises:
-            InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
-        """
-        spec = self.spec(data.features)  # a fault of the model is said before one of memory
-        if isinstance(data, StreamedDataset):
-            self._require_streaming(data.name, data.rows, data.features, workers)
-        else:
-            require_memory(data.name, data.rows, spec, workers)
-        return make_problem(data.name, spec, data.X, data.y, seed=self.seed, start=self.start)
-
-    def _standardised(self, source: str) -> bool:
-        if self.standardise is not None:
-            return self.standardise
-        # A .npy file may be too large to be changed, and is not to mean something else on a larger machine.
-        return source != "toy" and not source.startswith("synthetic:") and not source.lower().endswith(".npy")
-
-
-_FEWER = "Use fewer rows, a smaller projection, or fewer backends at once (--backends)."
-
-
-def require_memory(what: str, rows: int, spec: Logistic, workers: int, cure: str = _FEWER) -> None:
-    """Refuse a run that the machine's free memory cannot hold, before anything is started.
-
-    Raises:
-        InputError: the estimate is over what is available.
-    """
-    needed, available = _needed_bytes(rows, spec, workers), psutil.virtual_memory().available
-    if needed > available:
-        raise InputError(
-            f"memory for {what} ({rows} x {spec.features}) with {spec.layout}",
-            got=f"about {size(needed)} needed with {workers} workers",
-            expected=f"at most the {size(available)} available",
-            cure=cure,
-        )
-
-
-def fits(rows: int, spec: Logistic, workers: int) -> bool:
-    """Whether the machine's free memory holds the data as often as a run has to."""
-    return _needed_bytes(rows, spec, workers) <= int(psutil.virtual_memory().available)
-
-
-def _needed_bytes(rows: int, spec: Logistic, workers: int) -> int:
-    width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
-    # X, its product with W, and the parameters with their tangent, gradient and HVP.
-    values = rows * spec.features + rows * width + 4 * spec.size
-    return 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
 
 
 def _shape(text: str) -> tuple[int, int, int | None]:

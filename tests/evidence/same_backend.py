@@ -41,6 +41,7 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
 
     from gradparity.backends import lookup
     from gradparity.processes.peer import WorkerFailed, WorkerProcess
+    from gradparity.runner.data import dataset_of, problem_on
     from gradparity.runner.settings import settings_from
     from gradparity.runner.turns import Timer
     from gradparity.worker import messages as m
@@ -49,7 +50,7 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
         "bench", backends=backend, data=None, sizes=size, projection="5", lr=0.1, steps=1, out="", profile=profile
     )
     (cell,) = settings.cells()
-    load = m.load_request(cell.problem(cell.datasets()[0], workers=3))
+    load = m.load_request(problem_on(cell, dataset_of(cell), workers=3))
     names = (backend, twin(backend), AGAIN)
 
     def lost(_: str, failure: WorkerFailed) -> None:

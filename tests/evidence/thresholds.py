@@ -91,6 +91,7 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
 
     from gradparity.backends import lookup
     from gradparity.processes.peer import WorkerProcess
+    from gradparity.runner.data import dataset_of, problem_on
     from gradparity.runner.settings import settings_from
     from gradparity.worker import messages as m
 
@@ -106,7 +107,7 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
         out="",
     )
     (cell,) = settings.cells()
-    load = m.load_request(cell.problem(cell.datasets()[0], workers=2))
+    load = m.load_request(problem_on(cell, dataset_of(cell), workers=2))
     seen: list[list[int]] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = []

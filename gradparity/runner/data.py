@@ -1,0 +1,115 @@
+"""The data of a cell and the problem on them: read, checked, and refused where no memory of this machine holds them."""
+
+from __future__ import annotations
+
+import psutil
+
+from gradparity.formatting import size
+from gradparity.model_spec.datasets import Dataset, load
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.files import read_rows
+from gradparity.model_spec.npy import StreamedDataset, scan
+from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
+from gradparity.runner.settings import Settings
+
+#: Copies of X that the parent holds at its peak: float64, the spec's dtype, and two in 16-byte extended precision.
+_PARENT_COPIES = 6
+#: Copies of X in a worker: the message, and the framework's own.
+_WORKER_COPIES = 2
+#: Resident bytes of a framework's process without data; PyTorch's, with a compiler at work, is the largest.
+_PROCESS_BYTES = 400 * 2**20
+
+_FEWER = "Use fewer rows, a smaller projection, or fewer backends at once (--backends)."
+
+
+def dataset_of(cell: Settings, workers: int = 1) -> Dataset | StreamedDataset:
+    """Read and check the data of a cell.
+
+    Args:
+        cell: settings with one data set; its options ``target``, ``standardise`` and ``seed`` are followed.
+        workers: number of processes that hold the data beside this one.
+
+    Returns:
+        The data set; of a ``.npy`` file that does not fit into memory, one that is read in pieces.
+
+    Raises:
+        InputError: the source is unknown, unreadable, or not binary classification data.
+    """
+    source = cell.data[0]
+    file = read_rows(source, cell.target)
+    if file is None or _fits(file.rows, cell.spec(file.features), workers):
+        return load(source, target=cell.target, standardise=_standardised(cell, source), seed=cell.seed)
+    _require_streaming(cell, file.rows, file.features, workers)
+    return scan(file)
+
+
+def problem_on(cell: Settings, data: Dataset | StreamedDataset, workers: int) -> Problem:
+    """The problem on a cell's data.
+
+    Args:
+        cell: settings that say the model and its start.
+        data: features (rows, features) and labels (rows,), as read by `dataset_of`.
+        workers: number of processes that hold the data beside this one.
+
+    Raises:
+        InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
+    """
+    spec = cell.spec(data.features)  # a fault of the model is said before one of memory
+    if isinstance(data, StreamedDataset):
+        _require_streaming(cell, data.rows, data.features, workers)
+    else:
+        _require_fits(data.name, data.rows, spec, workers)
+    return make_problem(data.name, spec, data.X, data.y, seed=cell.seed, start=cell.start)
+
+
+def require_sizes_fit(settings: Settings, workers: int) -> None:
+    """Estimate every size before any is made.
+
+    Raises:
+        InputError: one does not fit in memory beside its workers; the message has the estimate.
+    """
+    for cell in settings.cells() if settings.sizes else ():
+        rows, features = map(int, cell.data[0].removeprefix("synthetic:").split("x"))
+        _require_fits("--sizes", rows, cell.spec(features), workers)
+
+
+def _standardised(cell: Settings, source: str) -> bool:
+    if cell.standardise is not None:
+        return cell.standardise
+    # A .npy file may be too large to be changed, and is not to mean something else on a larger machine.
+    return source != "toy" and not source.startswith("synthetic:") and not source.lower().endswith(".npy")
+
+
+def _require_streaming(cell: Settings, rows: int, features: int, workers: int) -> None:
+    """Raises InputError unless what does not fit into memory can be read in pieces."""
+    source = cell.data[0]
+    if cell.formulation != "blocked":
+        cure = "Use --formulation blocked, which reads a .npy file in pieces."
+        _require_fits(source, rows, cell.spec(features), workers, cure)
+    if cell.standardise:
+        cure = "Standardise the features before they are saved."
+        raise InputError("--standardise", got=f"{source}, too large for memory", expected="--raw", cure=cure)
+
+
+def _require_fits(what: str, rows: int, spec: Logistic, workers: int, cure: str = _FEWER) -> None:
+    """Raises InputError with the estimate if it is over the memory that is available."""
+    if not _fits(rows, spec, workers):
+        raise InputError(
+            f"memory for {what} ({rows} x {spec.features}) with {spec.layout}",
+            got=f"about {size(_needed_bytes(rows, spec, workers))} needed with {workers} workers",
+            expected=f"at most the {size(psutil.virtual_memory().available)} available",
+            cure=cure,
+        )
+
+
+def _fits(rows: int, spec: Logistic, workers: int) -> bool:
+    """Whether the machine's free memory holds the data as often as a run has to."""
+    return _needed_bytes(rows, spec, workers) <= int(psutil.virtual_memory().available)
+
+
+def _needed_bytes(rows: int, spec: Logistic, workers: int) -> int:
+    width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
+    # X, its product with W, and the parameters with their tangent, gradient and HVP.
+    values = rows * spec.features + rows * width + 4 * spec.size
+    return 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
