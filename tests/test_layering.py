@@ -67,7 +67,12 @@ def loaded_by(package: str, *, every: bool = True) -> set[str]:
 
 
 def test_model_spec_imports_the_standard_library_and_numpy_only():
-    assert loaded_by("gradparity.model_spec") <= {"gradparity.model_spec", "gradparity.taps", "gradparity.version", "numpy"}
+    assert loaded_by("gradparity.model_spec") <= {
+        "gradparity.model_spec",
+        "gradparity.taps",
+        "gradparity.version",
+        "numpy",
+    }
 
 
 def test_the_registry_and_the_protocol_of_backends_import_no_framework():
