@@ -143,7 +143,7 @@ _LISTS, _WORDS = ("data", "optimiser", "backend", "timeout"), ("backends", "size
 
 def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> Result:
     started_s = time.monotonic()
-    from gradparity.runner.problem import Unwatched
+    from gradparity.runner.observer import NullObserver
     from gradparity.runner.session import run as run_engine
     from gradparity.runner.settings import settings_from
     from gradparity.runner.stress_run import run_stress
@@ -168,9 +168,9 @@ def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any)
         resume = bool(words.pop("resume", False))
         settings = settings_from(command, path=path_of(model), **{**words, "out": str(words["out"])})
         if settings.stress_suite:
-            found = run_stress(settings, Unwatched(), resume=resume)
+            found = run_stress(settings, NullObserver(), resume=resume)
         else:
-            found = run_engine(settings, Unwatched(), started_s, resume=resume)
+            found = run_engine(settings, NullObserver(), started_s, resume=resume)
     return Result(**{name: getattr(found, name) for name in found.__struct_fields__})
 
 

@@ -25,7 +25,8 @@ from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.peer import STAGES, OutOfTime, WorkerFailed, WorkerProcess
 from gradparity.results import ProblemResult, RunResult
 from gradparity.runner.clock import CellClock
-from gradparity.runner.problem import ProblemRun, Unwatched
+from gradparity.runner.observer import NullObserver
+from gradparity.runner.problem import ProblemRun
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
 from tests.bench.simulation import Machine, SimulatedClock
@@ -166,7 +167,7 @@ class SimulatedWorker(WorkerProcess):
             case m.MeasureLimits():
                 self._spend(2.0)
                 return m.Limited(limits_of(request))
-            case m.WarmUp():
+            case m.Warm():
                 return self._warm_up(request)
             case m.Sample():
                 return self._sample(request)
@@ -176,7 +177,7 @@ class SimulatedWorker(WorkerProcess):
     def _call_s(self, call: m.Call) -> float:
         return self.speed.of(call) * (self.loop_steps if call == "loop" else 1)
 
-    def _warm_up(self, request: m.WarmUp) -> m.Warm:
+    def _warm_up(self, request: m.Warm) -> m.Warmed:
         profile = PROFILES[request.profile]
         if request.call == "loop":
             self.loop_steps = request.steps
@@ -187,7 +188,7 @@ class SimulatedWorker(WorkerProcess):
         while inner * call_s < request.block_ns / 1e9:
             inner *= 2
         calls = max(3, round(seconds / call_s))
-        return m.Warm(WarmUp(calls, seconds, converged=self.speed.settles, call_s=call_s), inner)
+        return m.Warmed(WarmUp(calls, seconds, converged=self.speed.settles, call_s=call_s), inner)
 
     def _sample(self, request: m.Sample) -> m.Sampled:
         machine, rng = self.computer.machine, self.computer.rng
@@ -251,7 +252,7 @@ class SimulatedRun(ProblemRun):
             problems=[outcome],
         )
         self.computer, self.saves = computer, False
-        super().__init__(settings, problem, outcome, result, folder, Unwatched(), Lock(), deadline)
+        super().__init__(settings, problem, outcome, result, folder, NullObserver(), Lock(), deadline)
 
     def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> WorkerProcess:
         worker = name if role != "limits" else "numpy~limits"

@@ -188,7 +188,7 @@ def test_a_loop_has_the_same_length_in_every_pair(tmp_path: Path) -> None:
     # 50 ms are 100 steps of the one and 200 of the other, or a hair less: each process has another speed.
     computer = Computer(NOISY, {"numpy": Speed(step_s=500e-6), "jax": Speed(step_s=250e-6)}, seed=4)
     clocked(computer, tmp_path)
-    asked = [(name, r.steps) for name, r in computer.asked if isinstance(r, m.WarmUp) and r.call == "loop"]
+    asked = [(name, r.steps) for name, r in computer.asked if isinstance(r, m.Warm) and r.call == "loop"]
     assert len(asked) >= 15
     assert len(set(asked)) == 3
     lengths = dict(asked)

@@ -48,18 +48,18 @@ def test_a_worker_lost_in_its_third_round_keeps_two_and_the_others_have_all_of_t
 def test_a_worker_lost_in_the_third_pair_keeps_what_the_first_two_gave(tmp_path: Path) -> None:
     loops: list[str] = []
 
-    def third(worker: SimulatedWorker, request: m.WarmUp) -> bool:
+    def third(worker: SimulatedWorker, request: m.Warm) -> bool:
         loops.extend([request.call] if request.call == "loop" else [])
         return len(loops) == 3
 
-    run = clocked(Computer(STILL, SPEEDS, fault=fault("jax", m.WarmUp, third)), tmp_path)
+    run = clocked(Computer(STILL, SPEEDS, fault=fault("jax", m.Warm, third)), tmp_path)
     assert pairs_of(timed_of(run.outcome, "jax", "step")) == {0: 8, 1: 8, 2: 8}
     assert pairs_of(timed_of(run.outcome, "jax", "loop")) == {0: 8, 1: 8}
     assert pairs_of(timed_of(run.outcome, "torch", "loop")) == dict.fromkeys(range(5), 8)
 
 
 def test_a_worker_lost_in_its_warm_up_is_a_failed_row_and_the_others_go_on(tmp_path: Path) -> None:
-    run = clocked(Computer(STILL, SPEEDS, fault=fault("jax", m.WarmUp, lambda *_: True)), tmp_path)
+    run = clocked(Computer(STILL, SPEEDS, fault=fault("jax", m.Warm, lambda *_: True)), tmp_path)
     assert [(trouble.backend, trouble.stage) for trouble in run.outcome.troubles] == [("jax", "warm-up")]
     assert timing_of(run.outcome, "jax").step is None
     assert pairs_of(timed_of(run.outcome, "torch", "loop")) == dict.fromkeys(range(5), 8)
@@ -130,7 +130,7 @@ def test_a_last_output_that_is_wrong_is_said_once_however_many_pairs_there_were(
 def test_a_backend_without_an_answer_is_not_timed(tmp_path: Path) -> None:
     computer = Computer(STILL, SPEEDS)
     run = clocked(computer, tmp_path, impure="jax")
-    assert not any(name == "jax" and isinstance(r, m.WarmUp | m.Sample) for name, r in computer.asked)
+    assert not any(name == "jax" and isinstance(r, m.Warm | m.Sample) for name, r in computer.asked)
     assert timing_of(run.outcome, "jax").step is None
     assert Counter(name for name, _ in computer.started)["jax"] == 1
     assert "jax is left out: impure in loss" in reasons(run.outcome)
@@ -203,7 +203,7 @@ def test_with_several_threads_nobody_is_held_to_one(tmp_path: Path, monkeypatch:
     assert not any(isinstance(request, m.ThreadsUsed) for _, request in computer.asked)
     assert timing_of(problem, "jax").one_thread is None
     # Blocks in which pools of threads can wake and sleep, of at least 200 ms.
-    assert {request.block_ns for _, request in computer.asked if isinstance(request, m.WarmUp)} == {200_000_000}
+    assert {request.block_ns for _, request in computer.asked if isinstance(request, m.Warm)} == {200_000_000}
     first = timed_of(problem, "jax", "step").rounds[0]
     assert all(block.wall_ns >= 200_000_000 for block in first.reference + first.challenger)
 
@@ -244,7 +244,7 @@ def test_a_deadline_in_mid_schedule_stops_between_turns_and_says_how_many_rounds
 
 
 def test_a_worker_cut_off_by_the_budget_is_left_out_and_has_not_failed(tmp_path: Path) -> None:
-    cut = fault("jax", m.WarmUp, lambda worker, request: request.call == "loop", failure=OutOfTime)
+    cut = fault("jax", m.Warm, lambda worker, request: request.call == "loop", failure=OutOfTime)
     run = clocked(Computer(STILL, SPEEDS, fault=cut), tmp_path, budget_s=1000.0)
     assert any(each.startswith("jax: cut off in warm-up") for each in run.outcome.left_out)
     assert run.outcome.troubles == []

@@ -13,7 +13,8 @@ import pytest
 from gradparity.backends import available
 from gradparity.processes.peer import WorkerProcess
 from gradparity.runner import session as engine
-from gradparity.runner.problem import ProblemRun, Unwatched
+from gradparity.runner.observer import NullObserver
+from gradparity.runner.problem import ProblemRun
 from gradparity.runner.settings import settings_from
 
 # A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
@@ -116,7 +117,7 @@ def test_all_workers_are_started_before_the_first_is_waited_for(
     )
     if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
         monkeypatch.setattr("gradparity.runner.clock.CellClock.time", lambda self: None)
-    result = engine.run(settings, Unwatched())
+    result = engine.run(settings, NullObserver())
     assert not result.troubles
     started_first = [backend for event, backend in events[: events.index(("truth", ""))] if event == "started"]
     assert set(names) <= set(started_first)

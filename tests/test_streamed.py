@@ -26,7 +26,7 @@ from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.row_file import Buffers, OnDisk
 from gradparity.processes.peer import WorkerProcess
 from gradparity.runner import session as engine
-from gradparity.runner.problem import Unwatched
+from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 from gradparity.truth.logistic.reference import reference
 from gradparity.worker import messages as m
@@ -264,7 +264,7 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
         formulation="blocked",
         backends=["numpy"],
     )
-    result = engine.run(settings, Unwatched())
+    result = engine.run(settings, NullObserver())
     (problem,) = result.problems
     assert result.ok
     assert {finding.verdict for finding in problem.findings} == {"agrees"}
@@ -277,7 +277,7 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
 def test_another_formulation_of_it_is_refused_with_the_cure(tmp_path: Path) -> None:
     settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),))
     with pytest.raises(InputError, match="Use --formulation blocked"):
-        engine.run(settings, Unwatched())
+        engine.run(settings, NullObserver())
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -285,7 +285,7 @@ def test_standardising_it_is_refused_with_the_cure(tmp_path: Path) -> None:
     asked = {"formulation": "blocked", "standardise": True}
     settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),), **asked)
     with pytest.raises(InputError, match="Standardise the features before"):
-        engine.run(settings, Unwatched())
+        engine.run(settings, NullObserver())
 
 
 @pytest.mark.parametrize("backend", ["numpy", "torch"])

@@ -19,7 +19,7 @@ from gradparity.report.terminal.stress import print_stress
 from gradparity.results import RunResult
 from gradparity.results.store import load
 from gradparity.runner import stress_run
-from gradparity.runner.problem import Unwatched
+from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings, settings_from
 from gradparity.runner.stress import StressProblem, stress_problems
 from gradparity.truth.logistic.extended import evaluate
@@ -96,7 +96,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("stress")
     settings = Settings(command="check", stress=True, out=str(folder), backends=list(CORE))
     began = processor_s()
-    return stress_run.run_stress(settings, Unwatched()), folder, processor_s() - began
+    return stress_run.run_stress(settings, NullObserver()), folder, processor_s() - began
 
 
 def processor_s() -> float:
@@ -196,7 +196,7 @@ def test_a_backend_that_raises_goes_on_and_one_that_dies_has_failed_the_rest(
     cases = [SUITE[0], SUITE[1], *(case for case in SUITE if case.problem.spec.dtype == "float32")][:4]
     monkeypatch.setattr(stress_run, "stress_problems", lambda seed: cases)
     settings = Settings(command="check", stress=True, out=str(tmp_path / "out"), backends=["numpy"])
-    result = stress_run.run_stress(settings, Unwatched())
+    result = stress_run.run_stress(settings, NullObserver())
     verdicts: list[set[str]] = [{f.verdict for f in problem.findings} for problem in result.problems]
     assert verdicts == [{"failed"}, {"agrees"}, {"failed"}, {"failed"}]
     assert [trouble.reason for trouble in result.troubles] == ["RuntimeError: not this one", "exited with code 7"]

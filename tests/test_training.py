@@ -31,7 +31,7 @@ from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentu
 from gradparity.report.terminal.tables import training as training_table
 from gradparity.results import Training, store
 from gradparity.runner import session as engine
-from gradparity.runner.problem import Unwatched
+from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 from gradparity.truth.trajectory import Trajectory, trajectory
 from gradparity.worker.evaluation import descend, train
@@ -288,7 +288,7 @@ def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_p
         steps=20,
         optimiser=("gd", "momentum", "adam", "lbfgs"),
     )
-    engine.run(settings, Unwatched())
+    engine.run(settings, NullObserver())
     (problem,) = store.load(tmp_path / "results.json").problems
     rows = [(ran.optimiser, ran.own_loop, ran.verdict) for ran in problem.training]
     assert rows == [("gd", True, "agrees"), ("gd", False, "agrees")] + [

@@ -39,7 +39,7 @@ TIMEOUTS_S: Mapping[type[m.Request], float] = {
     m.Footprint: 120,
     m.ThreadsUsed: 120,
     m.MeasureLimits: 120,
-    m.WarmUp: 600,
+    m.Warm: 600,
     m.Sample: 120,
     m.Stop: 5,
 }
@@ -57,7 +57,7 @@ STAGES: Mapping[type[m.Request], str] = {
     m.Footprint: "memory",
     m.ThreadsUsed: "counting threads",
     m.MeasureLimits: "bandwidth and GEMM rate",
-    m.WarmUp: "warm-up",
+    m.Warm: "warm-up",
     m.Sample: "timing",
     m.Stop: "stop",
 }

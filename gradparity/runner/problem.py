@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -33,6 +33,7 @@ from gradparity.results import (
     Trouble,
     store,
 )
+from gradparity.runner.observer import Observer
 from gradparity.runner.resume import JUDGED, NOTHING_TO_COMPARE, UNCERTIFIED, require_same_versions, untimed
 from gradparity.runner.settings import Settings
 from gradparity.runner.turns import control_name
@@ -47,38 +48,6 @@ if TYPE_CHECKING:  # the truth and what judges by it: imported below, while the 
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
 REFERENCE = "numpy"
-
-
-class Observer(Protocol):
-    """Who watches a run."""
-
-    def planned(self, problems: int) -> None:
-        """So many problems there are to do in all."""
-
-    def expect(self, seconds: float) -> None:
-        """What is under way on this problem will take about so long from now on."""
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        """A stage starts."""
-
-    def finished(self, result: ProblemResult) -> None:
-        """A problem is done."""
-
-
-class Unwatched:
-    """Nobody watches."""
-
-    def planned(self, problems: int) -> None:
-        """Tell nobody."""
-
-    def expect(self, seconds: float) -> None:
-        """Tell nobody."""
-
-    def begin(self, problem: str, stage: str, backend: str) -> None:
-        """Tell nobody."""
-
-    def finished(self, result: ProblemResult) -> None:
-        """Tell nobody."""
 
 
 #: Gradient steps of every backend's own loop that are held to the reference before it is timed.

@@ -37,7 +37,8 @@ from gradparity.processes.scratch import scratch_folder
 from gradparity.results import BackendInfo, ProblemResult, RunResult, Sitting, Trouble, store
 from gradparity.runner.clock import S_PER_GB, CellClock
 from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
-from gradparity.runner.problem import Observer, ProblemRun
+from gradparity.runner.observer import Observer
+from gradparity.runner.problem import ProblemRun
 from gradparity.runner.resume import is_done, kept, require_same, require_same_problem
 from gradparity.runner.settings import Settings
 from gradparity.version import __version__

@@ -17,7 +17,7 @@ from gradparity.processes import machine
 from gradparity.processes.peer import WorkerFailed, WorkerProcess
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Trouble, store
-from gradparity.runner.problem import Observer
+from gradparity.runner.observer import Observer
 from gradparity.runner.session import begun, chosen_backends, going_on, sitting
 from gradparity.runner.settings import Settings
 from gradparity.runner.stress import StressProblem, stress_problems

@@ -82,10 +82,8 @@ class Timer:
     def _warm_up(self, name: str, worker: WorkerProcess, seen: Sampled) -> None:
         self.begin("warm-up", name)
         try:
-            request = m.WarmUp(
-                self.profile.name, self.profile.block_ns, self.call, seen.steps[name], self.learning_rate
-            )
-            warm = worker.ask(request, m.Warm)
+            request = m.Warm(self.profile.name, self.profile.block_ns, self.call, seen.steps[name], self.learning_rate)
+            warm = worker.ask(request, m.Warmed)
         except WorkerFailed as failure:
             self.lost(name, failure)
             return
@@ -150,7 +148,7 @@ def within_one(worker: WorkerProcess, name: str, call: m.Call, step_inner: int, 
     Raises:
         WorkerFailed: the worker failed, or the time budget ended.
     """
-    warm = worker.ask(m.WarmUp(timer.profile.name, timer.profile.block_ns, call), m.Warm)
+    warm = worker.ask(m.Warm(timer.profile.name, timer.profile.block_ns, call), m.Warmed)
     seen = Sampled(steps={name: 1}, warm_ups={name: warm.warm_up}, inner={name: warm.inner}, planned=rounds)
     calls: dict[str, tuple[m.Call, int]] = {"step": ("step", step_inner), "other": (call, warm.inner)}
     for turn in Schedule("step", {"other": rounds}, pair=timer.pair, seed=timer.seed):

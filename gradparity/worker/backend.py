@@ -100,7 +100,7 @@ class Worker:
                 return m.Used(cpu_per_wall(self.calls["step"], SystemClock(), request.seconds))
             case m.MeasureLimits():
                 return self._limits(request)
-            case m.WarmUp():
+            case m.Warm():
                 return self._warm_up(request)
             case m.Sample():
                 return self._sample(request)
@@ -209,7 +209,7 @@ class Worker:
         path = train(self.backend, self.program, self.problem, request.optimiser, request.steps)
         return m.trained(path, time.perf_counter() - started)
 
-    def _warm_up(self, request: m.WarmUp) -> m.Warm:
+    def _warm_up(self, request: m.Warm) -> m.Warmed:
         from gradparity.benchmark.clock import SystemClock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.protocol import calibrate, warm_up
@@ -219,9 +219,9 @@ class Worker:
         call = self.calls[request.call]
         profile, clock = PROFILES[request.profile], SystemClock()
         warm = warm_up(call, clock, profile)
-        return m.Warm(warm, calibrate(call, clock, request.block_ns, call_s=warm.call_s))
+        return m.Warmed(warm, calibrate(call, clock, request.block_ns, call_s=warm.call_s))
 
-    def _timed(self, request: m.WarmUp) -> TimedCall:
+    def _timed(self, request: m.Warm) -> TimedCall:
         """The call of that name, on the arrays that the step has: placed before any clock starts."""
         from gradparity.worker.evaluation import timed_call
 

@@ -12,8 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.benchmark.protocol import Block
-from gradparity.benchmark.protocol import WarmUp as WarmUpRecord
+from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.roofline import Limits
 from gradparity.model_spec.problem import AnyProblem, Problem, UserProblem
 from gradparity.model_spec.row_file import OnDisk, RowFile
@@ -159,7 +158,7 @@ class MeasureLimits(Request, frozen=True):
     profile: str
 
 
-class WarmUp(Request, frozen=True):
+class Warm(Request, frozen=True):
     """Warm one kind of call up and calibrate how many of them make a block of ``block_ns``.
 
     A call of the ``loop`` makes ``steps`` gradient-descent steps of ``learning_rate``. Other formulations of the loaded
@@ -292,10 +291,10 @@ class Limited(Reply, frozen=True):
     limits: Limits
 
 
-class Warm(Reply, frozen=True):
+class Warmed(Reply, frozen=True):
     """Warmed up, and how many calls make a block."""
 
-    warm_up: WarmUpRecord
+    warm_up: WarmUp
     inner: int
 
 
@@ -333,7 +332,7 @@ AnyRequest: TypeAlias = (
     | Footprint
     | ThreadsUsed
     | MeasureLimits
-    | WarmUp
+    | Warm
     | Sample
     | Stop
 )
@@ -349,7 +348,7 @@ AnyReply: TypeAlias = (
     | Resident
     | Used
     | Limited
-    | Warm
+    | Warmed
     | Sampled
     | Stopped
     | Failure

@@ -116,7 +116,7 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
             worker = stack.enter_context(WorkerProcess(name, lookup(backend), threads=1, log=log))
             worker.receive(m.Configured)
             worker.ask(load, m.Loaded)
-            worker.ask(m.WarmUp("quick", 20_000_000), m.Warm)
+            worker.ask(m.Warm("quick", 20_000_000), m.Warmed)
             workers.append(worker)
         for turn in range(2 * SWITCHES):
             worker = workers[turn % 2]

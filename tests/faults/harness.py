@@ -15,7 +15,7 @@ import psutil
 
 from gradparity.results import RunResult, store
 from gradparity.runner import session as engine
-from gradparity.runner.problem import Unwatched
+from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 
 #: Backends of third parties, installed by nothing but this folder on PYTHONPATH.
@@ -52,7 +52,7 @@ def check(out: Path, *backends: str) -> RunResult:
     asked = Settings(
         command="check", out=str(out), backends=list(backends), data=("toy",), steps=3, profile="brief", threads=1
     )
-    result = engine.run(asked, Unwatched())
+    result = engine.run(asked, NullObserver())
     loaded = store.load(out / "results.json")
     assert store.encode(loaded) == store.encode(result)
     return loaded

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from gradparity.benchmark.protocol import Block
-from gradparity.benchmark.protocol import WarmUp as WarmUpRecord
+from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.row_file import RowFile
 from gradparity.model_spec.spec import ProjectedLogistic
@@ -36,7 +35,7 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[object]]] = {
             _LOAD,
             m.Load("rows", {}, {}, {}, {}, 0, RowFile("rows.npy", "float32", 4, 3, 128, 2)),
             m.Train(Adam(), 7),
-            m.WarmUp("brief", 10**6, "loop", 5, 0.1),
+            m.Warm("brief", 10**6, "loop", 5, 0.1),
             m.Stop(),
         ],
     ),
@@ -47,7 +46,7 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[object]]] = {
             m.Evaluation({"gradient": _TREE, "loss": {"": _TENSOR}}, printed="a line"),
             m.Perturbed([{"loss": {"": _TENSOR}}], [{"gradient": _TREE}]),
             _TRAINED,
-            m.Warm(WarmUpRecord(calls=3, seconds=0.2, converged=True, call_s=0.001), 8),
+            m.Warmed(WarmUp(calls=3, seconds=0.2, converged=True, call_s=0.001), 8),
             m.Sampled(_BLOCK, _TREE),
             m.Failure("ValueError", "no", "Traceback"),
         ],

@@ -1,0 +1,39 @@
+"""Who watches a run."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gradparity.results import ProblemResult
+
+
+class Observer(Protocol):
+    """Is told of a run's progress, from several threads."""
+
+    def planned(self, problems: int) -> None:
+        """Take the number of problems that are to be done in all."""
+
+    def expect(self, seconds: float) -> None:
+        """Take how many more seconds the problem that is under way will need."""
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        """Take a stage that starts."""
+
+    def finished(self, result: ProblemResult) -> None:
+        """Take a problem that is done."""
+
+
+class NullObserver:
+    """Watches nothing."""
+
+    def planned(self, problems: int) -> None:
+        """Ignore the event."""
+
+    def expect(self, seconds: float) -> None:
+        """Ignore the event."""
+
+    def begin(self, problem: str, stage: str, backend: str) -> None:
+        """Ignore the event."""
+
+    def finished(self, result: ProblemResult) -> None:
+        """Ignore the event."""
