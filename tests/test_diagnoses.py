@@ -15,8 +15,8 @@ from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.numerics.optimisers import Adam, GradientDescent, Momentum
-from gradparity.truth.logistic.reference import reference
-from gradparity.truth.trajectory import trajectory
+from gradparity.truth.logistic.path import trajectory
+from gradparity.truth.logistic.truth import reference
 from tests.contract.problems import drawn, with_params
 
 

@@ -12,7 +12,7 @@ from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.results import Finding
-from gradparity.truth.logistic.reference import reference
+from gradparity.truth.logistic.truth import reference
 from tests.conftest import CORE, configured
 from tests.contract.problems import drawn
 from tests.evidence.false_alarms import Judge, build, campaign, problems

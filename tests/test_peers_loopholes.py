@@ -17,7 +17,8 @@ from gradparity.judge.verdicts import judge
 from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
-from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.truth.logistic.truth import reference
+from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluate
 from gradparity.worker.messages import unpack
 from tests.conftest import configured

@@ -28,7 +28,7 @@ from gradparity.processes.peer import WorkerProcess
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
-from gradparity.truth.logistic.reference import reference
+from gradparity.truth.logistic.truth import reference
 from gradparity.worker import messages as m
 from gradparity.worker.evaluation import evaluate
 from tests.conftest import configured

@@ -23,7 +23,7 @@ from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings, settings_from
 from gradparity.runner.stress import StressProblem, stress_problems
 from gradparity.truth.logistic.extended import evaluate
-from gradparity.truth.logistic.reference import reference
+from gradparity.truth.logistic.truth import reference
 from tests.conftest import CORE, configured
 
 SUITE = stress_problems()

@@ -33,7 +33,8 @@ from gradparity.results import Training, store
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
-from gradparity.truth.trajectory import Trajectory, trajectory
+from gradparity.truth.logistic.path import trajectory
+from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import descend, train
 from tests.contract.problems import drawn, with_params
 
@@ -133,7 +134,7 @@ def test_the_floor_of_float32_is_that_of_float64_by_the_ratio_of_their_roundings
 
 
 def test_a_reference_that_would_take_too_long_covers_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradparity.truth.trajectory.OPERATIONS", 12 * 9 * 20)  # 12 entries of X, 9 runs, 20 steps
+    monkeypatch.setattr("gradparity.truth.logistic.path.OPERATIONS", 12 * 9 * 20)  # 12 entries of X, 9 runs, 20 steps
     found = judged(toy(), GradientDescent(0.5), 100)
     assert (found.verdict, found.steps, found.checked_steps, found.reference_loss) == ("agrees", 100, 20, None)
 

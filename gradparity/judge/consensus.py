@@ -26,7 +26,7 @@ from gradparity.numerics.extended import Quantities
 from gradparity.numerics.perturbation import Floors
 from gradparity.numerics.richardson import Derivative
 from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 
 Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]

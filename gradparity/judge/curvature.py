@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
 from gradparity.truth.logistic.extended import evaluate
-from gradparity.truth.trajectory import OPERATIONS
+from gradparity.truth.logistic.path import OPERATIONS
 
 #: Hessian-vector products of one power iteration, at most.
 PRODUCTS = 60

@@ -18,7 +18,7 @@ from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import GradientDescent, Momentum
 from gradparity.results import Diagnosis
 from gradparity.truth.logistic.extended import evaluate, row_blocks
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 
 

@@ -21,7 +21,7 @@ from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
 from gradparity.results import Finding, Verdict
 from gradparity.truth.derivatives.certificate import Certificate
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 
 #: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
 #: dtypes, awkward data and logits up to 800 included (``tests/evidence/false_alarms.py``);

@@ -18,7 +18,7 @@ from gradparity.worker import messages as m
 
 if TYPE_CHECKING:
     from gradparity.numerics.optimisers import Optimiser
-    from gradparity.truth.logistic.reference import Reference
+    from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
 
 #: Seconds that a request may take, and what it is called in messages.

@@ -10,7 +10,7 @@ import numpy as np
 
 from gradparity.numerics.extended import Quantities
 from gradparity.numerics.optimisers import Optimiser
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
 from gradparity.worker.messages import Tensor, Tensors

@@ -8,7 +8,7 @@ from gradparity.model_spec.problem import Problem
 
 if TYPE_CHECKING:
     from gradparity.numerics.optimisers import Optimiser
-    from gradparity.truth.logistic.reference import Reference
+    from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
 
 
@@ -43,34 +43,35 @@ class ClosedForm:
 
     def reference(self, problem: Problem) -> Reference:
         """Certified, and the noise floor."""
-        from gradparity.truth.logistic.reference import reference
+        from gradparity.truth.logistic.truth import reference
 
         return reference(problem)
 
     def at(self, problem: Problem) -> Reference:
         """By the closed form in extended precision."""
-        from gradparity.truth.logistic.reference import extended_reference
+        from gradparity.truth.logistic.truth import extended_reference
 
         return extended_reference(problem).only("loss", "gradient")
 
     def points(self, problem: Problem) -> int:
         """As many as cost what a reference run does."""
         from gradparity.truth.logistic.floor import affordable_draws
-        from gradparity.truth.trajectory import OPERATIONS
+        from gradparity.truth.logistic.path import OPERATIONS
 
         return OPERATIONS // ((1 + affordable_draws(problem)) * problem.cells)
 
     def trajectory(self, problem: Problem, optimiser: Optimiser, steps: int) -> Trajectory:
         """By the closed form in extended precision."""
-        from gradparity.truth.trajectory import trajectory
+        from gradparity.truth.logistic.path import trajectory
 
         return trajectory(problem, optimiser, steps)
 
     def affordable_steps(self, problem: Problem, optimiser: Optimiser) -> int:
         """As many as its budget of operations allows."""
+        from gradparity.truth.logistic.path import CLOSED_FORM
         from gradparity.truth.trajectory import affordable_steps
 
-        return affordable_steps(problem, optimiser)
+        return affordable_steps(problem, optimiser, CLOSED_FORM)
 
     def abandon(self) -> None:
         """It is computed in this process, and ends with it."""

@@ -21,12 +21,12 @@ from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user_model import UserModel, blaming, load_model, place_of, place_of_function, shown
 from gradparity.numerics.extended import Quantities
 from gradparity.oracle import messages as mm
-from gradparity.truth.logistic.reference import Reference
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.path import NeutralArithmetic
-from gradparity.truth.model.reference import neutral_reference
+from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
-from gradparity.truth.trajectory import affordable_steps, trajectory
+from gradparity.truth.reference import Reference
+from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker import messages as m
 from gradparity.worker.serve import serve
 
@@ -67,12 +67,10 @@ class ModelWorker:
                 return mm.referred(self._refer(request))
             case mm.Follow():
                 with self._own():
-                    return mm.followed(
-                        trajectory(self.problem, request.optimiser, request.steps, arithmetic=self.arithmetic)
-                    )
+                    return mm.followed(reference_run(self.problem, request.optimiser, request.steps, self.arithmetic))
             case mm.Afford():
                 with self._own():
-                    return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
+                    return mm.Afforded(affordable_steps(self.problem, request.optimiser, self.arithmetic))
             case m.Stop():
                 return m.Stopped()
 

@@ -15,7 +15,7 @@ from gradparity.numerics.perturbation import floor_from
 from gradparity.numerics.richardson import block_directions
 from gradparity.processes.peer import WorkerProcess
 from gradparity.results import Finding, Pairwise
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
 
 if TYPE_CHECKING:

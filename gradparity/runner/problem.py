@@ -43,7 +43,7 @@ if TYPE_CHECKING:  # the truth and what judges by it: imported below, while the 
     import numpy as np
 
     from gradparity.runner.pairwise import PairwiseRun
-    from gradparity.truth.logistic.reference import Reference
+    from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.

@@ -21,7 +21,8 @@ from gradparity.runner.observer import Observer
 from gradparity.runner.session import begun, chosen_backends, going_on, sitting
 from gradparity.runner.settings import Settings
 from gradparity.runner.stress import StressProblem, stress_problems
-from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.truth.logistic.truth import reference
+from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
 
 

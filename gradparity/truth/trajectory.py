@@ -9,15 +9,12 @@ from typing import Any, Protocol
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from gradparity.model_spec.problem import AnyProblem, Problem
+from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
-from gradparity.truth.logistic.extended import perturbed, value_and_gradient
 
 #: Perturbed runs that the floor is estimated from.
 DRAWS = 8
-#: Entries of X read, over all steps and draws, that a reference may cost: some 6 s at 30 ns each.
-OPERATIONS = 2 * 10**8
 
 
 @dataclass(frozen=True)
@@ -58,37 +55,27 @@ class Arithmetic(Protocol):
         """Calls of that function that a reference may cost."""
 
 
-class ClosedFormArithmetic:
-    """The built-in models, by their closed form."""
-
-    def perturbed(self, problem: Problem, draws: int) -> Iterator[Problem]:
-        """Features, parameters and tangents are off; labels are exact."""
-        return perturbed(problem, draws)
-
-    def bind(self, problem: Problem, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:  # noqa: ARG002
-        """Loss and gradient, with the data converted once."""
-        X, y = (np.asarray(problem.data[name], np.longdouble) for name in ("X", "y"))
-        return lambda params: value_and_gradient(problem.spec, params, X, y)
-
-    def calls(self, problem: Problem) -> int:
-        """As many as read `OPERATIONS` entries of X."""
-        return OPERATIONS // problem.cells
-
-
-CLOSED_FORM = ClosedFormArithmetic()
-
-
-def trajectory(
-    problem: AnyProblem, optimiser: Optimiser, steps: int, draws: int = DRAWS, arithmetic: Arithmetic = CLOSED_FORM
+def reference_run(
+    problem: AnyProblem, optimiser: Optimiser, steps: int, arithmetic: Arithmetic, draws: int = DRAWS
 ) -> Trajectory:
-    """The reference run of an optimiser from the problem's parameters, shorter where it would pass `OPERATIONS`.
+    """The reference run of an optimiser from the problem's parameters, shorter where that would cost too much.
 
-    The floor at a step is the largest root mean square so far, over ``draws`` runs with every continuous input and the
-    start off by one rounding, and parameters, gradient and loss off by another at every step: what a run in the
-    problem's dtype cannot avoid. It grows as the dynamics make it grow. One rounding of the value itself is added.
+    The floor at a step is the largest root mean square so far, over runs with every continuous input and the start off
+    by one rounding, and parameters, gradient and loss off by another at every step: what a run in the problem's dtype
+    cannot avoid. It grows as the dynamics make it grow. One rounding of the value itself is added.
+
+    Args:
+        problem: where the run starts, and of which loss.
+        optimiser: what takes the steps.
+        steps: how many are wanted.
+        arithmetic: value and gradient of this kind of problem, and how many of them a reference may cost.
+        draws: perturbed runs.
+
+    Returns:
+        The run, and its floors.
     """
     which = rounded(optimiser, problem.spec.dtype)
-    affordable = min(steps, max(1, affordable_steps(problem, which, draws, arithmetic)))
+    affordable = min(steps, max(1, affordable_steps(problem, which, arithmetic, draws)))
     with threadpool_limits(1):  # SciPy's L-BFGS on vectors of hundreds: BLAS threads make it ten times slower
         evaluate = _evaluator(problem, arithmetic)
         path = follow(which, problem.spec, evaluate, _start(problem, which), affordable)
@@ -130,9 +117,7 @@ def trajectory(
     )
 
 
-def affordable_steps(
-    problem: AnyProblem, optimiser: Optimiser, draws: int = DRAWS, arithmetic: Arithmetic = CLOSED_FORM
-) -> int:
+def affordable_steps(problem: AnyProblem, optimiser: Optimiser, arithmetic: Arithmetic, draws: int = DRAWS) -> int:
     """How many steps the arithmetic's budget of calls allows."""
     calls = arithmetic.calls(problem) // (1 + draws)
     return calls if not isinstance(optimiser, LBFGS) else calls * 2 // 3

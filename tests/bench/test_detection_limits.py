@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gradparity.truth.logistic.reference import reference
+from gradparity.truth.logistic.truth import reference
 from tests.conftest import configured
 from tests.evidence.detection_limits import PLACES, Limit, by_own_loss, limit, main, ours, problem_of, show
 from tests.mutants.harness import op_by_op

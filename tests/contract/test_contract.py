@@ -21,8 +21,8 @@ from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.optimisers import GradientDescent, Path
 from gradparity.results import Finding
-from gradparity.truth.logistic.reference import reference
-from gradparity.truth.trajectory import trajectory
+from gradparity.truth.logistic.path import trajectory
+from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import descend, evaluate
 from gradparity.worker.messages import unpack
 from tests.conftest import CORE, configured

@@ -15,7 +15,8 @@ from gradparity.model_spec.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.numerics.optimisers import OPTIMISERS, optimiser
 from gradparity.results import Training
-from gradparity.truth.trajectory import Trajectory, trajectory
+from gradparity.truth.logistic.path import trajectory
+from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import train
 
 STEPS = 100

@@ -15,7 +15,7 @@ from gradparity.judge.diagnoses import diagnose
 from gradparity.model_spec import InputError, ProjectedLogistic
 from gradparity.model_spec.datasets import load
 from gradparity.model_spec.problem import make_problem
-from gradparity.truth.logistic.reference import reference
+from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import evaluate
 from tests.contract.problems import drawn
 

@@ -194,7 +194,7 @@ def problem_of(size: str, dtype: Any) -> Problem:
 
 def limits(size: str, dtype: str) -> Iterator[Limit]:
     """Every check's limit at one size and dtype, for every place of the error."""
-    from gradparity.truth.logistic.reference import reference
+    from gradparity.truth.logistic.truth import reference
 
     problem = problem_of(size, dtype)
     truth = reference(problem)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from gradparity.backends.protocol import Backend, Loss, Program
     from gradparity.results import Finding
-    from gradparity.truth.logistic.reference import Reference
+    from gradparity.truth.reference import Reference
 
 #: Rows, features, projection (0: none): what a compiled backend is drawn from, so that programs are reused.
 SHAPES = [
@@ -141,7 +141,7 @@ class Judge:
     def __call__(self, problem: Problem) -> list[Finding]:
         """A finding for every block."""
         from gradparity.judge.verdicts import judge, without_answer
-        from gradparity.truth.logistic.reference import reference
+        from gradparity.truth.logistic.truth import reference
         from gradparity.worker.evaluation import evaluate
         from gradparity.worker.messages import unpack
 

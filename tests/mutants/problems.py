@@ -9,7 +9,8 @@ import numpy as np
 from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
-from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.truth.logistic.truth import reference
+from gradparity.truth.reference import Reference
 from tests.contract.problems import drawn, with_params
 
 

@@ -16,7 +16,8 @@ from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import Logistic
 from gradparity.results import Finding
-from gradparity.truth.logistic.reference import Reference, reference
+from gradparity.truth.logistic.truth import reference
+from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluate
 from gradparity.worker.messages import unpack
 from tests.conftest import configured

@@ -10,9 +10,10 @@ from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.logistic.neutral import neutral_loss
-from gradparity.truth.logistic.reference import Reference, TruthError, reference
-from gradparity.truth.model.reference import extended_value_and_gradient, neutral_reference
+from gradparity.truth.logistic.truth import reference
+from gradparity.truth.model.truth import extended_value_and_gradient, neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
+from gradparity.truth.reference import Reference, TruthError
 from tests.truth import neutral_models as models
 
 

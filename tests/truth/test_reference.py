@@ -15,11 +15,12 @@ from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.truth.logistic import extended
-from gradparity.truth.logistic import reference as module
+from gradparity.truth.logistic import truth as module
 from gradparity.truth.logistic.floor import _sigmoid_difference, _softplus_difference, floor
-from gradparity.truth.logistic.reference import TruthError, certified_rows, reference
+from gradparity.truth.logistic.truth import certified_rows, reference
 from gradparity.truth.logistic.underflow import underflow
 from gradparity.truth.numbers.walks import walk
+from gradparity.truth.reference import TruthError
 from tests.contract.problems import drawn, with_params
 
 

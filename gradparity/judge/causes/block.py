@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
-from gradparity.truth.logistic.reference import Reference
+from gradparity.truth.reference import Reference
 
 Got: TypeAlias = npt.NDArray[Any]
 

@@ -175,7 +175,7 @@ def _key(value: arb) -> tuple[Any, ...] | None:
 
 def power(a: Any, b: Any) -> Array:
     """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
-    from gradparity.truth.xp.roots import fractional_power
+    from gradparity.truth.xp.powers import fractional_power
     from gradparity.truth.xp.smooth import exp, log
 
     a, b = asarray(a), asarray(b)

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from flint import arb, arb_mat
 
-from gradparity.truth.numbers import elimination
 from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.matrices import from_mat, to_mat
 from gradparity.truth.numbers.tape import traced
+from gradparity.truth.xp import elimination
 from gradparity.truth.xp.arithmetic import add, divide, multiply, negative
 from gradparity.truth.xp.contraction import matmul
 from gradparity.truth.xp.kinks import signs

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradparity.truth.numbers.balls import Array, asarray, box
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
-from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, reductions, roots, shaping, smooth
+from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, powers, reductions, shaping, smooth
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
@@ -88,7 +88,7 @@ def remainder(a: Any, b: Any) -> Array:
 
 def hypot(a: Any, b: Any) -> Array:
     """``sqrt(a^2 + b^2)``."""
-    return roots.norm2(shaping.stack(shaping.broadcast_arrays(a, b), axis=-1))
+    return powers.norm2(shaping.stack(shaping.broadcast_arrays(a, b), axis=-1))
 
 
 def nonzero(x: Any) -> tuple[Array, ...]:
@@ -126,7 +126,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "maximum": kinks.maximum, "minimum": kinks.minimum, "mod": remainder, "multiply": arithmetic.multiply,
     "negative": arithmetic.negative, "nonzero": nonzero, "not_equal": kinks.not_equal, "positive": arithmetic.positive,
     "pow": arithmetic.power, "power": arithmetic.power, "reciprocal": arithmetic.reciprocal, "remainder": remainder,
-    "sign": kinks.sign, "sqrt": roots.sqrt, "square": arithmetic.square, "subtract": arithmetic.subtract,
+    "sign": kinks.sign, "sqrt": powers.sqrt, "square": arithmetic.square, "subtract": arithmetic.subtract,
     "where": where,
     "bitwise_and": _bitwise(np.bitwise_and), "bitwise_or": _bitwise(np.bitwise_or),
     "bitwise_xor": _bitwise(np.bitwise_xor), "bitwise_invert": _bitwise(np.invert),

@@ -13,7 +13,7 @@ from gradparity.truth.numbers.noise import rounded_scan
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import divide, multiply, subtract, sum_over
 from gradparity.truth.xp.kinks import not_equal, winners
-from gradparity.truth.xp.roots import norm2, sqrt
+from gradparity.truth.xp.powers import norm2, sqrt
 
 Axis = int | tuple[int, ...] | None
 

@@ -19,9 +19,9 @@ from gradparity.numerics.extended import Extended, Quantities, require_extended_
 from gradparity.truth.derivatives.certificate import Certificate
 from gradparity.truth.derivatives.reverse import Derivatives, KinkError, Loss, differentiate
 from gradparity.truth.derivatives.series import certify, certify_gradient
-from gradparity.truth.logistic.reference import BUDGET_S, Reference, TruthError
 from gradparity.truth.model.floor import Blocks, Tape
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+from gradparity.truth.reference import BUDGET_S, Reference, TruthError
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
 ENCLOSING, DRAWING = 0.5, 0.3

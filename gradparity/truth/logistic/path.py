@@ -1,0 +1,41 @@
+"""A built-in model along a path of training: value and gradient by the closed form in extended precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from gradparity.model_spec.problem import Problem
+from gradparity.numerics.optimisers import Optimiser, Tree
+from gradparity.truth.logistic.extended import perturbed, value_and_gradient
+from gradparity.truth.trajectory import Trajectory, reference_run
+
+#: Entries of X read, over all steps and draws, that a reference may cost: some 6 s at 30 ns each.
+OPERATIONS = 2 * 10**8
+
+
+class ClosedFormArithmetic:
+    """What `gradparity.truth.trajectory` asks of a problem, by the closed form."""
+
+    def perturbed(self, problem: Problem, draws: int) -> Iterator[Problem]:
+        """Features, parameters and tangents are off; labels are exact."""
+        return perturbed(problem, draws)
+
+    def bind(self, problem: Problem, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:  # noqa: ARG002
+        """Loss and gradient, with the data converted once."""
+        X, y = (np.asarray(problem.data[name], np.longdouble) for name in ("X", "y"))
+        return lambda params: value_and_gradient(problem.spec, params, X, y)
+
+    def calls(self, problem: Problem) -> int:
+        """As many as read `OPERATIONS` entries of X."""
+        return OPERATIONS // problem.cells
+
+
+CLOSED_FORM = ClosedFormArithmetic()
+
+
+def trajectory(problem: Problem, optimiser: Optimiser, steps: int) -> Trajectory:
+    """The reference run of an optimiser on a built-in model, shorter where it would pass `OPERATIONS`."""
+    return reference_run(problem, optimiser, steps, CLOSED_FORM)
