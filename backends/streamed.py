@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
-from gradparity.model_spec.row_file import Buffers, OnDisk, RowFile
+from gradparity.model_spec.data.row_file import Buffers, OnDisk, RowFile
 from gradparity.model_spec.spec import Logistic
 
 Totals = dict[str, np.ndarray]

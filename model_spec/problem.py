@@ -9,8 +9,8 @@ from typing import Any, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.data.row_file import OnDisk
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.row_file import OnDisk
 from gradparity.model_spec.space import DType, ParameterSpace
 from gradparity.model_spec.spec import Logistic, Start
 from gradparity.model_spec.user_spec import UserSpec

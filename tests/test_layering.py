@@ -83,6 +83,13 @@ def test_the_measuring_protocol_imports_no_framework():
     assert not loaded_by("gradparity.benchmark", every=False) & FRAMEWORKS
 
 
+def test_the_bundled_data_sets_are_loaded_without_a_framework():
+    assert (
+        not loaded_after("from gradparity.model_spec.data.datasets import BUNDLED, load\n[*map(load, BUNDLED)]\n")
+        & FRAMEWORKS
+    )
+
+
 def test_every_module_of_the_harness_together_imports_no_framework():
     assert not loaded_by("gradparity", every=False) & FRAMEWORKS
 

@@ -33,7 +33,7 @@ _KEYWORDS = {"allow_pickle", "shell", "weights_only"}
 
 #: What is found all the same, and why it may stay.
 ALLOWED = {
-    ("model_spec/user_model.py", "exec_module"): "the user's own model, which the user asked to run",
+    ("model_spec/user/model.py", "exec_module"): "the user's own model, which the user asked to run",
 }
 
 

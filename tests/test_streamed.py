@@ -18,12 +18,13 @@ from gradparity.backends import BACKENDS
 from gradparity.backends.protocol import Backend
 from gradparity.backends.streamed import StreamedBackend
 from gradparity.judge.verdicts import judge
-from gradparity.model_spec import Logistic, ProjectedLogistic, row_file
-from gradparity.model_spec.datasets import Dataset, load
+from gradparity.model_spec import Logistic, ProjectedLogistic
+from gradparity.model_spec.data import row_file
+from gradparity.model_spec.data.datasets import Dataset, load
+from gradparity.model_spec.data.npy import open_rows, scan
+from gradparity.model_spec.data.row_file import Buffers, OnDisk
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.npy import open_rows, scan
 from gradparity.model_spec.problem import make_problem
-from gradparity.model_spec.row_file import Buffers, OnDisk
 from gradparity.processes.peer import WorkerProcess
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
@@ -81,7 +82,7 @@ def test_target_is_the_number_of_a_column(tmp_path: Path, target: str) -> None:
 def test_a_scanned_file_is_described_like_the_same_data_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str | None, dtype: str
 ) -> None:
-    monkeypatch.setattr("gradparity.model_spec.npy.PIECE_BYTES", 1000)
+    monkeypatch.setattr("gradparity.model_spec.data.npy.PIECE_BYTES", 1000)
     path = saved(tmp_path, matrix(target=int(target or -1), dtype=dtype))
     streamed, whole = scan(open_rows(path, target)), load(path, target=target)
     assert isinstance(whole, Dataset)
@@ -218,7 +219,7 @@ def test_a_file_that_cannot_be_used_is_refused_in_one_line(
 def test_a_value_that_is_not_finite_is_named_by_its_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
 ) -> None:
-    monkeypatch.setattr("gradparity.model_spec.npy.PIECE_BYTES", 1000)
+    monkeypatch.setattr("gradparity.model_spec.data.npy.PIECE_BYTES", 1000)
     values = matrix()
     values[776, 3] = bad
     with pytest.raises(InputError, match=r"column 3, row 777: got -?(nan|inf)"):
@@ -310,7 +311,7 @@ def test_reading_a_file_through_takes_no_memory_of_its_size(tmp_path: Path) -> N
     make_file(path, 4e8, 100, "float64")
     script = (
         "import sys, psutil, resource\n"
-        "from gradparity.model_spec.npy import open_rows, scan\n"
+        "from gradparity.model_spec.data.npy import open_rows, scan\n"
         "start = psutil.Process().memory_info().rss\n"
         "scan(open_rows(sys.argv[1], None))\n"
         "peak = next(int(l.split()[1]) for l in open('/proc/self/status') if l.startswith('VmHWM:')) * 1024\n"

@@ -25,7 +25,7 @@ from gradparity.judge.training import (
     own_loop,
 )
 from gradparity.model_spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
 from gradparity.report.terminal.tables import training as training_table

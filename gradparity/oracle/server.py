@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.model_spec.drawing import draw_problem
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
-from gradparity.model_spec.user_model import UserModel, blaming, load_model, place_of, place_of_function, shown
+from gradparity.model_spec.user.drawing import draw_problem
+from gradparity.model_spec.user.model import UserModel, blaming, load_model, place_of, place_of_function, shown
 from gradparity.numerics.extended import Quantities
 from gradparity.oracle import messages as mm
 from gradparity.truth.model.floor import Tape

@@ -15,7 +15,7 @@ from gradparity.judge.speed.choice import BY_HAND
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem, in_other_precision
 from gradparity.model_spec.spec import to_dict
-from gradparity.model_spec.user_model import shown
+from gradparity.model_spec.user.model import shown
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
 from gradparity.results import ProblemResult, Trouble

@@ -5,10 +5,10 @@ from __future__ import annotations
 import psutil
 
 from gradparity.formatting import size
-from gradparity.model_spec.datasets import Dataset, load
+from gradparity.model_spec.data.datasets import Dataset, load
+from gradparity.model_spec.data.files import read_rows
+from gradparity.model_spec.data.npy import StreamedDataset, scan
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.files import read_rows
-from gradparity.model_spec.npy import StreamedDataset, scan
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.runner.settings import Settings

@@ -21,12 +21,12 @@ import psutil
 
 from gradparity import results
 from gradparity.backends import available, missing, registered
-from gradparity.model_spec.datasets import Dataset
+from gradparity.model_spec.data.datasets import Dataset
+from gradparity.model_spec.data.npy import StreamedDataset
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.npy import StreamedDataset
 from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import to_dict
-from gradparity.model_spec.user_model import find_model
+from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
 from gradparity.oracle.protocol import CLOSED_FORM, Oracle
 from gradparity.processes import machine

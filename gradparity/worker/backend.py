@@ -62,7 +62,7 @@ class Worker:
         problem = getattr(self, "problem", None)
         if not isinstance(problem, UserProblem) or isinstance(error, InputError):
             return words
-        from gradparity.model_spec.user_model import place_of, root_of, shown
+        from gradparity.model_spec.user.model import place_of, root_of, shown
 
         file, line = place_of(error, *root_of(problem.spec.path))
         return f"{words.splitlines()[0] if words else ''} ({shown(file)}, line {line})" if line else words

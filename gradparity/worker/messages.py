@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.roofline import Limits
+from gradparity.model_spec.data.row_file import OnDisk, RowFile
 from gradparity.model_spec.problem import AnyProblem, Problem, UserProblem
-from gradparity.model_spec.row_file import OnDisk, RowFile
 from gradparity.model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 from gradparity.numerics.optimisers import Optimiser, Path
 from gradparity.numerics.richardson import Derivative

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
-from gradparity.model_spec.drawing import flat_tree
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.user_model import UserModel, load_model, place_of_function, shown
+from gradparity.model_spec.user.drawing import flat_tree
+from gradparity.model_spec.user.model import UserModel, load_model, place_of_function, shown
 from gradparity.model_spec.user_spec import UserSpec
 
 Nest = Callable[[Mapping[str, Any]], Any]

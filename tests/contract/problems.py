@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 
 #: c, start, first loss and loss after 100 steps of 0.01 on toy, loss summed over rows; known to 17 digits. The first is

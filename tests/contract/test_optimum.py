@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from gradparity.backends.protocol import Backend
 from gradparity.model_spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import make_problem
 
 

@@ -11,7 +11,7 @@ import pytest
 from gradparity.backends.protocol import Backend, Data, Params
 from gradparity.judge.training import GRADIENT_OFF, judge_training
 from gradparity.model_spec import ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.numerics.optimisers import OPTIMISERS, optimiser
 from gradparity.results import Training

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gradparity.backends.protocol import Backend, Data, Params
 from gradparity.judge.diagnoses import diagnose
 from gradparity.model_spec import InputError, ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import make_problem
 from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import evaluate

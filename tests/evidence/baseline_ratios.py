@@ -32,7 +32,7 @@ from gradparity.benchmark.protocol import Block, calibrate, rewarm, sample, warm
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import FLOOR, compare, verdict
 from gradparity.model_spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.datasets import load as load_data
+from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
 
 SIZES = ("4x3x3", "1000x20x10", "200000x100x50")

@@ -26,7 +26,7 @@ import numpy as np
 
 from gradparity.backends import BACKENDS, load, missing
 from gradparity.model_spec import ProjectedLogistic
-from gradparity.model_spec.datasets import load as load_data
+from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
 from tests.evidence.wrong_rules import wrong_loss
 

@@ -28,8 +28,8 @@ import numpy as np
 
 from gradparity.backends import available, load, lookup
 from gradparity.backends.streamed import StreamedBackend
-from gradparity.model_spec.npy import open_rows
-from gradparity.model_spec.row_file import Buffers, OnDisk, RowFile
+from gradparity.model_spec.data.npy import open_rows
+from gradparity.model_spec.data.row_file import Buffers, OnDisk, RowFile
 from gradparity.model_spec.spec import ProjectedLogistic
 
 #: Bytes of different rows, which a file repeats: what they are makes no difference to its speed.

@@ -11,10 +11,10 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
+from gradparity.model_spec.data.files import read_rows
+from gradparity.model_spec.data.npy import scan
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.files import read_rows
-from gradparity.model_spec.npy import scan
 from tests.fuzz.inputs import anything_or, fuzz
 
 RNG = np.random.default_rng(0)

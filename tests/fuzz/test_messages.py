@@ -12,8 +12,8 @@ import pytest
 from hypothesis import strategies as st
 
 from gradparity.benchmark.protocol import Block, WarmUp
+from gradparity.model_spec.data.row_file import RowFile
 from gradparity.model_spec.problem import make_problem
-from gradparity.model_spec.row_file import RowFile
 from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.numerics.optimisers import Adam, GradientDescent
 from gradparity.oracle import messages as mm

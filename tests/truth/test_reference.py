@@ -12,7 +12,7 @@ import pytest
 
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.datasets import load
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.truth.logistic import extended
 from gradparity.truth.logistic import truth as module

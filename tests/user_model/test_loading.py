@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradparity.model_spec.drawing import draw_problem
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import in_other_precision
 from gradparity.model_spec.spec import from_dict, to_dict
 from gradparity.model_spec.trees import leaves, nest, structure
-from gradparity.model_spec.user_model import load_model
+from gradparity.model_spec.user.drawing import draw_problem
+from gradparity.model_spec.user.model import load_model
 from tests.user_model.models import GRADIENT, HEAD, LOSS, model_file, model_folder
 
 

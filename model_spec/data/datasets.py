@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from gradparity.model_spec.data.files import READERS, read
+from gradparity.model_spec.data.memory import require_memory
+from gradparity.model_spec.data.tables import Floats, binary_labels, check_features, numbered, suggestion
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.files import READERS, read
-from gradparity.model_spec.memory import require_memory
-from gradparity.model_spec.tables import Floats, binary_labels, check_features, numbered, suggestion
 
 #: Bundled data sets by name, and what each is in one line.
 BUNDLED: dict[str, str] = {

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.data.memory import require_memory
+from gradparity.model_spec.data.row_file import PIECE_BYTES, OnDisk, RowFile
+from gradparity.model_spec.data.tables import Table, numbered, refusing, row_place
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.memory import require_memory
-from gradparity.model_spec.row_file import PIECE_BYTES, OnDisk, RowFile
-from gradparity.model_spec.spec import DType
-from gradparity.model_spec.tables import Table, numbered, refusing, row_place
+from gradparity.model_spec.space import DType
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
 class StreamedDataset:
-    """A `RowFile` that has been read through once: what `gradparity.model_spec.datasets.Dataset` is for data in memory.
+    """A `RowFile` that has been read through once, as a `Dataset` is data in memory.
 
     ``digest`` is the one that the same data has in memory.
     """

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradparity.model_spec.data.memory import require_memory
+from gradparity.model_spec.data.tables import Table, refusing, require_target, row_place
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.memory import require_memory
-from gradparity.model_spec.tables import Table, refusing, require_target, row_place
 
 if TYPE_CHECKING:
     import polars as pl

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.spec import DType
+from gradparity.model_spec.space import DType
 
 Array = npt.NDArray[Any]
 
@@ -39,7 +39,7 @@ class RowFile:
     """Where the rows of a C-ordered 2-D ``.npy`` file lie, and which of its columns holds the labels.
 
     ``low`` and ``high`` are the two labels, 0 and 1 of the model, and ``largest`` is the largest size of a feature, all
-    as `gradparity.model_spec.npy.scan` finds them. Rows count from 0.
+    as `gradparity.model_spec.data.npy.scan` finds them. Rows count from 0.
     """
 
     path: str

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.data.memory import require_memory
+from gradparity.model_spec.data.tables import Floats, Table, numbered, refusing, require_target, row_place
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.memory import require_memory
-from gradparity.model_spec.tables import Floats, Table, numbered, refusing, require_target, row_place
 
 
 def read_npz(path: Path, target: str | None) -> Table:

@@ -13,7 +13,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.space import DType
 from gradparity.model_spec.trees import leaves, structure
-from gradparity.model_spec.user_model import UserModel, blaming, place_of_function, random_stream
+from gradparity.model_spec.user.model import UserModel, blaming, place_of_function, random_stream
 from gradparity.model_spec.user_spec import UserSpec
 
 Flat = dict[str, npt.NDArray[Any]]

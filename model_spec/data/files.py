@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gradparity.model_spec.arrays import read_npz, read_svmlight
+from gradparity.model_spec.data.arrays import read_npz, read_svmlight
+from gradparity.model_spec.data.frames import read_csv, read_parquet
+from gradparity.model_spec.data.npy import open_rows, read_npy
+from gradparity.model_spec.data.row_file import RowFile
+from gradparity.model_spec.data.tables import Table
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.frames import read_csv, read_parquet
-from gradparity.model_spec.npy import open_rows, read_npy
-from gradparity.model_spec.row_file import RowFile
-from gradparity.model_spec.tables import Table
 
 #: Readers by file extension.
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
