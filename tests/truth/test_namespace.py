@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gradparity.truth.numbers.balls import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.context import Context, NotCertifiableError, UndecidedError, evaluation
 from gradparity.truth.xp.namespace import xp
 

@@ -18,7 +18,8 @@ from gradparity.truth.derivatives.reverse import KinkError, coefficient, differe
 from gradparity.truth.derivatives.series import certify, certify_gradient
 from gradparity.truth.logistic import closed_form
 from gradparity.truth.logistic.neutral import neutral_loss
-from gradparity.truth.numbers.balls import METHODS, asarray, exact_balls, extended
+from gradparity.truth.numbers.arrays import METHODS, asarray
+from gradparity.truth.numbers.balls import exact_balls, extended
 from gradparity.truth.numbers.context import Context, NotCertifiableError, evaluation
 from gradparity.truth.xp.namespace import Namespace, xp
 from tests.truth import test_namespace as cases

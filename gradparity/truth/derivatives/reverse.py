@@ -18,7 +18,8 @@ import numpy as np
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.derivatives.rules import RULES
-from gradparity.truth.numbers.balls import Array, Coefficient, asarray, exact, exact_balls
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import Coefficient, exact, exact_balls
 from gradparity.truth.numbers.context import START_BITS, Context, Kink, OutOfTimeError, UndecidedError, evaluation
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter

@@ -16,8 +16,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import Array, Coefficient, asarray, box, nothing, vanishes
-from gradparity.truth.numbers.noise import rounded_scatter
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import Coefficient, box, nothing, vanishes
+from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
 from gradparity.truth.xp import linalg
 from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, negative, sum_over

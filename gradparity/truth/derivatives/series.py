@@ -18,7 +18,8 @@ from flint import arb
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.derivatives.certificate import Certificate, GradientCertificate, Side
-from gradparity.truth.numbers.balls import ZERO, Array, asarray, exact
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import ZERO, exact
 from gradparity.truth.numbers.context import MAX_ORDER, START_BITS, Context, OutOfTimeError, UndecidedError, evaluation
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.xp.namespace import xp

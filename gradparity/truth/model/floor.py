@@ -26,7 +26,8 @@ from gradparity.truth.derivatives.reverse import (
     pull_back,
     scalar,
 )
-from gradparity.truth.numbers.balls import Array, extended
+from gradparity.truth.numbers.arrays import Array
+from gradparity.truth.numbers.balls import extended
 from gradparity.truth.numbers.context import Context, evaluation
 from gradparity.truth.numbers.noise import Noise
 from gradparity.truth.xp.namespace import xp

@@ -7,13 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import flint
 import numpy as np
 
-if TYPE_CHECKING:
-    from gradparity.truth.numbers.noise import Noise
+from gradparity.truth.numbers.noise import Noise
 
 START_BITS = 128
 MAX_ORDER = 2

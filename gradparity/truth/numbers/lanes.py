@@ -13,6 +13,9 @@ import flint
 import numpy as np
 from flint import arb
 
+from gradparity.truth.numbers.balls import exact_balls
+from gradparity.truth.numbers.enclosure import to_longdouble
+
 
 class Lanes(np.ndarray[Any, np.dtype[Any]]):
     """Extended numbers, all elements at once, by the method names of `flint.arb`."""
@@ -31,9 +34,6 @@ def _by_balls(name: str) -> Callable[[Any], Any]:
     """A function that NumPy lacks, at 80 bits, element by element."""
 
     def function(self: Any) -> Any:
-        from gradparity.truth.numbers.balls import exact_balls
-        from gradparity.truth.numbers.enclosure import to_longdouble
-
         with flint.ctx.workprec(80):
             values = [to_longdouble(getattr(x, name)().mid()) for x in exact_balls(np.asarray(self)).ravel()]
         return lanes(np.array(values, np.longdouble).reshape(self.shape))

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import Array, Coefficient, box
+from gradparity.truth.numbers.arrays import Array
+from gradparity.truth.numbers.balls import Coefficient, box
 
 
 @dataclass(eq=False)

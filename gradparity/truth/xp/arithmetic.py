@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.balls import ONE, ZERO, Array, Coefficient, asarray, box, exact, fill, nothing
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import Coefficient, box, exact, fill, nothing, unravel
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import lanes
 from gradparity.truth.numbers.matrices import product
-from gradparity.truth.numbers.noise import rounded, rounded_product, rounded_sum
+from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
 
 Jet: TypeAlias = Callable[[Any, int], tuple[Any, ...]]
@@ -173,40 +173,6 @@ def _key(value: arb) -> tuple[Any, ...] | None:
     return value.man_exp() if value.is_exact() and value.is_finite() else None
 
 
-def power(a: Any, b: Any) -> Array:
-    """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
-    from gradparity.truth.xp.powers import fractional_power
-    from gradparity.truth.xp.smooth import exp, log
-
-    a, b = asarray(a), asarray(b)
-    if not a.is_real and not b.is_real and bool(np.all(b.series[0] >= 0)):
-        return Array((box(np.power(a.series[0], b.series[0])),))
-    if not b.is_constant:
-        return exp(multiply(b, log(a)))
-    a, b = _broadcast(a, b)
-    if current().extended:
-        exponent = b.balls()[0]
-        return compose(a, partial(extended_power_jet, p=exponent))
-    exponents = b.balls()[0].ravel()
-    if all(p.is_exact() and p.is_integer() for p in exponents):
-        note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents])
-        pairs = iter(exponents)
-        return compose(a, lambda value, n: power_jet(value, next(pairs), n))
-    return fractional_power(a, b)
-
-
-def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
-    """x^p, p x^(p-1), p (p-1)/2 x^(p-2); a factor of zero stops before a negative power of zero."""
-    factors = (ONE, p, p * (p - 1) / 2)
-    return tuple(ZERO if factor.is_zero() else factor * x ** (p - k) for k, factor in enumerate(factors[: n + 1]))
-
-
-def extended_power_jet(x: Any, n: int, *, p: Coefficient) -> tuple[Any, ...]:
-    """The same for extended numbers, all elements at once."""
-    factors = (np.ones_like(p), p, p * (p - 1) / 2)
-    return tuple(np.where(factor == 0, 0, factor * x ** (p - k)) for k, factor in enumerate(factors[: n + 1]))
-
-
 def note_singular(
     name: str, values: Coefficient, proven: Callable[[arb], bool], where: list[bool] | None = None
 ) -> None:
@@ -215,8 +181,7 @@ def note_singular(
         return
     for position, value in enumerate(values.ravel()):
         if proven(value) and (where is None or where[position]):
-            index = tuple(int(i) for i in np.unravel_index(position, values.shape)) if values.shape else ()
-            current().singular.append((name, index))
+            current().singular.append((name, unravel(position, values.shape)))
 
 
 def _linear(f: np.ufunc, a: Array, b: Array) -> Array:
@@ -233,8 +198,3 @@ def _linear(f: np.ufunc, a: Array, b: Array) -> Array:
         else:
             out.append(np.broadcast_to(box(f(exact(0), B[k])), shape))
     return Array(tuple(out))
-
-
-def _broadcast(a: Array, b: Array) -> tuple[Array, Array]:
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    return a.map(lambda c: np.broadcast_to(c, shape)), b.map(lambda c: np.broadcast_to(c, shape))

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import Array, asarray, box
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.xp.arithmetic import matrix_product, multiply
 from gradparity.truth.xp.reductions import sum as sum_over

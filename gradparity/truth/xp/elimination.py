@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.truth.numbers.balls import Array
+from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.context import current
-from gradparity.truth.numbers.noise import rounded, rounded_product
+from gradparity.truth.numbers.rounding import rounded, rounded_product
 
 Values = npt.NDArray[Any]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray, box, exact, fill
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, unravel
 from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
 from gradparity.truth.numbers.tape import traced, untraced
 from gradparity.truth.xp.arithmetic import multiply, negative, subtract
@@ -263,8 +264,3 @@ def require_decided_whole(x: Array, what: str) -> Coefficient:
             raise UndecidedError(what, unravel(position, values.shape))
         whole.append(int(nearest.unique_fmpz()))
     return np.array(whole, dtype=np.int64).reshape(values.shape)
-
-
-def unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Index of an element in an array of this shape, from its position in C order."""
-    return tuple(int(i) for i in np.unravel_index(position, shape)) if shape else ()

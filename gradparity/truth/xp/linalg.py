@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from flint import arb, arb_mat
 
-from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import ZERO, Coefficient
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.matrices import from_mat, to_mat
 from gradparity.truth.numbers.tape import traced

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import Array, asarray, box
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import box, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
 from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, powers, reductions, shaping, smooth
 
@@ -65,7 +66,7 @@ def _kind(x: Any, name: str, wanted: str) -> Array:
     for position, value in enumerate(x.balls()[0].ravel()):
         if value.is_nan() and not x.is_constant:
             # A ball that is no number may stand for any: this precision does not say.
-            raise UndecidedError(name, tuple(int(i) for i in np.unravel_index(position, x.shape)))
+            raise UndecidedError(name, unravel(position, x.shape))
         kinds.append("finite" if value.is_finite() else "nan" if value.is_nan() else "infinite")
     return Array((np.array([kind == wanted for kind in kinds], dtype=bool).reshape(x.shape),))
 
@@ -125,7 +126,7 @@ _ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "isfinite": isfinite, "isinf": isinf, "isnan": isnan, "less": kinks.less, "less_equal": kinks.less_equal,
     "maximum": kinks.maximum, "minimum": kinks.minimum, "mod": remainder, "multiply": arithmetic.multiply,
     "negative": arithmetic.negative, "nonzero": nonzero, "not_equal": kinks.not_equal, "positive": arithmetic.positive,
-    "pow": arithmetic.power, "power": arithmetic.power, "reciprocal": arithmetic.reciprocal, "remainder": remainder,
+    "pow": powers.power, "power": powers.power, "reciprocal": arithmetic.reciprocal, "remainder": remainder,
     "sign": kinks.sign, "sqrt": powers.sqrt, "square": arithmetic.square, "subtract": arithmetic.subtract,
     "where": where,
     "bitwise_and": _bitwise(np.bitwise_and), "bitwise_or": _bitwise(np.bitwise_or),
@@ -186,3 +187,5 @@ xp: Any = Namespace(
     | _CONSTANTS
     | {"linalg": Namespace("xp.linalg", {name: _checked(f"linalg.{name}", f) for name, f in linalg.FUNCTIONS.items()})},
 )
+
+Array.functions, Array.namespace = FUNCTIONS, xp

@@ -1,4 +1,4 @@
-"""Roots and norms, which are not differentiable where their argument is exactly zero."""
+"""Powers, roots and norms, most of which are not differentiable where their argument is exactly zero."""
 
 from __future__ import annotations
 
@@ -8,14 +8,36 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.balls import ZERO, Array, Coefficient, asarray, exact
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
-from gradparity.truth.xp.arithmetic import compose, extended_power_jet, multiply, note_singular, power_jet, sum_over
-from gradparity.truth.xp.kinks import choose, unravel
+from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
+from gradparity.truth.xp.kinks import choose
+from gradparity.truth.xp.shaping import broadcast_arrays
+from gradparity.truth.xp.smooth import exp, log
 
 NAN: Any = arb.nan()
 INFINITY: Any = arb.pos_inf()
 HALF: Any = arb(0.5)
+
+
+def power(a: Any, b: Any) -> Array:
+    """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
+    a, b = asarray(a), asarray(b)
+    if not a.is_real and not b.is_real and bool(np.all(b.series[0] >= 0)):
+        return Array((box(np.power(a.series[0], b.series[0])),))
+    if not b.is_constant:
+        return exp(multiply(b, log(a)))
+    a, b = broadcast_arrays(a, b)
+    if current().extended:
+        exponent = b.balls()[0]
+        return compose(a, partial(extended_power_jet, p=exponent))
+    exponents = b.balls()[0].ravel()
+    if all(p.is_exact() and p.is_integer() for p in exponents):
+        note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents])
+        pairs = iter(exponents)
+        return compose(a, lambda value, n: power_jet(value, next(pairs), n))
+    return fractional_power(a, b)
 
 
 def sqrt(x: Any) -> Array:
@@ -46,6 +68,18 @@ def fractional_power(x: Array, p: Array) -> Array:
         for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
             out[k][position] = value
     return Array(tuple(c.reshape(x.shape) for c in out))
+
+
+def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
+    """x^p, p x^(p-1), p (p-1)/2 x^(p-2); a factor of zero stops before a negative power of zero."""
+    factors = (ONE, p, p * (p - 1) / 2)
+    return tuple(ZERO if factor.is_zero() else factor * x ** (p - k) for k, factor in enumerate(factors[: n + 1]))
+
+
+def extended_power_jet(x: Any, n: int, *, p: Coefficient) -> tuple[Any, ...]:
+    """The same for extended numbers, all elements at once."""
+    factors = (np.ones_like(p), p, p * (p - 1) / 2)
+    return tuple(np.where(factor == 0, 0, factor * x ** (p - k)) for k, factor in enumerate(factors[: n + 1]))
 
 
 def _extended_root_jet(x: Any, n: int) -> tuple[Any, ...]:

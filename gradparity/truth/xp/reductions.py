@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import Array, asarray, box
-from gradparity.truth.numbers.noise import rounded_scan
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import box
+from gradparity.truth.numbers.rounding import rounded_scan
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import divide, multiply, subtract, sum_over
-from gradparity.truth.xp.kinks import not_equal, winners
-from gradparity.truth.xp.powers import norm2, sqrt
+from gradparity.truth.xp.kinks import absolute, not_equal, winners
+from gradparity.truth.xp.powers import norm2, power, sqrt
+from gradparity.truth.xp.shaping import concatenate, stack
 
 Axis = int | tuple[int, ...] | None
 
@@ -85,7 +87,7 @@ def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False
         paired = multiply(out[..., :half], out[..., half : 2 * half])
         if odd:
             last = multiply(paired[..., -1:], out[..., -1:])
-            paired = _function("concatenate")([paired[..., :-1], last], axis=-1)
+            paired = concatenate([paired[..., :-1], last], axis=-1)
         out = paired
     return keep(out[..., 0], x, axis, keepdims)
 
@@ -108,7 +110,7 @@ def cumprod(x: Any, axis: int | None = None) -> Array:
     rows: list[Array] = []
     for row in x:
         rows.append(multiply(rows[-1], row) if rows else row)
-    out: Array = _function("stack")(rows)
+    out = stack(rows)
     return out if axis is None else out.map(lambda c: np.moveaxis(c, 0, axis))
 
 
@@ -132,6 +134,9 @@ def _extreme(name: str, largest: bool) -> Callable[..., Array]:
     wrapper.__name__ = wrapper.__qualname__ = name
     wrapper.__doc__ = f"The {'largest' if largest else 'smallest'} element over the axes; ties are kinks."
     return wrapper
+
+
+amax, amin = _extreme("max", True), _extreme("min", False)
 
 
 def _position(name: str, largest: bool) -> Callable[..., Array]:
@@ -161,15 +166,12 @@ def vector_norm(x: Any, axis: Axis = None, ord: Any = 2, *, keepdims: bool = Fal
     x = asarray(x)
     if ord == 2:
         return keep(norm2(lanes(x, axis)), x, axis, keepdims)
-    size = _function("abs")(x)
+    size = absolute(x)
     if ord == math.inf:
-        out: Array = _function("max")(size, axis=axis, keepdims=keepdims)
-        return out
+        return amax(size, axis, keepdims=keepdims)
     if ord == 1:
         return sum(size, axis, keepdims=keepdims)
-    total = sum(_function("power")(size, ord), axis, keepdims=keepdims)
-    root: Array = _function("power")(total, divide(1, ord))
-    return root
+    return power(sum(power(size, ord), axis, keepdims=keepdims), divide(1, ord))
 
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
@@ -182,15 +184,9 @@ def _count(x: Array, axis: Axis) -> int:
     return math.prod(x.shape[i] for i in _axes(x, axis))
 
 
-def _function(name: str) -> Callable[..., Any]:
-    from gradparity.truth.xp.namespace import FUNCTIONS as ALL
-
-    return ALL[name]
-
-
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "all": _logical("all"), "amax": _extreme("max", True), "amin": _extreme("min", False), "any": _logical("any"),
+    "all": _logical("all"), "amax": amax, "amin": amin, "any": _logical("any"),
     "argmax": _position("argmax", True), "argmin": _position("argmin", False), "cumprod": cumprod,
-    "cumsum": cumsum, "cumulative_sum": cumsum, "diff": diff, "max": _extreme("max", True),
-    "mean": mean, "min": _extreme("min", False), "prod": prod, "std": std, "sum": sum, "var": var,
+    "cumsum": cumsum, "cumulative_sum": cumsum, "diff": diff, "max": amax,
+    "mean": mean, "min": amin, "prod": prod, "std": std, "sum": sum, "var": var,
 }  # fmt: skip

@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import ZERO, Array, asarray, box, exact, nothing
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import ZERO, box, exact, nothing
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import add, divide, multiply
-from gradparity.truth.xp.kinks import require_decided_whole
+from gradparity.truth.xp.kinks import not_equal, require_decided_whole
 
 
 def full(shape: Any, value: Any, dtype: Any = None) -> Array:
@@ -79,18 +80,12 @@ def astype(x: Any, dtype: Any) -> Array:
     if kind == "f":
         return x if x.is_real else Array(x.balls())
     if kind == "b":
-        return Array((x.series[0].astype(bool),)) if not x.is_real else _not_zero(x)
+        return Array((x.series[0].astype(bool),)) if not x.is_real else not_equal(x, 0)
     if kind in "iu":
         return Array(
             (require_decided_whole(x, "conversion to integers") if x.is_real else x.series[0].astype(np.int64),)
         )
     return Array((exact(np.empty(0, dtype)),))
-
-
-def _not_zero(x: Array) -> Array:
-    from gradparity.truth.xp.kinks import not_equal
-
-    return not_equal(x, 0)
 
 
 def _rearranged(name: str, function: Callable[..., Any]) -> Callable[..., Array]:

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.balls import Array, Coefficient, asarray
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.balls import Coefficient
 from gradparity.truth.numbers.lanes import root_pi
-from gradparity.truth.numbers.noise import rounded
+from gradparity.truth.numbers.rounding import rounded
 from gradparity.truth.numbers.tape import Traced
 from gradparity.truth.xp.arithmetic import FromValue, Jet, add, compose, divide, multiply, note_singular, subtract
 
