@@ -62,9 +62,9 @@ def results_json() -> str:
         "The file that a run leaves, as it grows; the others are made from it. Generated from the types in "
         "`gradparity/results/`; the same as [JSON Schema](https://json-schema.org), draft 2020-12, lies beside every "
         "`results.json` as `results.schema.json`.",
-        "`schema_version` goes up when a field changes its meaning. New fields have defaults and do not raise it. "
-        "Files of earlier versions are read and converted; what they do not have is left empty, and `left_out` says "
-        "so. Numbers that are not finite are `null`. Names end in their unit: `_s` seconds, `_ns` nanoseconds.",
+        "`schema_version` goes up when a field changes its name or meaning. New fields have defaults and do not raise "
+        "it. Files of schema 2 are read and converted. Numbers that are not finite are `null`. Names end in their "
+        "unit: `_s` seconds, `_ns` nanoseconds.",
     ]
     for name in sorted(types, key=lambda name: (name != "RunResult", name != "ProblemResult", name)):
         parts += [f"## {name}", _plain(types[name].get("description", ""))]

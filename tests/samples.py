@@ -7,5 +7,5 @@ from pathlib import Path
 DATA = Path(__file__).parent / "data"
 #: Files of the schema of today.
 SAMPLES = tuple(DATA / f"{name}.json" for name in ("run", "bench", "broken", "ported"))
-#: A file of the first schema.
-SCHEMA_1 = DATA / "schema-1.json"
+#: A file of the schema before.
+SCHEMA_2 = DATA / "schema-2.json"

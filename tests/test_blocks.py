@@ -16,7 +16,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.report.terminal.blocks import BLOCKS_FILE, blocks_frame, write_blocks
 from gradparity.results import RunResult, Timed, store
 from gradparity.worker import messages as m
-from tests.samples import SAMPLES, SCHEMA_1
+from tests.samples import SAMPLES, SCHEMA_2
 from tests.simulated_workers import STILL, Computer, Speed, clocked
 
 TIMED = [path for path in SAMPLES if path.stem in ("run", "bench")]
@@ -58,7 +58,7 @@ def test_medians_from_parquet_are_those_in_results_json(sample: Path, tmp_path: 
     assert seen >= 6
 
 
-@pytest.mark.parametrize("sample", [*TIMED, SCHEMA_1], ids=lambda path: path.stem)
+@pytest.mark.parametrize("sample", [*TIMED, SCHEMA_2], ids=lambda path: path.stem)
 def test_every_block_of_the_timings_is_one_row(sample: Path):
     problems = json.loads(sample.read_bytes())["problems"]
     expected = sum(blocks_in([problem["timings"], problem.get("twin")]) for problem in problems)

@@ -365,12 +365,12 @@ def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
         (None, "No such file"),
         (b"{", "a file that is none"),
         (b"{}", "a file that is none"),
+        (b'{"schema_version": 3}', "a file that is none"),
         (b'{"schema_version": 2}', "a file that is none"),
-        (b'{"schema_version": 1}', "a file that is none"),
-        (b'{"schema_version": 0}', "schema version 0, expected 1 to 2"),
+        (b'{"schema_version": 1}', "schema version 1, expected 2 to 3"),
         (
-            b'{"schema_version": 3}',
-            "schema version 3, expected 1 to 2. Read it with the gradparity that wrote it",
+            b'{"schema_version": 4}',
+            "schema version 4, expected 2 to 3. Read it with the gradparity that wrote it",
         ),
         (b"\xff", "none"),
     ],
@@ -393,5 +393,5 @@ def test_a_result_of_another_schema_is_refused_though_it_could_be_read(tmp_path:
     newer = run(1.0)
     newer.schema_version = results.SCHEMA_VERSION + 1
     store.save(newer, tmp_path)
-    with pytest.raises(InputError, match="schema version 3"):
+    with pytest.raises(InputError, match="schema version 4"):
         store.read(str(tmp_path))

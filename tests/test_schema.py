@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from gradparity.results import SCHEMA_VERSION, store
 from gradparity.results.schema import encoded
-from tests.samples import SAMPLES, SCHEMA_1
+from tests.samples import SAMPLES, SCHEMA_2
 
 SHIPPED: dict[str, Any] = json.loads(store.SCHEMA_PATH.read_bytes())
 VALIDATOR = Draft202012Validator(SHIPPED)
@@ -54,7 +54,7 @@ def test_a_field_is_described_by_the_sentence_of_the_docstring_that_names_it():
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another schema version": ({"schema_version": SCHEMA_VERSION + 1}, "$.schema_version"),
-    "the first schema": (json.loads(SCHEMA_1.read_bytes()), "$.schema_version"),
+    "the schema before": (json.loads(SCHEMA_2.read_bytes()), "$.schema_version"),
     "a verdict that is none": (
         {"problems": [{"findings": [{"verdict": "fine"}]}]},
         "$.problems[0].findings[0].verdict",

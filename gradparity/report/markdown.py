@@ -136,7 +136,7 @@ def _details(result: RunResult, found: Overview) -> Iterable[str]:
 
 def _command(result: RunResult) -> str:
     return (
-        f"gradparity {escaped(result.command)}, {len(result.sittings) or 1} sitting{'s' * (len(result.sittings) > 1)}"
+        f"gradparity {escaped(result.command)}, {len(result.sessions) or 1} session{'s' * (len(result.sessions) > 1)}"
     )
 
 

@@ -13,7 +13,7 @@ from gradparity.results.findings import (
     Verdict,
     worst,
 )
-from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Sitting, label
+from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Session, label
 from gradparity.results.timing import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
 
 __all__ = [
@@ -32,7 +32,7 @@ __all__ = [
     "ProblemResult",
     "Recommendation",
     "RunResult",
-    "Sitting",
+    "Session",
     "Span",
     "Start",
     "Timed",

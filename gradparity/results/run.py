@@ -13,8 +13,8 @@ from gradparity.results.divergence import Partings
 from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
 from gradparity.results.timing import Formulated, Recommendation, Start, Timing
 
-#: Goes up when a field changes its meaning; new fields have defaults and do not raise it.
-SCHEMA_VERSION = 2
+#: Goes up when a field changes its name or meaning; new fields have defaults and do not raise it.
+SCHEMA_VERSION = 3
 
 
 class Checked(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,8 +31,8 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     ``limits`` is what the machine can do at this size, ``formulations`` what the others would give, and ``left_out``
     what the time budget did not allow. ``twin`` is the second worker of the reference, which gives the A/A ``control``
     of the step and ``loop_control`` of the loop. ``expected`` is what the problem is there to show, where that is a
-    failure of the formula and not of a backend. ``partings`` is where tapped values part, asked where something is off.
-    ``idle`` has the backends with nothing to run in a model of the user's, and why.
+    failure of the formula and not of a backend. ``divergences`` is where tapped values diverge, asked where
+    something disagrees. ``idle`` has the backends with nothing to run in a model of the user's, and why.
     ``source_digest`` is of a model's own files. ``checked`` and ``stages`` say what came to its end, for who resumes:
     ``judged``, ``step N`` and ``loop N`` of process pair N, ``timed``.
     """
@@ -62,7 +62,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
     pairwise: Pairwise | None = None
-    partings: Partings | None = None
+    divergences: Partings | None = None
     recommendation: Recommendation | None = None
 
     @property
@@ -96,7 +96,7 @@ class BackendInfo(msgspec.Struct, frozen=True, kw_only=True):
     cure: str = ""
 
 
-class Sitting(msgspec.Struct, kw_only=True):
+class Session(msgspec.Struct, kw_only=True):
     """One uninterrupted part of a run: when it started, by the system's clock in UTC, and how long it took so far."""
 
     started: str
@@ -107,7 +107,7 @@ class RunResult(msgspec.Struct, kw_only=True):
     """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end.
 
     ``left_out`` names the problems that a time budget did not reach. ``environment`` has the variables that were set
-    for every worker, and ``sittings`` has more than one entry where the run was resumed.
+    for every worker, and ``sessions`` has more than one entry where the run was resumed.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -116,7 +116,7 @@ class RunResult(msgspec.Struct, kw_only=True):
     settings: dict[str, Any]
     machine: dict[str, Any]
     environment: dict[str, str] = {}
-    sittings: list[Sitting] = []
+    sessions: list[Session] = []
     backends: list[BackendInfo] = []
     problems: list[ProblemResult] = []
     left_out: list[str] = []

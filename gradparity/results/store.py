@@ -14,7 +14,7 @@ import msgspec
 from gradparity import results
 from gradparity.model_spec.errors import InputError
 from gradparity.results import SCHEMA_VERSION, RunResult
-from gradparity.results.old_schemas import UPGRADES, upgraded
+from gradparity.results.old_schemas import OLDEST, from_2
 from gradparity.results.validation import require_sound
 
 RESULTS_FILE = "results.json"
@@ -169,12 +169,12 @@ def read(name: str) -> RunResult:
             raise InputError(name, got="a special file", expected=expected)
         content = path.read_bytes()
         version = _version(content)
-        if version not in (*UPGRADES, SCHEMA_VERSION):
+        if not OLDEST <= version <= SCHEMA_VERSION:
             raise InputError(
                 name,
                 got=f"schema version {version}",
-                expected=f"{min(UPGRADES)} to {SCHEMA_VERSION}",
-                cure="Read it with the gradparity that wrote it, or a newer one.",
+                expected=f"{OLDEST} to {SCHEMA_VERSION}",
+                cure="Read it with the gradparity that wrote it.",
             )
         return _decoded(content, version)
     except OSError as error:
@@ -190,11 +190,10 @@ def _version(content: bytes) -> int:
 
 def _decoded(content: bytes, version: int) -> RunResult:
     with _one_error():
-        if version not in UPGRADES:
+        if version == SCHEMA_VERSION:
             found = msgspec.json.decode(content, type=RunResult)
         else:
-            document = msgspec.json.decode(content, type=dict[str, Any])
-            found = msgspec.convert(upgraded(document, version), RunResult)
+            found = msgspec.convert(from_2(msgspec.json.decode(content, type=dict[str, Any])), RunResult)
         require_sound(found)
     return found
 

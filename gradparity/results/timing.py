@@ -18,17 +18,16 @@ class Start(msgspec.Struct, frozen=True, kw_only=True):
     ``import_s`` is CPU time where ``beside_others``, and otherwise wall-clock time on a machine left to it.
     ``first_call_s`` includes tracing and compiling; ``compile_cache`` says whether a cache on disk was ``cold`` or
     ``warm``, ``""`` where there is none. ``pair`` counts process pairs from 0, and is ``None`` for a process that was
-    not timed but checked, perhaps beside another. ``build_s`` and ``resident_bytes`` are ``None`` only in results of an
-    earlier schema, which did not have them.
+    not timed but checked, perhaps beside another.
     """
 
     pair: int | None
     beside_others: bool = False
     import_s: float
-    build_s: float | None
+    build_s: float
     first_call_s: float
     compile_cache: str
-    resident_bytes: int | None
+    resident_bytes: int
 
 
 class OneThread(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,13 +93,8 @@ class Timing(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def build_s(self) -> float:
-        """Seconds to build the program and place the data: median over its processes; 0 where `builds` has none."""
-        return median(self.builds or [0.0])
-
-    @property
-    def builds(self) -> list[float]:
-        """``build_s`` of every process that was timed and whose build was."""
-        return [start.build_s for start in self.starts if start.pair is not None and start.build_s is not None]
+        """Seconds to build the program and place the data: median over its processes."""
+        return median(start.build_s for start in self.starts if start.pair is not None)
 
     @property
     def first_call_s(self) -> float:

@@ -91,8 +91,8 @@ def require_sound(result: RunResult) -> None:
         for ran in problem.training:
             steps = [*ran.recorded_steps, *([ran.first_divergence] if ran.first_divergence is not None else [])]
             _require(all(0 <= step < len(ran.losses) for step in steps), f"{where}, training: a step without a loss")
-        for parting in problem.partings.found if problem.partings is not None else ():
-            _require(bool(parting.against), f"{where}, a parting from nobody")
+        for divergence in problem.divergences.found if problem.divergences is not None else ():
+            _require(bool(divergence.against), f"{where}, a divergence from nobody")
 
 
 def _clock(where: str, problem: ProblemResult) -> None:

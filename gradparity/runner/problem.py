@@ -303,9 +303,9 @@ class ProblemRun:
 
             self.begin("recording of taps", "")
             self._load_again()
-            self.outcome.partings = find_partings(self.workers, self.outcome.findings, self.problem.seed)
-            if self.outcome.partings is not None:
-                self.outcome.findings = with_places(self.outcome.findings, self.outcome.partings)
+            self.outcome.divergences = find_partings(self.workers, self.outcome.findings, self.problem.seed)
+            if self.outcome.divergences is not None:
+                self.outcome.findings = with_places(self.outcome.findings, self.outcome.divergences)
         self.mark(JUDGED)
         self.save()
 

@@ -34,7 +34,7 @@ from gradparity.processes.deadline import Deadline, budget_of
 from gradparity.processes.environment import set_for_workers
 from gradparity.processes.interpreters import require_usable, variants
 from gradparity.processes.scratch import scratch_folder
-from gradparity.results import BackendInfo, ProblemResult, RunResult, Sitting, Trouble, store
+from gradparity.results import BackendInfo, ProblemResult, RunResult, Session, Trouble, store
 from gradparity.runner.clock import S_PER_GB, CellClock
 from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
 from gradparity.runner.observer import Observer
@@ -111,7 +111,7 @@ def going_on(result: RunResult, folder: Path) -> list[ProblemResult]:
         return []
     old = store.read(str(folder))
     require_same(old, result)
-    result.sittings = old.sittings
+    result.sessions = old.sessions
     versions = {info.name: info.versions for info in old.backends}
     result.backends = [msgspec.structs.replace(info, versions=versions.get(info.name, {})) for info in result.backends]
     return old.problems
@@ -121,8 +121,8 @@ def going_on(result: RunResult, folder: Path) -> list[ProblemResult]:
 def sitting(result: RunResult, folder: Path) -> Iterator[None]:
     """Save at the start, and at the end whatever it is: complete, interrupted or failed, what was measured is there."""
     began_s = time.monotonic()  # a system's clock may be set meanwhile
-    own = Sitting(started=datetime.now(UTC).isoformat(timespec="seconds"))
-    result.sittings = [*result.sittings, own]
+    own = Session(started=datetime.now(UTC).isoformat(timespec="seconds"))
+    result.sessions = [*result.sessions, own]
     try:
         store.save(result, folder)
         yield

@@ -1,4 +1,4 @@
-"""Whatever ends a run, what was measured is on disk, nothing is left behind, and the next sitting goes on there."""
+"""Whatever ends a run, what was measured is on disk, nothing is left behind, and the next session goes on there."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_workers_end_when_their_parent_is_killed_even_while_they_compute(plugins
     ("asked", "words"),
     [(TWO, "iris: evaluation"), (RUN, "toy: training"), (RUN, "toy: timing")],
 )
-def test_after_ctrl_c_at_any_point_the_next_sitting_measures_only_what_is_missing(
+def test_after_ctrl_c_at_any_point_the_next_session_measures_only_what_is_missing(
     asked: tuple[str, ...], words: str, tmp_path: Path
 ):
     with command(*asked, cwd=tmp_path) as process:
@@ -92,7 +92,7 @@ def test_after_ctrl_c_at_any_point_the_next_sitting_measures_only_what_is_missin
     assert code == 0
     after = saved(tmp_path)
     assert after.ok
-    assert len(after.sittings) == 2
+    assert len(after.sessions) == 2
     for old, new in zip(before.problems, after.problems, strict=False):
         assert is_kept(old, new)
         assert new.stages[-1] == ("timed" if asked is RUN else "judged")
@@ -254,7 +254,7 @@ def test_a_clock_that_is_set_back_again_and_again_changes_nothing(tmp_path: Path
     assert code == 0
     result = saved(tmp_path)
     assert result.ok
-    assert 0 < result.sittings[0].seconds < 120
+    assert 0 < result.sessions[0].seconds < 120
     for timing in result.problems[0].timings:
         assert timing.import_s > 0
         assert timing.step is not None

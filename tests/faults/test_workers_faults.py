@@ -1,4 +1,4 @@
-"""Workers that fail: each is a failed row with its reason, the others still report, and a later sitting goes on."""
+"""Workers that fail: each is a failed row with its reason, the others still report, and a later session goes on."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_framework_of_which_a_part_is_missing_fails_in_its_import_with_what_is
     assert re.match(r"import: ImportError: cannot import name 'half_of_it' from 'json'", said["half"])
 
 
-def test_a_worker_lost_under_the_clock_is_timed_in_a_later_sitting_and_the_others_are_not_timed_again(
+def test_a_worker_lost_under_the_clock_is_timed_in_a_later_session_and_the_others_are_not_timed_again(
     plugins: Path, tmp_path: Path
 ):
     name, signal_name = "crashing_later", "SIGSEGV"
@@ -166,7 +166,7 @@ def test_a_worker_lost_under_the_clock_is_timed_in_a_later_sitting_and_the_other
     result = saved(tmp_path)
     (after,) = result.problems
     assert result.ok
-    assert len(result.sittings) == 2
+    assert len(result.sessions) == 2
     assert after.troubles == []
     assert after.checked[: len(before.checked)] == before.checked
     rounds = {t.backend: t.step.rounds for t in before.timings if t.step}

@@ -33,9 +33,9 @@ from gradparity.report.terminal.tables import print_problem, text
 from gradparity.results import RunResult
 from gradparity.results.store import encode, read
 from tests.fuzz.inputs import EXAMPLES, anything_or, fuzz
-from tests.samples import SAMPLES, SCHEMA_1
+from tests.samples import SAMPLES, SCHEMA_2
 
-_FILES = (*SAMPLES, SCHEMA_1)
+_FILES = (*SAMPLES, SCHEMA_2)
 _SAMPLE = read(str(SAMPLES[1]))
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -22,7 +22,7 @@ from gradparity.results import (
     Trouble,
     store,
 )
-from tests.samples import SAMPLES, SCHEMA_1
+from tests.samples import SAMPLES, SCHEMA_2
 
 SCRIPT = "<script>alert(1)</script>"
 BREAKING = "</script><img src=x onerror=alert(1)>"
@@ -145,7 +145,7 @@ def hostile() -> RunResult:
 
 def samples() -> dict[str, RunResult]:
     """By name: real ones from files, and made ones."""
-    real: dict[str, RunResult] = {Path(path).stem: store.load(Path(path)) for path in (*SAMPLES, SCHEMA_1)}
+    real: dict[str, RunResult] = {Path(path).stem: store.load(Path(path)) for path in (*SAMPLES, SCHEMA_2)}
     plain = problem("toy", ["numpy", "jax"])
     return {
         **real,

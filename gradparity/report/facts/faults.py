@@ -178,7 +178,7 @@ def _merged(faults: list[_Fault]) -> Off:
     partings = (
         str(parting)
         for fault in faults
-        for parting in (fault.problem.partings.found if fault.problem.partings is not None else ())
+        for parting in (fault.problem.divergences.found if fault.problem.divergences is not None else ())
         if parting.backend == first.backend
     )
     outliers = (

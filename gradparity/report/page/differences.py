@@ -25,7 +25,7 @@ def troubles(problem: ProblemResult) -> Block:
 
 def partings(problem: ProblemResult) -> Block:
     """The first tapped value at which each backend parts."""
-    found = problem.partings
+    found = problem.divergences
     title = "Where they part"
     if found is None or not (found.found or found.notes):
         return Block("partings", title)

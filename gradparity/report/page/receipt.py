@@ -61,8 +61,8 @@ def _run(result: RunResult) -> list[tuple[str, str]]:
         ("complete", "yes" if result.complete else "no"),
         ("problems", str(len(result.problems))),
         *(
-            (f"sitting {number}" if len(result.sittings) > 1 else "started", f"{each.started}, {_took(each.seconds)}")
-            for number, each in enumerate(result.sittings, 1)
+            (f"session {number}" if len(result.sessions) > 1 else "started", f"{each.started}, {_took(each.seconds)}")
+            for number, each in enumerate(result.sessions, 1)
         ),
     ]
 

@@ -58,7 +58,7 @@ def starts(timings: list[Timing]) -> Table:
         made.add_row(
             timing.backend,
             duration(1e9 * timing.import_s),
-            duration(1e9 * timing.build_s) if timing.builds else "-",
+            duration(1e9 * timing.build_s),
             duration(1e9 * timing.first_call_s) + cache,
             *(("-" if warm is None else duration(1e9 * warm),) if again else ()),
             _memory(timing),

@@ -52,7 +52,7 @@ def print_problem(console: Console, problem: ProblemResult, *, brief: bool = Fal
     for outlier in problem.pairwise.outliers if problem.pairwise is not None else ():
         cause = f" ({outlier.cause})" if outlier.cause else ""
         console.print(Text.assemble((f"\n{outlier.backend} is off", "bold red"), f": {outlier.finding}{cause}"))
-    for parting in problem.partings.found if problem.partings is not None else ():
+    for parting in problem.divergences.found if problem.divergences is not None else ():
         console.print(Text(f"\n{parting}"))
     for diagnosis in problem.diagnoses:
         console.print(Text.assemble((f"\n{diagnosis.name}", "bold yellow"), f": {diagnosis.finding}. {diagnosis.cure}"))
