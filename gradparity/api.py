@@ -187,6 +187,8 @@ def path_of(model: Model) -> str | None:
         raise InputError(
             "model", got=f"{model!r}, which has no file", expected="a path, or a module that was imported from a file"
         )
-    # A folder's model_spec.py stands for the folder, if that is what it is.
+    from gradparity.model_spec.user.model import BACKENDS_FOLDER, MODEL_FILES
+
+    # The model's file in a folder of ports stands for the folder.
     path = Path(file)
-    return str(path.parent if path.name == "model_spec.py" and (path.parent / "backends").is_dir() else path)
+    return str(path.parent if path.name in MODEL_FILES and (path.parent / BACKENDS_FOLDER).is_dir() else path)

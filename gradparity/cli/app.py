@@ -221,11 +221,12 @@ def new(
     from gradparity.model_spec.errors import InputError
 
     try:
-        model = printable(str(write_starter(directory)))
+        model = write_starter(directory)
     except InputError as error:
         _say(_console(stderr=True), str(error), "red")
         raise typer.Exit(ExitCode.INPUT) from None
-    _console(stderr=False).print(f"Written: {model}\nCheck it: gradparity check {shlex.quote(model)}", soft_wrap=True)
+    check = f"gradparity check {shlex.quote(printable(str(model.parent)))}"
+    _console(stderr=False).print(f"Written: {printable(str(model))}\nCheck it: {check}", soft_wrap=True)
 
 
 @app.command()

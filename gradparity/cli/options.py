@@ -117,7 +117,7 @@ ModelPath = Annotated[
     typer.Argument(
         metavar="[PATH]",
         help="A model of yours in place of the built-in one: a file with parameters(rng), data(rng) and "
-        "loss(params, data, xp), or a folder with model_spec.py and backends/NAME.py.",
+        "loss(params, data, xp), or a folder with model.py and backends/NAME.py.",
         show_default=False,
     ),
 ]

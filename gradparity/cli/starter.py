@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.user.model import MODEL_FILES
 
 #: What is written, as it stands in the package.
 STARTER_FILES = Path(__file__).parent / "starter_files"
-MODEL_FILE = "model.py"
+MODEL_FILE = MODEL_FILES[0]
 
 
 def write_starter(directory: str | Path) -> Path:
@@ -18,23 +19,22 @@ def write_starter(directory: str | Path) -> Path:
         The path of the model.
 
     Raises:
-        InputError: there is a ``model.py`` already, or nothing can be written there.
+        InputError: the folder has a model already, or nothing can be written there.
     """
-    model = Path(directory) / MODEL_FILE
-    text = (STARTER_FILES / MODEL_FILE).read_bytes()
+    folder = Path(directory)
     try:
-        model.parent.mkdir(parents=True, exist_ok=True)
-        with model.open("xb") as stream:
-            stream.write(text)
-    except FileExistsError:
-        if model.parent.is_dir():
-            raise InputError(
-                "new", got=f"{model}, which exists", expected="a folder without one", cure="Name another folder."
-            ) from None
-        raise InputError(
-            "new", got=f"{directory}, which is a file", expected="a folder", cure="Name another folder."
-        ) from None
+        if folder.is_file():
+            raise InputError("new", got=f"{folder}, which is a file", expected="a folder", cure="Name another folder.")
+        for there in (folder / name for name in MODEL_FILES):
+            if there.exists():
+                got, expected = f"{there}, which exists", "a folder without one"
+                raise InputError("new", got=got, expected=expected, cure="Name another folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / MODEL_FILE).open("xb") as stream:
+            stream.write((STARTER_FILES / MODEL_FILE).read_bytes())
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("new", got=f"{directory} ({reason})", expected="a folder that can be written") from None
-    return model
+    return folder / MODEL_FILE

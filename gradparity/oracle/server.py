@@ -18,7 +18,7 @@ import numpy as np
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.drawing import draw_problem
-from gradparity.model_spec.user.model import UserModel, blaming, load_model, place_of, place_of_function, shown
+from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
 from gradparity.numerics.extended import Quantities
 from gradparity.oracle import messages as mm
 from gradparity.truth.model.floor import Tape
@@ -101,7 +101,7 @@ class ModelWorker:
         except NotCertifiableError as error:
             file, line = place_of(error, self.model.file, self.model.root)
             said = str(error).partition(" Or go on without certification")[0]
-            return f"{shown(file)}, line {line}: {said}" if line else said
+            return f"{display_path(file)}, line {line}: {said}" if line else said
         return ""
 
     def _refer(self, request: mm.Refer) -> Reference:

@@ -15,7 +15,7 @@ from gradparity.judge.speed.choice import BY_HAND
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem, in_other_precision
 from gradparity.model_spec.spec import to_dict
-from gradparity.model_spec.user.model import shown
+from gradparity.model_spec.user.model import display_path
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
 from gradparity.results import ProblemResult, Trouble
@@ -57,7 +57,7 @@ class ModelWork:
         """Where its findings will be written, with the backends that cannot run."""
         return ProblemResult(
             name=self.problem.name,
-            source=shown(Path(self.problem.spec.path)),
+            source=display_path(Path(self.problem.spec.path)),
             digest="",
             source_digest=source_digest(self.problem),
             rows=self.problem.rows,

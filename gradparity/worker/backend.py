@@ -62,10 +62,11 @@ class Worker:
         problem = getattr(self, "problem", None)
         if not isinstance(problem, UserProblem) or isinstance(error, InputError):
             return words
-        from gradparity.model_spec.user.model import place_of, root_of, shown
+        from gradparity.model_spec.user.model import display_path, place_of
 
-        file, line = place_of(error, *root_of(problem.spec.path))
-        return f"{words.splitlines()[0] if words else ''} ({shown(file)}, line {line})" if line else words
+        path = Path(problem.spec.path)
+        file, line = place_of(error, path, path if path.is_dir() else path.parent)
+        return f"{words.splitlines()[0] if words else ''} ({display_path(file)}, line {line})" if line else words
 
     def _answer(self, request: m.AnyRequest) -> m.AnyReply:
         match request:

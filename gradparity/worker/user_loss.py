@@ -11,7 +11,7 @@ from typing import Any
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.drawing import flat_tree
-from gradparity.model_spec.user.model import UserModel, load_model, place_of_function, shown
+from gradparity.model_spec.user.model import UserModel, display_path, load_model, place_of_function
 from gradparity.model_spec.user_spec import UserSpec
 
 Nest = Callable[[Mapping[str, Any]], Any]
@@ -70,7 +70,7 @@ def _nested(model: UserModel, backend: Backend, names: Sequence[str]) -> tuple[C
         return own, place_of_function(own)
     neutral = model.function("loss")
     if neutral is None:
-        raise NothingToRun(f"{shown(model.file)} has no loss for {names[0]}")
+        raise NothingToRun(f"{display_path(model.file)} has no loss for {names[0]}")
     namespace = getattr(backend, "namespace", None)
     if namespace is None:
         raise NothingToRun(f"{names[0]} has no array namespace for a loss(params, data, xp)")

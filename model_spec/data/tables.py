@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
@@ -65,7 +66,7 @@ def check_features(table: Table) -> None:
     row, column = divmod(int(finite.argmin()), features)
     raise InputError(
         f"{table.file}, column {table.feature_names[column]!r}, {table.place(row)}",
-        got=_shown(table.cell(row, column)),
+        got=_excerpt(table.cell(row, column)),
         expected="a finite number",
         cure="Correct the cell, or leave its row or column out of the file; write categories as numbers.",
     )
@@ -84,7 +85,7 @@ def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
         row = int(finite.argmin())
         raise InputError(
             f"{rule}, {table.place(row)}",
-            got=_shown(table.cell(row, None)),
+            got=_excerpt(table.cell(row, None)),
             expected="numbers: two distinct ones, such as 0 and 1",
             cure="Map the two classes to 0 and 1 in the file, and leave out rows that have no label.",
         )
@@ -142,9 +143,9 @@ def suggestion(wrong: str, right: Iterable[str]) -> str:
 
 def listing(names: Iterable[str], total: int) -> str:
     """The first dozen names, and how many more there are."""
-    shown = [_shown(name if name.isprintable() else repr(name)) for name, _ in zip(names, range(_LISTED), strict=False)]
-    more = f" and {total - len(shown)} more" if total > len(shown) else ""
-    return ", ".join(shown) + more
+    first = [_excerpt(name if name.isprintable() else repr(name)) for name in islice(names, _LISTED)]
+    more = f" and {total - len(first)} more" if total > len(first) else ""
+    return ", ".join(first) + more
 
 
 def numbered(features: int) -> tuple[str, ...]:
@@ -176,7 +177,7 @@ def refusing(file: Path, kind: str, *also: type[BaseException]) -> Iterator[None
         ) from None
 
 
-def _shown(text: str | None) -> str:
+def _excerpt(text: str | None) -> str:
     if text is None:
         return "an empty cell"
     text = " ".join(text.split())

@@ -1,8 +1,9 @@
-"""The user's own model, loaded from a path: a file ``model.py``, or a folder with ``model_spec.py`` and ``backends/``.
+"""The user's own model, loaded from a path: a file, or a folder with ``model.py`` and ``backends/``.
 
 Files are loaded by path under private module names, so that ``import torch`` in ``backends/torch.py`` still means the
 framework. The model's folder goes on ``sys.path`` after everything else: modules beside the model are found, unless
-something installed has their name. This runs the user's code: in a worker only.
+something installed has their name. The names that this contract gives to the user's files always mean the user's.
+This runs the user's code: in processes of their own only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,8 +25,8 @@ import numpy as np
 
 from gradparity.model_spec.errors import InputError
 
-#: The model's file in a folder, and the folder of the backends' own files beside it.
-MODEL_FILE, BACKENDS_FOLDER = "model_spec.py", "backends"
+#: What the model's file may be called in a folder, and the folder of the backends' own files beside it.
+MODEL_FILES, BACKENDS_FOLDER = ("model.py", "model_spec.py"), "backends"
 
 _CONTRACT = "parameters(rng), data(rng) and, unless every backend has its own, loss(params, data, xp)"
 
@@ -49,7 +52,7 @@ class UserModel:
         """
         found = getattr(self.module, name, None)
         if found is not None and not callable(found):
-            raise InputError(f"{shown(self.file)}: {name}", got=type(found).__name__, expected="a function")
+            raise InputError(f"{display_path(self.file)}: {name}", got=type(found).__name__, expected="a function")
         return found
 
     def own_loss(self, *names: str) -> Callable[..., Any] | None:
@@ -92,20 +95,27 @@ def find_model(path: str | Path) -> tuple[Path, Path | None]:
     """The model's file, and its folder if it is one; nothing is run.
 
     Raises:
-        InputError: there is no model at that path.
+        InputError: there is no model at that path, or there are two.
     """
     given = Path(path)
     resolved = given.resolve()
-    folder = resolved if resolved.is_dir() else None
-    file = resolved / MODEL_FILE if folder else resolved
-    if not file.is_file():
-        got = f"{given}, a folder without {MODEL_FILE}" if folder else f"{given}, where there is no file"
+    if not resolved.is_dir():
+        if not resolved.is_file():
+            raise _no_model(f"{given}, where there is no file")
+        if resolved.suffix != ".py":
+            raise InputError("model", got=str(given), expected="a Python file whose name ends in .py, or a folder")
+        return resolved, None
+    found = [resolved / name for name in MODEL_FILES if (resolved / name).is_file()]
+    if not found:
+        raise _no_model(f"{given}, a folder without {' or '.join(MODEL_FILES)}")
+    if len(found) > 1:
         raise InputError(
-            "model", got=got, expected=f"a Python file, or a folder with {MODEL_FILE}", cure=f"It has {_CONTRACT}."
+            "model",
+            got=f"{given}, a folder with {' and '.join(MODEL_FILES)}",
+            expected="one of the two",
+            cure="Remove or rename the one that is not the model.",
         )
-    if file.suffix != ".py":
-        raise InputError("model", got=str(given), expected="a Python file whose name ends in .py, or a folder")
-    return file, folder
+    return found[0], resolved
 
 
 def load_model(path: str | Path) -> UserModel:
@@ -117,13 +127,15 @@ def load_model(path: str | Path) -> UserModel:
     file, folder = find_model(path)
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
+    if _OwnNames(file.parent) not in sys.meta_path:
+        sys.meta_path.insert(0, _OwnNames(file.parent))
     module = execute(file, file.parent)
     for name in ("parameters", "data"):
         _required(module, file, name, f"{name}(rng)")
     model = UserModel(file, folder, module)
     if model.function("loss") is None and not model.written_for():
         raise InputError(
-            shown(file),
+            display_path(file),
             got="no loss",
             expected="loss(params, data, xp), or a loss for a backend",
             cure=f"A model has {_CONTRACT}.",
@@ -131,11 +143,16 @@ def load_model(path: str | Path) -> UserModel:
     return model
 
 
-def root_of(path: str | Path) -> tuple[Path, Path]:
-    """The model's file, and the folder that the user's code is in."""
-    resolved = Path(path).resolve()
-    file = resolved / MODEL_FILE if resolved.is_dir() else resolved
-    return file, file.parent
+@dataclass(frozen=True)
+class _OwnNames(MetaPathFinder):
+    """Finds ``model``, ``model_spec`` and ``backends`` in the model's folder before anything installed has a say."""
+
+    folder: Path
+
+    def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:  # noqa: ARG002
+        """Where a module lies, for the import system; ``None`` leaves it to the other finders."""
+        own = name == BACKENDS_FOLDER or f"{name}.py" in MODEL_FILES
+        return PathFinder.find_spec(name, [str(self.folder)], target) if own else None
 
 
 def execute(file: Path, root: Path) -> ModuleType:
@@ -180,8 +197,8 @@ def blaming(file: Path, root: Path, expected: str, *passing: type[Exception]) ->
         got = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
         if isinstance(error, SystemExit):
             got = f"the code ends the process: {type(error).__name__}({error.code!r})"
-        where = f"{shown(place)}, line {line}" if line else shown(place)
-        raise InputError(where, got=got, expected=expected, cure=_cure(error)) from error
+        where = f"{display_path(place)}, line {line}" if line else display_path(place)
+        raise InputError(where, got=got, expected=expected) from error
 
 
 def place_of(error: BaseException, file: Path, root: Path) -> tuple[Path, int | None]:
@@ -198,10 +215,10 @@ def place_of_function(function: Callable[..., Any]) -> str:
     plain = inspect.unwrap(function)
     code = getattr(plain, "__code__", None) or getattr(type(plain).__call__, "__code__", None)
     name = getattr(plain, "__name__", type(plain).__name__)
-    return f"{shown(Path(code.co_filename))}, line {code.co_firstlineno}: {name}" if code else name
+    return f"{display_path(Path(code.co_filename))}, line {code.co_firstlineno}: {name}" if code else name
 
 
-def shown(file: Path) -> str:
+def display_path(file: Path) -> str:
     """A path for messages: relative where it is below the working directory."""
     try:
         return str(file.relative_to(Path.cwd()))
@@ -209,20 +226,18 @@ def shown(file: Path) -> str:
         return str(file)
 
 
-def _cure(error: BaseException) -> str:
-    if isinstance(error, ImportError) and (error.name or "").partition(".")[0] in ("model_spec", "backends"):
-        return (
-            f"{error.name} is a package of gradparity's here: what several of your files share goes into a module of "
-            "another name beside them."
-        )
-    return ""
+def _no_model(got: str) -> InputError:
+    expected = f"a Python file, or a folder with {MODEL_FILES[0]}"
+    return InputError("model", got=got, expected=expected, cure=f"It has {_CONTRACT}.")
 
 
 def _required(module: ModuleType, file: Path, name: str, signature: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         got = f"no function {name}" if found is None else f"{name} is {type(found).__name__}"
-        raise InputError(shown(file), got=got, expected=f"a function {signature}", cure=f"A model has {_CONTRACT}.")
+        raise InputError(
+            display_path(file), got=got, expected=f"a function {signature}", cure=f"A model has {_CONTRACT}."
+        )
     return found  # type: ignore[no-any-return]
 
 

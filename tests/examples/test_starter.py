@@ -84,6 +84,10 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="which exists"):
         write_starter(tmp_path)
     assert mine.read_text() == "mine"
+    (tmp_path / "ported").mkdir()
+    (tmp_path / "ported" / "model_spec.py").touch()
+    with pytest.raises(InputError, match=r"model_spec\.py, which exists"):
+        write_starter(tmp_path / "ported")  # a folder with both would be refused
     with pytest.raises(InputError, match="which is a file"):
         write_starter(mine)
     with pytest.raises(InputError, match="a folder that can be written"):
@@ -103,7 +107,7 @@ def test_the_command_says_what_it_wrote_and_a_second_time_what_is_in_the_way(tmp
         subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60) for _ in range(2)
     )
     assert first.returncode == 0
-    assert first.stdout.splitlines() == ["Written: a model/model.py", "Check it: gradparity check 'a model/model.py'"]
+    assert first.stdout.splitlines() == ["Written: a model/model.py", "Check it: gradparity check 'a model'"]
     assert (second.returncode, second.stdout) == (2, "")
     assert len(second.stderr.splitlines()) == 1
     assert "which exists" in second.stderr

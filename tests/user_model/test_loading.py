@@ -13,18 +13,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gradparity.api import path_of
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import in_other_precision
 from gradparity.model_spec.spec import from_dict, to_dict
 from gradparity.model_spec.trees import leaves, nest, structure
 from gradparity.model_spec.user.drawing import draw_problem
-from gradparity.model_spec.user.model import load_model
+from gradparity.model_spec.user.model import find_model, load_model
 from tests.user_model.models import GRADIENT, HEAD, LOSS, model_file, model_folder
 
 
 @pytest.fixture(autouse=True)
 def _clean_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
 
 
 def drawn(folder: Path, text: str, **options: Any) -> Any:
@@ -108,7 +110,6 @@ def test_parameters_that_cannot_be_differentiated_are_refused_with_their_name_an
         (HEAD.replace("def data", "def datum"), "got no function data, expected a function data(rng)."),
         ("parameters = 3\n" + LOSS, "got parameters is int, expected a function parameters(rng)."),
         (HEAD + "loss = 3\n", "loss: got int, expected a function."),
-        ("from model_spec import helper\n", "model_spec is a package of gradparity's here"),
     ],
 )
 def test_a_file_at_fault_is_named_with_its_line(tmp_path: Path, text: str, said: str):
@@ -123,13 +124,39 @@ def test_what_a_model_raises_is_said_with_the_line_that_raised_it(tmp_path: Path
         drawn(tmp_path, text + LOSS)
 
 
-def test_a_path_without_a_model_is_said_with_what_one_is(tmp_path: Path):
-    with pytest.raises(
-        InputError, match=r"where there is no file, expected a Python file, or a folder with model_spec"
-    ):
-        load_model(tmp_path / "nosuch.py")
-    with pytest.raises(InputError, match=r"a folder without model_spec\.py"):
-        load_model(tmp_path)
+@pytest.mark.parametrize(
+    ("files", "path", "said"),
+    [
+        (
+            [],
+            "nosuch.py",
+            "where there is no file, expected a Python file, or a folder with model.py. It has",
+        ),
+        ([], "", "a folder without model.py or model_spec.py, expected a Python file, or a folder with model.py."),
+        (["model.txt"], "model.txt", "expected a Python file whose name ends in .py, or a folder."),
+        (
+            ["model.py", "model_spec.py"],
+            "",
+            "a folder with model.py and model_spec.py, expected one of the two.",
+        ),
+    ],
+)
+def test_a_path_that_is_no_model_is_said_with_what_one_is(tmp_path: Path, files: list[str], path: str, said: str):
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(InputError) as raised:
+        load_model(tmp_path / path)
+    assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["model.py", "model_spec.py"])
+def test_a_folder_has_its_model_under_either_name_and_a_module_of_it_stands_for_the_folder(tmp_path: Path, name: str):
+    path = Path(model_file(tmp_path, HEAD + LOSS, name))
+    (tmp_path / "backends").mkdir()
+    assert find_model(tmp_path) == (path, tmp_path)
+    assert path_of(load_model(tmp_path).module) == str(tmp_path)
+    (tmp_path / "backends").rmdir()
+    assert path_of(load_model(path).module) == str(path)
 
 
 def test_a_file_named_like_a_library_imports_the_library_and_modules_beside_the_model_are_found(tmp_path: Path):
