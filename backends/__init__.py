@@ -44,8 +44,8 @@ BACKENDS: dict[str, Registration] = {
     "numpy": Registration("gradparity.backends.numpy_backend:backend", also=("scipy",)),
     "autograd": Registration("gradparity.backends.autograd_backend:backend", "autograd", tapes=True, also=("scipy",)),
     "jax": Registration("gradparity.backends.jax_backend:backend", "jax"),
-    "torch": Registration("gradparity.backends.torch_backend:eager", "torch"),
-    "torch-compile": Registration("gradparity.backends.torch_backend:compiled", "torch", compiler=True, family="torch"),
+    "torch": Registration("gradparity.backends.torch_eager:backend", "torch"),
+    "torch-compile": Registration("gradparity.backends.torch_compiled:backend", "torch", compiler=True, family="torch"),
 }
 
 

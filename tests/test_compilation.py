@@ -62,7 +62,7 @@ def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager
     configured("torch-compile")
     import torch
 
-    from gradparity.backends.torch_backend import require_compilation
+    from gradparity.backends.torch_compiled import require_compilation
 
     def identity(graph: Any, _inputs: Any) -> Any:
         return graph.forward
@@ -142,7 +142,7 @@ def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_a
     backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches
     import torch
 
-    from gradparity.backends.torch_backend import in_one_graph
+    from gradparity.backends.torch_compiled import in_one_graph
 
     def broken(x: Any) -> Any:
         y = x + 1

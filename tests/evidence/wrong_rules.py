@@ -91,7 +91,7 @@ def _jax() -> tuple[Any, Rule, Rule, Rule]:
 def _torch() -> tuple[Any, Rule, Rule, Rule]:
     import torch
 
-    from gradparity.backends.torch_backend import curved_softplus
+    from gradparity.backends.torch_eager import curved_softplus
 
     def ruled(f: Rule, slope: Rule) -> Any:
         class Ruled(torch.autograd.Function):

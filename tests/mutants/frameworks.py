@@ -70,7 +70,7 @@ def _jax() -> Toolbox:
 def _torch() -> Toolbox:
     import torch
 
-    from gradparity.backends.torch_backend import curved_softplus
+    from gradparity.backends.torch_eager import curved_softplus
 
     def ruled(f: Rule, slope: Rule) -> Rule:
         class Ruled(torch.autograd.Function):
