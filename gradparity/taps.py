@@ -21,7 +21,7 @@ def tap(name: str, value: Value) -> Value:
     """The value unchanged: outside a check the very same object, at the price of one global read.
 
     In a check, the value and the cotangent that arrives at it are recorded under ``name``, so that the report can name
-    the first intermediate where two backends part. Use what it returns: the cotangent is the one of that.
+    the first intermediate where two backends diverge. Use what it returns: the cotangent is the one of that.
 
     Args:
         name: what the report calls it; a name may be tapped many times, as in a loop.

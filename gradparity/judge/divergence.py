@@ -1,6 +1,6 @@
-"""Where backends part: the first tapped value, going forward, and the first cotangent, going backward. Pure.
+"""Where backends diverge: the first tapped value, going forward, and the first cotangent, going backward. Pure.
 
-Two entries are the same to within rounding if they differ by at most ``PARTS_FLOORS`` floors. The floor is the tap's
+Two entries are the same to within rounding if they differ by at most ``DIVERGES_FLOORS`` floors. The floor is the tap's
 own: how far that entry and its block move in that backend when every input moves by one ulp, over some draws, in
 quadrature for the two that are compared (`gradparity.worker.recording`, `gradparity.judge.tap_difference`).
 
@@ -16,12 +16,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 
 from gradparity.judge.tap_difference import Block, difference
-from gradparity.results.divergence import Difference, Direction, Parting, Partings
+from gradparity.results.divergence import Difference, Direction, Divergence, Divergences
 from gradparity.worker.recording import Recorded
 
 
-def partings(recorded: Mapping[str, Recorded], truth: Recorded | None = None) -> Partings:
-    """Where each backend first parts from the truth, or without one from those that agree with each other.
+def divergences(recorded: Mapping[str, Recorded], truth: Recorded | None = None) -> Divergences:
+    """Where each backend first diverges from the truth, or without one from those that agree with each other.
 
     Args:
         recorded: what each backend's taps saw; one that saw nothing is left out.
@@ -38,7 +38,7 @@ def partings(recorded: Mapping[str, Recorded], truth: Recorded | None = None) ->
         *_firsts("backward", [backward[key] for key in reversed(keys)], calls),
     ]
     compared = sum(column.compared for column in forward.values())
-    return Partings(taps=compared, found=found, notes=list(_notes(everyone, calls)))
+    return Divergences(taps=compared, found=found, notes=list(_notes(everyone, calls)))
 
 
 class _Column:
@@ -61,23 +61,23 @@ class _Column:
         return max(groups, key=len, default=[])
 
     def outliers(self) -> Iterator[tuple[str, list[str], Difference]]:
-        """Every backend that parts from the group: its name, the group, and the figures."""
+        """Every backend that diverges from the group: its name, the group, and the figures."""
         for name, block in self.blocks.items() if self.compared else ():
             figures = None if name in self.group else difference(block, self.blocks[self.group[0]])
             if figures is not None:
                 yield name, self.group, figures
 
 
-def _firsts(direction: Direction, columns: Sequence[_Column], calls: Counter[str]) -> Iterator[Parting]:
-    parted: set[str] = set()
+def _firsts(direction: Direction, columns: Sequence[_Column], calls: Counter[str]) -> Iterator[Divergence]:
+    diverged: set[str] = set()
     for column in columns:
         tap, occurrence = _split(column.key)
         for name, group, figures in column.outliers():
-            # Of two backends that part, neither is the odd one: said once.
-            if name in parted or (group != ["truth"] and len(group) == 1 and group[0] in parted):
+            # Of two backends that diverge, neither is the odd one: said once.
+            if name in diverged or (group != ["truth"] and len(group) == 1 and group[0] in diverged):
                 continue
-            parted.add(name)
-            yield Parting(
+            diverged.add(name)
+            yield Divergence(
                 direction=direction,
                 tap=tap,
                 occurrence=occurrence,

@@ -13,7 +13,7 @@ from gradparity.worker.recording import Recorded, rounding
 
 #: Floors that two correct backends may be apart: about twice the most that NumPy, autograd and PyTorch were seen at,
 #: 8.8, over 162 drawn networks in both dtypes (`tests/evidence/tap_alarms.py`); 99.9% of 6,480 blocks were in 6.2.
-PARTS_FLOORS = 16.0
+DIVERGES_FLOORS = 16.0
 
 Host: TypeAlias = npt.NDArray[Any]
 
@@ -65,7 +65,7 @@ def difference(a: Block, b: Block) -> Difference | None:
     if odd.any():
         return _nonfinite(x, y, _index(np.argmax(odd), x.shape))
     floors = floors_apart(a, b)
-    if floors.max(initial=0) <= PARTS_FLOORS:
+    if floors.max(initial=0) <= DIVERGES_FLOORS:
         return None
     if not a.given:
         return Difference(kind="missing", detail=f"no cotangent arrives, where one of up to {_largest(y)} is expected")
@@ -120,14 +120,14 @@ def _resemblance(x: Host, y: Host, floor: Host) -> str:
     if not (np.isfinite(x).all() and np.isfinite(y).all()) or x.size < 2:
         return ""
     if x.ndim > 1 and x.shape[-1] == x.shape[-2]:
-        turned = np.abs(x - y.swapaxes(-1, -2)) <= PARTS_FLOORS * np.maximum(floor, floor.swapaxes(-1, -2))
+        turned = np.abs(x - y.swapaxes(-1, -2)) <= DIVERGES_FLOORS * np.maximum(floor, floor.swapaxes(-1, -2))
         if turned.all():
             return "transposed"
     if not y.any():
         return ""
     largest = np.argmax(np.abs(y))
     times = x.flat[largest] / y.flat[largest]
-    scaled = np.abs(x - times * y) <= PARTS_FLOORS * max(1, abs(times)) * floor
+    scaled = np.abs(x - times * y) <= DIVERGES_FLOORS * max(1, abs(times)) * floor
     return f"{float(times):.6g} times as large" if scaled.all() else ""
 
 

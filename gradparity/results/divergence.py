@@ -32,10 +32,10 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     expected: float | None = None
 
 
-class Parting(Difference, frozen=True, kw_only=True):
-    """The first tap at which a backend parts from others: by its value (forward) or its cotangent (backward).
+class Divergence(Difference, frozen=True, kw_only=True):
+    """The first tap at which a backend diverges from others: by its value (forward) or its cotangent (backward).
 
-    ``against`` are the backends that agree with each other, or ``truth``; of two that part, neither is the odd one.
+    ``against`` are the backends that agree with each other, or ``truth``; of two that diverge, neither is the odd one.
     ``occurrence`` counts the calls of the tap from 0, ``of`` is how many there are.
     """
 
@@ -55,7 +55,7 @@ class Parting(Difference, frozen=True, kw_only=True):
     def __str__(self) -> str:
         named = {"truth": "the truth"}.get(self.against[0], self.against[0])
         others = named if len(self.against) == 1 else "the others"
-        words = f"{self.backend} parts from {others} {self.place}: "
+        words = f"{self.backend} diverges from {others} {self.place}: "
         if self.kind != "value":
             return words + self.detail
         floors = "beyond a floor of zero" if self.floors is None else f"{_count(self.floors)} floors"
@@ -65,15 +65,15 @@ class Parting(Difference, frozen=True, kw_only=True):
         return words + ", ".join(filter(None, [relative, entry, self.resembles]))
 
 
-class Partings(msgspec.Struct, frozen=True, kw_only=True):
+class Divergences(msgspec.Struct, frozen=True, kw_only=True):
     """What the taps of one problem say: ``taps`` is how many values were compared, ``notes`` what could not be.
 
-    ``found`` has at most one parting a backend and direction, forward ones first. Where a gradient is off all the same,
-    it goes wrong beyond the taps: forward after the last, backward before the first.
+    ``found`` has at most one divergence a backend and direction, forward ones first. Where a gradient disagrees all the
+    same, it goes wrong beyond the taps: forward after the last, backward before the first.
     """
 
     taps: int = 0
-    found: list[Parting] = []
+    found: list[Divergence] = []
     notes: list[str] = []
 
 

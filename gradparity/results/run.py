@@ -9,7 +9,7 @@ import msgspec
 
 from gradparity.benchmark.roofline import Limits
 from gradparity.benchmark.stats import Control
-from gradparity.results.divergence import Partings
+from gradparity.results.divergence import Divergences
 from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
 from gradparity.results.timing import Formulated, Recommendation, Start, Timing
 
@@ -62,7 +62,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
     pairwise: Pairwise | None = None
-    divergences: Partings | None = None
+    divergences: Divergences | None = None
     recommendation: Recommendation | None = None
 
     @property

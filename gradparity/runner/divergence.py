@@ -1,4 +1,4 @@
-"""Where the backends of one problem part: asked of the workers once something is off, since it evaluates anew."""
+"""Where the backends of one problem diverge: asked of the workers once something is off, since it evaluates anew."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gradparity.benchmark.schedule import is_twin
-from gradparity.judge.divergence import partings
+from gradparity.judge.divergence import divergences
 from gradparity.processes.peer import WorkerFailed, WorkerProcess
 from gradparity.results import GOOD, Finding
-from gradparity.results.divergence import Partings
+from gradparity.results.divergence import Divergences
 from gradparity.worker import messages as m
 from gradparity.worker.recording import Recorded
 
 
-def find_partings(workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], seed: int) -> Partings | None:
-    """The first tap at which backends part, forward and backward; ``None`` for a model without taps.
+def find_divergences(
+    workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], seed: int
+) -> Divergences | None:
+    """The first tap at which backends diverge, forward and backward; ``None`` for a model without taps.
 
-    Those that agree come first, since the others are then what parts from them. A worker that fails here is left out:
-    it has answered everything that it is judged by.
+    Those that agree come first, since the others are then what diverges from them. A worker that fails here is left
+    out: it has answered everything that it is judged by.
     """
     off = {found.backend for found in findings if found.verdict not in GOOD}
     recorded: dict[str, Recorded] = {}
@@ -30,14 +32,14 @@ def find_partings(workers: Mapping[str, WorkerProcess], findings: Iterable[Findi
             continue
         if tapped.values:
             recorded[name] = _recorded(tapped)
-    return partings(recorded) if recorded else None
+    return divergences(recorded) if recorded else None
 
 
-def with_places(findings: Iterable[Finding], found: Partings) -> list[Finding]:
-    """The same findings; one that is off for no reason known so far has where its backend parts first, as its cause."""
-    places = {parting.backend: parting.place for parting in reversed(found.found)}
+def with_places(findings: Iterable[Finding], found: Divergences) -> list[Finding]:
+    """The same findings; where one disagrees for no known reason, its cause says where its backend diverges first."""
+    places = {divergence.backend: divergence.place for divergence in reversed(found.found)}
     return [
-        msgspec.structs.replace(each, cause=f"parts {places[each.backend]}")
+        msgspec.structs.replace(each, cause=f"diverges {places[each.backend]}")
         if each.verdict not in GOOD and not each.cause and each.backend in places
         else each
         for each in findings

@@ -299,11 +299,11 @@ class ProblemRun:
                 self.outcome.pairwise, found = judged
                 self.outcome.findings += found
         if isinstance(self.problem, UserProblem) and any(f.verdict in OFF for f in self.outcome.findings):
-            from gradparity.runner.divergence import find_partings, with_places
+            from gradparity.runner.divergence import find_divergences, with_places
 
             self.begin("recording of taps", "")
             self._load_again()
-            self.outcome.divergences = find_partings(self.workers, self.outcome.findings, self.problem.seed)
+            self.outcome.divergences = find_divergences(self.workers, self.outcome.findings, self.problem.seed)
             if self.outcome.divergences is not None:
                 self.outcome.findings = with_places(self.outcome.findings, self.outcome.divergences)
         self.mark(JUDGED)

@@ -1,7 +1,7 @@
 """How far apart correct backends are at their taps: ``python -m tests.evidence.tap_alarms [SECONDS [BACKEND ...]]``.
 
 Draws networks (tanh layers, a log-sum-exp, sums of squares) in both dtypes and prints how many floors the values and
-cotangents of any two backends differ by: what ``gradparity.judge.tap_difference.PARTS_FLOORS`` is chosen from.
+cotangents of any two backends differ by: what ``gradparity.judge.tap_difference.DIVERGES_FLOORS`` is chosen from.
 gradparity is imported inside functions only: this folder is below it.
 """
 

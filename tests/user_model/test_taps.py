@@ -55,7 +55,7 @@ def test_a_value_that_is_off_is_named_by_the_first_tap_that_has_it(tmp_path: Pat
     assert first.expected is not None
     assert abs(first.got - first.expected - 1e-6) < 1e-15
     off = [f for f in problem.findings if f.backend == "autograd" and f.verdict == "wrong"]
-    assert "parts at `hidden` (forward)" in {f.cause for f in off}
+    assert "diverges at `hidden` (forward)" in {f.cause for f in off}
     assert all(f.verdict == "agrees" for f in problem.findings if f.backend == "torch")
 
 

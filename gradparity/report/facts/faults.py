@@ -41,7 +41,7 @@ class Off:
     @property
     def reasons(self) -> tuple[str, ...]:
         """All that is known of why, each once: the cause or rule, the outlier's finding, where values part."""
-        why = "" if self.partings and self.why.startswith("parts at") else self.why
+        why = "" if self.partings and self.why.startswith(("diverges at", "parts at")) else self.why
         training = f"training {self.training}" if self.training else ""
         return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, training) if said))
 

@@ -7,7 +7,7 @@ from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.page import words
 from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
 from gradparity.results import Disagreement, Pairwise, ProblemResult
-from gradparity.results.divergence import Parting
+from gradparity.results.divergence import Divergence
 
 
 def troubles(problem: ProblemResult) -> Block:
@@ -46,7 +46,7 @@ def _said(parting: str) -> Note:
     return Note(f"{place}:", what, kind="bad", mark=words.MARKS["wrong"])
 
 
-def _parting(found: Parting) -> list[Cell]:
+def _parting(found: Divergence) -> list[Cell]:
     call = f", call {found.occurrence + 1} of {found.of}" if found.of > 1 else ""
     return [
         Cell(found.backend),

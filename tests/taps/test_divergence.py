@@ -1,4 +1,4 @@
-"""Which backend parts from which others, where, and by how much: from recordings made by hand and from wrong ports."""
+"""Which backend diverges from which others, where and by how much: recordings made by hand, and wrong ports."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradparity import tap
-from gradparity.judge.divergence import partings
-from gradparity.results.divergence import Parting, Partings
+from gradparity.judge.divergence import divergences
+from gradparity.results.divergence import Divergence, Divergences
 from gradparity.worker.recording import Recorded, record
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
@@ -31,60 +31,61 @@ def recorded(values: dict[str, Any], cotangents: dict[str, Any] | None = None, f
     return Recorded(values, cotangents, *floors, differentiated=True)
 
 
-def first(result: Partings, direction: str) -> Parting:
-    (found,) = [parting for parting in result.found if parting.direction == direction]
+def first(result: Divergences, direction: str) -> Divergence:
+    (found,) = [found for found in result.found if found.direction == direction]
     return found
 
 
 def test_equal_recordings_part_nowhere():
-    assert partings({"x": recorded(RIGHT), "y": recorded(RIGHT)}) == Partings(taps=3)
+    assert divergences({"x": recorded(RIGHT), "y": recorded(RIGHT)}) == Divergences(taps=3)
 
 
 def test_a_difference_is_compared_with_the_floors_of_both():
     # Floors of 1e-3 in each backend, in quadrature, and again with their block: 2e-3.
     near, far = ({**RIGHT, "b": RIGHT["b"] + [0, delta, 0]} for delta in (0.0319, 0.0321))
     exact = recorded(RIGHT, floor=1e-3)
-    assert partings({"x": exact, "y": recorded(near, RIGHT, floor=1e-3)}).found == []
-    parting = first(partings({"x": exact, "y": recorded(far, RIGHT, floor=1e-3)}), "forward")
-    assert (parting.tap, parting.index, parting.got, parting.expected) == ("b", (1,), -1.9679, -2.0)
-    assert parting.floors == pytest.approx(16.05)
-    assert parting.relative == pytest.approx(0.0321 / 3)
-    assert parting.ulps == pytest.approx(0.0321 / 2**-51)
+    assert divergences({"x": exact, "y": recorded(near, RIGHT, floor=1e-3)}).found == []
+    found = first(divergences({"x": exact, "y": recorded(far, RIGHT, floor=1e-3)}), "forward")
+    assert (found.tap, found.index, found.got, found.expected) == ("b", (1,), -1.9679, -2.0)
+    assert found.floors == pytest.approx(16.05)
+    assert found.relative == pytest.approx(0.0321 / 3)
+    assert found.ulps == pytest.approx(0.0321 / 2**-51)
 
 
-def test_without_a_truth_the_majority_is_right_and_the_first_parting_of_the_odd_one_is_told():
+def test_without_a_truth_the_majority_is_right_and_the_first_divergence_of_the_odd_one_is_told():
     wrong = {"a": RIGHT["a"], "b": RIGHT["b"] + [0, 0, 0.5], "c": RIGHT["c"] + 1}
     for names in (("x", "y", "z"), ("z", "x", "y"), ("x", "z", "y")):
-        result = partings({name: recorded(wrong if name == "z" else RIGHT, RIGHT) for name in names})
-        parting = first(result, "forward")
-        assert (parting.backend, parting.against, parting.tap) == ("z", ["x", "y"], "b")
+        result = divergences({name: recorded(wrong if name == "z" else RIGHT, RIGHT) for name in names})
+        found = first(result, "forward")
+        assert (found.backend, found.against, found.tap) == ("z", ["x", "y"], "b")
         assert len(result.found) == 1
 
 
 def test_the_first_cotangent_backward_is_that_of_the_last_tap_forward():
     wrong = {"a": RIGHT["a"] * 3, "b": RIGHT["b"] * 3, "c": RIGHT["c"]}
-    result = partings({name: recorded(RIGHT, wrong if name == "x" else RIGHT) for name in "xyz"})
-    (parting,) = result.found
-    told = parting.direction, parting.backend, parting.tap, parting.resembles
+    result = divergences({name: recorded(RIGHT, wrong if name == "x" else RIGHT) for name in "xyz"})
+    (found,) = result.found
+    told = found.direction, found.backend, found.tap, found.resembles
     assert told == ("backward", "x", "b", "3 times as large")
 
 
 def test_of_two_backends_that_part_neither_is_said_to_be_the_odd_one():
-    result = partings({"x": recorded(RIGHT), "y": recorded({**RIGHT, "a": -RIGHT["a"], "c": 8.0}, RIGHT)})
-    (parting,) = result.found
-    assert str(parting) == (
-        "y parts from x at `a` (forward): 2.0e+00 relative, 5.0e+15 floors, at [1, 1]: -5 against 5, -1 times as large"
+    result = divergences({"x": recorded(RIGHT), "y": recorded({**RIGHT, "a": -RIGHT["a"], "c": 8.0}, RIGHT)})
+    (found,) = result.found
+    assert str(found) == (
+        "y diverges from x at `a` (forward): 2.0e+00 relative, 5.0e+15 floors, at [1, 1]: -5 against 5, "
+        "-1 times as large"
     )
 
 
 def test_with_a_truth_every_backend_is_compared_with_it_alone():
     wrong = recorded({**RIGHT, "b": RIGHT["b"] * 2}, RIGHT)
-    result = partings({"x": wrong, "y": wrong, "z": recorded(RIGHT)}, truth=Recorded(recorded(RIGHT).values))
+    result = divergences({"x": wrong, "y": wrong, "z": recorded(RIGHT)}, truth=Recorded(recorded(RIGHT).values))
     assert [(p.backend, p.against, p.tap, p.direction) for p in result.found] == [
         ("x", ["truth"], "b", "forward"),
         ("y", ["truth"], "b", "forward"),
     ]
-    assert "x parts from the truth at `b` (forward)" in str(result.found[0])
+    assert "x diverges from the truth at `b` (forward)" in str(result.found[0])
 
 
 @pytest.mark.parametrize(
@@ -100,60 +101,64 @@ def test_with_a_truth_every_backend_is_compared_with_it_alone():
     ],
 )
 def test_what_is_off_is_said(value: Any, kind: str, words: str):
-    result = partings({name: recorded({**RIGHT, "a": value} if name == "z" else RIGHT, RIGHT) for name in "xyz"})
-    parting = first(result, "forward")
-    assert (parting.backend, parting.tap, parting.kind) == ("z", "a", kind)
-    assert words in str(parting)
-    assert str(parting).startswith("z parts from the others at `a` (forward): ")
+    result = divergences({name: recorded({**RIGHT, "a": value} if name == "z" else RIGHT, RIGHT) for name in "xyz"})
+    found = first(result, "forward")
+    assert (found.backend, found.tap, found.kind) == ("z", "a", kind)
+    assert words in str(found)
+    assert str(found).startswith("z diverges from the others at `a` (forward): ")
 
 
-def test_the_same_nan_and_the_same_infinity_are_no_parting():
+def test_the_same_nan_and_the_same_infinity_are_no_divergence():
     odd = {"a": np.array([np.nan, np.inf, -np.inf, 1.0])}
-    assert partings({"x": recorded(odd), "y": recorded(odd)}).found == []
+    assert divergences({"x": recorded(odd), "y": recorded(odd)}).found == []
 
 
 def test_integers_and_booleans_are_compared_exactly():
     for right, wrong in ((np.array([1, 2]), np.array([1, 3])), (np.array([True, False]), np.array([True, True]))):
         pair = {"x": recorded({"k": right}, {}, floor=0), "y": recorded({"k": wrong}, {}, floor=0)}
-        parting = first(partings(pair), "forward")
-        assert (parting.index, parting.floors, parting.ulps) == ((1,), None, None)
-        assert "beyond a floor of zero" in str(parting)
+        found = first(divergences(pair), "forward")
+        assert (found.index, found.floors, found.ulps) == ((1,), None, None)
+        assert "beyond a floor of zero" in str(found)
     widths = {"x": recorded({"k": np.array([1, 2])}, {}), "y": recorded({"k": np.array([1, 2], np.int32)}, {})}
-    assert partings(widths).found == []
+    assert divergences(widths).found == []
 
 
 def test_a_complex_entry_is_told_by_its_part():
     z = np.array([1 + 2j, 3 - 1j])
-    parting = first(partings({"x": recorded({"z": z}, {}), "y": recorded({"z": z + np.array([0, 1j])}, {})}), "forward")
-    assert (parting.index, parting.got, parting.expected) == ((1, 1), 0.0, -1.0)
+    found = first(
+        divergences({"x": recorded({"z": z}, {}), "y": recorded({"z": z + np.array([0, 1j])}, {})}), "forward"
+    )
+    assert (found.index, found.got, found.expected) == ((1, 1), 0.0, -1.0)
 
 
 def test_a_cotangent_that_is_missing_is_zero():
     only, zero, some = {"a": RIGHT["a"]}, {"a": np.zeros((2, 2))}, {"a": np.full((2, 2), 0.25)}
-    assert partings({"x": recorded(only, {}), "y": recorded(only, zero)}).found == []
-    cut = first(partings({"x": recorded(only, some), "y": recorded(only, {}), "z": recorded(only, some)}), "backward")
+    assert divergences({"x": recorded(only, {}), "y": recorded(only, zero)}).found == []
+    cut = first(
+        divergences({"x": recorded(only, some), "y": recorded(only, {}), "z": recorded(only, some)}), "backward"
+    )
     assert (cut.backend, cut.kind) == ("y", "missing")
     assert str(cut) == (
-        "y parts from the others at `a` (backward): no cotangent arrives, where one of up to 0.25 is expected"
+        "y diverges from the others at `a` (backward): no cotangent arrives, where one of up to 0.25 is expected"
     )
 
 
 def test_a_backend_without_a_backward_pass_is_compared_forward_only():
     forward = Recorded(recorded(RIGHT).values)
-    assert partings({"numpy": forward, "x": recorded(RIGHT), "y": recorded(RIGHT)}) == Partings(taps=3)
+    assert divergences({"numpy": forward, "x": recorded(RIGHT), "y": recorded(RIGHT)}) == Divergences(taps=3)
 
 
 def test_calls_of_a_tap_in_a_loop_are_told_apart():
     loop = {f"h#{i}": np.array([float(i + 1)]) for i in range(4)}
     wrong = {**loop, "h#2": np.array([9.0]), "h#3": np.array([9.0])}
-    parting = first(partings({"x": recorded(loop), "y": recorded(wrong, loop)}), "forward")
-    assert (parting.tap, parting.occurrence, parting.of) == ("h", 2, 4)
-    assert "at `h` (forward, call 3 of 4)" in str(parting)
+    found = first(divergences({"x": recorded(loop), "y": recorded(wrong, loop)}), "forward")
+    assert (found.tap, found.occurrence, found.of) == ("h", 2, 4)
+    assert "at `h` (forward, call 3 of 4)" in str(found)
 
 
 def test_taps_that_some_lack_are_noted_and_the_others_compared():
     more = {"extra": np.ones(2), **RIGHT, "b#1": np.ones(1)}
-    result = partings({"x": recorded(RIGHT), "y": recorded(more)})
+    result = divergences({"x": recorded(RIGHT), "y": recorded(more)})
     assert result.found == []
     assert result.taps == 3
     assert result.notes == ["`extra` is met 0 times by x, 1 times by y", "`b` is met 1 times by x, 2 times by y"]
@@ -162,20 +167,20 @@ def test_taps_that_some_lack_are_noted_and_the_others_compared():
 def test_another_order_of_taps_changes_nothing():
     backwards = dict(reversed(RIGHT.items()))
     wrong = {**backwards, "a": RIGHT["a"] + 1, "c": np.array(8.0)}
-    result = partings({"x": recorded(RIGHT), "y": recorded(wrong, RIGHT), "z": recorded(backwards, RIGHT)})
+    result = divergences({"x": recorded(RIGHT), "y": recorded(wrong, RIGHT), "z": recorded(backwards, RIGHT)})
     assert first(result, "forward").tap == "a"  # in x's order
 
 
 def test_backends_that_saw_nothing_are_left_out():
-    assert partings({"x": Recorded(), "y": recorded(RIGHT)}) == Partings(taps=0)
-    assert partings({}) == Partings()
+    assert divergences({"x": Recorded(), "y": recorded(RIGHT)}) == Divergences(taps=0)
+    assert divergences({}) == Divergences()
 
 
 def test_findings_survive_the_journey_through_json():
     wrong = recorded({**RIGHT, "a": RIGHT["a"] * np.inf}, {**RIGHT, "c": 1.0})
-    result = partings({"x": recorded(RIGHT), "y": wrong})
+    result = divergences({"x": recorded(RIGHT), "y": wrong})
     assert len(result.found) == 2
-    assert msgspec.json.decode(msgspec.json.encode(result), type=Partings) == result
+    assert msgspec.json.decode(msgspec.json.encode(result), type=Divergences) == result
 
 
 @given(st.integers(0, 2), st.floats(1e-9, 1e9), st.booleans(), st.sampled_from("xyz"))
@@ -183,10 +188,10 @@ def test_a_tap_scaled_by_a_millionth_is_found_at_any_scale(which: int, scale: fl
     name = list(RIGHT)[which]
     scaled = {key: value * scale for key, value in RIGHT.items()}
     wrong = {**scaled, name: scaled[name] * (1 + (1e-6 if up else -1e-6))}
-    result = partings({n: recorded(wrong if n == odd else scaled, {}, floor=1e-15 * scale) for n in "xyz"})
-    parting = first(result, "forward")
-    assert (parting.backend, parting.tap) == (odd, name)
-    assert parting.relative == pytest.approx(1e-6, rel=1e-6)
+    result = divergences({n: recorded(wrong if n == odd else scaled, {}, floor=1e-15 * scale) for n in "xyz"})
+    found = first(result, "forward")
+    assert (found.backend, found.tap) == (odd, name)
+    assert found.relative == pytest.approx(1e-6, rel=1e-6)
 
 
 # Wrong ports, each in every framework, beside two that are right.
@@ -208,21 +213,21 @@ def right() -> dict[str, Recorded]:
 
 
 def test_right_ports_part_nowhere(right: dict[str, Recorded]):
-    assert partings(right) == Partings(taps=3)
+    assert divergences(right) == Divergences(taps=3)
     values, cotangents = by_hand()
-    assert partings(right, Recorded(values, cotangents, differentiated=True)) == Partings(taps=3)
+    assert divergences(right, Recorded(values, cotangents, differentiated=True)) == Divergences(taps=3)
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("name", DIFFERENTIATED)
 def test_a_wrong_port_is_found_where_it_goes_wrong(right: dict[str, Recorded], name: str, fault: str):
     direction, tap_name, words = FAULTS[fault]
-    result = partings({**right, name: network_recorded(name, fault)})
+    result = divergences({**right, name: network_recorded(name, fault)})
     found = result.found[0]
-    assert {parting.backend for parting in result.found} == {name}
+    assert {found.backend for found in result.found} == {name}
     assert (found.direction, found.tap) == (direction, tap_name)
     assert words in str(found)
-    if direction == "backward":  # forward, nothing parts
+    if direction == "backward":  # forward, nothing diverges
         assert len(result.found) == 1
 
 
@@ -244,6 +249,8 @@ def test_correct_backends_do_not_part_over_drawn_networks():
         dtype, scale = (np.float64, np.float32)[seed % 2], 10 ** rng.uniform(-2, 0.5) / width**0.5
         params = {key: (scale * rng.normal(size=(width, width))).astype(dtype) for key in "UV"}
         data = {"X": rng.normal(size=(rows, width)).astype(dtype)}
-        result = partings({n: record(configured(n), loss_in(xp), params, data, seed=seed) for n, xp in spaces.items()})
-        assert [str(parting) for parting in result.found] == []
+        result = divergences(
+            {n: record(configured(n), loss_in(xp), params, data, seed=seed) for n, xp in spaces.items()}
+        )
+        assert [str(found) for found in result.found] == []
         assert result.taps == 6
