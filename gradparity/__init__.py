@@ -1,4 +1,7 @@
-"""Do autograd, JAX and PyTorch compute the same gradient, which one is wrong, and which is fastest here?"""
+"""Do autograd, JAX and PyTorch compute the same gradient, which one is wrong, and which is fastest here?
+
+Public are the names of ``__all__``; the other modules may change without notice.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,9 @@ from gradparity.version import __version__
 
 if TYPE_CHECKING:
     from gradparity.api import bench, check, run
+    from gradparity.model_spec.errors import InputError
 
-__all__ = ["__version__", "bench", "check", "run", "tap"]
+__all__ = ["InputError", "__version__", "bench", "check", "run", "tap"]
 
 
 def __getattr__(name: str) -> Any:

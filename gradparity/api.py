@@ -5,18 +5,18 @@
     result.to_frame().filter(verdict="wrong")
 
 Options are those of the command line, with underscores. Nothing is printed, and nothing exits: what is at fault with
-the input is raised as `gradparity.model_spec.errors.InputError`.
+the input is raised as `gradparity.InputError`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, Unpack, cast, get_type_hints
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
 
 from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
@@ -24,12 +24,17 @@ from gradparity.results import RunResult
 if TYPE_CHECKING:
     import polars as pl
 
+    from gradparity.runner.settings import Command
+
 
 class Result(RunResult):
-    """A `RunResult` that shows itself: printed as the command line prints it, as a table in a notebook, as a frame."""
+    """What a run found, with the fields of ``results.json``.
+
+    It shows itself: printed as the command line prints it, in a notebook as a table, as a data frame.
+    """
 
     def to_frame(self) -> pl.DataFrame:
-        """A row for every finding."""
+        """A row for every finding, as a Polars data frame."""
         from gradparity.report.frame import frame
 
         return frame(self)
@@ -52,8 +57,8 @@ class Result(RunResult):
 Model: TypeAlias = str | Path | ModuleType | None
 
 
-class _Shared(TypedDict, total=False):
-    """Options of every command; see ``gradparity check --help``."""
+class _Options(TypedDict, total=False):
+    """Options of every command, as `gradparity.runner.options` has them; see ``gradparity check --help``."""
 
     backends: str | Iterable[str] | None
     backend: str | Iterable[str]
@@ -76,29 +81,28 @@ class _Shared(TypedDict, total=False):
     resume: bool
 
 
-class _UntimedOptions(_Shared, total=False):
-    """Options of ``check`` and ``run``."""
+class RunOptions(_Options, total=False):
+    """Options of ``run``."""
+
+    formulation: str
+    optimiser: str | Iterable[str]
+    momentum: float
+    threads: int
+    quick: bool
+
+
+class CheckOptions(_Options, total=False):
+    """Options of ``check``."""
 
     formulation: str
     optimiser: str | Iterable[str]
     momentum: float
     threads: int
     stress: bool
-
-
-class CheckOptions(_UntimedOptions, total=False):
-    """Options of ``check``."""
-
     budget: float
 
 
-class RunOptions(_UntimedOptions, total=False):
-    """Options of ``run``."""
-
-    quick: bool
-
-
-class BenchOptions(_Shared, total=False):
+class BenchOptions(_Options, total=False):
     """Options of ``bench``."""
 
     sizes: str | Iterable[str]
@@ -109,64 +113,74 @@ class BenchOptions(_Shared, total=False):
 
 
 def check(model: Model = None, **options: Unpack[CheckOptions]) -> Result:
-    """Check derivatives and training of every backend against the truth.
+    """Check derivatives and training of every backend against the truth. Nothing is timed.
 
     Args:
         model: path of a model's file or folder, or an imported module; the built-in model if not given.
-        **options: as of ``gradparity check``; results are kept in the folder ``out`` only if it is given.
+        **options: as of ``gradparity check``, with underscores, and with lists in place of commas: ``backends``,
+            ``steps``, ``optimiser``, ``budget`` (seconds), ``memory_limit`` (GiB a process), ... Results are kept
+            only if their folder ``out`` is given.
+
+    Returns:
+        What was found, whether all is ``ok``, and for every problem its findings, losses and troubles.
 
     Raises:
-        InputError: the model, the data or an option is at fault.
+        InputError: the model, the data or an option's value is at fault.
         TypeError: there is no such option.
     """
-    return _execute("check", model, cast("dict[str, Any]", options), CheckOptions)
+    return _execute("check", model, options)
 
 
 def bench(model: Model = None, **options: Unpack[BenchOptions]) -> Result:
-    """Time gradient steps and training loops of every backend; arguments and errors as of `check`."""
-    given = cast("dict[str, Any]", dict(options))
-    threads = given.get("threads", 1)
-    given["threads"] = str(threads) if isinstance(threads, int | str) else ",".join(map(str, threads))
-    return _execute("bench", model, given, BenchOptions)
+    """Time gradient steps and training loops of every backend, in turns.
+
+    Args:
+        model: path of a model's file or folder, or an imported module; the built-in model if not given.
+        **options: as of ``gradparity bench``: ``backends``, ``sizes`` (rows x features x projection, such as
+            ``"1000x20x10"``), ``threads`` (one number or several), ``profile``, ``budget`` (seconds), ...
+
+    Returns:
+        What was found, for every problem its findings, its timings (nanoseconds) and the recommended backend.
+
+    Raises:
+        InputError: the model, the data or an option's value is at fault.
+        TypeError: there is no such option.
+    """
+    return _execute("bench", model, options)
 
 
 def run(model: Model = None, **options: Unpack[RunOptions]) -> Result:
-    """Check, train, time and recommend; arguments and errors as of `check`."""
-    return _execute("run", model, cast("dict[str, Any]", options), RunOptions)
+    """Check gradients, train, time and recommend.
+
+    Args:
+        model: path of a model's file or folder, or an imported module; the built-in model if not given.
+        **options: as of ``gradparity run``: those of `check` but ``stress`` and ``budget``, and ``quick``.
+
+    Returns:
+        The result, with all that `check` and `bench` have.
+
+    Raises:
+        InputError: the model, the data or an option's value is at fault.
+        TypeError: there is no such option.
+    """
+    return _execute("run", model, options)
 
 
-#: Defaults that the command line has in its signatures; the others are those of `Settings`.
-_DEFAULTS: Mapping[str, Any] = {"projection": 5, "lr": 0.1, "dtype": None}
-#: Options whose words the command line takes as a list, and those that it takes with commas between.
-_LISTS, _WORDS = ("data", "optimiser", "backend", "timeout"), ("backends", "sizes", "formulations")
-
-
-def _execute(command: str, model: Model, options: Mapping[str, Any], known: Any) -> Result:
+def _execute(command: Command, model: Model, options: CheckOptions | BenchOptions | RunOptions) -> Result:
     started_s = time.monotonic()
     from gradparity.runner.observer import NullObserver
+    from gradparity.runner.options import in_python
     from gradparity.runner.session import run as run_engine
     from gradparity.runner.settings import settings_from
     from gradparity.runner.stress_run import run_stress
 
-    unknown = set(options) - set(get_type_hints(known))
+    unknown = options.keys() - in_python(command)
     if unknown:
         raise TypeError(f"{command}() got an unexpected option {', '.join(sorted(unknown))!r}")
-    words: dict[str, Any] = {"backends": None, "data": None, **_DEFAULTS, **options}
-    for name in _LISTS:
-        if words.get(name) is not None:
-            words[name] = [words[name]] if isinstance(words[name], str) else list(words[name])
-    for name in _WORDS:
-        if words.get(name) is not None and not isinstance(words[name], str):
-            words[name] = ",".join(words[name])
-    words["projection"] = "none" if words["projection"] is None else str(words["projection"])
-    if command == "bench":
-        words["thread_counts"] = words.pop("threads")
-        words = {"steps": 1000, "profile": "quick"} | words
     with ExitStack() as stack:
-        if "out" not in words:
-            words["out"] = stack.enter_context(TemporaryDirectory(prefix="gradparity-"))
-        resume = bool(words.pop("resume", False))
-        settings = settings_from(command, path=path_of(model), **{**words, "out": str(words["out"])})
+        out = options.get("out") or stack.enter_context(TemporaryDirectory(prefix="gradparity-"))
+        settings = settings_from(command, {**options, "out": out}, path_of(model))
+        resume = options.get("resume", False)
         if settings.stress_suite:
             found = run_stress(settings, NullObserver(), resume=resume)
         else:

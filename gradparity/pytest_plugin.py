@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradparity.api import Model
-    from gradparity.results import RunResult
+    from gradparity.api import Model, Result
 
 _MARKER = (
     "gradparity(backends=None, budget=None, ...): what gradparity.check() is called with unless the test says "
@@ -37,7 +36,7 @@ class Gradparity:
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = options
 
-    def check(self, model: Model = None, **options: Any) -> RunResult:
+    def check(self, model: Model = None, **options: Any) -> Result:
         """The result of ``gradparity.check``, whatever it is; options as there.
 
         Raises:
@@ -47,15 +46,18 @@ class Gradparity:
 
         return check(model, **{**self._options, **options})
 
-    def assert_agree(self, model: Model = None, **options: Any) -> RunResult:
+    def assert_agree(self, model: Model = None, **options: Any) -> Result:
         """Fail the test, with the table of verdicts, unless every backend agrees and none was left out.
 
         Args:
             model: path of a model's file or folder, or an imported module; the built-in model if not given.
             **options: as of ``gradparity.check``: ``backends``, ``steps``, ``optimiser``, ``budget``, ...
+
+        Returns:
+            The result, to look at further.
         """
         __tracebackhide__ = True
-        from gradparity.model_spec.errors import InputError
+        from gradparity import InputError
 
         try:
             result = self.check(model, **options)

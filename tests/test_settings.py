@@ -1,115 +1,84 @@
-"""The options of ``bench``: what they mean, and every bad value as one clear line before anything starts."""
+"""The table of options: what they set, the same from words and from Python's values; and the cells of a bench."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 import psutil
 import pytest
 
-from gradparity.cli.app import main
+from gradparity import api
 from gradparity.model_spec.errors import InputError
-from gradparity.processes import peer as launch
-from gradparity.processes.machine import usable_cores
 from gradparity.runner.data import require_sizes_fit
-from gradparity.runner.settings import Settings, settings_from
-
-EARLIER = b'{"the results of": "an earlier run"}\n'
-SIZES = "rows x features x projection, such as 1000x20x10"
-FORMULATIONS = "as_written, reassociated, blocked"
-
-# Arguments, and what the message must say beside being one line.
-BAD: list[tuple[list[str], list[str]]] = [
-    # Sizes that are none.
-    *(
-        (["--sizes", text], ["--sizes", SIZES])
-        for text in ("4", "4x3x3x3", "0x3x3", "4x0x3", "4x3x0", "-4x3x3", "4x3x", "x3x3", "axbxc", "4X3X3", "4.0x3x3")
-    ),
-    (["--sizes", ""], ["--sizes: got ''", SIZES]),
-    (["--sizes", "4x3x3,"], ["--sizes: got ''", SIZES]),
-    (["--sizes", "4x3x3,50x4x²"], ["--sizes: got '50x4x²'"]),
-    (["--sizes", "1e3x20x10"], ["--sizes: got '1e3x20x10'"]),
-    (["--sizes", "9" * 40 + "x3x3"], ["--sizes", SIZES]),
-    # Sizes that no memory holds: 800 GB of X, 800 GB of W, and as many digits as are taken at all.
-    (
-        ["--sizes", "100000000x1000x5"],
-        ["memory for --sizes (100000000 x 1000)", "needed with", "GiB available", "fewer"],
-    ),
-    (["--sizes", "4x3x3,100000000x1000"], ["memory for --sizes (100000000 x 1000)", "w (1000,)"]),
-    (["--sizes", "4x100000x1000000"], ["memory for --sizes (4 x 100000)", "W (100000, 1000000)"]),
-    (["--sizes", "x".join(["9" * 18] * 3)], ["memory for --sizes", "GiB available"]),
-    # Sizes beside what does not go with them.
-    (["--sizes", "4x3x3", "--data", "toy"], ["--sizes", "--data beside it"]),
-    (["--data", "toy", "--sizes", ""], ["--sizes", "--data beside it"]),
-    (["--sizes", "4x3x3", "--target", "label"], ["--target"]),
-    (["--sizes", "4x3x3", "--l2", "-1"], ["l2", "-1"]),
-    (["--sizes", "4x3x3", "--logit-scale", "nan"], ["logit_scale", "nan"]),
-    # Threads.
-    (["--threads", "100000"], ["--threads", "100000", f"1 to {usable_cores()}", "cores"]),
-    (["--threads", "1,100000"], ["--threads", "100000"]),
-    (["--threads", "0"], ["--threads: got 0"]),
-    (["--threads", "1,x"], ["--threads", "'1,x'", "1,2"]),
-    (["--threads", "1,"], ["--threads", "'1,'", "1,2"]),
-    (["--threads", ""], ["--threads", "''", "1,2"]),
-    (["--threads=-1"], ["--threads", "'-1'", "1,2"]),
-    (["--threads", "1.5"], ["--threads", "'1.5'"]),
-    (["--threads", "²"], ["--threads", "'²'"]),
-    (["--threads", "9" * 5000], ["--threads"]),
-    # The rest.
-    (["--profile", "fast"], ["--profile: got 'fast'", "brief, quick, standard, full"]),
-    (["--profile", ""], ["--profile: got ''"]),
-    (["--budget", "0"], ["--budget: got 0", "seconds over 0"]),
-    (["--budget", "nan"], ["--budget: got nan", "seconds over 0"]),
-    (["--budget", "inf"], ["--budget: got inf"]),
-    (["--budget=-5"], ["--budget: got -5"]),
-    (["--budget", "soon"], ["--budget", "number"]),
-    (["--formulations", "fast"], ["--formulations", "'fast'", FORMULATIONS]),
-    (["--formulations", "blocked,fast"], ["--formulations", "'fast'", FORMULATIONS]),
-    (["--formulations", ""], ["--formulations", "''", FORMULATIONS]),
-    (["--formulation", "blocked"], ["--formulation"]),
-    (["--steps", "0"], ["--steps: got 0"]),
-    (["--quick"], ["--quick"]),
-]
+from gradparity.runner.options import in_python, options_of
+from gradparity.runner.settings import Command, Settings, settings_from
 
 
-@pytest.fixture
-def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[[list[str]], tuple[Any, str, str]]:
-    """Runs ``bench`` in this process, in a folder with the results of an earlier run; no worker may start."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / "results.json").write_bytes(EARLIER)
-
-    def no_process(*arguments: Any, **options: Any) -> None:
-        raise AssertionError("a worker was started")
-
-    monkeypatch.setattr(launch.subprocess, "Popen", no_process)
-
-    def run(arguments: list[str]) -> tuple[Any, str, str]:
-        monkeypatch.setattr(sys, "argv", ["gradparity", "bench", "--out", "kept", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capfd.readouterr()
-
-    return run
+@pytest.mark.parametrize("options", [api.RunOptions, api.CheckOptions, api.BenchOptions])
+def test_the_api_has_the_options_of_the_table(options: type) -> None:
+    assert set(get_type_hints(options)) == in_python(options.__name__.removesuffix("Options").lower())
 
 
-@pytest.mark.parametrize(("arguments", "said"), [pytest.param(*case, id=" ".join(case[0])[:50]) for case in BAD])
-def test_a_bad_option_is_one_clear_line_and_nothing_is_started_or_written_over(
-    tmp_path: Path, arguments: list[str], said: list[str], bench: Callable[[list[str]], tuple[Any, str, str]]
+@pytest.mark.parametrize("command", get_args(Command))
+def test_what_is_not_given_is_as_in_settings(command: Command) -> None:
+    own = {"steps": 1000, "formulations": ("as_written",), "thread_counts": (1,)} if command == "bench" else {}
+    expected = Settings(command=command, out="gradparity-report", **own)
+    assert settings_from(command, {}) == expected
+    assert settings_from(command, {option.name: option.default for option in options_of(command)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "values", "fields"),
+    [
+        ("bench", {"backends": "numpy, jax"}, {"backends": ["numpy", "jax"]}, {"backends": ("numpy", "jax")}),
+        ("bench", {"threads": "1,1"}, {"threads": 1}, {"thread_counts": (1,)}),
+        ("bench", {"profile": "full"}, {"profile": "full"}, {"profile": "full"}),
+        ("check", {"projection": "none"}, {"projection": None}, {"projection": None}),
+        ("check", {"projection": "7"}, {"projection": 7}, {"projection": 7}),
+        ("check", {"data": ["iris"]}, {"data": "iris"}, {"data": ("iris",)}),
+        ("check", {"optimiser": ["gd", "adam"]}, {"optimiser": iter(["gd", "adam"])}, {"optimiser": ("gd", "adam")}),
+        ("check", {"data": []}, {"data": None}, {}),
+        ("run", {"quick": True}, {"quick": True}, {"profile": "brief"}),
+    ],
+)
+def test_words_and_values_mean_the_same(
+    command: Command, words: dict[str, Any], values: dict[str, Any], fields: dict[str, Any]
 ) -> None:
-    code, out, err = bench(arguments)
-    assert (code, out) == (2, "")
-    assert len(err.splitlines()) == 1
-    assert err.startswith("gradparity: ")
-    assert [word for word in said if word not in err] == []
-    assert (tmp_path / "kept" / "results.json").read_bytes() == EARLIER
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["kept", "results.json"]
+    expected = msgspec.structs.replace(settings_from(command, {}), **fields)
+    assert settings_from(command, words) == settings_from(command, values) == expected
+
+
+def test_timeouts_and_memory_are_what_a_process_is_allowed() -> None:
+    allowance = settings_from("check", {"timeout": ["step=7", "import=9"], "memory_limit": 2.0}).allowance
+    assert (allowance.timeouts_s, allowance.memory_gib) == ({"step": 7.0, "import": 9.0}, 2.0)
+
+
+@pytest.mark.parametrize(
+    "given", [{"projection": "7"}, {"projection": None}, {"l2": 0.5}, {"data": "toy"}, {"standardise": False}]
+)
+def test_what_describes_the_built_in_model_is_refused_beside_another(given: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="an option of the built-in model"):
+        settings_from("check", given, "model.py")
+
+
+@pytest.mark.parametrize("given", [{}, {"projection": "5", "l2": 0.0, "data": None}, {"projection": 5}])
+def test_a_model_of_the_users_keeps_the_precision_of_its_arrays(given: dict[str, Any]) -> None:
+    assert settings_from("check", given, "model.py").dtype is None
+    assert settings_from("check", {**given, "dtype": "float32"}, "model.py").dtype == "float32"
+
+
+@pytest.mark.parametrize("function", [api.run, api.check, api.bench])
+def test_an_option_that_there_is_not_is_named(function: Any) -> None:
+    with pytest.raises(TypeError, match=r"unexpected option 'json, warp'"):
+        function(json=True, warp=9)
+
+
+# Cells of a bench.
+
+
+def bench_settings(**given: Any) -> Settings:
+    return settings_from("bench", given)
 
 
 def test_a_size_is_refused_for_the_workers_that_it_is_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,14 +90,9 @@ def test_a_size_is_refused_for_the_workers_that_it_is_to_have(monkeypatch: pytes
         require_sizes_fit(settings, 8)
 
 
-def bench_settings(**words: Any) -> Settings:
-    asked: dict[str, Any] = {"backends": None, "data": None, "projection": "5", "lr": 0.1, "out": "out"}
-    return settings_from("bench", **asked | words)
-
-
 def test_every_size_formulation_and_number_of_threads_is_a_cell_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gradparity.runner.settings.usable_cores", lambda: 4)
-    cells = bench_settings(sizes="4x3x3, 50x4", formulations="blocked,as_written", thread_counts="1,4").cells()
+    cells = bench_settings(sizes="4x3x3, 50x4", formulations="blocked,as_written", threads="1,4").cells()
     assert [(cell.data, cell.projection, cell.formulation, cell.threads) for cell in cells] == [
         (("synthetic:4x3",), 3, "blocked", 1),
         (("synthetic:4x3",), 3, "blocked", 4),
@@ -142,7 +106,7 @@ def test_every_size_formulation_and_number_of_threads_is_a_cell_of_its_own(monke
 
 
 def test_a_value_given_twice_is_one_cell() -> None:
-    cells = bench_settings(sizes="4x3x3,4x3x3", formulations="blocked,blocked", thread_counts="1,1").cells()
+    cells = bench_settings(sizes="4x3x3,4x3x3", formulations="blocked,blocked", threads="1,1").cells()
     assert [(cell.data, cell.formulation, cell.threads) for cell in cells] == [(("synthetic:4x3",), "blocked", 1)]
 
 
@@ -157,10 +121,3 @@ def test_without_sizes_each_data_set_is_a_cell_with_the_projection_asked_for() -
         (("toy",), 7, 1),
         (("breast_cancer",), 7, 1),
     ]
-
-
-@pytest.mark.parametrize(
-    ("words", "profile"), [({}, "quick"), ({"quick": True}, "brief"), ({"profile": "standard"}, "standard")]
-)
-def test_the_profile_is_the_one_asked_for_or_that_of_a_quick_run(words: dict[str, Any], profile: str) -> None:
-    assert bench_settings(**words).profile == profile

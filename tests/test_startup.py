@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -67,29 +67,9 @@ def test_the_worker_is_started_before_the_truth_is_imported(loaded: list[set[str
     assert not at_start & {"flint", "threadpoolctl"}
 
 
-OPTIONS: dict[str, Any] = {
-    "target": None,
-    "standardise": None,
-    "projection": "2",
-    "formulation": "as_written",
-    "numerics": "stable",
-    "reduction": "mean",
-    "logit_scale": 1.0,
-    "l2": 0.0,
-    "dtype": "float64",
-    "start": "random",
-    "steps": 3,
-    "lr": 0.1,
-    "optimiser": None,
-    "momentum": 0.9,
-    "seed": 0,
-    "threads": 1,
-}
-
-
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_all_workers_are_started_before_the_first_is_waited_for(
-    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    command: Literal["check", "run"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The user waits for the slowest import and not for the sum. A worker starts importing when it is started."""
     names = [name for name in available() if name in ("numpy", "autograd")]
@@ -112,9 +92,7 @@ def test_all_workers_are_started_before_the_first_is_waited_for(
     monkeypatch.setattr(WorkerProcess, "__init__", starting)
     monkeypatch.setattr(WorkerProcess, "receive", waiting)
     monkeypatch.setattr(ProblemRun, "checks", truth)
-    settings = settings_from(
-        command, backends=",".join(names), data=["toy"], out=str(tmp_path), quick=command == "run", **OPTIONS
-    )
+    settings = settings_from(command, {"backends": names, "data": "toy", "projection": 2, "steps": 3, "out": tmp_path})
     if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
         monkeypatch.setattr("gradparity.runner.clock.CellClock.time", lambda self: None)
     result = engine.run(settings, NullObserver())

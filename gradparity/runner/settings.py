@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import msgspec
@@ -25,18 +26,14 @@ from gradparity.numerics.optimisers import Optimiser, optimiser
 from gradparity.processes.interpreters import variants
 from gradparity.processes.limits import Allowance, timeouts_from
 from gradparity.processes.machine import usable_cores
+from gradparity.runner.options import DEFAULT_PROJECTION, Option, options_of
 
 Command = Literal["run", "check", "bench"]
 
-#: Width of the projection unless told otherwise.
-DEFAULT_PROJECTION = "5"
 #: Losses of every step are kept: more would not fit in results.json.
 MAX_STEPS = 10**7
 #: What JSON's readers take for an integer everywhere.
 MAX_SEED = 2**53 - 1
-
-#: Timing profile of ``run`` by its ``--quick``.
-PROFILE_OF = {False: "quick", True: "brief"}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +56,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     command: Command
     out: str
     model: str | None = None
-    backends: list[str] | None = None
+    backends: Sequence[str] | None = None
     interpreters: tuple[str, ...] = ()
     data: tuple[str, ...] = ("toy", "breast_cancer")
     target: str | None = None
@@ -204,100 +201,60 @@ def _size_fields(text: str) -> dict[str, Any]:
     return {"data": (f"synthetic:{rows}x{features}",), "projection": projection}
 
 
-def _words(text: str | None) -> tuple[str, ...]:
-    """The words of a list with commas, each once."""
-    return tuple(dict.fromkeys(text.replace(" ", "").split(","))) if text is not None else ()
+def _refuse_together(given: Mapping[str, Any]) -> None:
+    """Raises InputError where two options are given that exclude each other."""
+    projection = given.get("projection", DEFAULT_PROJECTION)
+    if given.get("sizes") is not None:
+        if str(projection) != DEFAULT_PROJECTION:
+            expected = "none beside --sizes: each size has its own, as in 1000x20x10"
+            raise InputError("--projection", got=repr(projection), expected=expected)
+        one = "one of the two: sizes are of synthetic data"
+        if given.get("data"):
+            raise InputError("--sizes", got="--data beside it", expected=one)
+        if given.get("target") is not None:
+            raise InputError("--target", got="--sizes beside it", expected=one)
+    if given.get("stress") and given.get("data"):
+        raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
 
 
-#: Options that describe the built-in model or its data, with their defaults: a model of the user's has its own.
-_BUILT_IN_OPTIONS: dict[str, Any] = {
-    "data": None,
-    "target": None,
-    "standardise": None,
-    "projection": DEFAULT_PROJECTION,
-    "formulation": "as_written",
-    "formulations": "as_written",
-    "numerics": "stable",
-    "reduction": "mean",
-    "logit_scale": 1.0,
-    "l2": 0.0,
-    "start": "random",
-    "sizes": None,
-}
-
-
-def _refuse_built_in_options(options: dict[str, Any]) -> None:
-    for name, default in _BUILT_IN_OPTIONS.items():
-        value = options.get(name, default)
-        if value not in (default, None, []):
-            option = f"--{name.replace('_', '-')}"
+def _refuse_built_in(options: Iterable[Option], given: Mapping[str, Any]) -> None:
+    """Raises InputError where what describes the built-in model is given beside a model of the user's."""
+    for option in options:
+        value = given.get(option.name, option.default)
+        if option.built_in and value not in (option.default, []) and str(value) != option.default:
             raise InputError(
-                option,
+                option.spelling,
                 got=f"{value!r} beside the path of a model",
                 expected="none: it is an option of the built-in model",
                 cure="Your model's file says what its parameters, data and loss are.",
             )
 
 
-def settings_from(
-    command: str,
-    *,
-    backends: str | None,
-    data: list[str] | None,
-    quick: bool = False,
-    profile: str | None = None,
-    path: str | None = None,
-    sizes: str | None = None,
-    formulations: str | None = None,
-    thread_counts: str | None = None,
-    budget: float | None = None,
-    timeout: list[str] | None = None,
-    memory_limit: float | None = None,
-    **rest: Any,
-) -> Settings:
-    """Settings from the command line's words.
+def settings_from(command: Command, given: Mapping[str, Any], model: str | None = None) -> Settings:
+    """Settings from what options were given, as the command line's words or as Python's values.
+
+    Args:
+        command: what is to be run.
+        given: values of its options by their names in Python; the others have the defaults of the table of options.
+        model: path of a model of the user's; ``None`` for the built-in one.
+
+    Returns:
+        The settings, validated.
 
     Raises:
-        InputError: a word is not what its option takes.
+        InputError: a value is not what its option takes.
     """
-    if path is not None:
-        _refuse_built_in_options({**rest, "data": data, "sizes": sizes, "formulations": formulations})
-    elif rest.get("dtype") is None:
-        rest["dtype"] = "float64"
-    if sizes is not None and rest["projection"] != DEFAULT_PROJECTION:
-        expected = "none beside --sizes: each size has its own, as in 1000x20x10"
-        raise InputError("--projection", got=repr(rest["projection"]), expected=expected)
-    if data and sizes is not None:
-        raise InputError("--sizes", got="--data beside it", expected="one of the two: sizes are of synthetic data")
-    if sizes is not None and rest.get("target") is not None:
-        raise InputError("--target", got="--sizes beside it", expected="one of the two: sizes are of synthetic data")
-    counts = _words(thread_counts)
-    if not all(re.fullmatch("[0-9]{1,9}", word) for word in counts):
-        raise InputError("--threads", got=repr(thread_counts), expected="integers with commas between, such as 1,2")
-    if data and rest.get("stress"):
-        raise InputError("--stress", got="--data beside it", expected="no data: the suite brings its own problems")
-    projection, rate, optimisers = rest.pop("projection"), rest.pop("lr"), rest.pop("optimiser", None)
-    interpreters = rest.pop("backend", None)
-    try:
-        width = None if projection == "none" else int(projection)
-    except ValueError:
-        expected = "an integer of 1 or more, or none"
-        raise InputError("--projection", got=repr(projection), expected=expected) from None
-    fields = {
-        **rest,
-        "command": command,
-        "model": path,
-        "interpreters": tuple(interpreters or ()),
-        "backends": backends.replace(" ", "").split(",") if backends is not None else None,
-        **({"data": tuple(data)} if data else {}),
-        **({"optimiser": tuple(optimisers)} if optimisers else {}),
-        "projection": width,
-        "learning_rate": rate,
-        "profile": PROFILE_OF[quick] if profile is None else profile,
-        "sizes": _words(sizes),
-        "formulations": get_args(Formulation) if formulations == "all" else _words(formulations),
-        "thread_counts": tuple(map(int, counts)),
-        "budget_s": budget,
-        "allowance": Allowance(timeouts_from(timeout or ()), memory_limit),
-    }
-    return Settings(**fields)
+    options = options_of(command)
+    if model is not None:
+        _refuse_built_in(options, given)
+    _refuse_together(given)
+    fields: dict[str, Any] = {} if model is None else {"dtype": None}
+    for option in options:
+        value = given.get(option.name, option.default)
+        if option.field is not None and (value is not None or option.default is not None):
+            fields[option.field or option.name] = option.parse(value)
+    fields = {name: value for name, value in fields.items() if value != ()}  # a list that may be empty was not given
+    if fields.get("formulations") == ("all",):
+        fields["formulations"] = get_args(Formulation)
+    allowance = Allowance(timeouts_from(fields.pop("timeout", ())), fields.pop("memory_limit", None))
+    return Settings(command=command, model=model, allowance=allowance, **fields)

@@ -46,9 +46,7 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
     from gradparity.runner.turns import Timer
     from gradparity.worker import messages as m
 
-    settings = settings_from(
-        "bench", backends=backend, data=None, sizes=size, projection="5", lr=0.1, steps=1, out="", profile=profile
-    )
+    settings = settings_from("bench", {"backends": backend, "sizes": size, "profile": profile, "out": ""})
     (cell,) = settings.cells()
     load = m.load_request(problem_on(cell, dataset_of(cell), workers=3))
     names = (backend, twin(backend), AGAIN)

@@ -95,17 +95,7 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
     from gradparity.runner.settings import settings_from
     from gradparity.worker import messages as m
 
-    settings = settings_from(
-        "bench",
-        backends=backend,
-        data=None,
-        sizes=size,
-        formulations="blocked",
-        projection="5",
-        lr=0.1,
-        steps=1,
-        out="",
-    )
+    settings = settings_from("bench", {"backends": backend, "sizes": size, "formulations": "blocked", "out": ""})
     (cell,) = settings.cells()
     load = m.load_request(problem_on(cell, dataset_of(cell), workers=2))
     seen: list[list[int]] = []

@@ -1,0 +1,89 @@
+"""What the commands print of themselves: lines about the command, a result's first screen, JSON documents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from gradparity.formatting import printable
+from gradparity.model_spec.errors import InputError
+from gradparity.report.terminal.plain import Printable
+from gradparity.results import RunResult
+from gradparity.results.store import RESULTS_FILE, SAVED
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that takes text as it stands; tables piped into a file get the width they need, not 80 columns."""
+    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    made.push_render_hook(Printable())
+    if not made.is_terminal:
+        made.width = 120
+    return made
+
+
+def say(message: str, style: str) -> None:
+    """Print one line about the command itself on standard error."""
+    console(stderr=True).print(f"gradparity: {printable(message)}", style=style, soft_wrap=True)
+
+
+@contextmanager
+def interruption_said(out: str) -> Iterator[None]:
+    """Say of an interruption what it leaves: results so far in the folder ``out``, or nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as interruption:
+        saved = SAVED in getattr(interruption, "__notes__", ())
+        where = f"results so far are in {out}/{RESULTS_FILE}: go on with --resume"
+        say(f"interrupted; {where if saved else 'nothing was measured yet'}", "yellow")
+        raise
+
+
+def require_one(**chosen: bool) -> None:
+    """See that at most one of the ways to print is asked for.
+
+    Raises:
+        InputError: several are.
+    """
+    asked = [f"--{name}" for name, wanted in chosen.items() if wanted]
+    if len(asked) > 1:
+        raise InputError(asked[1], got=f"{asked[0]} beside it", expected="one of the two")
+
+
+def print_json(found: Any) -> None:
+    """Print a record as a JSON document, indented."""
+    print_document(msgspec.json.format(msgspec.json.encode(found), indent=1))
+
+
+def print_document(document: bytes) -> None:
+    """Print a document, and nothing else, on standard output."""
+    sys.stdout.buffer.write(document + b"\n")
+
+
+def print_result(result: RunResult, out: str, files: Sequence[str], *, quiet: bool, verbose: bool) -> None:
+    """Print the first screen, or one line of it; if verbose all of it, and after a stress suite its table.
+
+    Args:
+        result: what is shown.
+        out: the folder that its files are in.
+        files: their names, the results first.
+        quiet: whether one line is to do.
+        verbose: whether every line of the first screen is to be shown, and not the most important ones.
+    """
+    from gradparity.report.facts.overview import overview
+    from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
+
+    found, place = overview(result), printable(out)
+    if quiet:
+        print_one_line(console(), found, f"{place}/{files[0]}")
+        return
+    if verbose and result.settings.get("stress"):
+        from gradparity.report.terminal.stress import print_stress
+
+        print_stress(console(), result)
+    saved = f"{place}/: {', '.join(files)}" + ("" if verbose else "; every table: --verbose")
+    print_first_screen(console(), found, [saved], most=None if verbose else MOST_LINES)

@@ -1,0 +1,271 @@
+"""Every option of ``run``, ``check`` and ``bench``, once: the command line, the API and `Settings` follow these rows.
+
+Nothing is imported here that takes long: the command line's help needs the rows and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from gradparity.model_spec.errors import InputError
+
+
+def as_given(value: Any) -> Any:
+    """The value itself."""
+    return value
+
+
+def several(value: str | Iterable[str]) -> tuple[str, ...]:
+    """The words of an option that may be repeated; one alone need be no list."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def separate(value: str | int | Iterable[Any]) -> tuple[str, ...]:
+    """The words of a text with commas between them, or of an iterable, each once."""
+    values = [value] if isinstance(value, str | int) else value
+    return tuple(dict.fromkeys(",".join(map(str, values)).replace(" ", "").split(",")))
+
+
+def counts(value: str | int | Iterable[int]) -> tuple[int, ...]:
+    """Numbers of threads.
+
+    Raises:
+        InputError: a word is no integer.
+    """
+    words = separate(value)
+    if not all(re.fullmatch("[0-9]{1,9}", word) for word in words):
+        raise InputError("--threads", got=repr(value), expected="integers with commas between, such as 1,2")
+    return tuple(map(int, words))
+
+
+def width(value: str | int | None) -> int | None:
+    """Width of the learned projection; ``None`` for the plain model.
+
+    Raises:
+        InputError: it is neither an integer nor ``none``.
+    """
+    try:
+        return None if value in (None, "none") else int(value)
+    except ValueError:
+        raise InputError("--projection", got=repr(value), expected="an integer of 1 or more, or none") from None
+
+
+def profile_of(quick: bool) -> str:
+    """The timing profile of ``run``."""
+    return "brief" if quick else "quick"
+
+
+class Option(NamedTuple):
+    """One option, of all commands that have it alike.
+
+    Attributes:
+        name: its name in Python; on the command line with hyphens.
+        help: what it says of itself there.
+        type: type of the command line's value; one that may be repeated is a list.
+        default: its value where it is not given; ``None`` leaves it to `Settings`.
+        parse: makes the setting from the command line's words or from Python's value.
+        field: the field of `Settings` that it sets, if that has another name; ``None`` if it is no setting.
+        commands: which of the commands have it.
+        built_in: whether it describes the built-in model or its data: a model of the user's has its own.
+        metavar: what stands for its value in the help.
+        flags: its spelling on the command line, where it is not made from the name alone.
+    """
+
+    name: str
+    help: str
+    type: Any = str
+    default: Any = None
+    parse: Callable[[Any], Any] = as_given
+    field: str | None = ""
+    commands: tuple[str, ...] = ("run", "check", "bench")
+    built_in: bool = False
+    metavar: str | None = None
+    flags: str | None = None
+
+    @property
+    def spelling(self) -> str:
+        """How it is written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+
+#: Width of the projection unless told otherwise, as the command line has it.
+DEFAULT_PROJECTION = "5"
+
+_UNTIMED, _RUN, _CHECK, _BENCH = ("run", "check"), ("run",), ("check",), ("bench",)
+_BUDGET = "Seconds that it may take in all; what does not fit is left out and named."
+
+#: In the order in which each command's help lists them.
+OPTIONS = (
+    Option(
+        "backends",
+        "Backends, separated by commas. Default: all that are installed.",
+        parse=separate,
+        metavar="NAMES",
+    ),
+    Option(
+        "backend",
+        "One backend more, in another interpreter, which has NumPy, msgspec and the framework: "
+        "jax-old=jax@/opt/old/bin/python. Repeatable.",
+        list[str],
+        parse=several,
+        field="interpreters",
+        metavar="NAME=BACKEND@PYTHON",
+    ),
+    Option(
+        "sizes",
+        "Synthetic data of these sizes in place of --data: rows x features x projection, with commas between; without "
+        "a projection the plain model.",
+        parse=separate,
+        commands=_BENCH,
+        built_in=True,
+        metavar="SxFxL,...",
+    ),
+    Option(
+        "data",
+        "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPY, NPZ or svmlight file. A "
+        "NPY matrix has its labels in the last column, or in --target NUMBER; one too large for memory is read in "
+        "pieces under --formulation blocked. Repeatable.",
+        list[str],
+        parse=several,
+        built_in=True,
+        metavar="SOURCE",
+    ),
+    Option(
+        "target",
+        "Label column of a data file: its name, of a .npy file its number from 0.",
+        built_in=True,
+        metavar="COLUMN",
+    ),
+    Option(
+        "standardise",
+        "Scale features to mean 0 and deviation 1. Default: real data only, NPY files excepted.",
+        bool,
+        built_in=True,
+        flags="--standardise/--raw",
+    ),
+    Option(
+        "projection",
+        "Width L of the learned projection; 'none' for plain logistic regression.",
+        default=DEFAULT_PROJECTION,
+        parse=width,
+        built_in=True,
+        metavar="L",
+    ),
+    Option(
+        "formulation",
+        "as_written, reassociated or blocked.",
+        default="as_written",
+        commands=_UNTIMED,
+        built_in=True,
+    ),
+    Option(
+        "formulations",
+        "as_written, reassociated, blocked, several with commas between, or all.",
+        default="as_written",
+        parse=separate,
+        commands=_BENCH,
+        built_in=True,
+        metavar="NAMES",
+    ),
+    Option("numerics", "stable or naive.", default="stable", built_in=True),
+    Option("reduction", "Loss over rows: sum or mean.", default="mean", built_in=True),
+    Option("logit_scale", "Logit scale c; 2 is HIPS autograd's example.", float, 1.0, built_in=True),
+    Option("l2", "L2 penalty on every parameter.", float, 0.0, built_in=True),
+    Option("dtype", "float64 or float32. Default: float64; a model of yours as it is.", metavar="DTYPE"),
+    Option("start", "Start: random (small, seeded) or zeros (a saddle).", default="random", built_in=True),
+    Option("steps", "Steps of training; of L-BFGS, the most iterations.", int, 100, commands=_UNTIMED),
+    Option(
+        "steps", "Gradient steps that the choice is for, import and first call included.", int, 1000, commands=_BENCH
+    ),
+    Option("lr", "Learning rate of gd, momentum and adam.", float, 0.1, field="learning_rate"),
+    Option(
+        "optimiser",
+        "gd, momentum, adam or lbfgs. Repeatable. Default: gd.",
+        list[str],
+        parse=several,
+        commands=_UNTIMED,
+        metavar="NAME",
+    ),
+    Option("momentum", "Momentum of the heavy ball.", float, 0.9, commands=_UNTIMED),
+    Option("seed", "Seed of the start, the directions and the order of timing.", int, 0),
+    Option("threads", "Threads a backend.", int, 1, commands=_UNTIMED),
+    Option(
+        "threads",
+        "Threads a backend; several with commas between are timed apart.",
+        default="1",
+        parse=counts,
+        field="thread_counts",
+        commands=_BENCH,
+        metavar="N,...",
+    ),
+    Option(
+        "profile",
+        "How much to measure: brief, quick (one process a backend), standard (5 to 15 pairs of processes) or full.",
+        default="quick",
+        commands=_BENCH,
+    ),
+    Option("budget", _BUDGET, float, field="budget_s", commands=_BENCH, metavar="SECONDS"),
+    Option(
+        "timeout",
+        "Seconds after which a process that does not answer is given up: import=60 for the framework's import, "
+        "compile=300 for the first call, step=60 for any other request. Repeatable.",
+        list[str],
+        parse=several,
+        metavar="import|compile|step=SECONDS",
+    ),
+    Option("memory_limit", "Memory that each backend's process may have, in GiB.", float, metavar="GIB"),
+    Option(
+        "out",
+        "Folder for results.json, report.html, report.md, blocks.parquet and the logs.",
+        default="gradparity-report",
+        parse=str,
+        metavar="DIR",
+    ),
+    Option(
+        "resume",
+        "Go on from the results in --out, where a run was interrupted: the same command once more.",
+        bool,
+        default=False,
+        field=None,
+    ),
+    Option("json", "Print results.json on standard output, and nothing else.", bool, False, field=None),
+    Option("quiet", "Print one line: the verdict and where the results are.", bool, False, field=None),
+    Option("verbose", "Print every table, problem by problem as they are done.", bool, False, field=None),
+    Option(
+        "quick",
+        "Fewer timing rounds; their intervals are wider.",
+        bool,
+        default=False,
+        parse=profile_of,
+        field="profile",
+        commands=_RUN,
+    ),
+    Option(
+        "stress",
+        "The standard stress suite instead of --data and the model's options; about 40 s.",
+        bool,
+        default=False,
+        commands=_CHECK,
+    ),
+    Option("budget", _BUDGET, float, field="budget_s", commands=_CHECK, metavar="SECONDS"),
+    Option(
+        "export",
+        "Also write the timings for another tool: 'pytest-benchmark FILE' for pytest-benchmark compare.",
+        tuple[str, str],
+        field=None,
+        commands=_BENCH,
+        metavar="FORMAT FILE",
+    ),
+)
+
+
+def options_of(command: str) -> list[Option]:
+    """The options of a command, in the order of its help."""
+    return [option for option in OPTIONS if command in option.commands]
+
+
+def in_python(command: str) -> set[str]:
+    """Names of the options that the API's function of that name takes: all but those that say what is printed."""
+    return {option.name for option in options_of(command) if option.field is not None} | {"resume"}
