@@ -19,7 +19,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.judge.distances import LOWER_PRECISION, Block
+from gradparity.judge.distances import LOWER_PRECISION, BlockAnswers
+from gradparity.judge.figures import finite
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
 from gradparity.numerics.extended import Quantities
@@ -65,7 +66,7 @@ class MajorityReference(Reference):
         return "the median of the backends that agree with each other; nothing is certified"
 
 
-def compare(
+def judge_pairwise(
     answers: Mapping[str, Answers],
     directions: Mapping[str, Mapping[str, Array]],
     *,
@@ -125,7 +126,7 @@ class _Comparison:
         for block in self.primal.values():
             block.vote([name for name in voters if name in block.values])
 
-    def _primal_blocks(self) -> dict[Key, Block]:
+    def _primal_blocks(self) -> dict[Key, BlockAnswers]:
         """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
         usable = {
             name: {parameter: d for parameter, d in answer.own.items() if d.usable}
@@ -173,7 +174,7 @@ class _Comparison:
             for key, block in self.blocks.items()
         ]
 
-    def _by_majority(self, finding: Finding, block: Block) -> Finding:
+    def _by_majority(self, finding: Finding, block: BlockAnswers) -> Finding:
         among = [name for name in block.agreeing if name != finding.backend]
         if finding.backend in block.agreeing:
             alone = "the only answer that is not off by itself"
@@ -181,7 +182,7 @@ class _Comparison:
             return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
         return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")
 
-    def _alone(self, name: str, block: Block) -> Finding:
+    def _alone(self, name: str, block: BlockAnswers) -> Finding:
         """The finding on a block for which there is no majority."""
         value = self.answers[name].values.get(block.key[0], {}).get(block.key[1])
         itself = np.zeros((), np.longdouble) if value is None else np.nan_to_num(value.astype(np.longdouble))
@@ -261,7 +262,9 @@ class _Comparison:
         return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
 
 
-def own_derivative(name: str, parameter: str, block: Block | None, direction: Array, own: Derivative) -> OwnDerivative:
+def own_derivative(
+    name: str, parameter: str, block: BlockAnswers | None, direction: Array, own: Derivative
+) -> OwnDerivative:
     """A backend's gradient along a direction in one parameter, against what its own loss makes of it."""
     along, consistent = None, None
     value = None if block is None else block.values.get(name)
@@ -275,18 +278,18 @@ def own_derivative(name: str, parameter: str, block: Block | None, direction: Ar
         parameter=parameter,
         kind=own.kind,
         along=along,
-        value=_finite(own.value),
-        error=_finite(own.error),
+        value=finite(own.value),
+        error=finite(own.error),
         consistent=consistent,
         evaluations=own.evaluations,
     )
 
 
-def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> Block:
+def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers:
     quantity, parameter = key
     has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
     values = {name: a.values[quantity][parameter] for name, a in has.items()}
-    return Block(key, values, {name: a.floors[key] for name, a in has.items()}, dtype)
+    return BlockAnswers(key, values, {name: a.floors[key] for name, a in has.items()}, dtype)
 
 
 def _is_leak(finding: Finding) -> bool:
@@ -317,7 +320,3 @@ def _list(words: Sequence[str]) -> str:
 
 def _floors(value: float) -> str:
     return f"{value:.3g} floors" if math.isfinite(value) else "more than can be compared"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.figures import finite, in_floors, root_mean_square
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block
 from gradparity.numerics.extended import Extended
 
@@ -27,7 +28,7 @@ def believed(floors: Mapping[str, Extended]) -> dict[str, Extended]:
 
     A backend that computes in a lower precision than it was asked to has a floor to match, and would be excused by it.
     """
-    sizes = {name: _rms(floor) for name, floor in floors.items()}
+    sizes = {name: root_mean_square(floor) for name, floor in floors.items()}
     usual = sorted(sizes.values())[(len(sizes) - 1) // 2] if sizes else 0.0
     most = LOWER_PRECISION * usual
     return {name: f * (most / sizes[name]) if usual and sizes[name] > most else f for name, f in floors.items()}
@@ -50,9 +51,7 @@ def _distance(a: Array, b: Array, floor_a: Extended, floor_b: Extended, dtype: s
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         return math.inf
     apart = np.abs(a.astype(np.longdouble) - b)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        floors = np.where(apart == 0, 0, apart / np.hypot(floor_a, floor_b))
-    return float(floors.max(initial=0))
+    return float(in_floors(apart, np.hypot(floor_a, floor_b)).max(initial=0))
 
 
 def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
@@ -73,11 +72,7 @@ def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
     return []
 
 
-def _rms(values: Extended) -> float:
-    return float(np.sqrt(np.mean(values * values))) if values.size else 0.0
-
-
-class Block:
+class BlockAnswers:
     """One block of every backend that has it, with believed floors, distances, and who agrees."""
 
     def __init__(self, key: Key, values: Mapping[str, Array], floors: Mapping[str, Extended], dtype: str) -> None:
@@ -117,9 +112,5 @@ class Block:
 
     def matrix(self, names: Sequence[str]) -> list[list[float | None]]:
         """Distances of every two, None where they cannot be compared."""
-
-        def floors(a: str, b: str) -> float | None:
-            apart = self.apart.get((a, b), math.inf) if a != b else 0.0 if a in self.values else math.inf
-            return apart if math.isfinite(apart) else None
-
-        return [[floors(a, b) for b in names] for a in names]
+        apart = {(name, name): 0.0 for name in self.values} | self.apart
+        return [[finite(apart.get((a, b), math.inf)) for b in names] for a in names]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.figures import finite, in_floors
 from gradparity.judge.verdicts import AGREES_FLOORS, judge
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.extended import Extended
@@ -89,9 +90,9 @@ def judge_training(
         own_loop=not len(ran.gradients),
         steps=len(ran.losses) - 1,
         checked_steps=len(floors["loss"]) - 1,
-        initial_loss=_number(ran.losses[0]),
-        final_loss=_number(ran.losses[-1]),
-        reference_loss=_number(known.path.losses[-1]) if known.complete else None,
+        initial_loss=finite(ran.losses[0]),
+        final_loss=finite(ran.losses[-1]),
+        reference_loss=finite(known.path.losses[-1]) if known.complete else None,
         floors=max((float(found.max()) for found in shown if len(found)), default=None),
         first_divergence=step,
         diverged=diverged,
@@ -99,11 +100,11 @@ def judge_training(
         detail=detail,
         amplification=amplification,
         loop_s=loop_s,
-        losses=[_number(loss) for loss in ran.losses],
+        losses=[finite(loss) for loss in ran.losses],
         recorded_steps=[int(k) for k in ran.steps],
-        loss_floors=[_number(value) for value in floors["loss"]],
+        loss_floors=[finite(value) for value in floors["loss"]],
         parameter_floors={
-            name: [_number(value) for value in found] for name, found in floors.items() if name in known.floors
+            name: [finite(value) for value in found] for name, found in floors.items() if name in known.floors
         },
         evaluations=ran.evaluations,
         reference_evaluations=known.evaluations,
@@ -127,17 +128,17 @@ def _errors_in_floors(ran: Path, known: Trajectory, problem: AnyProblem) -> tupl
         end = max(0, min(ends))
 
         error = np.abs(ran.losses[: end + 1].astype(np.longdouble) - known.path.losses[: end + 1])
-        floors = {"loss": _in_floors(error, known.loss_floor[: end + 1])}
+        floors = {"loss": in_floors(error, known.loss_floor[: end + 1])}
         steps: dict[str, Any] = {"loss": np.arange(end + 1)}
         common, ours, theirs = np.intersect1d(ran.steps, known.path.steps[known.path.steps <= end], return_indices=True)
         for name, block in blocks(problem).items():
             off = ran.params[ours][:, block].astype(np.longdouble) - known.path.params[theirs][:, block]
-            floors[name] = _in_floors(np.sqrt(np.mean(off * off, axis=1)), known.floors[name][theirs])
+            floors[name] = in_floors(np.sqrt(np.mean(off * off, axis=1)), known.floors[name][theirs])
             steps[name] = common
         if known.complete and inside.all() and losses_inside.all():
             # Runs of L-BFGS end where they will: the last losses are compared, whatever their number.
             off = np.abs(ran.losses[-1:].astype(np.longdouble) - known.path.losses[-1])
-            floors["final loss"] = _in_floors(off, known.final_floor)
+            floors["final loss"] = in_floors(off, known.final_floor)
             steps["final loss"] = np.array([len(ran.losses) - 1])
     return floors, steps
 
@@ -267,20 +268,11 @@ def _amplification_at(known: Trajectory, step: int) -> float:
     return value if not math.isnan(value) else math.inf
 
 
-def _in_floors(error: Extended, floor: Extended) -> Extended:
-    return np.asarray(np.where(error == 0, 0, error / floor), np.longdouble)
-
-
 def _first_beyond(floors: Extended, steps: Any) -> int | None:
     beyond = np.flatnonzero(~(floors <= PATH_FLOORS))  # a NaN is beyond
     return int(steps[beyond[0]]) if beyond.size else None
 
 
 def _finite_max(values: Extended) -> float | None:
-    finite = values[np.isfinite(values)]
-    return float(finite.max()) if finite.size else None
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None
+    known = values[np.isfinite(values)]
+    return float(known.max()) if known.size else None

@@ -8,15 +8,16 @@ when the inputs and every step of the closed form round once, sums of any length
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.judge.causes.block import Block
+from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
+from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
 from gradparity.results import Finding, Verdict
@@ -132,28 +133,20 @@ def judge_values(
     # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
     leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
 
-    def block(finding: Finding, got: npt.NDArray[Any]) -> Block:
+    def with_cause(finding: Finding) -> Finding:
+        got = quantities.get(finding.quantity, {}).get(finding.parameter)
+        if finding.verdict == "agrees" or got is None:
+            return finding
+        key = finding.quantity, finding.parameter
         others = {
             parameter: other.verdict == "agrees"
             for (quantity, parameter), other in found.items()
             if quantity == finding.quantity and parameter != finding.parameter
         }
-        key = finding.quantity, finding.parameter
-        return Block(*key, got, reference, problem, others, AGREES_FLOORS, leaks, dtype, sizes or {})
+        block = WrongBlock(*key, got, reference, problem, others, AGREES_FLOORS, leaks, dtype, sizes or {})
+        return msgspec.structs.replace(finding, cause=explain(block))
 
-    return [
-        finding if finding.verdict == "agrees" else _with_cause(finding, quantities, block)
-        for finding in found.values()
-    ]
-
-
-def _with_cause(
-    finding: Finding, quantities: Quantities, block: Callable[[Finding, npt.NDArray[Any]], Block]
-) -> Finding:
-    got = quantities.get(finding.quantity, {}).get(finding.parameter)
-    if got is None:
-        return finding
-    return msgspec.structs.replace(finding, cause=explain(block(finding, got)))
+    return [with_cause(finding) for finding in found.values()]
 
 
 def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
@@ -209,33 +202,31 @@ def judge_block(
         return finding("wrong", f"shape {got.shape}, expected {truth.shape}")
     if got.dtype != np.dtype(dtype):
         return finding("wrong", f"dtype {got.dtype}, expected {dtype}: computed in another precision than asked for")
-    finite = np.isfinite(got)
-    if not finite.all():
-        where = _index(np.argmin(finite), got.shape)
+    if not np.isfinite(got).all():
+        where = index_of(np.argmin(np.isfinite(got)), got.shape)
         return finding(
             "nonfinite",
             f"{got[where]} where {against} is {float(truth[where]):.6g}",
             worst_index=where,
-            truth=_number(truth[where]),
+            truth=finite(truth[where]),
         )
 
     error = np.abs(got.astype(np.longdouble) - truth)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        floors = np.where(error == 0, 0, error / floor)
-    worst = _index(np.argmax(floors), got.shape)
+    floors = in_floors(error, floor)
+    worst = index_of(np.argmax(floors), got.shape)
     largest = np.abs(truth).max()
     ulp = np.spacing(np.abs(truth[worst]).astype(dtype)).astype(np.longdouble)
     figures = {
-        "absolute_error": _number(error[worst]),
-        "relative_error": _number(error.max() / largest) if largest > 0 else (0.0 if not error.any() else None),
-        "error_ulps": _number(error[worst] / ulp),
-        "floor_ulps": _number(floor[worst] / ulp),
-        "floors": _number(floors[worst]),
+        "absolute_error": finite(error[worst]),
+        "relative_error": finite(error.max() / largest) if largest > 0 else (0.0 if not error.any() else None),
+        "error_ulps": finite(error[worst] / ulp),
+        "floor_ulps": finite(floor[worst] / ulp),
+        "floors": finite(floors[worst]),
         "worst_index": worst,
-        "got": _number(got[worst]),
-        "truth": _number(truth[worst]),
+        "got": finite(got[worst]),
+        "truth": finite(truth[worst]),
     }
-    if not got.any() and _rms(truth) > _rms(floor):
+    if not got.any() and root_mean_square(truth) > root_mean_square(floor):
         return finding("wrong", f"zero where {against} is not", **figures)
     if floors[worst] <= AGREES_FLOORS:
         return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
@@ -267,7 +258,7 @@ def judge_derivative(backend: str, got: float, certificate: Certificate, floor: 
         verdict=verdict,
         rule=f"{'within' if allowed else 'outside'} {where}",
         cause="" if allowed or not math.isfinite(got) else "wrong branch at a kink",
-        got=_number(got),
+        got=finite(got),
     )
 
 
@@ -277,16 +268,3 @@ def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: s
         Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule=rule)
         for quantity, parameter in reference.truth.blocks
     ]
-
-
-def _index(flat: np.integer[Any], shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(int(i) for i in np.unravel_index(int(flat), shape))
-
-
-def _rms(values: Extended) -> Any:
-    return np.sqrt(np.mean(values * values))
-
-
-def _number(value: Any) -> float | None:
-    number = float(value)
-    return number if math.isfinite(number) else None

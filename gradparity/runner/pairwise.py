@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradparity.judge.consensus import Answers, compare
+from gradparity.judge.consensus import Answers, judge_pairwise
 from gradparity.judge.verdicts import lengths
 from gradparity.numerics.extended import Quantities
 from gradparity.numerics.perturbation import floor_from
@@ -69,7 +69,7 @@ class PairwiseRun:
             return None
         problem = self.problem
         directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
-        return compare(self.answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+        return judge_pairwise(self.answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
 
     def reference_of(self, name: str) -> Reference | None:
         """A backend's own answers as what its later ones are held to."""

@@ -85,7 +85,7 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
 def by_own_loss(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
     """The check of one backend's gradient against values of its own loss, for each place of the error."""
     from gradparity.judge.consensus import own_derivative
-    from gradparity.judge.distances import Block
+    from gradparity.judge.distances import BlockAnswers
     from gradparity.numerics.perturbation import floor_from, perturbed
     from gradparity.numerics.richardson import along, block_directions, derivative
 
@@ -108,7 +108,7 @@ def by_own_loss(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
             value = partial(_value, backend, program, data)
             own = derivative(along(value, problem.params, direction))
             key = ("gradient", parameter)
-            block = Block(key, {name: found[parameter]}, {name: floors[key]}, problem.spec.dtype)
+            block = BlockAnswers(key, {name: found[parameter]}, {name: floors[key]}, problem.spec.dtype)
             if own_derivative(name, parameter, block, direction[parameter], own).consistent is False:
                 return True
         return False

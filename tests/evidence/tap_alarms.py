@@ -1,7 +1,7 @@
 """How far apart correct backends are at their taps: ``python -m tests.evidence.tap_alarms [SECONDS [BACKEND ...]]``.
 
 Draws networks (tanh layers, a log-sum-exp, sums of squares) in both dtypes and prints how many floors the values and
-cotangents of any two backends differ by: what ``gradparity.judge.tap_difference.DIVERGES_FLOORS`` is chosen from.
+cotangents of any two backends differ by: what ``gradparity.judge.divergence.DIVERGES_FLOORS`` is chosen from.
 gradparity is imported inside functions only: this folder is below it.
 """
 
@@ -53,7 +53,7 @@ def drawn(seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def apart(names: list[str], seed: int) -> Iterator[float]:
     """Floors between any two backends at every tap, forward and backward."""
-    from gradparity.judge.tap_difference import Block, floors_apart
+    from gradparity.judge.divergence import TapArray, floors_apart
     from gradparity.worker.recording import record
 
     losses = {name: network(import_module(NAMESPACES[name])) for name in names}
@@ -61,8 +61,8 @@ def apart(names: list[str], seed: int) -> Iterator[float]:
     seen = {name: record(load(lookup(name).target), losses[name], params, data, seed=seed) for name in names}
     for a, b in combinations(seen.values(), 2):
         for key in a.values:
-            for block in (Block.value, Block.cotangent):
-                x, y = block(a, key), block(b, key)
+            for array_of in (TapArray.value, TapArray.cotangent):
+                x, y = array_of(a, key), array_of(b, key)
                 if x is not None and y is not None and x.given and y.given:
                     yield float(floors_apart(x, y).max(initial=0))
 

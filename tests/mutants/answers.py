@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec.problem import Problem
-from tests.mutants.harness import GW, HW, JVP, LOSS, Block, Change, Gw, Hw
+from tests.mutants.harness import GW, HW, JVP, LOSS, Change, Gw, Hw, Key
 from tests.mutants.problems import SHAPES
 
 Tree = dict[str, Any]
@@ -23,7 +23,7 @@ class Mutant:
     """
 
     changes: Mapping[str, Change]
-    expected: Mapping[Block, str | None]
+    expected: Mapping[Key, str | None]
     problems: tuple[str, ...] = SHAPES
 
 

@@ -20,7 +20,7 @@ from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.mutants.problems import problem_of
 
-Block: TypeAlias = tuple[str, str]
+Key: TypeAlias = tuple[str, str]
 Host: TypeAlias = dict[str, dict[str, Any]]  #: quantity -> parameter -> array on the host
 
 GW, Gw, HW, Hw = ("gradient", "W"), ("gradient", "w"), ("hvp", "W"), ("hvp", "w")
@@ -70,7 +70,7 @@ def right(name: str, problem_name: str) -> tuple[Loss, Program]:
     return loss, configured(name).program(loss)
 
 
-def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict[Block, Finding]:
+def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict[Key, Finding]:
     """The finding on every block, by block."""
     problem, truth = problem_of(problem_name)
     with np.errstate(all="ignore"):
@@ -94,14 +94,14 @@ def op_by_op(name: str) -> Iterator[None]:
         yield
 
 
-def changed(name: str, problem_name: str, changes: Mapping[str, Change]) -> dict[Block, Finding]:
+def changed(name: str, problem_name: str, changes: Mapping[str, Change]) -> dict[Key, Finding]:
     """The findings on a right backend whose answers were changed."""
     problem, _ = problem_of(problem_name)
     loss, program = right(name, problem_name)
     return verdicts(name, problem_name, loss, Changed(program, configured(name), problem, changes))
 
 
-def assert_found(found: Mapping[Block, Finding], expected: Mapping[Block, str | None]) -> None:
+def assert_found(found: Mapping[Key, Finding], expected: Mapping[Key, str | None]) -> None:
     """Every expected block is off, for its reason (any where it is ``None``), and every other block agrees."""
     off = {block: finding for block, finding in found.items() if finding.verdict != "agrees"}
     assert set(off) == set(expected), {block: (f.verdict, f.floors, f.rule, f.cause) for block, f in found.items()}

@@ -16,7 +16,7 @@ from gradparity.backends.numpy_backend import ClosedForm
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.model_spec.spec import Logistic
 from tests.mutants.frameworks import Toolbox, toolbox
-from tests.mutants.harness import GW, HW, JVP, LOSS, Block, Gw, Hw
+from tests.mutants.harness import GW, HW, JVP, LOSS, Gw, Hw, Key
 from tests.mutants.problems import SHAPES
 
 NOT_PLAIN = ("12x5x3 l2 c",)
@@ -26,7 +26,7 @@ NOT_PLAIN = ("12x5x3 l2 c",)
 class Mistake:
     """Hooks, each the identity or the right thing where it is not given."""
 
-    expected: dict[Block, str | None]
+    expected: dict[Key, str | None]
     problems: tuple[str, ...] = SHAPES
     params: Callable[[Toolbox, Params], Params] = lambda box, params: params
     data: Callable[[Toolbox, Data], Data] = lambda box, data: data

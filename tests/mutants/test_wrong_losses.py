@@ -6,12 +6,12 @@ import pytest
 
 from gradparity.results import Finding
 from tests.conftest import configured
-from tests.mutants.harness import LOSS, Block, assert_found, op_by_op, verdicts
+from tests.mutants.harness import LOSS, Key, assert_found, op_by_op, verdicts
 from tests.mutants.losses import MISTAKES, NAIVE, RIGHT, Mistake, loss_of
 from tests.mutants.problems import problem_of
 
 
-def found_on(name: str, mistake: Mistake, problem: str) -> dict[Block, Finding]:
+def found_on(name: str, mistake: Mistake, problem: str) -> dict[Key, Finding]:
     loss = loss_of(name, mistake, problem_of(problem)[0].spec)
     with op_by_op(name):
         return verdicts(name, problem, loss, configured(name).program(loss))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.judge.consensus import Answers, compare
+from gradparity.judge.consensus import Answers, judge_pairwise
 from gradparity.numerics.perturbation import floor_from, perturbed
 from gradparity.numerics.richardson import along, block_directions, derivative
 from gradparity.results import Finding, Pairwise
@@ -90,4 +90,6 @@ def answers(backend: Simulated, seed: int, stream: int, *, own: bool = True) -> 
 def compared(seed: int, backends: Mapping[str, Simulated], *, own: bool = True) -> tuple[Pairwise, list[Finding]]:
     params, data, _ = problem(seed)
     given = {name: answers(b, seed, stream, own=own) for stream, (name, b) in enumerate(backends.items())}
-    return compare(given, dict(block_directions(params, seed)), dtype="float64", sizes={"rows of X": len(data["X"])})
+    return judge_pairwise(
+        given, dict(block_directions(params, seed)), dtype="float64", sizes={"rows of X": len(data["X"])}
+    )

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.judge.consensus import ANOTHER_EACH, ANOTHER_LOSS, ANOTHER_RULE, UNDECIDED, MajorityReference, compare
+from gradparity.judge.consensus import (
+    ANOTHER_EACH,
+    ANOTHER_LOSS,
+    ANOTHER_RULE,
+    UNDECIDED,
+    MajorityReference,
+    judge_pairwise,
+)
 from gradparity.judge.distances import LOWER_PRECISION, believed, majority
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.errors import InputError
@@ -164,7 +171,7 @@ def test_a_block_of_another_shape_or_dtype_is_off_by_itself(count: int) -> None:
 def test_a_block_that_is_missing_is_off() -> None:
     given = {name: answers(RIGHT, 4, i) for i, name in enumerate("abc")}
     del given["c"].values["gradient"][M]
-    _, findings = compare(given, dict(block_directions(problem(4)[0], 4)), dtype="float64")
+    _, findings = judge_pairwise(given, dict(block_directions(problem(4)[0], 4)), dtype="float64")
     assert bad(findings) == {("c", "gradient", M)}
 
 
@@ -213,7 +220,7 @@ def test_nothing_that_is_pairwise_calls_itself_certified() -> None:
 
 def test_a_single_backend_cannot_be_compared() -> None:
     with pytest.raises(InputError, match="two or more"):
-        compare({"a": answers(RIGHT, 4, 0)}, {}, dtype="float64")
+        judge_pairwise({"a": answers(RIGHT, 4, 0)}, {}, dtype="float64")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gradparity.judge.consensus import ANOTHER_LOSS, ANOTHER_RULE, Answers, compare
+from gradparity.judge.consensus import ANOTHER_LOSS, ANOTHER_RULE, Answers, judge_pairwise
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.numerics.richardson import block_directions
 from gradparity.results import Finding, Pairwise
@@ -27,7 +27,7 @@ def answers(name: str, mistake: Any = None, dtype: str = "float64", seed: int = 
 def compared(*names: str, dtype: str = "float64", seed: int = 0, **mistakes: Any) -> tuple[Pairwise, list[Finding]]:
     given = {name: answers(name, mistakes.get(name), dtype, seed) for name in names}
     directions = dict(block_directions(problem(dtype, seed)[0], seed))
-    return compare(given, directions, dtype=dtype, sizes=SIZES)
+    return judge_pairwise(given, directions, dtype=dtype, sizes=SIZES)
 
 
 def bad(findings: list[Finding]) -> dict[tuple[str, str, str], str]:

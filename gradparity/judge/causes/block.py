@@ -18,7 +18,7 @@ Got: TypeAlias = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Block:
+class WrongBlock:
     """One block that is off, with all that may explain it; up to ``floors`` noise floors agree."""
 
     quantity: str

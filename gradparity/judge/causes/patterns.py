@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.judge.causes import recomputation as recomputed
-from gradparity.judge.causes.block import Block
+from gradparity.judge.causes.block import WrongBlock
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
 
@@ -20,7 +20,7 @@ from gradparity.numerics.extended import Extended
 _FLOAT32 = 2.0**29
 
 
-def explain(block: Block) -> str:
+def explain(block: WrongBlock) -> str:
     """The first explanation that holds, or ``""``."""
     if block.got.shape != block.truth.shape:
         return _transposed_shape(block) or (recomputed.split(block) if block.built_in is not None else "")
@@ -35,14 +35,14 @@ def explain(block: Block) -> str:
     return ""
 
 
-def _transposed_shape(block: Block) -> str:
+def _transposed_shape(block: WrongBlock) -> str:
     if block.got.ndim == 2 and block.got.shape == block.truth.T.shape:
         turned = np.abs(block.value.T - block.truth) <= block.floors * block.floor
         return "transposed" if turned.all() else ""
     return ""
 
 
-def _not_finite(block: Block) -> str:
+def _not_finite(block: WrongBlock) -> str:
     if block.built_in is not None and block.problem.spec.numerics == "naive":
         return "the naive formula overflows: log of a probability that rounded to 0; use stable numerics"
     bad = int(np.count_nonzero(~np.isfinite(block.got)))
@@ -57,7 +57,7 @@ def _not_finite(block: Block) -> str:
     return f"{some}; {words}" if some else words
 
 
-def _zero(block: Block) -> str:
+def _zero(block: WrongBlock) -> str:
     penalty = _penalty(block)
     if block.got.any() and (penalty is None or not block.is_(penalty)):
         return ""
@@ -67,11 +67,11 @@ def _zero(block: Block) -> str:
     return words
 
 
-def _sign(block: Block) -> str:
+def _sign(block: WrongBlock) -> str:
     return "sign" if block.is_(-block.truth) else ""
 
 
-def _factor(block: Block) -> str:
+def _factor(block: WrongBlock) -> str:
     for value, penalty in _data_parts(block):
         # Factors may coincide, as c and 2 do at c = 2: then nothing here tells which it is, and all are named.
         names = [n for n, factor in _known_factors(block) if block.is_(factor * value + penalty, times=factor)]
@@ -80,7 +80,7 @@ def _factor(block: Block) -> str:
     return ""
 
 
-def _data_parts(block: Block) -> Iterator[tuple[Extended, Any]]:
+def _data_parts(block: WrongBlock) -> Iterator[tuple[Extended, Any]]:
     """The truth as a whole, then without its L2 term, which is given beside it."""
     yield block.truth, 0.0
     penalty = _penalty(block)
@@ -88,7 +88,7 @@ def _data_parts(block: Block) -> Iterator[tuple[Extended, Any]]:
         yield block.truth - penalty, penalty
 
 
-def _known_factors(block: Block) -> Iterator[tuple[str, np.longdouble]]:
+def _known_factors(block: WrongBlock) -> Iterator[tuple[str, np.longdouble]]:
     one = np.longdouble(1)
     candidates = {"2": 2 * one, "1/2": one / 2}
     if block.built_in is not None:
@@ -100,7 +100,7 @@ def _known_factors(block: Block) -> Iterator[tuple[str, np.longdouble]]:
     yield from ((name, factor) for name, factor in candidates.items() if factor != 1)
 
 
-def _other_factor(block: Block) -> str:
+def _other_factor(block: WrongBlock) -> str:
     if block.truth.size < 2:
         return ""  # a single number is always some factor of another
     for value, penalty in _data_parts(block):
@@ -114,7 +114,7 @@ def _other_factor(block: Block) -> str:
     return ""
 
 
-def _transpose(block: Block) -> str:
+def _transpose(block: WrongBlock) -> str:
     if block.truth.ndim != 2:
         return ""
     turned = block.truth.T.reshape(block.truth.shape)  # square: the transpose; else its entries, in its order
@@ -122,14 +122,14 @@ def _transpose(block: Block) -> str:
     return "transposed" if (np.abs(block.value - turned) <= block.floors * np.maximum(floor, block.floor)).all() else ""
 
 
-def _penalty(block: Block) -> Any:
+def _penalty(block: WrongBlock) -> Any:
     """The L2 term of this block, where there is one; of all parameters together for loss and JVP."""
     if block.built_in is None or not block.problem.spec.l2:
         return None
     return sum(_penalties(block, block.problem).values())
 
 
-def _penalties(block: Block, problem: Problem) -> dict[str, Any]:
+def _penalties(block: WrongBlock, problem: Problem) -> dict[str, Any]:
     """What the L2 term of each parameter adds to this block, by parameter."""
     l2 = np.longdouble(problem.spec.l2)
     params, tangents = (
@@ -143,7 +143,7 @@ def _penalties(block: Block, problem: Problem) -> dict[str, Any]:
     return {block.parameter: l2 * (params if block.quantity == "gradient" else tangents)[block.parameter]}
 
 
-def _missing_l2(block: Block) -> str:
+def _missing_l2(block: WrongBlock) -> str:
     if block.built_in is None or not block.problem.spec.l2:
         return ""
     terms = [("the L2 term", _penalty(block))]
@@ -157,7 +157,7 @@ def _missing_l2(block: Block) -> str:
     return ""
 
 
-def _permuted(block: Block) -> str:
+def _permuted(block: WrongBlock) -> str:
     if block.truth.size < 2:
         return ""
     got, order = np.sort(block.value, axis=None), np.argsort(block.truth, axis=None)
@@ -169,7 +169,7 @@ def _permuted(block: Block) -> str:
     )
 
 
-def _one_entry(block: Block) -> str:
+def _one_entry(block: WrongBlock) -> str:
     off = np.abs(block.value - block.truth) > block.floors * block.floor
     if block.truth.size < 3 or np.count_nonzero(off) != 1:
         return ""
@@ -177,7 +177,7 @@ def _one_entry(block: Block) -> str:
     return f"one entry off: [{where}]"
 
 
-def _float32(block: Block) -> str:
+def _float32(block: WrongBlock) -> str:
     if block.dtype != "float64":
         return ""
     if (np.abs(block.value - block.truth) > block.floors * _FLOAT32 * block.floor).any():
@@ -188,7 +188,7 @@ def _float32(block: Block) -> str:
     return "float32 leak: every result is off by as much as float32 is" if block.float32_everywhere else ""
 
 
-def _another_function(block: Block) -> str:
+def _another_function(block: WrongBlock) -> str:
     if block.quantity != "hvp":
         return ""
     gradient = block.reference.truth.blocks.get(("gradient", block.parameter))
@@ -197,15 +197,15 @@ def _another_function(block: Block) -> str:
     return ""
 
 
-def _one_row_of_entries(block: Block) -> str:
+def _one_row_of_entries(block: WrongBlock) -> str:
     if block.truth.ndim != 2 or len(block.truth) < 3:
         return ""
     off = (np.abs(block.value - block.truth) > block.floors * block.floor).any(axis=1)
     return f"only row {int(np.argmax(off))} of {block.parameter} is off" if np.count_nonzero(off) == 1 else ""
 
 
-_EXPLANATIONS: tuple[Callable[[Block], str], ...] = (
+_EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (
     *(_zero, _sign, _factor, _transpose, _missing_l2, _permuted, _one_entry, _another_function, _other_factor),
 )
 #: After everything that was computed again: these go by less.
-_LAST: tuple[Callable[[Block], str], ...] = (_float32, _one_row_of_entries)
+_LAST: tuple[Callable[[WrongBlock], str], ...] = (_float32, _one_row_of_entries)

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gradparity.judge.causes.block import Block
+from gradparity.judge.causes.block import WrongBlock
 from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Logistic
 from gradparity.numerics.extended import Extended
@@ -27,7 +27,7 @@ LARGE = 10**7
 _STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-26, 1e-8)
 
 
-def split(block: Block) -> str:
+def split(block: WrongBlock) -> str:
     """The flat vector ``[w, W]`` cut at the number of features F in place of the projection width L."""
     spec, shapes = block.problem.spec, block.problem.spec.shapes
     if block.quantity not in ("gradient", "hvp") or "W" not in shapes or shapes["w"] == (spec.features,):
@@ -45,7 +45,7 @@ def _flat(source: Any, quantity: str) -> Extended:
     return np.concatenate([source.blocks[quantity, name].ravel() for name in ("w", "W")])
 
 
-def row(block: Block) -> str:
+def row(block: WrongBlock) -> str:
     """A row left out or counted twice, found by its own contribution to the gradient."""
     if block.quantity != "gradient":
         return ""
@@ -58,7 +58,7 @@ def row(block: Block) -> str:
     return ""
 
 
-def saturated(block: Block) -> str:
+def saturated(block: WrongBlock) -> str:
     """All rows whose logits are beyond some size left out, as by a sigmoid whose slope is taken to be zero there."""
     if block.quantity != "gradient":
         return ""
@@ -81,7 +81,7 @@ def logits(problem: Problem) -> Extended:
     return np.asarray(np.abs(np.longdouble(problem.spec.logit_scale) * z))
 
 
-def detached(block: Block) -> str:
+def detached(block: WrongBlock) -> str:
     """A directional derivative or Hessian-vector product without the share of one parameter."""
     if block.quantity not in ("jvp", "hvp") or len(block.problem.params) < 2:
         return ""
@@ -100,7 +100,7 @@ def detached(block: Block) -> str:
     return ""
 
 
-def gauss_newton(block: Block) -> str:
+def gauss_newton(block: WrongBlock) -> str:
     """``X W`` taken for linear in the parameters: ``H v`` without ``V^T g`` and ``g v^T``."""
     problem = block.problem
     if block.quantity != "hvp" or "W" not in problem.params:
@@ -117,7 +117,7 @@ def gauss_newton(block: Block) -> str:
     return "the Gauss-Newton part of the Hessian only" if block.is_(block.truth - curvature) else ""
 
 
-def finite_difference(block: Block) -> str:
+def finite_difference(block: WrongBlock) -> str:
     """A difference quotient with a common step, told by its truncation error where that stands above its rounding."""
     lower = {"hvp": "gradient", "jvp": "loss"}.get(block.quantity)
     if lower is None:
@@ -142,7 +142,7 @@ def _moved(problem: Problem, step: float) -> Problem:
     return replace(problem, params=params)
 
 
-def rounded_inputs(block: Block) -> str:
+def rounded_inputs(block: WrongBlock) -> str:
     """Inputs cast to float32 and back before a computation in float64."""
     if block.problem.spec.dtype != "float64":
         return ""
@@ -170,10 +170,10 @@ def _rounded(value: Any) -> Any:
         return np.asarray(value).astype(np.float32).astype(np.float64)
 
 
-def _value(block: Block, problem: Problem, quantity: str = "") -> Extended:
+def _value(block: WrongBlock, problem: Problem, quantity: str = "") -> Extended:
     return evaluate(problem).blocks[quantity or block.quantity, block.parameter]
 
 
-EXPLANATIONS: tuple[Callable[[Block], str], ...] = (
+EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (
     *(row, saturated, detached, gauss_newton, rounded_inputs, finite_difference),
 )
