@@ -16,6 +16,8 @@ from gradparity.processes.machine import usable_cores
 from gradparity.results import ProblemResult, RunResult, Timed, Timing, store
 from gradparity.runner import clock as cell_clock
 
+pytestmark = [pytest.mark.slow, pytest.mark.apart]
+
 
 @pytest.fixture
 def bench(

@@ -20,6 +20,8 @@ import pytest
 from gradparity.results import store
 from gradparity.version import __version__
 
+pytestmark = pytest.mark.apart
+
 COMMAND = [sys.executable, "-P", "-m", "gradparity"]
 QUICKLY = ["check", "--backends", "numpy", "--data", "toy", "--steps", "3"]
 

@@ -46,6 +46,8 @@ print(type(reply).__name__, getattr(reply, "message", ""))
 """
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 @pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS"])
 def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str) -> None:
     if missing(BACKENDS["torch-compile"]):
@@ -57,6 +59,8 @@ def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str)
     assert variable in ran.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager_code() -> None:
     """Without ``fullgraph``, which the built-in model has, Dynamo goes back to eager code at its limit."""
     configured("torch-compile")
@@ -120,6 +124,8 @@ def test_jax_counts_one_compilation_for_each_shape_and_none_for_a_shape_seen_bef
     assert [grown_by(placed[which]) for which in (0, 0, 1, 1, 0)] == [1, 0, 1, 0, 0]
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_before() -> None:
     backend = configured("torch-compile")
     import torch
@@ -137,6 +143,8 @@ def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_bef
     assert [grown_by(size) for size in (4, 4, 5, 5, 4)] == [1, 0, 1, 0, 0]
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_anew() -> None:
     backend = configured("torch-compile")
     backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches

@@ -25,7 +25,7 @@ from gradparity.truth.logistic.path import trajectory
 from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import descend, evaluate
 from gradparity.worker.messages import unpack
-from tests.conftest import CORE, configured
+from tests.conftest import CORE
 from tests.contract.problems import KNOWN_LOSSES, drawn, known
 
 FORMULATIONS = ("as_written", "reassociated", "blocked")
@@ -69,6 +69,8 @@ def test_descent_reaches_the_published_loss(name: str, backend: Backend, index: 
     assert judge_training(name, ran, truth, problem, 0.0).verdict == "agrees"
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 @pytest.mark.parametrize("formulation", ["as_written", "blocked"])
 def test_torch_compile_agrees_and_reaches_the_published_loss(
     backend_of: Callable[[str], Backend], formulation: str
@@ -87,9 +89,19 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: "-".join(map(str, o.values())))
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("projection", [4, None])
+def cases() -> list[Any]:
+    """Every option in either precision, with a projection and without; half of JAX's are slow, a second each."""
+    found = []
+    choices = product(CORE, (4, None), ("float64", "float32"), enumerate(OPTIONS))
+    for name, projection, dtype, (index, options) in choices:
+        second = (index + (dtype == "float32") + (projection is None)) % 2 == 1
+        label = "-".join(map(str, (name, projection, dtype, *options.values())))
+        marks = [pytest.mark.slow] if name == "jax" and second else []
+        found.append(pytest.param(name, projection, dtype, options, id=label, marks=marks))
+    return found
+
+
+@pytest.mark.parametrize(("name", "projection", "dtype", "options"), cases())
 def test_every_quantity_agrees(
     name: str, backend: Backend, options: dict[str, Any], dtype: Any, projection: int | None
 ) -> None:
@@ -107,6 +119,8 @@ def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
     assert disagreements(name, backend, problem) == []
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: Callable[[str], Backend]) -> None:
     backend = backend_of("torch-compile")
     spec = ProjectedLogistic(
@@ -120,6 +134,8 @@ def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: C
     assert judge_training("torch-compile", ran, truth, problem, 0.0).verdict == "agrees"
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_block(
     backend_of: Callable[[str], Backend],
 ) -> None:
@@ -144,6 +160,8 @@ def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_bl
     assert max(traced) < 60  # fewer nodes than there are blocks
 
 
+@pytest.mark.slow
+@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_descends_any_number_of_steps_without_compiling_again(
     backend_of: Callable[[str], Backend],
 ) -> None:
@@ -177,18 +195,22 @@ def problems(draw: st.DrawFn) -> Problem:
     return drawn(spec, draw(st.integers(1, 9)), draw(st.integers(0, 2**16)), scale=draw(st.sampled_from([1e-6, 1, 30])))
 
 
-#: JAX compiles four functions for every new shape.
-EXAMPLES = {"numpy": 200, "autograd": 100, "torch": 60, "jax": 25}
-
-
-@pytest.mark.parametrize("backend_name", CORE)
-def test_any_drawn_problem_agrees(backend_name: str) -> None:
-    backend = configured(backend_name)
-
-    @settings(max_examples=EXAMPLES[backend_name])
+# JAX compiles four functions for every new shape.
+@pytest.mark.parametrize(
+    ("name", "examples"),
+    [
+        *(("numpy", 200), ("autograd", 100), ("torch", 60)),
+        *(
+            ("jax", 5),
+            pytest.param("jax", 25, marks=pytest.mark.slow),
+        ),
+    ],
+)
+def test_any_drawn_problem_agrees(name: str, backend: Backend, examples: int) -> None:
+    @settings(max_examples=examples)
     @given(problem=problems())
     def holds(problem: Problem) -> None:
-        assert disagreements(backend_name, backend, problem) == []
+        assert disagreements(name, backend, problem) == []
 
     holds()
 

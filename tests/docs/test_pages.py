@@ -25,6 +25,8 @@ RUN_ELSEWHERE = {
 #: Words of an output that a run need not repeat: figures, times, versions.
 _FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?")
 
+pytestmark = pytest.mark.apart
+
 PAGES = [page for page in pages() if any(block.kind == "run" for block in blocks(page))]
 CSV = "age,dose,died\n" + "".join(f"{30 + i % 17},{(7 * i) % 11},{(i * i) % 3 % 2}\n" for i in range(40))
 
@@ -65,6 +67,7 @@ def words_of(output: str) -> str:
     return " ".join(_FIGURE.sub("", output).split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_command_of_a_page_ends_as_the_page_says(page: Path, earlier: Path, tmp_path: Path):
     shutil.copytree(earlier, tmp_path, dirs_exist_ok=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
@@ -147,6 +148,12 @@ def fuzz(target: str, inputs: st.SearchStrategy[_Input], read: Callable[[_Input]
     grown_bytes = _resident_bytes() - before_bytes
     assert done >= EXAMPLES[target], f"{target}: {done} inputs, and there are no more"
     assert grown_bytes < MEMORY_BYTES, f"{target}: {grown_bytes / 2**20:.0f} MiB more than before"
+
+
+def written_anew(path: Path, content: bytes) -> None:
+    """A new file in place of the old: to empty one and fill it again takes ext4 milliseconds."""
+    path.unlink(missing_ok=True)
+    path.write_bytes(content)
 
 
 def _resident_bytes() -> int:

@@ -15,7 +15,7 @@ from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.data.files import read_rows
 from gradparity.model_spec.data.npy import scan
 from gradparity.model_spec.errors import InputError
-from tests.fuzz.inputs import anything_or, fuzz
+from tests.fuzz.inputs import anything_or, fuzz, written_anew
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((12, 3)), np.arange(12) % 2
@@ -90,7 +90,7 @@ def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
     def read(given: tuple[bytes, str | None, bool]) -> None:
         nonlocal accepted
         content, target, standardise = given
-        path.write_bytes(content)
+        written_anew(path, content)
         try:
             data = load(str(path), target=target, standardise=standardise)
         except InputError as error:
@@ -111,7 +111,7 @@ def test_rows_of_a_file_are_read_in_pieces_or_refused_in_words(tmp_path: Path):
     require_named = naming(path)
 
     def read(content: bytes) -> None:
-        path.write_bytes(content)
+        written_anew(path, content)
         try:
             rows = read_rows(str(path), None)
             assert rows is not None

@@ -32,7 +32,7 @@ from gradparity.report.terminal.first_screen import MOST_LINES, print_first_scre
 from gradparity.report.terminal.tables import print_problem, text
 from gradparity.results import RunResult
 from gradparity.results.store import encode, read
-from tests.fuzz.inputs import EXAMPLES, anything_or, fuzz
+from tests.fuzz.inputs import EXAMPLES, anything_or, fuzz, written_anew
 from tests.samples import SAMPLES, SCHEMA_2
 
 _FILES = (*SAMPLES, SCHEMA_2)
@@ -190,7 +190,7 @@ def _fuzz(folder: Path, target: str, files: st.SearchStrategy[bytes]) -> int:
 
     def check(content: bytes) -> None:
         nonlocal accepted
-        path.write_bytes(content)
+        written_anew(path, content)
         try:
             result = read(str(path))
         except InputError:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import gradparity
 from tests.user_model.models import GRADIENT, HEAD, LOSS, model_file
+
+pytestmark = pytest.mark.apart
 
 MIXED = """
 import numpy as np
