@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,8 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.space import DType, ParameterSpace
 from gradparity.model_spec.spec import Logistic, Start
 from gradparity.model_spec.user_spec import UserSpec
+
+_AnyProblem = TypeVar("_AnyProblem", bound="AnyProblem")
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,14 @@ class AnyProblem:
         """Size of the data."""
         return sum(value.nbytes for value in self.data.values())
 
+    def cast(self, dtype: DType) -> Self:
+        """The same problem with every real array rounded to ``dtype``."""
+        params, data, tangents = (
+            {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in tree.items()}
+            for tree in (self.params, self.data, self.tangents)
+        )
+        return replace(self, spec=self.spec.in_dtype(dtype), params=params, data=data, tangents=tangents)
+
 
 @dataclass(frozen=True, eq=False)
 class Problem(AnyProblem):
@@ -74,14 +84,6 @@ class UserProblem(AnyProblem):
     """A problem of the user's own model: named arrays of any shape, data of any real, integer or boolean dtype."""
 
     spec: UserSpec
-
-    def cast(self, dtype: DType) -> UserProblem:
-        """The same problem with every real array rounded to ``dtype``."""
-        params, data, tangents = (
-            {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in tree.items()}
-            for tree in (self.params, self.data, self.tangents)
-        )
-        return replace(self, spec=self.spec.in_dtype(dtype), params=params, data=data, tangents=tangents)
 
 
 def make_problem(
@@ -108,20 +110,9 @@ def make_problem(
     return Problem(name, spec, spec.initial(seed, start), data, tangents, seed)
 
 
-_AnyProblem = TypeVar("_AnyProblem", bound=AnyProblem)
-
-
 def in_other_precision(problem: _AnyProblem) -> _AnyProblem:
     """The same problem in float32 where all of it is float64, and otherwise in float64; every array rounded to it."""
-    other: DType = "float64" if "float32" in problem.spec.dtypes.values() else "float32"
-    if isinstance(problem, UserProblem):
-        return cast("_AnyProblem", problem.cast(other))
-    assert isinstance(problem, Problem)  # noqa: S101
-    params, data, tangents = (
-        {name: array.astype(other) for name, array in tree.items()}
-        for tree in (problem.params, problem.data, problem.tangents)
-    )
-    return replace(problem, spec=problem.spec.with_options(dtype=other), params=params, data=data, tangents=tangents)
+    return problem.cast("float64" if "float32" in problem.spec.dtypes.values() else "float32")
 
 
 def _rounded(name: str, values: npt.ArrayLike | OnDisk, spec: Logistic) -> Any:

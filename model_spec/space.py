@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,10 @@ class ParameterSpace:
     def layout(self) -> str:
         """The flat vector in words, for messages: ``w (5,), W (30, 5)``."""
         return ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+
+    def in_dtype(self, dtype: DType) -> Self:
+        """The same with every parameter of one dtype."""
+        raise NotImplementedError
 
     def pack(self, parameters: Mapping[str, npt.ArrayLike]) -> FloatArray:
         """The flat vector of named parameters, ``[w, W.ravel()]`` of the built-in model, shape ``(size,)``.

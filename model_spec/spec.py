@@ -96,6 +96,10 @@ class Logistic(ParameterSpace):
             name: (START_SCALE * rng.standard_normal(shape)).astype(self.dtype) for name, shape in self.shapes.items()
         }
 
+    def in_dtype(self, dtype: DType) -> Self:
+        """The same in another precision."""
+        return replace(self, dtype=dtype)
+
     def with_options(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like any other."""
         return replace(self, **changes)

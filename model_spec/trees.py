@@ -8,14 +8,16 @@ from functools import cache
 from typing import Any
 
 
+def below(path: str, key: object) -> str:
+    """The path of what a container has under a key."""
+    return f"{path}.{key}" if path else str(key)
+
+
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf with its path, ``layers.0.W``; a bare array has the empty path."""
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from leaves(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(tree, list | tuple):
-        for i, value in enumerate(tree):
-            yield from leaves(value, f"{path}.{i}" if path else str(i))
+    if isinstance(tree, dict | list | tuple):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(value, below(path, key))
     else:
         yield path, tree
 
@@ -23,9 +25,9 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 def map_tree(f: Callable[[str, Any], Any], tree: Any, path: str = "") -> Any:
     """The same structure with ``f(path, leaf)`` for each leaf; named tuples stay named."""
     if isinstance(tree, dict):
-        return {key: map_tree(f, value, f"{path}.{key}" if path else str(key)) for key, value in tree.items()}
+        return {key: map_tree(f, value, below(path, key)) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
-        parts = [map_tree(f, value, f"{path}.{i}" if path else str(i)) for i, value in enumerate(tree)]
+        parts = [map_tree(f, value, below(path, i)) for i, value in enumerate(tree)]
         return type(tree)(*parts) if hasattr(tree, "_fields") else type(tree)(parts)
     return f(path, tree)
 
@@ -36,10 +38,9 @@ def structure(tree: Any, is_leaf: Callable[[Any], bool], path: str = "") -> Any:
     Where ``is_leaf`` does not hold, a leaf is kept as the constant that it is.
     """
     if isinstance(tree, dict):
-        keys = {key: f"{path}.{key}" if path else str(key) for key in tree}
-        return {"dict": [[key, structure(tree[key], is_leaf, at)] for key, at in keys.items()]}
+        return {"dict": [[key, structure(value, is_leaf, below(path, key))] for key, value in tree.items()]}
     if isinstance(tree, list | tuple):
-        parts = [structure(value, is_leaf, f"{path}.{i}" if path else str(i)) for i, value in enumerate(tree)]
+        parts = [structure(value, is_leaf, below(path, i)) for i, value in enumerate(tree)]
         if hasattr(tree, "_fields"):
             return {"named": [type(tree).__name__, *tree._fields], "items": parts}
         return {"list" if isinstance(tree, list) else "tuple": parts}

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.data.memory import require_memory
-from gradparity.model_spec.data.tables import Floats, Table, numbered, refusing, require_target, row_place
+from gradparity.model_spec.data.npy import npy_header
+from gradparity.model_spec.data.tables import Floats, Table, line_place, numbered, refusing, require_target, row_place
 from gradparity.model_spec.errors import InputError
 
 
@@ -61,10 +62,7 @@ def read_npz(path: Path, target: str | None) -> Table:
 
 def _npy_header(archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
     with archive.open(f"{name}.npy") as member:
-        # Version 3 differs in the encoding of field names only, and arrays with fields are refused anyway.
-        old = np.lib.format.read_magic(member) == (1, 0)
-        header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(member)
+        shape, _, dtype = npy_header(member)
     return shape, dtype
 
 
@@ -120,8 +118,8 @@ def read_svmlight(path: Path, target: str | None) -> Table:
     def cell(row: int, column: int | None) -> str | None:
         return str(y[row] if column is None else X[row, column])
 
-    place = partial(_svmlight_place, path)
-    return Table(file, X, y, tuple(map(str, range(first, first + features))), "label", cell, place)
+    names = tuple(map(str, range(first, first + features)))
+    return Table(file, X, y, names, "label", cell, partial(line_place, partial(_svmlight_records, path)))
 
 
 def _svmlight_records(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -130,11 +128,6 @@ def _svmlight_records(path: Path) -> Iterator[tuple[int, list[str]]]:
         for line, content in enumerate(stream, start=1):
             if tokens := content.split(b"#", 1)[0].decode(errors="replace").split():
                 yield line, tokens
-
-
-def _svmlight_place(path: Path, row: int) -> str:
-    line = next((line for number, (line, _) in enumerate(_svmlight_records(path)) if number == row), None)
-    return f"row {row + 1} (line {line})" if line else f"row {row + 1}"
 
 
 def _refuse_svmlight_line(path: Path) -> None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -103,52 +102,29 @@ def load(source: str, *, target: str | None = None, standardise: bool = False, s
                 expected="none: the labels are built in",
                 cure="Leave --target out.",
             )
-        dataset = _BUNDLED[source]() if source in BUNDLED else _synthetic(source, seed)
+        dataset = _bundled(source) if source in BUNDLED else _synthetic(source, seed)
     else:
         dataset = _from_file(source, target)
     return _standardised(dataset) if standardise else dataset
 
 
-def _toy() -> Dataset:
-    X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
-    return _bundled("toy", X, np.array([1.0, 1.0, 0.0, 1.0]), numbered(3), ("0", "1"))
+def _bundled(name: str) -> Dataset:
+    if name == "toy":
+        X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
+        y, names, labels = np.array([1.0, 1.0, 0.0, 1.0]), numbered(3), ("0", "1")
+    else:
+        from sklearn import datasets
 
-
-def _iris() -> Dataset:
-    from sklearn.datasets import load_iris
-
-    iris = load_iris()
-    kept = iris.target != 0  # setosa, which a line separates from both others
-    y = (iris.target[kept] == 2).astype(np.float64)
-    return _bundled("iris", iris.data[kept], y, tuple(iris.feature_names), ("versicolor", "virginica"))
-
-
-def _breast_cancer() -> Dataset:
-    from sklearn.datasets import load_breast_cancer
-
-    cancer = load_breast_cancer()
-    names = tuple(map(str, cancer.feature_names))
-    return _bundled("breast_cancer", cancer.data, cancer.target.astype(np.float64), names, ("malignant", "benign"))
-
-
-def _digits() -> Dataset:
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    y = (digits.target % 2).astype(np.float64)
-    return _bundled("digits", digits.data, y, tuple(digits.feature_names), ("even", "odd"))
-
-
-_BUNDLED: dict[str, Callable[[], Dataset]] = {
-    "toy": _toy,
-    "iris": _iris,
-    "breast_cancer": _breast_cancer,
-    "digits": _digits,
-}
-
-
-def _bundled(name: str, X: Floats, y: Floats, feature_names: tuple[str, ...], labels: tuple[str, str]) -> Dataset:
-    return Dataset(name, X, y, feature_names, labels, source=f"bundled, {BUNDLED[name]}", standardised=False)
+        read = getattr(datasets, f"load_{name}")()
+        X, target, names = read.data, read.target, tuple(map(str, read.feature_names))
+        if name == "iris":
+            X, target = X[target != 0], target[target != 0]  # without setosa, which a line separates from both others
+            y, labels = (target == 2).astype(np.float64), ("versicolor", "virginica")
+        elif name == "digits":
+            y, labels = (target % 2).astype(np.float64), ("even", "odd")
+        else:
+            y, labels = target.astype(np.float64), ("malignant", "benign")
+    return Dataset(name, X, y, names, labels, source=f"bundled, {BUNDLED[name]}", standardised=False)
 
 
 def _synthetic(source: str, seed: int) -> Dataset:
@@ -209,12 +185,4 @@ def _standardised(dataset: Dataset) -> Dataset:
     deviation[constant] = 1.0
     X /= deviation
     X[:, constant] = 0.0
-    return Dataset(
-        dataset.name,
-        X,
-        dataset.y,
-        dataset.feature_names,
-        dataset.labels,
-        source=f"{dataset.source}; standardised",
-        standardised=True,
-    )
+    return replace(dataset, X=X, source=f"{dataset.source}; standardised", standardised=True)

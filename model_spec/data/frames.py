@@ -8,13 +8,14 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from gradparity.model_spec.data.memory import require_memory
-from gradparity.model_spec.data.tables import Table, refusing, require_target, row_place
+from gradparity.model_spec.data.tables import Table, line_place, refusing, require_target, row_place
 from gradparity.model_spec.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ def read_csv(path: Path, target: str | None) -> Table:
     require_memory(file, (path.stat().st_size,), item_bytes=1)
     # A panic inside Polars is not an Exception.
     with refusing(path, "CSV", pl.exceptions.PanicException):
+        _require_header(path)
         try:
             # The header is read as a row: Polars would rename a column that comes twice.
             frame = pl.read_csv(path.resolve(), has_header=False, infer_schema=False, glob=False)
@@ -42,7 +44,15 @@ def read_csv(path: Path, target: str | None) -> Table:
     # A blank line at the end is no row; one between rows is, and is reported as missing cells.
     while frame.height and all(cell is None for cell in frame.row(-1)):
         frame = frame[:-1]
-    return _from_frame(file, frame, require_target(file, names, target), partial(_csv_place, path), text=True)
+    place = partial(line_place, lambda: islice(_csv_records(path), 1, None))  # below the header
+    return _from_frame(file, frame, require_target(file, names, target), place, text=True)
+
+
+def _require_header(path: Path) -> None:
+    """Refuse blank lines above the header, which some versions of Polars skip: lines would be misnumbered."""
+    if not next(_csv_records(path), (1, []))[1]:
+        expected, cure = "the names of the columns", "Remove the blank lines above the header."
+        raise InputError(f"{path}, header (line 1)", got="a blank line", expected=expected, cure=cure)
 
 
 def _require_names(file: str, names: list[str], target: str | None) -> None:
@@ -78,21 +88,10 @@ def _csv_records(path: Path) -> Iterator[tuple[int, list[str]]]:
             line = records.line_num + 1
 
 
-def _csv_place(path: Path, row: int) -> str:
-    try:
-        line = next(line for number, (line, _) in enumerate(_csv_records(path)) if number == row + 1)
-    except (csv.Error, OSError, StopIteration):
-        return f"row {row + 1}"
-    return f"row {row + 1} (line {line})"
-
-
 def _refuse_long_record(path: Path) -> None:
     """Name the first record that has more cells than the header, if that is what ails the file."""
     records = _csv_records(path)
     width = len(next(records)[1])
-    if not width:
-        expected, cure = "the names of the columns", "Remove the blank lines above the header."
-        raise InputError(f"{path}, header (line 1)", got="a blank line", expected=expected, cure=cure)
     for row, (line, cells) in enumerate(records, start=1):
         if len(cells) > width:
             raise InputError(

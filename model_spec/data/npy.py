@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -68,9 +68,7 @@ def open_rows(source: str, target: str | None) -> RowFile:
     """
     path = Path(source)
     with refusing(path, "NPY"), path.open("rb") as stream:
-        old = np.lib.format.read_magic(stream) == (1, 0)
-        header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = header(stream)
+        shape, fortran, dtype = npy_header(stream)
         offset = stream.tell()
         there = stream.seek(0, 2) - offset
     if dtype not in (np.dtype("float64"), np.dtype("float32")):
@@ -97,6 +95,16 @@ def open_rows(source: str, target: str | None) -> RowFile:
             cure="Write or copy it again.",
         )
     return file
+
+
+def npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether by columns, and dtype of an array, whose values come next.
+
+    Version 3 differs from 2 in the encoding of field names only, and arrays with fields are refused anyway.
+    """
+    old = np.lib.format.read_magic(stream) == (1, 0)
+    header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
+    return header(stream)
 
 
 def read_npy(path: Path, target: str | None) -> Table:

@@ -5,6 +5,7 @@ A reader gives a `Table`. Rows are counted from 1 for people, the first one afte
 
 from __future__ import annotations
 
+import csv
 import difflib
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -154,8 +155,17 @@ def numbered(features: int) -> tuple[str, ...]:
 
 
 def row_place(row: int) -> str:
-    """The row for people, who count from 1; only text files have lines as well."""
+    """The row for people, who count from 1."""
     return f"row {row + 1}"
+
+
+def line_place(records: Callable[[], Iterator[tuple[int, object]]], row: int) -> str:
+    """The row of a text file, and the line that it begins on; ``records`` has the line of every row."""
+    try:
+        line, _ = next(islice(records(), row, None))
+    except (csv.Error, OSError, StopIteration):
+        return row_place(row)
+    return f"{row_place(row)} (line {line})"
 
 
 @contextmanager

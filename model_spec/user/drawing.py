@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.space import DType
-from gradparity.model_spec.trees import leaves, structure
+from gradparity.model_spec.trees import below, leaves, structure
 from gradparity.model_spec.user.model import UserModel, blaming, place_of_function, random_stream
 from gradparity.model_spec.user_spec import UserSpec
 
@@ -68,7 +68,7 @@ def check_containers(where: str, tree: Any, path: str = "") -> None:
     if not path and not isinstance(tree, dict | list | tuple):
         raise InputError(where, got=f"{_kind(tree)}", expected="a dict of arrays", cure='Give it a name: {"w": ...}.')
     if isinstance(tree, dict):
-        for key, value in tree.items():
+        for key in tree:
             if not isinstance(key, str) or not key or "." in key or not key.isprintable():
                 raise InputError(
                     f"{where}: key{f' in {path}' if path else ''}",
@@ -76,10 +76,9 @@ def check_containers(where: str, tree: Any, path: str = "") -> None:
                     expected="a name without dots",
                     cure="Reports join the names of nested parameters with dots: layers.0.W.",
                 )
-            check_containers(where, value, f"{path}.{key}" if path else key)
-    elif isinstance(tree, list | tuple):
-        for i, value in enumerate(tree):
-            check_containers(where, value, f"{path}.{i}" if path else str(i))
+    if isinstance(tree, dict | list | tuple):
+        for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            check_containers(where, value, below(path, key))
 
 
 def flat_tree(where: str, tree: Any, shapes: Mapping[str, tuple[int, ...]], kind: str) -> dict[str, Any]:
@@ -146,7 +145,3 @@ def _kind(value: Any) -> str:
     kind = type(value)
     name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     return f"{value!r}, a {name}" if isinstance(value, bool | int | float | complex) else f"a {name}"
-
-
-#: Called with nested parameters and data, gives the loss.
-NestedLoss = Callable[[Any, Any], Any]
