@@ -8,7 +8,7 @@ steps, and no recompilation for another number of them, since each call runs up 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
+from functools import cache
 from typing import Any
 
 import torch
@@ -127,6 +127,7 @@ def in_one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
 
     ``fullgraph=True`` says the same at every call, for 10 us each: as much as a fifth of a small step. Of what a call
     could be guarded against, only the tensors are: a specification is frozen, and its programs close over nothing else.
+    Dynamo keeps graphs by code object, so each program has one of its own: no guard tells it from another's.
 
     Raises:
         RuntimeError: in the first call, where the graph breaks.
@@ -134,9 +135,14 @@ def in_one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
     from torch._dynamo.utils import counters
 
     keep = getattr(torch.compiler, "keep_tensor_guards_unsafe", None)  # older releases guard everything
-    compiled, known = torch.compile(function, options={"guard_filter_fn": keep} if keep else None), False
+    known = False
 
-    @wraps(function)
+    def own(*arguments: Any) -> Any:
+        return function(*arguments)
+
+    own.__code__ = own.__code__.replace()
+    compiled = torch.compile(own, options={"guard_filter_fn": keep} if keep else None)
+
     def call(*arguments: Any) -> Any:
         nonlocal known
         if known:

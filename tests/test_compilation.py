@@ -80,6 +80,17 @@ def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager
             doubled(torch.ones(3))
 
 
+def test_two_models_that_differ_in_a_constant_alone_do_not_share_compiled_code() -> None:
+    """The graphs of the first, whose inputs look the same, would be found for the second too."""
+    given = problem()
+    for spec in (SMALL, SMALL.with_options(l2=1.0)):
+        values = []
+        for backend in (configured("torch-compile"), configured("torch")):
+            program = backend.program(backend.loss(spec))
+            values.append(float(program.value(backend.put(given.params), backend.put(given.data))))
+        assert values[0] == pytest.approx(values[1], rel=1e-12)
+
+
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 
