@@ -8,7 +8,6 @@ Under ``blocked`` only ``u = W w`` is taped in each block, and pulled back to th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -18,7 +17,8 @@ from autograd import make_hvp, make_jvp, value_and_grad
 from autograd.extend import defjvp, defvjp, primitive
 from scipy.special import expit
 
-from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.backends.host_arrays import HostArrays
+from gradparity.backends.protocol import Array, Data, Loss, Params, Taps
 from gradparity.model_spec.spec import Logistic
 
 
@@ -127,27 +127,11 @@ class AutogradProgram:
         return np.array(losses), params
 
 
-class AutogradBackend:
+class AutogradBackend(HostArrays):
     """HIPS autograd behind the protocol."""
-
-    def configure(self, threads: int) -> None:
-        """Nothing to switch: NumPy's BLAS takes its threads from the environment."""
 
     def versions(self) -> dict[str, str]:
         return {"autograd": version("autograd"), "numpy": np.__version__}
-
-    def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
-        return {name: np.array(value) for name, value in tree.items()}
-
-    def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
-        """The arrays themselves: what the host writes into them later is seen."""
-        return dict(tree)
-
-    def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
-        return {name: np.asarray(value) for name, value in tree.items()}
-
-    def wait(self, result: Any) -> Any:
-        return result
 
     def taps(self) -> Taps:
         from gradparity.backends.taps import autograd_taps

@@ -15,14 +15,15 @@ small sizes, and a descent that derives from the data once what no step changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.special import expit
 
-from gradparity.backends.protocol import Array, Data, HostArray, Loss, NothingToRun, Params, Taps
+from gradparity.backends.host_arrays import HostArrays
+from gradparity.backends.protocol import Array, Data, Loss, NothingToRun, Params, Taps
 from gradparity.model_spec.spec import Logistic
 
 Gradient: TypeAlias = Callable[[Params, Data], Params]
@@ -48,7 +49,7 @@ def softplus_and_sigmoid(m: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class ClosedForm:
+class ClosedFormLoss:
     """The loss of a built-in model; called, it is the loss, and its methods are the derivatives."""
 
     spec: Logistic
@@ -169,27 +170,11 @@ class HandWritten:
         return np.array(losses), params
 
 
-class NumpyBackend:
+class NumpyBackend(HostArrays):
     """The closed form behind the protocol of the others."""
-
-    def configure(self, threads: int) -> None:
-        """Nothing to switch: BLAS takes its threads from the environment before NumPy is imported."""
 
     def versions(self) -> dict[str, str]:
         return {"numpy": np.__version__}
-
-    def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
-        return {name: np.array(value) for name, value in tree.items()}
-
-    def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
-        """The arrays themselves: what the host writes into them later is seen."""
-        return dict(tree)
-
-    def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
-        return {name: np.asarray(value) for name, value in tree.items()}
-
-    def wait(self, result: Any) -> Any:
-        return result
 
     def taps(self) -> Taps:
         from gradparity.backends.taps import numpy_taps
@@ -197,18 +182,18 @@ class NumpyBackend:
         return numpy_taps
 
     def loss(self, spec: Logistic) -> Loss:
-        return ClosedForm(spec)
+        return ClosedFormLoss(spec)
 
     def namespace(self) -> Any:
         return np
 
-    def program(self, loss: Loss) -> ClosedForm | HandWritten:
+    def program(self, loss: Loss) -> ClosedFormLoss | HandWritten:
         """The closed form itself, or a user's loss with its hand-written gradient.
 
         Raises:
             NothingToRun: the loss has neither; NumPy differentiates nothing.
         """
-        if isinstance(loss, ClosedForm):
+        if isinstance(loss, ClosedFormLoss):
             return loss
         gradient = getattr(loss, "gradient", None)
         if gradient is None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gradparity.backends.numpy_backend import ClosedForm
+from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.model_spec import Logistic
 
 Rule = Callable[[Any], Any]
 
 
-class WrongClosedForm(ClosedForm):
+class WrongClosedForm(ClosedFormLoss):
     """NumPy's closed form with the slope of row i scaled by ``scale[i]``, and the derivative in W by ``block``.
 
     For the sum over rows without a penalty: what the rows that are off add is then their own gradient, times the error.

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.backends.numpy_backend import ClosedForm
+from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.model_spec.spec import Logistic
 from tests.mutants.frameworks import Toolbox, toolbox
@@ -33,7 +33,7 @@ class Mistake:
     logits: Callable[[Toolbox, Any], Any] = lambda box, z: z
     softplus: Callable[[Toolbox, Logistic], Callable[[Any], Any]] = lambda box, spec: box.softplus
     penalised: tuple[str, ...] = ("w", "W")
-    closed_form: type[ClosedForm] = field(default=ClosedForm)
+    closed_form: type[ClosedFormLoss] = field(default=ClosedFormLoss)
 
 
 def loss_of(name: str, mistake: Mistake, spec: Logistic) -> Loss:
@@ -56,7 +56,7 @@ def loss_of(name: str, mistake: Mistake, spec: Logistic) -> Loss:
     return loss
 
 
-class DetachedW(ClosedForm):
+class DetachedW(ClosedFormLoss):
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         value, gradient = super().value_and_gradient(params, data)
         return value, {**gradient, "W": 0 * gradient["W"]}
@@ -66,17 +66,17 @@ class DetachedW(ClosedForm):
         return {**product, "W": 0 * product["W"]}
 
 
-class LastRowDropped(ClosedForm):
+class LastRowDropped(ClosedFormLoss):
     def _blocks(self, data: Data) -> Any:
         return super()._blocks({name: value[:-1] for name, value in data.items()})
 
 
-class NarrowX(ClosedForm):
+class NarrowX(ClosedFormLoss):
     def _blocks(self, data: Data) -> Any:
         return super()._blocks({**data, "X": data["X"].astype(np.float32).astype(np.float64)})
 
 
-class NarrowLogits(ClosedForm):
+class NarrowLogits(ClosedFormLoss):
     def _logits(self, params: Params) -> Any:
         logits = super()._logits(params)
         return lambda X: logits(X).astype(np.float32).astype(np.float64)
@@ -86,7 +86,7 @@ class NarrowLogits(ClosedForm):
         return lambda X: logits_jvp(X).astype(np.float32).astype(np.float64)
 
 
-class PenaltyOfWOnly(ClosedForm):
+class PenaltyOfWOnly(ClosedFormLoss):
     """``w`` alone is penalised."""
 
     def _plus_l2(self, tree: Params, params: Params) -> Params:
@@ -100,7 +100,7 @@ class PenaltyOfWOnly(ClosedForm):
         return self.value_and_gradient(params, data)[0]
 
 
-class SlopeScaled(ClosedForm):
+class SlopeScaled(ClosedFormLoss):
     """Every slope ``r`` is off by the factor ``slope``."""
 
     def slope(self) -> float:
@@ -120,7 +120,7 @@ class SlopeWithoutC(SlopeScaled):
         return 1 / self.spec.logit_scale
 
 
-class Stale(ClosedForm):
+class Stale(ClosedFormLoss):
     """Everything at the step before."""
 
     def __call__(self, params: Params, data: Data) -> Any:
@@ -138,7 +138,7 @@ def before(params: Params) -> Params:
     return {**params, "W": 1.01 * params["W"]}
 
 
-class ZeroedBeyond30(ClosedForm):
+class ZeroedBeyond30(ClosedFormLoss):
     def _value_and_cotangent(self, logits: Any, *rows: Any) -> tuple[Any, Any]:
         kept = self.kept(logits(rows[0]))
         value = super()._value_and_cotangent(logits, *rows)[0]
@@ -152,7 +152,7 @@ class ZeroedBeyond30(ClosedForm):
         return np.abs(self.spec.logit_scale * z) <= 30
 
 
-class Naive(ClosedForm):
+class Naive(ClosedFormLoss):
     def __init__(self, spec: Logistic) -> None:
         super().__init__(replace(spec, numerics="naive"))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.backends.numpy_backend import ClosedForm
+from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.judge.verdicts import AGREES_FLOORS, judge, needs_other_precision, told_apart
 from gradparity.model_spec import ProjectedLogistic
@@ -43,7 +43,7 @@ def problem_in(dtype: Any) -> tuple[Problem, Reference]:
     return problem, reference(problem)
 
 
-class Cancelling(ClosedForm):
+class Cancelling(ClosedFormLoss):
     """``softplus(c z) - y c z``, and ``sigmoid(c z) - y`` for its slope."""
 
     def _value_and_cotangent(self, logits: Any, X: Any, y: Any, s: Any) -> tuple[Any, Any]:
@@ -55,7 +55,7 @@ class Cancelling(ClosedForm):
         return self.value_and_gradient(params, data)[0]
 
 
-class Shifted(ClosedForm):
+class Shifted(ClosedFormLoss):
     """``(X + h) u - h sum(u)`` for ``X u``."""
 
     def _logits(self, params: Params) -> Any:
@@ -64,7 +64,7 @@ class Shifted(ClosedForm):
         return lambda X: (X + h) @ u - h * u.sum()
 
 
-class Scaled(ClosedForm):
+class Scaled(ClosedFormLoss):
     """A slope off by one part in 300: seen in both precisions."""
 
     off = 1 / 300
@@ -99,7 +99,7 @@ def scaled(off: float) -> Callable[..., Any]:
     return terms
 
 
-FORMULAS: dict[str, tuple[Callable[[Logistic], ClosedForm], Callable[..., Any]]] = {
+FORMULAS: dict[str, tuple[Callable[[Logistic], ClosedFormLoss], Callable[..., Any]]] = {
     "cancelling": (Cancelling, cancelling),
     "shifted": (Shifted, shifted),
     "scaled": (Scaled, scaled(Scaled.off)),

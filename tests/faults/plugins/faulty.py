@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradparity.backends.numpy_backend import ClosedForm, NumpyBackend
+from gradparity.backends.numpy_backend import ClosedFormLoss, NumpyBackend
 
 HOME = Path(os.environ["HOME"])
 
@@ -32,7 +32,7 @@ class Faulty(NumpyBackend):
         return Program(loss.spec, self.fault, self.step)
 
 
-class Program(ClosedForm):
+class Program(ClosedFormLoss):
     def __init__(self, spec, fault, step):
         super().__init__(spec)
         self.fault, self.step, self.steps = fault, step, 0
