@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
 from gradparity.model_spec.problem import AnyProblem, Problem
-from gradparity.numerics.extended import Extended
+from gradparity.numerics.extended import Extended, Quantities
 from gradparity.results import Finding, Verdict
 from gradparity.truth.derivatives.certificate import Certificate
 from gradparity.truth.reference import Reference
@@ -35,49 +36,62 @@ PRECISION_RATIO = 2.0**14
 #: The same where the other precision agrees: a wrong rule may be too small to be seen there.
 AGREEING_RATIO = 16.0
 
-Quantities = Mapping[str, Mapping[str, npt.NDArray[Any]]]
+#: Most of a floor at a kink, over the larger of both one-sided derivatives: far above rounding, far below the step.
+KINK_FLOOR = 1e-4
+
+#: One backend's values: quantity -> parameter -> array.
+Values = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
-def judge(backend: str, quantities: Quantities, reference: Reference, problem: AnyProblem) -> list[Finding]:
+def judge(backend: str, quantities: Values, reference: Reference, problem: AnyProblem) -> list[Finding]:
     """A finding for every block of the reference, in its order, with the cause of what is off."""
     dtype = problem.spec.dtype
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
     if reference.kinks:  # what has a second derivative there, or one along a direction, is no single number
-        reference = reference.only("loss", "gradient")
+        reference = _nearest_side(reference.only("loss", "gradient"), quantities.get("gradient", {}))
     found = judge_values(
         backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
     )
     return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
 
 
-def _at_kinks(finding: Finding, quantities: Quantities, reference: Reference) -> Finding:
-    """A gradient with entries at which the loss is not differentiable: those may be anything between both sides."""
+def _nearest_side(reference: Reference, gradient: Mapping[str, npt.NDArray[Any]]) -> Reference:
+    """The reference of one gradient: at a kink, whatever lies between both one-sided derivatives is true."""
+    truth, floor = ({key: v.copy() for key, v in each.blocks.items()} for each in (reference.truth, reference.floor))
+    for (path, index), (low, high) in reference.kinks.items():
+        key, got = ("gradient", path), gradient.get(path)
+        if got is not None and got.shape == truth[key].shape and np.isfinite(got[index]):
+            truth[key][index] = np.clip(got[index], low, high)
+        # Draws fall on both sides of a kink: their spread is the step from side to side, and no noise.
+        floor[key][index] = np.fmin(floor[key][index], KINK_FLOOR * max(abs(low), abs(high)))
+    return replace(reference, truth=Quantities(truth), floor=Quantities(floor))
+
+
+def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Finding:
+    """The finding on a gradient with entries at kinks, in words: between their sides, or outside them alone."""
     kinks = {index: sides for (path, index), sides in reference.kinks.items() if path == finding.parameter}
-    got = quantities.get("gradient", {}).get(finding.parameter)
-    key = "gradient", finding.parameter
-    if finding.quantity != "gradient" or not kinks or got is None or got.shape != reference.truth.blocks[key].shape:
+    if finding.quantity != "gradient" or not kinks:
         return finding
-    slack, error = AGREES_FLOORS * reference.floor.blocks[key], np.abs(got - reference.truth.blocks[key])
-    outside = [i for i, (low, high) in kinks.items() if not low - slack[i] <= got[i] <= high + slack[i]]
-    elsewhere = np.ones(got.shape, bool)
-    for index in kinks:
-        elsewhere[index] = False
-    if (elsewhere & ~(error <= slack)).any():
+    if finding.verdict == "agrees":
+        some = f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'}"
+        words = f"{some} at a certified kink, between the one-sided derivatives"
+        return msgspec.structs.replace(
+            finding, verdict="kink", rule=words, floors=None, error_ulps=None, floor_ulps=None
+        )
+    if finding.got is None:
+        return finding  # of another shape or dtype, or not finite
+    key = finding.quantity, finding.parameter
+    error = np.abs(quantities["gradient"][finding.parameter] - reference.truth.blocks[key])
+    beyond = ~(error <= AGREES_FLOORS * reference.floor.blocks[key])
+    outside = [sides for index, sides in kinks.items() if beyond[index]]
+    if not outside or len(outside) < np.count_nonzero(beyond):
         return finding
-    if outside:
-        low, high = kinks[outside[0]]
-        rule = f"outside a certified kink with one-sided derivatives {low:.6g} and {high:.6g}"
-        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, cause="wrong branch at a kink")
-    words = (
-        f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'} at a certified kink, between the one-sided derivatives"
-    )
-    return msgspec.structs.replace(
-        finding, verdict="kink", rule=words, cause="", floors=None, error_ulps=None, floor_ulps=None
-    )
+    rule = "outside a certified kink with one-sided derivatives {:.6g} and {:.6g}".format(*outside[0])
+    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink")
 
 
-def _expected(problem: AnyProblem, quantities: Quantities) -> dict[str, str]:
+def _expected(problem: AnyProblem, quantities: Values) -> dict[str, str]:
     """The dtype of each parameter, and of scalars whichever real one they have: data may be of another than it."""
     scalars = (quantities.get(name, {}).get("") for name in ("loss", "jvp"))
     wide = any(value is not None and value.dtype == np.float64 for value in scalars)
@@ -96,7 +110,7 @@ def lengths(data: Mapping[str, npt.NDArray[Any]]) -> dict[str, int]:
 
 def judge_values(
     backend: str,
-    quantities: Quantities,
+    quantities: Values,
     reference: Reference,
     dtype: str,
     problem: Problem | None = None,
