@@ -7,7 +7,6 @@ when the inputs and every step of the closed form round once, sums of any length
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,6 @@ from gradparity.judge.figures import finite, in_floors, index_of, root_mean_squa
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended, Quantities
 from gradparity.results import Finding, Verdict
-from gradparity.truth.derivatives.certificate import Certificate
 from gradparity.truth.reference import Reference
 
 #: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
@@ -245,35 +243,6 @@ def judge_block(
     if floors[worst] <= AGREES_FLOORS:
         return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
     return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)
-
-
-def judge_derivative(backend: str, got: float, certificate: Certificate, floor: float, dtype: str) -> Finding:
-    """The finding on a directional derivative of any certified loss, kinks included.
-
-    Args:
-        backend: name of the backend.
-        got: its derivative along the certificate's direction.
-        certificate: what is proven of the loss along it.
-        floor: noise floor of the derivative, absolute.
-        dtype: the precision that was asked for.
-    """
-    if not certificate.is_kink:
-        truth, floors = (np.asarray(x, np.longdouble) for x in (certificate.first.as_longdouble(), floor))
-        return judge_block(backend, "jvp", "", np.asarray(got, dtype), truth, floors, dtype)
-    lower, upper = (float(side.as_float()) for side in certificate.interval)
-    kinks = ", ".join(dict.fromkeys(kink.name for kink in certificate.kinks if kink.active))
-    where = f"a certified kink ({kinks}) with one-sided derivatives {lower:.6g} and {upper:.6g}"
-    allowed = certificate.between(got, AGREES_FLOORS * floor)
-    verdict: Verdict = "kink" if allowed else "wrong" if math.isfinite(got) else "nonfinite"
-    return Finding(
-        backend=backend,
-        quantity="jvp",
-        parameter="",
-        verdict=verdict,
-        rule=f"{'within' if allowed else 'outside'} {where}",
-        cause="" if allowed or not math.isfinite(got) else "wrong branch at a kink",
-        got=finite(got),
-    )
 
 
 def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: str) -> list[Finding]:

@@ -1,78 +1,223 @@
-"""A wrong relu'(0), in each framework: held against the certified interval of one-sided derivatives."""
+"""Gradients at kinks, right and wrong, held against both certified one-sided derivatives as a run holds them."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradparity.backends.protocol import Data, Params
-from gradparity.judge.verdicts import judge_derivative
-from gradparity.truth.derivatives.certificate import Certificate
-from gradparity.truth.derivatives.series import certify
+from gradparity.judge.verdicts import judge, told_apart
+from gradparity.model_spec.problem import UserProblem
+from gradparity.model_spec.user_spec import UserSpec
+from gradparity.results import Finding
+from gradparity.truth.model.truth import neutral_reference
+from gradparity.truth.reference import Reference
 from tests.conftest import configured
 from tests.mutants.frameworks import toolbox
 
+Loss = Callable[[Any, Any, Any], Any]
+
+WRONG_BRANCH = "wrong branch at a kink"
+Y = np.array([0.5, -1.75])
+
+#: Loss of x, the point, and its gradient there: both one-sided derivatives of an entry at a kink. By hand.
+CASES: dict[str, tuple[Callable[[Any, Any], Any], list[float], list[float | tuple[float, float]]]] = {
+    "relu": (lambda x, n: n.sum(n.maximum(x, 0)), [0.0, -1.0, 2.0], [(0, 1), 0, 1]),
+    "relu6": (lambda x, n: n.sum(n.minimum(n.maximum(x, 0), 6)), [6.0, 1.0], [(0, 1), 1]),
+    "hinge": (lambda x, n: n.sum(3 * n.maximum(1 - x, 0)), [1.0, 0.5, 2.0], [(-3, 0), -3, 0]),
+    "leaky relu": (lambda x, n: n.sum(n.where(x > 0, x, 0.25 * x)), [0.0, -1.0, 2.0], [(0.25, 1), 0.25, 1]),
+    "abs": (lambda x, n: n.sum(n.abs(x)), [0.0, -1.0, 2.0], [(-1, 1), -1, 1]),
+    "sign": (lambda x, n: n.sum(n.sign(x) * x), [0.0, 2.0], [(-1, 1), 1]),
+    "max": (lambda x, n: n.max(x), [2.0, 2.0, 1.0], [(0, 1), (0, 1), 0]),
+    "min": (lambda x, n: n.min(x), [2.0, 2.0, 3.0], [(0, 1), (0, 1), 0]),
+    "max of equal products": (lambda x, n: n.max(x * n.array([3.0, 2.0])), [2.0, 3.0], [(0, 3), (0, 2)]),
+    "clip": (lambda x, n: n.sum(n.clip(x, -1.0, 1.0)), [1.0, -1.0, 0.5], [(0, 1), (0, 1), 1]),
+    "where": (lambda x, n: n.sum(n.where(x >= 0, 3 * x, x)), [0.0, 1.0], [(1, 3), 3]),
+    "floor": (lambda x, n: n.sum(n.floor(x) * x), [2.0, 0.5], [(1, 2), 0]),
+    "python branch": (lambda x, n: 2 * x[0] if x[0] > 0 else -x[0], [0.0, 1.0], [(-1, 2), 0]),
+    "norm": (lambda x, n: n.linalg.norm(x), [0.0, 0.0], [(-1, 1), (-1, 1)]),
+    "norm 1": (lambda x, n: n.linalg.norm(x, 1), [0.0, -2.0], [(-1, 1), -1]),
+    "norm inf": (lambda x, n: n.linalg.norm(x, np.inf), [0.0, 0.0], [(-1, 1), (-1, 1)]),
+    "std": (lambda x, n: n.std(x), [1.0, 1.0], [(-0.5, 0.5), (-0.5, 0.5)]),
+}
+
+#: What a backend gives at a kink, from the two sides, and the verdict on it.
+ANSWERS: dict[str, tuple[Callable[[float, float], float], str]] = {
+    "the smaller side": (lambda low, high: low, "kink"),
+    "the larger side": (lambda low, high: high, "kink"),
+    "half way": (lambda low, high: (low + high) / 2, "kink"),
+    "below": (lambda low, high: low - 0.01 * (high - low), "wrong"),
+    "above": (lambda low, high: high + 0.01 * (high - low), "wrong"),
+    "far above": (lambda low, high: high + 3 * (high - low), "wrong"),
+    "of the other sign": (lambda low, high: -high if high > -low else -low, "wrong"),
+    "nan": (lambda low, high: math.nan, "nonfinite"),
+    "inf": (lambda low, high: math.inf, "nonfinite"),
+}
+
+
+def at(loss: Loss, params: dict[str, Any], **data: Any) -> tuple[UserProblem, Reference]:
+    """A model of the user's at its parameters, and its truth as a run finds it."""
+    tangents = {name: np.ones_like(value) for name, value in params.items()}
+    parameters = tuple((name, value.shape, str(value.dtype)) for name, value in params.items())
+    spec = UserSpec(path="model.py", parameters=parameters, forms="{}")  # type: ignore[arg-type]
+    truth = neutral_reference(loss, params, data, tangents, seed=0, budget_s=5.0)
+    return UserProblem("kink", spec, params, data, tangents), truth
+
+
+@cache
+def kinked(case: str) -> tuple[UserProblem, Reference]:
+    """The case with a smooth parameter beside it: its loss has ``y . y`` added."""
+    loss, x, _ = CASES[case]
+    return at(lambda p, d, n: loss(p["x"], n) + n.sum(p["y"] ** 2), {"x": np.array(x), "y": Y})
+
+
+def right_gradient(case: str) -> dict[str, Any]:
+    """Every entry at a kink half way between its sides."""
+    return {"x": np.array([np.mean(sides) for sides in CASES[case][2]]), "y": 2 * Y}
+
+
+def found(case: str, gradient: dict[str, Any], loss_off: float = 0.0) -> dict[tuple[str, str], Finding]:
+    problem, truth = kinked(case)
+    loss = np.asarray(float(truth.truth.blocks["loss", ""]) + loss_off)
+    findings = judge("jax", {"loss": {"": loss}, "gradient": gradient}, truth, problem)
+    return {(finding.quantity, finding.parameter): finding for finding in findings}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("case", CASES)
+def test_a_derivative_at_a_kink_is_held_to_what_lies_between_both_sides(case: str, answer: str) -> None:
+    value, verdict = ANSWERS[answer]
+    entries = CASES[case][2]
+    kinks = [i for i, sides in enumerate(entries) if isinstance(sides, tuple)]
+    for entry in kinks:
+        low, high = entries[entry]  # type: ignore[misc]
+        if answer == "of the other sign" and low == -high:
+            continue  # then minus one side is the other
+        gradient = right_gradient(case)
+        gradient["x"][entry] = value(low, high)
+        judged = found(case, gradient)
+        assert {key: f.verdict for key, f in judged.items()} == {
+            ("loss", ""): "agrees",
+            ("gradient", "x"): verdict,
+            ("gradient", "y"): "agrees",
+        }
+        of_x = judged["gradient", "x"]
+        assert of_x.cause == (WRONG_BRANCH if verdict == "wrong" else of_x.cause if verdict == "nonfinite" else "")
+        if verdict == "wrong":
+            assert of_x.rule == f"outside a certified kink with one-sided derivatives {low:.6g} and {high:.6g}"
+        if verdict == "kink":
+            some = "1 entry" if len(kinks) == 1 else f"{len(kinks)} entries"
+            assert of_x.rule == f"{some} at a certified kink, between the one-sided derivatives"
+
+
+@pytest.mark.parametrize("case", ["leaky relu", "where", "floor"])
+def test_a_zero_is_no_derivative_where_both_sides_are_positive(case: str) -> None:
+    gradient = right_gradient(case)
+    gradient["x"][0] = 0.0
+    assert found(case, gradient)["gradient", "x"].verdict == "wrong"
+    assert found(case, {**gradient, "x": 0 * gradient["x"]})["gradient", "x"].verdict == "wrong"
+
+
+@pytest.mark.parametrize("at_kink", ["the smaller side", "half way", "far above"])
+@pytest.mark.parametrize("case", ["relu", "abs", "max", "clip", "where"])
+def test_an_entry_beside_the_kink_is_held_to_its_one_value_and_named(case: str, at_kink: str) -> None:
+    gradient = right_gradient(case)
+    gradient["x"][0] = ANSWERS[at_kink][0](*CASES[case][2][0])  # type: ignore[misc]
+    gradient["x"][-1] += 1e-9
+    judged = found(case, gradient)["gradient", "x"]
+    assert judged.verdict == "wrong"
+    assert judged.cause != WRONG_BRANCH
+    if at_kink != "far above":
+        assert judged.worst_index == (len(gradient["x"]) - 1,)
+        assert judged.absolute_error == pytest.approx(1e-9, rel=1e-6)
+
+
+def test_only_the_parameter_that_is_wrong_is_blamed_beside_one_at_a_kink() -> None:
+    judged = found("abs", right_gradient("abs") | {"y": 4 * Y})
+    assert (judged["gradient", "x"].verdict, judged["gradient", "y"].verdict) == ("kink", "wrong")
+    assert judged["gradient", "y"].cause == "factor 2"
+    assert found("abs", right_gradient("abs"), loss_off=1e-9)["loss", ""].verdict == "wrong"
+
+
+@pytest.mark.parametrize("entry", [None, 0])
+def test_another_dtype_or_shape_or_no_block_is_no_answer_at_a_kink(entry: int | None) -> None:
+    x = right_gradient("abs")["x"]
+    if entry is not None:
+        x[entry] = 7.0
+    for wrong, words in ((x.astype(np.float32), "float32"), (x[:2], "shape (2,)"), (None, "missing")):
+        gradient = {"y": 2 * Y} if wrong is None else {"x": wrong, "y": 2 * Y}
+        judged = found("abs", gradient)["gradient", "x"]
+        assert judged.verdict == "wrong"
+        assert words in judged.rule
+
+
+def test_what_has_no_second_derivative_is_not_judged_and_a_kink_is_not_unstable() -> None:
+    problem, truth = kinked("abs")
+    quantities = {
+        "loss": {"": np.asarray(truth.truth.blocks["loss", ""], np.float64)},
+        "gradient": right_gradient("abs"),
+        "jvp": {"": np.asarray(7.0)},
+        "hvp": {"x": np.full(3, 7.0), "y": np.full(2, 7.0)},
+    }
+    findings = judge("jax", quantities, truth, problem)
+    assert {f.quantity for f in findings} == {"loss", "gradient"}
+    assert told_apart(findings, findings) == findings
+
+
+# relu'(0) in each framework, at w = 0: every row of X w is at the kink.
 X = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.25]])
-W0 = np.zeros(2)
+#: One-sided derivatives in w: those rows with a positive entry, and those with a negative one.
+SIDES = {("w", (0,)): (0.0, 4.5), ("w", (1,)): (-1.0, 2.25)}
 
 
-def certificate(direction: Any) -> Certificate:
-    def loss(p: Any, d: Any, xp: Any) -> Any:
-        return xp.sum(xp.maximum(d["X"] @ p["w"], 0))
-
-    return certify(loss, {"w": W0}, {"X": X}, {"w": np.asarray(direction)})
+def relu_loss(p: Any, d: Any, xp: Any) -> Any:
+    return xp.sum(xp.maximum(d["X"] @ p["w"], 0))
 
 
-def derivative(name: str, at_zero: float, direction: Any) -> float:
-    """``g.v`` of the sum of relu over rows at w = 0, where relu'(0) is said to be ``at_zero``."""
+def with_slope(name: str, at_zero: float) -> Finding:
+    """The finding on the gradient of ``relu_loss`` by a backend whose relu'(0) is ``at_zero``."""
+    problem, truth = at(relu_loss, {"w": np.zeros(2)}, X=X)
+    assert truth.kinks == SIDES
+    backend = configured(name)
     if name == "numpy":
-        return float(at_zero * (X @ direction).sum())
-    backend, box = configured(name), toolbox(name)
-    zero = 0.0 * backend.put({"": X[0]})[""][0]
+        value, gradient = np.asarray(0.0), {"w": at_zero * X.sum(0)}
+    else:
+        box = toolbox(name)
+        zero = 0.0 * backend.put({"": X[0]})[""][0]
 
-    def slope(m: Any) -> Any:
-        return box.xp.where(m > 0, zero + 1, box.xp.where(m == 0, zero + at_zero, zero))
+        def slope(m: Any) -> Any:
+            return box.xp.where(m > 0, zero + 1, box.xp.where(m == 0, zero + at_zero, zero))
 
-    relu = box.primitive(lambda m: box.xp.where(m > 0, m, zero), slope)
-
-    def loss(params: Params, data: Data) -> Any:
-        return relu(data["X"] @ params["w"]).sum()
-
-    gradient = backend.program(loss).value_and_gradient(backend.put({"w": W0}), backend.put({"X": X}))[1]
-    return float(backend.get(gradient)["w"] @ direction)
+        relu = box.primitive(lambda m: box.xp.where(m > 0, m, zero), slope)
+        program = backend.program(lambda params, data: relu(data["X"] @ params["w"]).sum())
+        value, out = program.value_and_gradient(backend.put(dict(problem.params)), backend.put(dict(problem.data)))
+        value, gradient = backend.get({"": value})[""], backend.get(out)
+    _, finding = judge(name, {"loss": {"": value}, "gradient": gradient}, truth, problem)
+    return finding
 
 
 @pytest.mark.parametrize("at_zero", [0.0, 0.5, 1.0])
 def test_any_slope_from_zero_to_one_is_a_derivative_of_relu_at_zero(name: str, at_zero: float) -> None:
-    configured(name)
-    for direction in ([1.0, 0.25], [1.0, -2.0]):
-        got = derivative(name, at_zero, np.array(direction))
-        found = judge_derivative(name, got, certificate(direction), 1e-16, "float64")
-        assert (found.verdict, found.cause) == ("kink", "")
-        assert "certified kink (maximum)" in found.rule
+    judged = with_slope(name, at_zero)
+    assert (judged.verdict, judged.cause) == ("kink", "")
+    assert judged.rule.startswith("2 entries at a certified kink")
 
 
 @pytest.mark.parametrize("at_zero", [-1.0, -1e-12, 1 + 1e-12, 1.5, 2.0, np.nan])
 def test_a_slope_outside_zero_to_one_is_none(name: str, at_zero: float) -> None:
-    configured(name)
-    direction = np.array([1.0, 0.25])  # every row of X moves up: the one-sided derivatives are 0 and sum(X v)
-    found = certificate(direction)
-    assert found.is_kink
-    assert (found.left.first.as_float(), found.right.first.as_float()) == (0.0, float((X @ direction).sum()))
-    got = derivative(name, at_zero, direction)
-    assert not found.between(got)
-    judged = judge_derivative(name, got, found, 1e-16, "float64")
-    expected = ("nonfinite", "") if np.isnan(at_zero) else ("wrong", "wrong branch at a kink")
+    judged = with_slope(name, at_zero)
+    expected = ("nonfinite", "") if np.isnan(at_zero) else ("wrong", WRONG_BRANCH)
     assert (judged.verdict, judged.cause) == expected
 
 
 def test_off_the_kink_the_derivative_is_held_to_its_one_value() -> None:
-    def loss(p: Any, d: Any, xp: Any) -> Any:
-        return xp.sum(xp.maximum(d["X"] @ p["w"], 0))
-
-    away = certify(loss, {"w": np.array([1.0, 0.0])}, {"X": X}, {"w": np.array([1.0, 0.25])})
-    truth = float((X @ np.array([1.0, 0.25])).sum())  # every row is positive there
-    assert judge_derivative("jax", truth, away, 1e-16, "float64").verdict == "agrees"
-    assert judge_derivative("jax", truth * (1 + 1e-12), away, 1e-16, "float64").verdict == "wrong"
+    problem, truth = at(relu_loss, {"w": np.array([1.0, 0.0])}, X=X)
+    right = X.sum(0)  # every row is positive there
+    for factor, verdict in ((1.0, "agrees"), (1 + 1e-12, "wrong")):
+        quantities = {"loss": {"": np.asarray(4.5)}, "gradient": {"w": factor * right}}
+        judged = judge("jax", quantities, truth, problem)
+        assert [f.verdict for f in judged if f.quantity == "gradient"] == [verdict]
