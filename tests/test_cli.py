@@ -130,21 +130,15 @@ HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 COLOUR = re.compile(r"\x1b\[(?:\d+;)*(?:3\d|4\d|9\d|10\d)(?:;\d+)*m")
 
 
-def test_a_terminal_shows_live_progress_and_gets_its_cursor_back(tmp_path: Path):
-    code, shown = on_a_terminal(*QUICKLY, cwd=tmp_path)
+@pytest.mark.parametrize("environment", [{}, {"NO_COLOR": "1"}], ids=["in colour", "without"])
+def test_a_terminal_shows_live_progress_and_gets_its_cursor_back(tmp_path: Path, environment: dict[str, str]):
+    code, shown = on_a_terminal(*QUICKLY, cwd=tmp_path, **environment)
     assert code == 0
     assert HIDE_CURSOR in shown
     assert shown.rindex(SHOW_CURSOR) > shown.rindex(HIDE_CURSOR)
     assert "toy: " in shown.partition(SHOW_CURSOR)[0]
     assert "[  0." not in shown  # the plain lines of a stream
-    assert COLOUR.search(shown)
-
-
-def test_no_color_leaves_a_terminal_without_colours(tmp_path: Path):
-    code, shown = on_a_terminal(*QUICKLY, cwd=tmp_path, NO_COLOR="1")
-    assert code == 0
-    assert COLOUR.search(shown) is None
-    assert "toy: " in shown
+    assert (COLOUR.search(shown) is None) == ("NO_COLOR" in environment)
 
 
 def test_bad_input_on_a_terminal_gives_the_cursor_back(tmp_path: Path):

@@ -1,4 +1,6 @@
-"""Figures as people read them."""
+"""Figures as people read them: three digits, and the unit that suits."""
+
+from collections.abc import Callable
 
 import pytest
 
@@ -6,29 +8,26 @@ from gradparity.formatting import duration, ratio, size, three
 
 
 @pytest.mark.parametrize(
-    ("nanoseconds", "words"),
+    ("shown", "figure", "words"),
     [
-        (0.4, "0.4 ns"),
-        (12.34, "12.3 ns"),
-        (999.4, "999 ns"),
-        (999.6, "1.00 us"),
-        (12_345, "12.3 us"),
-        (1e6, "1.00 ms"),
-        (2.5e9, "2.50 s"),
-        (3.6e12, "3,600 s"),
+        (duration, 0.4, "0.4 ns"),
+        (duration, 12.34, "12.3 ns"),
+        (duration, 999.4, "999 ns"),
+        (duration, 999.6, "1.00 us"),
+        (duration, 12_345, "12.3 us"),
+        (duration, 1e6, "1.00 ms"),
+        (duration, 2.5e9, "2.50 s"),
+        (duration, 3.6e12, "3,600 s"),
+        (size, 0, "0.00 B"),
+        (size, 2**20, "1.00 MiB"),
+        (size, 34.2 * 2**20, "34.2 MiB"),
+        (ratio, 3.14159, "3.14x"),
+        (three, 0.095812, "0.0958"),
+        (three, -12.345, "-12.3"),
+        (three, 99.96, "100"),
     ],
 )
-def test_a_duration_has_three_digits_and_the_unit_that_suits(nanoseconds: float, words: str) -> None:
-    assert duration(nanoseconds) == words
-
-
-@pytest.mark.parametrize(("count", "words"), [(0, "0.00 B"), (2**20, "1.00 MiB"), (34.2 * 2**20, "34.2 MiB")])
-def test_a_size_is_in_binary_units(count: float, words: str) -> None:
-    assert size(count) == words
-
-
-def test_a_ratio_and_small_numbers_keep_three_digits() -> None:
-    assert ratio(3.14159) == "3.14x"
-    assert three(0.095812) == "0.0958"
-    assert three(-12.345) == "-12.3"
-    assert three(99.96) == "100"
+def test_a_figure_has_three_digits_and_the_unit_that_suits(
+    shown: Callable[[float], str], figure: float, words: str
+) -> None:
+    assert shown(figure) == words

@@ -74,50 +74,46 @@ def test_an_option_that_there_is_not_is_named(function: Any) -> None:
         function(json=True, warp=9)
 
 
-# Cells of a bench.
-
-
-def bench_settings(**given: Any) -> Settings:
-    return settings_from("bench", given)
-
-
 def test_a_size_is_refused_for_the_workers_that_it_is_to_have(monkeypatch: pytest.MonkeyPatch) -> None:
     # 10,000 x 1,000 is 80 MB: six copies in the parent and two in each worker, which has 400 MiB of its own.
     monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 2 * 2**30}))
-    settings = bench_settings(sizes="10000x1000")
+    settings = settings_from("bench", {"sizes": "10000x1000"})
     require_sizes_fit(settings, 2)
     with pytest.raises(InputError, match=r"about 4\.\d+ GiB needed with 8 workers, expected at most the 2\.00 GiB"):
         require_sizes_fit(settings, 8)
 
 
-def test_every_size_formulation_and_number_of_threads_is_a_cell_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (
+            {"sizes": "4x3x3, 50x4", "formulations": "blocked,as_written", "threads": "1,4"},
+            [
+                ("synthetic:4x3", 3, "blocked", 1),
+                ("synthetic:4x3", 3, "blocked", 4),
+                ("synthetic:4x3", 3, "as_written", 1),
+                ("synthetic:4x3", 3, "as_written", 4),
+                ("synthetic:50x4", None, "blocked", 1),
+                ("synthetic:50x4", None, "blocked", 4),
+                ("synthetic:50x4", None, "as_written", 1),
+                ("synthetic:50x4", None, "as_written", 4),
+            ],
+        ),
+        (
+            {"sizes": "4x3x3,4x3x3", "formulations": "blocked,blocked", "threads": "1,1"},
+            [("synthetic:4x3", 3, "blocked", 1)],
+        ),
+        (
+            {"sizes": "4x3", "formulations": "all"},
+            [("synthetic:4x3", None, each, 1) for each in ("as_written", "reassociated", "blocked")],
+        ),
+        ({"projection": "7"}, [(source, 7, "as_written", 1) for source in ("toy", "breast_cancer")]),
+    ],
+    ids=["every combination", "given twice", "all formulations", "data sets"],
+)
+def test_a_bench_has_a_cell_for_every_combination(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: list[tuple[Any, ...]]
+) -> None:
     monkeypatch.setattr("gradparity.runner.settings.usable_cores", lambda: 4)
-    cells = bench_settings(sizes="4x3x3, 50x4", formulations="blocked,as_written", threads="1,4").cells()
-    assert [(cell.data, cell.projection, cell.formulation, cell.threads) for cell in cells] == [
-        (("synthetic:4x3",), 3, "blocked", 1),
-        (("synthetic:4x3",), 3, "blocked", 4),
-        (("synthetic:4x3",), 3, "as_written", 1),
-        (("synthetic:4x3",), 3, "as_written", 4),
-        (("synthetic:50x4",), None, "blocked", 1),
-        (("synthetic:50x4",), None, "blocked", 4),
-        (("synthetic:50x4",), None, "as_written", 1),
-        (("synthetic:50x4",), None, "as_written", 4),
-    ]
-
-
-def test_a_value_given_twice_is_one_cell() -> None:
-    cells = bench_settings(sizes="4x3x3,4x3x3", formulations="blocked,blocked", threads="1,1").cells()
-    assert [(cell.data, cell.formulation, cell.threads) for cell in cells] == [(("synthetic:4x3",), "blocked", 1)]
-
-
-def test_all_formulations_are_the_three_there_are() -> None:
-    cells = bench_settings(sizes="4x3x3", formulations="all").cells()
-    assert [cell.formulation for cell in cells] == ["as_written", "reassociated", "blocked"]
-
-
-def test_without_sizes_each_data_set_is_a_cell_with_the_projection_asked_for() -> None:
-    cells = bench_settings(projection="7").cells()
-    assert [(cell.data, cell.projection, cell.threads) for cell in cells] == [
-        (("toy",), 7, 1),
-        (("breast_cancer",), 7, 1),
-    ]
+    cells = settings_from("bench", given).cells()
+    assert [(*cell.data, cell.projection, cell.formulation, cell.threads) for cell in cells] == expected

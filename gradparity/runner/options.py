@@ -99,10 +99,7 @@ _BUDGET = "Seconds that it may take in all; what does not fit is left out and na
 #: In the order in which each command's help lists them.
 OPTIONS = (
     Option(
-        "backends",
-        "Backends, separated by commas. Default: all that are installed.",
-        parse=separate,
-        metavar="NAMES",
+        "backends", "Backends, separated by commas. Default: all that are installed.", parse=separate, metavar="NAMES"
     ),
     Option(
         "backend",
@@ -154,11 +151,7 @@ OPTIONS = (
         metavar="L",
     ),
     Option(
-        "formulation",
-        "as_written, reassociated or blocked.",
-        default="as_written",
-        commands=_UNTIMED,
-        built_in=True,
+        "formulation", "as_written, reassociated or blocked.", default="as_written", commands=_UNTIMED, built_in=True
     ),
     Option(
         "formulations",
@@ -227,7 +220,7 @@ OPTIONS = (
         "resume",
         "Go on from the results in --out, where a run was interrupted: the same command once more.",
         bool,
-        default=False,
+        False,
         field=None,
     ),
     Option("json", "Print results.json on standard output, and nothing else.", bool, False, field=None),
@@ -237,7 +230,7 @@ OPTIONS = (
         "quick",
         "Fewer timing rounds; their intervals are wider.",
         bool,
-        default=False,
+        False,
         parse=profile_of,
         field="profile",
         commands=_RUN,
@@ -246,7 +239,7 @@ OPTIONS = (
         "stress",
         "The standard stress suite instead of --data and the model's options; about 40 s.",
         bool,
-        default=False,
+        False,
         commands=_CHECK,
     ),
     Option("budget", _BUDGET, float, field="budget_s", commands=_CHECK, metavar="SECONDS"),
