@@ -30,7 +30,8 @@ def pages() -> dict[Path, str]:
 def command_line() -> str:
     """Every command with its arguments and options, and the exit codes."""
     command = typer.main.get_command(app)
-    parts = ["# Command line", "Generated from the program itself: `gradparity COMMAND --help` says the same."]
+    said = "Generated from the program itself: `gradparity COMMAND --help` says the same."
+    parts = ["# Command line", f"{said} `gradparity --version` says which it is."]
     for name, each in command.commands.items():  # type: ignore[attr-defined]
         parts.append(f"## gradparity {name}")
         parts.append(_plain(each.help))
