@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from gradparity.processes.peer import STAGES, OutOfTime, WorkerFailed
+from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import ProblemResult, Timed, Timing
-from gradparity.worker import messages as m
+from gradparity.worker.wire import Request
 from tests.simulated_workers import Fault, SimulatedWorker, Speed
 
 #: Seconds of a step from Python and in a loop: ratios to numpy of 0.5, 2 and 4 from Python, 0.5, 4 and 16 in a loop.
@@ -46,16 +46,16 @@ def reasons(problem: ProblemResult) -> list[str]:
 
 
 def fault(
-    backend: str, kind: type[m.Request], when: Callable[[SimulatedWorker, Any], bool], *, failure: Any = WorkerFailed
+    backend: str, kind: type[Request[Any]], when: Callable[[SimulatedWorker, Any], bool], *, failure: Any = WorkerFailed
 ) -> Fault:
     """That backend fails once, in the first request of that kind of which ``when`` holds."""
     done: list[str] = []
 
-    def fail(worker: SimulatedWorker, request: m.AnyRequest) -> WorkerFailed | None:
+    def fail(worker: SimulatedWorker, request: Request[Any]) -> WorkerFailed | None:
         if worker.name != backend or done or not isinstance(request, kind) or not when(worker, request):
             return None
         done.append(backend)
-        stage = STAGES[type(request)]
+        stage = request.stage
         return OutOfTime(backend, stage) if failure is OutOfTime else WorkerFailed(backend, stage, "killed by SIGKILL")
 
     return fail

@@ -21,14 +21,16 @@ from gradparity.benchmark.stats import MedianInterval
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import ProjectedLogistic, from_dict, to_dict
+from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline
-from gradparity.processes.peer import STAGES, OutOfTime, WorkerFailed, WorkerProcess
+from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import ProblemResult, RunResult
 from gradparity.runner.clock import CellClock
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.problem import ProblemRun
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
+from gradparity.worker.wire import Reply, ReplyT, Request, Stopped, encode
 from tests.bench.simulation import Machine, SimulatedClock
 
 READ_BYTES_PER_S, FLOPS_PER_S = 1e10, 4e10
@@ -71,7 +73,7 @@ class Speed:
 
 
 #: What a worker does in place of its answer: nothing, or a failure.
-Fault = Callable[["SimulatedWorker", m.AnyRequest], WorkerFailed | None]
+Fault = Callable[["SimulatedWorker", Request[Any]], WorkerFailed | None]
 
 
 @dataclass
@@ -83,7 +85,7 @@ class Computer:
     seed: int = 0
     fault: Fault = lambda worker, request: None
     clock: SimulatedClock = field(default_factory=SimulatedClock)
-    asked: list[tuple[str, m.AnyRequest]] = field(default_factory=list)
+    asked: list[tuple[str, Request[Any]]] = field(default_factory=list)
     started: list[tuple[str, bool]] = field(default_factory=list)
     running: set[str] = field(default_factory=set)
 
@@ -119,11 +121,10 @@ class SimulatedWorker(WorkerProcess):
         computer.running.add(name)
         computer.started.append((name, one_core))
 
-    def receive(self, reply: type[Any], *, timeout_s: float | None = None) -> Any:
-        assert reply is m.Configured
-        return self.ask(m.Configure("", 1, self.one_core), reply)
+    def configured(self) -> m.Configured:
+        return self.ask(m.Configure("", 1, self.one_core))
 
-    def ask(self, request: m.AnyRequest, reply: type[Any], *, timeout_s: float | None = None) -> Any:
+    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
         assert self.name in self.computer.running, f"{self.name} was asked after its end"
         self.computer.asked.append((self.name, request))
         failure = self.computer.fault(self, request)
@@ -131,13 +132,14 @@ class SimulatedWorker(WorkerProcess):
             raise failure
         answer = self._answer(request)
         if self.deadline.left_s() < 0:
-            raise OutOfTime(self.name, STAGES[type(request)])
-        assert isinstance(answer, reply)
-        return m.decode_reply(m.encode(answer))
+            raise OutOfTime(self.name, request.stage)
+        assert isinstance(answer, request.reply())
+        found: ReplyT = m.decode_reply(encode(answer))
+        return found
 
-    def stop(self) -> m.Stopped | None:
+    def stop(self) -> Stopped | None:
         self.close()
-        return m.Stopped()
+        return Stopped()
 
     def kill(self) -> None:
         self.close()
@@ -153,7 +155,7 @@ class SimulatedWorker(WorkerProcess):
     def __enter__(self) -> Self:
         return self
 
-    def _answer(self, request: m.AnyRequest) -> m.AnyReply:
+    def _answer(self, request: Request[Any]) -> Reply:
         match request:
             case m.Configure():
                 self._spend(self.speed.import_s)
@@ -161,12 +163,12 @@ class SimulatedWorker(WorkerProcess):
             case m.Load():
                 self._spend(self.speed.first_call_s)
                 return m.Loaded(0.001, self.speed.first_call_s, "")
-            case m.ThreadsUsed():
+            case m.CountThreads():
                 self._spend(request.seconds)
-                return m.Used(self.speed.cpu[self.one_core])
+                return m.CountedThreads(self.speed.cpu[self.one_core])
             case m.MeasureLimits():
                 self._spend(2.0)
-                return m.Limited(limits_of(request))
+                return m.MeasuredLimits(limits_of(request))
             case m.Warm():
                 return self._warm_up(request)
             case m.Sample():
@@ -206,7 +208,7 @@ class SimulatedWorker(WorkerProcess):
         wall_ns = cpu_ns + away_ns + stolen_ns
         self._spend(wall_ns / 1e9)
         block = Block(round(wall_ns), round(cpu_ns), request.inner, 0, 0, ticks * _TICK_NS)
-        return m.Sampled(block, m.pack(output(self.problem, request.call)))
+        return m.Sampled(block, output(self.problem, request.call))
 
     def _spend(self, seconds: float) -> None:
         self.computer.clock.spend(round(1e9 * seconds))

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -15,9 +16,10 @@ from gradparity import results
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.stats import compare
 from gradparity.cli.app import ExitCode, exit_code
-from gradparity.processes.peer import STAGES, OutOfTime
+from gradparity.processes.peer import OutOfTime
 from gradparity.results import store
 from gradparity.worker import messages as m
+from gradparity.worker.wire import Request
 from tests.bench.simulation import NOISY, QUIET
 from tests.cell_clocks import PAIR, SPEEDS, fault, pairs_of, reasons, timed_of, timing_of
 from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, Speed, clocked
@@ -65,12 +67,12 @@ def test_a_worker_lost_in_its_warm_up_is_a_failed_row_and_the_others_go_on(tmp_p
     assert pairs_of(timed_of(run.outcome, "torch", "loop")) == dict.fromkeys(range(5), 8)
 
 
-@pytest.mark.parametrize("kind", [m.Configure, m.Load, m.ThreadsUsed])
+@pytest.mark.parametrize("kind", [m.Configure, m.Load, m.CountThreads])
 def test_a_worker_lost_before_it_is_timed_is_a_failed_row_and_the_others_go_on(
-    tmp_path: Path, kind: type[m.Request]
+    tmp_path: Path, kind: type[Request[Any]]
 ) -> None:
     run = clocked(Computer(STILL, SPEEDS, fault=fault("jax", kind, lambda *_: True)), tmp_path)
-    assert [(trouble.backend, trouble.stage) for trouble in run.outcome.troubles] == [("jax", STAGES[kind])]
+    assert [(trouble.backend, trouble.stage) for trouble in run.outcome.troubles] == [("jax", kind.stage)]
     assert pairs_of(timed_of(run.outcome, "torch", "step")) == dict.fromkeys(range(5), 8)
     assert run.outcome.recommendation is not None
     assert run.outcome.recommendation.choice == ["torch"]
@@ -115,8 +117,8 @@ def test_a_last_output_that_is_wrong_is_said_once_however_many_pairs_there_were(
         answer = sound(self, request)
         if self.name != "jax" or request.call != "step":
             return answer
-        tree = {name: 2 * value for name, value in m.unpack(answer.output).items() if name == "W"}
-        return structs.replace(answer, output=answer.output | m.pack(tree))
+        tree = {name: 2 * value for name, value in answer.output.items() if name == "W"}
+        return structs.replace(answer, output=answer.output | tree)
 
     monkeypatch.setattr(SimulatedWorker, "_sample", drifted)
     run = clocked(Computer(STILL, PAIR), tmp_path)
@@ -200,7 +202,7 @@ def test_with_several_threads_nobody_is_held_to_one(tmp_path: Path, monkeypatch:
     monkeypatch.setattr("gradparity.runner.settings.usable_cores", lambda: 2)
     computer = Computer(STILL, PAIR | {"jax": replace(SPEEDS["jax"], cpu=(1.9, 1.0))})
     problem = clocked(computer, tmp_path, threads=2).outcome
-    assert not any(isinstance(request, m.ThreadsUsed) for _, request in computer.asked)
+    assert not any(isinstance(request, m.CountThreads) for _, request in computer.asked)
     assert timing_of(problem, "jax").one_thread is None
     # Blocks in which pools of threads can wake and sleep, of at least 200 ms.
     assert {request.block_ns for _, request in computer.asked if isinstance(request, m.Warm)} == {200_000_000}

@@ -16,6 +16,7 @@ from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.worker import messages as m
 from gradparity.worker.backend import Worker
+from gradparity.worker.wire import Failed, Reply, Request
 from tests.conftest import configured
 
 SMALL = ProjectedLogistic(features=3, projection=2)
@@ -26,7 +27,7 @@ def problem(rows: int = 4) -> Problem:
     return make_problem("small", SMALL, rng.standard_normal((rows, 3)), np.arange(rows) % 2.0)
 
 
-def answer(worker: Worker, request: m.AnyRequest) -> m.AnyReply:
+def answer(worker: Worker, request: Request[Any]) -> Reply:
     return m.decode_reply(worker.answer(request))
 
 
@@ -55,7 +56,7 @@ def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str)
     ran = subprocess.run(
         [sys.executable, "-c", LOAD], env=os.environ | {variable: "1"}, capture_output=True, text=True, timeout=240
     )
-    assert ran.stdout.startswith("Failure torch.compile would run eager code"), ran.stdout + ran.stderr
+    assert ran.stdout.startswith("Failed torch.compile would run eager code"), ran.stdout + ran.stderr
     assert variable in ran.stdout
 
 
@@ -117,7 +118,7 @@ def test_a_block_during_which_a_backend_compiled_is_no_number(period: int, flat:
     worker.backend = Recompiling(period)  # type: ignore[assignment]
     assert isinstance(answer(worker, m.load_request(problem())), m.Loaded)
     reply = answer(worker, m.Sample(10, 0))
-    assert isinstance(reply, m.Sampled if flat else m.Failure)
+    assert isinstance(reply, m.Sampled if flat else Failed)
     if not flat:
         assert "compiled" in reply.message
 

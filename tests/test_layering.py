@@ -141,6 +141,7 @@ import sys
 import numpy as np
 from gradparity.backends import lookup
 from gradparity.worker import messages as m
+from gradparity.worker.wire import Failed
 from gradparity.worker.backend import Worker
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import ProjectedLogistic
@@ -149,7 +150,7 @@ problem = make_problem("small", ProjectedLogistic(features=3, projection=2), np.
 worker = Worker()
 for request in (m.Configure(lookup(sys.argv[1]).target, 1), m.load_request(problem), m.Evaluate(), m.Descend(2, 0.1)):
     reply = m.decode_reply(worker.answer(request))
-    assert not isinstance(reply, m.Failure), reply
+    assert not isinstance(reply, Failed), reply
 """
 
 

@@ -24,6 +24,7 @@ from gradparity.numerics.optimisers import (
     rounded,
 )
 from gradparity.worker import messages as m
+from gradparity.worker.wire import encode
 
 SPEC = ProjectedLogistic(features=3, projection=2)
 
@@ -203,7 +204,7 @@ def test_every_name_makes_its_optimiser_and_travels_as_a_message() -> None:
     for name in OPTIMISERS:
         made = optimiser(name, learning_rate=0.25, momentum=0.5)
         assert made.name == name
-        request = m.decode_request(m.encode(m.Train(made, 7)))
+        request = m.decode_request(encode(m.Train(made, 7)))
         assert request == m.Train(made, 7)
         assert type(request.optimiser) is type(made)
 
@@ -216,12 +217,12 @@ def test_hyperparameters_are_rounded_to_the_dtype_that_is_trained_in() -> None:
 
 def test_a_run_survives_its_message_bit_for_bit() -> None:
     path = follow(Adam(0.1), SPEC, bowl(1.0), start(), 4)
-    back = m.path_of(m.trained(path, 0.5))
+    back = m.decode_reply(encode(m.Trained(path, 0.5))).path
     for field in FIELDS:
         assert np.array_equal(getattr(path, field), getattr(back, field))
     assert (back.evaluations, back.stopped) == (5, "")
     with pytest.raises(msgspec.ValidationError):
-        m.decode_request(m.encode({"type": "Train", "optimiser": {"type": "gd", "learning_rate": -1.0}, "steps": 1}))
+        m.decode_request(encode({"type": "Train", "optimiser": {"type": "gd", "learning_rate": -1.0}, "steps": 1}))
 
 
 FIELDS = ("losses", "steps", "params", "gradients")

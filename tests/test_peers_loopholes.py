@@ -20,7 +20,6 @@ from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluate
-from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
@@ -100,7 +99,7 @@ def verdicts(name: str, loss: Loss, problem: Problem) -> dict[tuple[str, str], s
     with op_by_op(name):
         evaluation = evaluate(backend, loss, backend.program(loss), problem)
     assert evaluation.impurity == ""
-    quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+    quantities = evaluation.quantities
     return by_block(judge(name, quantities, reference(problem), problem))
 
 
@@ -209,7 +208,7 @@ def judged(
     changes = {"gradient": lambda tree, _: {key: change(value) for key, value in tree.items()}}
     with op_by_op(name):
         evaluation = evaluate(backend, loss, Changed(backend.program(loss), backend, problem, changes), problem)
-    quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+    quantities = evaluation.quantities
     return by_block(judge(name, quantities, truth, problem))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -14,6 +15,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.results import Checked, ProblemResult, RunResult, Start, store
 from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
 from gradparity.worker import messages as m
+from gradparity.worker.wire import Request
 from tests.cell_clocks import PAIR
 from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, clocked
 
@@ -24,7 +26,7 @@ class Interrupted:
     def __init__(self, at: int) -> None:
         self.left = at
 
-    def __call__(self, worker: SimulatedWorker, request: m.AnyRequest) -> None:
+    def __call__(self, worker: SimulatedWorker, request: Request[Any]) -> None:
         self.left -= 1
         if self.left < 0:
             raise KeyboardInterrupt

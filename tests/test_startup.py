@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from gradparity.backends import available
-from gradparity.processes.peer import WorkerProcess
+from gradparity.processes.backend import WorkerProcess
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.problem import ProblemRun
@@ -21,7 +21,7 @@ from gradparity.runner.settings import settings_from
 CHECK = """
 import contextlib, io, json, os, sys
 from gradparity.cli import app as cli
-from gradparity.processes.peer import WorkerProcess
+from gradparity.processes.backend import WorkerProcess
 
 def modules():
     return sorted({name.partition(".")[0] for name in sys.modules})

@@ -25,7 +25,8 @@ from gradparity.model_spec.data.npy import open_rows, scan
 from gradparity.model_spec.data.row_file import Buffers, OnDisk
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import make_problem
-from gradparity.processes.peer import WorkerProcess
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.launch import Launch
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
@@ -137,7 +138,7 @@ def agree_with_memory(name: str, backend: Backend, spec: Logistic, path: str, ta
     program = reading.program(loss)
     evaluation = evaluate(reading, loss, program, on_disk)
     assert evaluation.impurity == ""
-    quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+    quantities = evaluation.quantities
     truth = reference(problem)
     assert truth.certified_rows == ROWS
     findings = judge(name, quantities, truth, problem)
@@ -299,12 +300,12 @@ def test_a_worker_grows_by_far_less_than_the_file(tmp_path: Path, backend: str) 
     data = scan(open_rows(str(path), None))
     spec = ProjectedLogistic(features=100, projection=5, formulation="blocked")
     problem = make_problem("large", spec, data.X, data.y)
-    with WorkerProcess(backend, BACKENDS[backend], threads=1, log=tmp_path / "log") as worker:
-        start_bytes = worker.receive(m.Configured).resident_bytes
-        worker.ask(m.load_request(problem), m.Loaded)
-        evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+    with WorkerProcess(backend, BACKENDS[backend], Launch(tmp_path / "log")) as worker:
+        start_bytes = worker.configured().resident_bytes
+        worker.ask(m.load_request(problem))
+        evaluation = worker.ask(m.Evaluate())
         assert set(evaluation.quantities) == {"loss", "gradient", "jvp", "hvp"}
-        peak_bytes = worker.ask(m.Footprint(1), m.Resident).peak_bytes
+        peak_bytes = worker.ask(m.MeasureMemory(1)).peak_bytes
     assert peak_bytes - start_bytes < 300e6  # what the framework imports for its first calls is in it
 
 

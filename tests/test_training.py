@@ -206,8 +206,8 @@ def test_a_wrong_step_in_the_backends_own_loop_is_told_from_a_wrong_gradient() -
     shared = judge_training("numpy", run(problem, known, 50), known, problem, 0.0)
     program = numpy_backend.program(numpy_backend.loss(problem.spec))
     for rate, verdict, reason in ((0.5, "agrees", ""), (0.5 * (1 + 1e-9), "wrong", LOOP_OFF)):
-        losses, params, _ = descend(numpy_backend, program, problem, 50, rate)
-        ran = own_loop(losses, problem.spec.pack(params))
+        descended = descend(numpy_backend, program, problem, 50, rate)
+        ran = own_loop(descended.losses, problem.spec.pack(descended.params))
         found = judge_training("numpy", ran, known, problem, 0.0, shared=shared)
         assert (found.verdict, found.reason, found.own_loop) == (verdict, reason, True)
     assert found.first_divergence == 1

@@ -20,7 +20,8 @@ import numpy.typing as npt
 
 from gradparity.judge.figures import finite, in_floors, index_of
 from gradparity.results.divergence import Difference, Direction, Divergence, Divergences, shown
-from gradparity.worker.recording import Recorded, rounding
+from gradparity.worker.messages import Recorded
+from gradparity.worker.recording import rounding
 
 #: Floors that two correct backends may be apart: about twice the most that NumPy, autograd and PyTorch were seen at,
 #: 8.8, over 162 drawn networks in both dtypes (`tests/evidence/tap_alarms.py`); 99.9% of 6,480 blocks were in 6.2.

@@ -1,23 +1,35 @@
-"""Messages between the parent and the process that has the user's model and its truth, `gradparity.oracle.server`."""
+"""What the parent asks of the process that has the user's model and its truth, `gradparity.oracle.server`."""
 
 from __future__ import annotations
 
-from dataclasses import fields
-from typing import Any, TypeAlias
+from typing import Any
 
-import msgspec
-import numpy as np
-
-from gradparity.numerics.extended import Quantities
 from gradparity.numerics.optimisers import Optimiser
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
-from gradparity.worker import messages as m
-from gradparity.worker.messages import Tensor, Tensors
+from gradparity.worker.messages import Load
+from gradparity.worker.wire import Arrays, Failed, Reply, Request, Stop, decoder, reply_decoder
 
 
-class Draw(m.Request, frozen=True):
+class Drawn(Reply, frozen=True):
+    """The problem, and which losses the model has: the neutral one, a gradient by hand, and for which backends.
+
+    ``uncertifiable`` says what in the neutral loss has no certified form, and where; ``""`` if nothing has none.
+    """
+
+    problem: Load
+    neutral: bool
+    gradient: bool
+    written_for: list[str]
+    uncertifiable: str = ""
+
+
+class Draw(Request[Drawn], frozen=True):
     """Load the model at ``path`` and draw a problem; real arrays in ``dtype``, or as the model gives them."""
+
+    stage = "loading"
+    timeout_s = 300
+    wait = "import"
 
     path: str
     name: str
@@ -25,79 +37,64 @@ class Draw(m.Request, frozen=True):
     dtype: str | None
 
 
-class Hold(m.Request, frozen=True):
-    """Take a problem, of which the requests that follow ask."""
-
-    problem: m.Load
-
-
-class Refer(m.Request, frozen=True):
-    """Truth and floor of the problem that is held, at other parameters if given."""
-
-    params: Tensors | None = None
-
-
-class Follow(m.Request, frozen=True):
-    """The reference run of an optimiser."""
-
-    optimiser: Optimiser
-    steps: int
-
-
-class Afford(m.Request, frozen=True):
-    """How many steps of an optimiser a reference run may have."""
-
-    optimiser: Optimiser
-
-
-class Drawn(m.Reply, frozen=True):
-    """The problem, and which losses the model has: the neutral one, a gradient by hand, and for which backends.
-
-    ``uncertifiable`` says what in the neutral loss has no certified form, and where; ``""`` if nothing has none.
-    """
-
-    problem: m.Load
-    neutral: bool
-    gradient: bool
-    written_for: list[str]
-    uncertifiable: str = ""
-
-
-class Held(m.Reply, frozen=True):
+class Held(Reply, frozen=True):
     """It is held."""
 
 
-class Referred(m.Reply, frozen=True):
-    """A `Reference`: blocks under ``quantity parameter``, and its plain fields."""
+class Hold(Request[Held], frozen=True):
+    """Take a problem, of which the requests that follow ask."""
 
-    truth: Tensors
-    floor: Tensors
-    zero: Tensors
-    plain: dict[str, Any]
-    kinks: list[tuple[str, tuple[int, ...], tuple[float, float]]]
-    ignored: tuple[str, ...]
+    stage = "loading"
+    timeout_s = 120
+
+    problem: Load
 
 
-class Followed(m.Reply, frozen=True):
-    """A `Trajectory`."""
+class Certified(Reply, frozen=True):
+    """Truth and floor."""
+
+    reference: Reference
+
+
+class Certify(Request[Certified], frozen=True):
+    """Truth and floor of the problem that is held, at other parameters if given."""
+
+    stage = "truth"
+
+    params: Arrays | None = None
+
+
+class Followed(Reply, frozen=True):
+    """The reference run."""
+
+    trajectory: Trajectory
+
+
+class Follow(Request[Followed], frozen=True):
+    """The reference run of an optimiser."""
+
+    stage = "reference run"
 
     optimiser: Optimiser
-    path: m.Trained
-    loss_floor: Tensor
-    floors: Tensors
-    amplification: Tensor
-    final_floor: Tensor
-    evaluations: tuple[int, int]
-    complete: bool
+    steps: int
 
 
-class Afforded(m.Reply, frozen=True):
-    """So many."""
+class Afforded(Reply, frozen=True):
+    """Number of steps that the reference run can afford."""
 
     steps: int
 
 
-class Refused(m.Reply, frozen=True):
+class Afford(Request[Afforded], frozen=True):
+    """How many steps of an optimiser a reference run may have."""
+
+    stage = "reference run"
+    timeout_s = 300
+
+    optimiser: Optimiser
+
+
+class Refused(Failed, frozen=True):
     """The user's code is at fault: the parts of an `InputError`."""
 
     rule: str
@@ -106,55 +103,6 @@ class Refused(m.Reply, frozen=True):
     cure: str
 
 
-AnyRequest: TypeAlias = Draw | Hold | Refer | Follow | Afford | m.Stop
-AnyReply: TypeAlias = Drawn | Held | Referred | Followed | Afforded | Refused | m.Stopped | m.Failure
+REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Hold, Certify, Follow, Afford, Stop)
 
-decode_request = m.decoding(msgspec.msgpack.Decoder(AnyRequest).decode)
-decode_reply = m.decoding(msgspec.msgpack.Decoder(AnyReply).decode)
-
-_APART = ("truth", "floor", "zero", "kinks", "ignored")
-
-
-def referred(reference: Reference) -> Referred:
-    """A reference as a message."""
-    truth, floor, zero = (
-        m.pack({" ".join(key): value for key, value in blocks.items()})
-        for blocks in (reference.truth.blocks, reference.floor.blocks, reference.zero)
-    )
-    plain = {each.name: getattr(reference, each.name) for each in fields(reference) if each.name not in _APART}
-    kinks = [(path, index, sides) for (path, index), sides in reference.kinks.items()]
-    return Referred(truth, floor, zero, plain, kinks, reference.ignored)
-
-
-def reference_of(reply: Referred) -> Reference:
-    """The reference of a message."""
-    truth, floor, zero = (
-        {_key(key): value for key, value in m.unpack(tensors).items()}
-        for tensors in (reply.truth, reply.floor, reply.zero)
-    )
-    kinks = {(path, index): sides for path, index, sides in reply.kinks}
-    return Reference(
-        truth=Quantities(truth), floor=Quantities(floor), zero=zero, kinks=kinks, ignored=reply.ignored, **reply.plain
-    )
-
-
-def _key(words: str) -> tuple[str, str]:
-    quantity, _, parameter = words.partition(" ")  # no quantity has a space, though a parameter may
-    return quantity, parameter
-
-
-def followed(run: Trajectory) -> Followed:
-    """A trajectory as a message."""
-    arrays = m.pack({name: getattr(run, name) for name in ("loss_floor", "amplification", "final_floor")})
-    floors, path = m.pack(run.floors), m.trained(run.path, 0.0)
-    return Followed(run.optimiser, path, floors=floors, evaluations=run.evaluations, complete=run.complete, **arrays)
-
-
-def trajectory_of(reply: Followed) -> Trajectory:
-    """The trajectory of a message."""
-    names = ("loss_floor", "amplification", "final_floor")
-    arrays: dict[str, np.ndarray] = m.unpack({name: getattr(reply, name) for name in names})
-    path, floors = m.path_of(reply.path), m.unpack(reply.floors)
-    return Trajectory(
-        reply.optimiser, path, floors=floors, evaluations=reply.evaluations, complete=reply.complete, **arrays
-    )
+decode_request, decode_reply = decoder(REQUESTS), reply_decoder(REQUESTS, Refused)

@@ -27,8 +27,9 @@ from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import affordable_steps, reference_run
-from gradparity.worker import messages as m
+from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
+from gradparity.worker.wire import Failed, Reply, Request, Stop, Stopped, encode
 
 #: Seconds that the truth at one point may take before it settles for less.
 BUDGET_S = 5.0
@@ -45,34 +46,33 @@ class ModelWorker:
         self.problem: UserProblem
         self.arithmetic: NeutralArithmetic
 
-    def answer(self, request: mm.AnyRequest) -> bytes:
+    def answer(self, request: Request[Any]) -> bytes:
         """The reply to one request as a frame, the user's faults and ours included."""
         try:
-            return m.encode(self._answer(request))
+            return encode(ANSWERS[type(request)](self, request))
         except InputError as error:
-            return m.encode(mm.Refused(error.rule, error.got, error.expected, error.cure))
+            return encode(mm.Refused("InputError", str(error), "", error.rule, error.got, error.expected, error.cure))
         except (Exception, SystemExit) as error:
-            return m.encode(m.Failure(type(error).__name__, str(error), traceback.format_exc()))
+            return encode(Failed(type(error).__name__, str(error), traceback.format_exc()))
 
-    def _answer(self, request: mm.AnyRequest) -> mm.AnyReply:
-        match request:
-            case mm.Draw():
-                return self._draw(request)
-            case mm.Hold():
-                problem = m.problem_of(request.problem)
-                assert isinstance(problem, UserProblem)  # noqa: S101
-                self.problem = problem
-                return mm.Held()
-            case mm.Refer():
-                return mm.referred(self._refer(request))
-            case mm.Follow():
-                with self._own():
-                    return mm.followed(reference_run(self.problem, request.optimiser, request.steps, self.arithmetic))
-            case mm.Afford():
-                with self._own():
-                    return mm.Afforded(affordable_steps(self.problem, request.optimiser, self.arithmetic))
-            case m.Stop():
-                return m.Stopped()
+    def _hold(self, request: mm.Hold) -> mm.Held:
+        problem = problem_of(request.problem)
+        assert isinstance(problem, UserProblem)  # noqa: S101
+        self.problem = problem
+        return mm.Held()
+
+    def _follow(self, request: mm.Follow) -> mm.Followed:
+        with self._own():
+            return mm.Followed(
+                reference_run(self.problem, request.optimiser, request.steps, arithmetic=self.arithmetic)
+            )
+
+    def _afford(self, request: mm.Afford) -> mm.Afforded:
+        with self._own():
+            return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
+
+    def _stop(self, _request: Stop) -> Stopped:
+        return Stopped()
 
     def _draw(self, request: mm.Draw) -> mm.Drawn:
         self.model = load_model(request.path)
@@ -83,9 +83,7 @@ class ModelWorker:
             self.arithmetic = NeutralArithmetic(self.loss)
             uncertifiable = self._try(problem)
         gradient = self.model.function("gradient") is not None or "numpy" in self.model.written_for()
-        return mm.Drawn(
-            m.load_request(problem), self.loss is not None, gradient, self.model.written_for(), uncertifiable
-        )
+        return mm.Drawn(load_request(problem), self.loss is not None, gradient, self.model.written_for(), uncertifiable)
 
     def _try(self, problem: UserProblem) -> str:
         """Evaluate the neutral loss once: why it has no certified form, or ``""``.
@@ -104,10 +102,10 @@ class ModelWorker:
             return f"{display_path(file)}, line {line}: {said}" if line else said
         return ""
 
-    def _refer(self, request: mm.Refer) -> Reference:
+    def _certify(self, request: mm.Certify) -> mm.Certified:
         problem = self.problem
         if request.params is not None:
-            problem = replace(problem, params=m.unpack(request.params))
+            problem = replace(problem, params=request.params)
         assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
         spec = problem.spec
         params, tangents = spec.nest_params(problem.params), spec.nest_params(problem.tangents)
@@ -115,7 +113,7 @@ class ModelWorker:
             found = neutral_reference(
                 self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=BUDGET_S
             )
-        return found if len(set(spec.dtypes.values())) == 1 else _coarse(found)
+        return mm.Certified(found if len(set(spec.dtypes.values())) == 1 else _coarse(found))
 
     @contextmanager
     def _own(self) -> Iterator[None]:
@@ -133,6 +131,17 @@ class ModelWorker:
             raise
 
 
+#: What answers each kind of request.
+ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
+    mm.Draw: ModelWorker._draw,
+    mm.Hold: ModelWorker._hold,
+    mm.Certify: ModelWorker._certify,
+    mm.Follow: ModelWorker._follow,
+    mm.Afford: ModelWorker._afford,
+    Stop: ModelWorker._stop,
+}
+
+
 def _coarse(reference: Reference) -> Reference:
     """With the noise of float32 everywhere: where precisions are mixed, any value may have gone through the lower.
 
@@ -145,7 +154,7 @@ def _coarse(reference: Reference) -> Reference:
 
 def main(descriptor: int, lifeline: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, lifeline, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, m.Stop))
+    serve(descriptor, lifeline, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, Stop))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ _INHERITED = (
     *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"),
 )
 
-_CACHE = "TORCHINDUCTOR_CACHE_DIR"
+#: Where the compiler of PyTorch is told to keep its work.
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
 
 def worker_environment(threads: int) -> dict[str, str]:
@@ -36,7 +37,7 @@ def worker_environment(threads: int) -> dict[str, str]:
         "JAX_PLATFORMS": "cpu",
         "TORCHINDUCTOR_COMPILE_THREADS": "1",  # no pool of compiler processes to outlive the worker
         "THP_MEM_ALLOC_ENABLE": "1",  # PyTorch's temporaries on huge pages, as NumPy's are of its own accord
-        _CACHE: compile_cache(),
+        CACHE: compile_cache(),
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -46,7 +47,7 @@ def set_for_workers(thread_counts: Sequence[int]) -> dict[str, str]:
     found: dict[str, dict[str, None]] = {}
     for threads in thread_counts:
         for name, value in worker_environment(threads).items():
-            if name not in _INHERITED and name != _CACHE:
+            if name not in _INHERITED and name != CACHE:
                 found.setdefault(name, {})[value] = None
     return {name: " or ".join(values) for name, values in sorted(found.items())}
 
@@ -56,7 +57,7 @@ def compile_cache() -> str:
 
     Reference: torch._inductor.runtime.cache_dir_utils.default_cache_dir.
     """
-    own = os.environ.get(_CACHE)
+    own = os.environ.get(CACHE)
     if own:
         return own
     try:

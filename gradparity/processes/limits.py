@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import msgspec
 
 from gradparity.model_spec.errors import InputError
-
-#: What is waited for: the framework's import; building the program and the first call, which compile; any other answer.
-Wait: TypeAlias = Literal["import", "compile", "step"]
+from gradparity.worker.wire import Wait
 
 #: No process of a framework gets by with less.
 _LEAST_GIB = 0.05

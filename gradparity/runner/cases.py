@@ -18,6 +18,7 @@ from gradparity.model_spec.spec import to_dict
 from gradparity.model_spec.user.model import display_path
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
+from gradparity.processes.launch import Launch
 from gradparity.results import ProblemResult, Trouble
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
@@ -79,8 +80,8 @@ def model_works(
         InputError: the model is at fault, or no backend has anything to run.
     """
     assert settings.model is not None  # noqa: S101
-    log = folder / "logs" / LOG
-    with ModelProcess(settings.model, log, allowance=settings.allowance, scratch=scratch) as process:
+    launch = Launch(folder / "logs" / LOG, scratch=scratch, allowance=settings.allowance)
+    with ModelProcess(settings.model, launch) as process:
         drawn = process.draw(settings.seed, settings.dtype)
         problem = m.problem_of(drawn.problem)
         assert isinstance(problem, UserProblem)  # noqa: S101

@@ -17,8 +17,9 @@ from gradparity.judge.speed.summary import Sampled, beside_step, in_turns, round
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Formulation, Logistic, ProjectedLogistic
+from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import affordable
-from gradparity.processes.peer import WorkerFailed, WorkerProcess
+from gradparity.processes.peer import WorkerFailed
 from gradparity.results import Formulated, OneThread, ProblemResult, Start, Timing
 from gradparity.results.blocks import CALLS, Call
 from gradparity.runner.resume import TIMED, beside, sampled, stage
@@ -123,10 +124,10 @@ class CellClock:
         self.run.begin("import", name)
         worker = self.run.spawn(name, role="clock", one_core=one_core)
         self.workers[name] = worker
-        configured = worker.receive(m.Configured)
+        configured = worker.configured()
         self.run.imported(name, configured)
         self.run.begin("first call", name)
-        self._started(name, configured, worker.ask(self.run.load, m.Loaded), self.pair)
+        self._started(name, configured, worker.ask(self.run.load), self.pair)
 
     def _started(
         self, name: str, configured: m.Configured, loaded: m.Loaded, pair: int | None, *, beside: bool = False
@@ -234,7 +235,7 @@ class CellClock:
         self.one_thread[name] = OneThread(cpu_per_wall=used, pinned=pinned, holds=used <= ONE_THREAD)
 
     def _threads_used(self, name: str) -> float:
-        return self.workers[name].ask(m.ThreadsUsed(THREADS_USED_S), m.Used).cpu_per_wall
+        return self.workers[name].ask(m.CountThreads(THREADS_USED_S)).cpu_per_wall
 
     def _measure_limits(self) -> None:
         """In a process of its own: NumPy's, whichever backends take part. What lies on disk has other limits."""
@@ -243,9 +244,9 @@ class CellClock:
         self.run.begin("bandwidth and GEMM rate", "")
         try:
             with self.run.spawn("numpy", role="limits") as worker:
-                worker.receive(m.Configured)
+                worker.configured()
                 request = m.MeasureLimits(self.run.outcome.spec, self.run.problem.rows, self.profile.name)
-                self.run.outcome.limits = worker.ask(request, m.Limited).limits
+                self.run.outcome.limits = worker.ask(request).limits
         except WorkerFailed as failure:
             self.run.leave_out(f"read bandwidth and GEMM rate: {failure.reason}")
 

@@ -8,11 +8,12 @@ import msgspec
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.divergence import divergences
-from gradparity.processes.peer import WorkerFailed, WorkerProcess
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Finding
 from gradparity.results.divergence import Divergences
 from gradparity.worker import messages as m
-from gradparity.worker.recording import Recorded
+from gradparity.worker.messages import Recorded
 
 
 def find_divergences(
@@ -27,11 +28,11 @@ def find_divergences(
     recorded: dict[str, Recorded] = {}
     for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in off):
         try:
-            tapped = workers[name].ask(m.RecordTaps(seed), m.Tapped)
+            tapped = workers[name].ask(m.Record(seed))
         except WorkerFailed:
             continue
         if tapped.values:
-            recorded[name] = _recorded(tapped)
+            recorded[name] = tapped
     return divergences(recorded) if recorded else None
 
 
@@ -44,13 +45,3 @@ def with_places(findings: Iterable[Finding], found: Divergences) -> list[Finding
         else each
         for each in findings
     ]
-
-
-def _recorded(tapped: m.Tapped) -> Recorded:
-    return Recorded(
-        m.unpack(tapped.values),
-        m.unpack(tapped.cotangents),
-        m.unpack(tapped.value_floors),
-        m.unpack(tapped.cotangent_floors),
-        tapped.differentiated,
-    )

@@ -13,7 +13,7 @@ from gradparity.judge.verdicts import lengths
 from gradparity.numerics.extended import Quantities
 from gradparity.numerics.perturbation import floor_from
 from gradparity.numerics.richardson import block_directions
-from gradparity.processes.peer import WorkerProcess
+from gradparity.processes.backend import WorkerProcess
 from gradparity.results import Finding, Pairwise
 from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
@@ -53,13 +53,9 @@ class PairwiseRun:
         Raises:
             WorkerFailed: the worker failed.
         """
-        moved = worker.ask(m.Perturb(second_order), m.Perturbed)
-        evaluations, line = (
-            [{q: m.unpack(tree) for q, tree in each.items()} for each in several]
-            for several in (moved.evaluations, moved.line)
-        )
-        floors = floor_from(values, evaluations, self.problem.spec.dtype, line)
-        own = worker.ask(m.OwnDerivatives(), m.OwnSlopes).slopes
+        moved = worker.ask(m.Perturb(second_order))
+        floors = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
+        own = worker.ask(m.Extrapolate()).slopes
         with self._lock:
             self.answers[name] = Answers(values, floors, own)
 

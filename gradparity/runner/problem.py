@@ -18,8 +18,10 @@ from gradparity.judge.speed.summary import Sampled
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.protocol import CLOSED_FORM, NotCertified, Oracle
+from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
-from gradparity.processes.peer import TIMEOUTS_S, OutOfTime, WorkerFailed, WorkerProcess
+from gradparity.processes.launch import Launch
+from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import (
     GOOD,
     BackendInfo,
@@ -152,17 +154,15 @@ class ProblemRun:
         with self._lock:
             if self._ending:
                 raise WorkerFailed(name, "start", "the run is ending")
-            worker = WorkerProcess(
-                name,
-                registration,
-                threads=self.settings.threads,
-                log=log,
-                one_core=one_core,
+            launch = Launch(
+                log,
+                self.settings.threads,
                 compile_cache=self.compile_cache,
+                scratch=self.scratch,
                 deadline=self.deadline.hard(),
                 allowance=self.settings.allowance,
-                scratch=self.scratch,
             )
+            worker = WorkerProcess(name, registration, launch, one_core=one_core)
             self._processes.append(self._stack.enter_context(worker))
         return worker
 
@@ -229,13 +229,13 @@ class ProblemRun:
             if is_twin(name) or name in self.done:
                 return
             calls = FOOTPRINT_CALLS_ON_DISK if self.problem.on_disk else FOOTPRINT_CALLS
-            self.peaks[name] = worker.ask(m.Footprint(calls), m.Resident).peak_bytes
+            self.peaks[name] = worker.ask(m.MeasureMemory(calls)).peak_bytes
             self.begin("evaluation", name)
             found = self._evaluate(name, worker, self.problem, self.truth)
             if self.pairwise is None and needs_other_precision(found):
                 self.begin("evaluation in the other precision", name)
                 found = told_apart(found, self._in_other_precision(name, worker))
-                worker.ask(self.load, m.Loaded)
+                worker.ask(self.load)
             with self._lock:
                 self.outcome.findings = [f for f in self.outcome.findings if f.backend != name] + found
             if found and found[0].verdict not in ("impure", "nondeterministic"):
@@ -272,13 +272,11 @@ class ProblemRun:
 
         found: list[Training] = []
         if self.settings.command != "bench":
-            answer = worker.ask(m.Train(known.optimiser, self.steps), m.Trained)
-            found.append(
-                judge_training(name, m.path_of(answer), known, self.problem, answer.loop_s, oracle=self.oracle)
-            )
+            answer = worker.ask(m.Train(known.optimiser, self.steps))
+            found.append(judge_training(name, answer.path, known, self.problem, answer.loop_s, oracle=self.oracle))
         if isinstance(known.optimiser, GradientDescent):
-            descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate), m.Descent)
-            ran = own_loop(m.unpack({"": descent.losses})[""], self.problem.spec.pack(m.unpack(descent.params)))
+            descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate))
+            ran = own_loop(descent.losses, self.problem.spec.pack(descent.params))
             shared = found[0] if found else None
             found.insert(
                 0, judge_training(name, ran, known, self.problem, descent.loop_s, shared=shared, oracle=self.oracle)
@@ -340,17 +338,17 @@ class ProblemRun:
 
     def _load(self, name: str, worker: WorkerProcess) -> None:
         self.begin("import", name)
-        self.configured[name] = worker.receive(m.Configured)
+        self.configured[name] = worker.configured()
         self.imported(name, self.configured[name])
         self.begin("first call", name)
-        self.loaded[name] = worker.ask(self.load, m.Loaded, timeout_s=self._patience_s(m.Load, LOAD_PASSES))
+        self.loaded[name] = worker.ask(self.load, timeout_s=self._patience_s(self.load, LOAD_PASSES))
 
-    def _patience_s(self, request: type[m.Request], passes: int) -> float | None:
+    def _patience_s(self, request: m.Load | m.Evaluate, passes: int) -> float | None:
         """How long to wait for an answer that reads a file so often; None for the request's own limit."""
         if not self.problem.on_disk:
             return None
         size_bytes: int = self.problem.data["X"].file.rows * self.problem.data["X"].file.row_bytes
-        return TIMEOUTS_S[request] + passes * size_bytes / DISK_BYTES_PER_S
+        return request.timeout_s + passes * size_bytes / DISK_BYTES_PER_S
 
     def imported(self, name: str, configured: m.Configured) -> None:
         """Write down which versions a backend is of."""
@@ -367,11 +365,11 @@ class ProblemRun:
         from gradparity.judge.verdicts import judge, without_answer
 
         request = m.Evaluate(second_order=self.settings.command != "bench")
-        evaluation = worker.ask(request, m.Evaluation, timeout_s=self._patience_s(m.Evaluate, EVALUATE_PASSES))
+        evaluation = worker.ask(request, timeout_s=self._patience_s(request, EVALUATE_PASSES))
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
         self._note_printing(name, evaluation.printed)
-        quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        quantities = evaluation.quantities
         if self.pairwise is not None:
             self.begin("evaluation at moved inputs", name)
             self.pairwise.ask(name, worker, quantities, second_order=self.settings.command != "bench")
@@ -400,7 +398,7 @@ class ProblemRun:
         problem, truth = self._other
         if self.settings.command == "bench":
             truth = truth.only("loss", "gradient")
-        worker.ask(m.load_request(problem), m.Loaded)
+        worker.ask(m.load_request(problem))
         return self._evaluate(name, worker, problem, truth)
 
     def judge_timed(self, seen: Mapping[m.Call, list[Sampled]]) -> None:
@@ -408,7 +406,7 @@ class ProblemRun:
         for call, pairs in seen.items():
             outputs = pairs[-1].outputs if pairs else {}
             for name in [name for name in outputs if not is_twin(name)]:
-                self._judge_output(call, name, m.unpack(outputs[name]))
+                self._judge_output(call, name, outputs[name])
 
     def _judge_output(self, call: m.Call, name: str, tree: Mapping[str, np.ndarray]) -> None:
         """A step's loss and gradient; of a loop the loss of its first step, which is that of the start."""

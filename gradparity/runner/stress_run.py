@@ -14,7 +14,9 @@ from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import to_dict
 from gradparity.numerics.extended import require_extended_precision
 from gradparity.processes import machine
-from gradparity.processes.peer import WorkerFailed, WorkerProcess
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.launch import Launch
+from gradparity.processes.peer import WorkerFailed
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Trouble, store
 from gradparity.runner.observer import Observer
@@ -114,14 +116,9 @@ class _Suite:
         todo = self._todo(name)
         if not todo:
             return
-        with WorkerProcess(
-            name,
-            lookup(name),
-            threads=settings.threads,
-            log=self.folder / "logs" / f"stress.{name}.log",
-            allowance=settings.allowance,
-            scratch=self.scratch,
-        ) as worker:
+        log = self.folder / "logs" / f"stress.{name}.log"
+        launch = Launch(log, settings.threads, scratch=self.scratch, allowance=settings.allowance)
+        with WorkerProcess(name, lookup(name), launch) as worker:
             with self._lock:
                 if self._ending:
                     return
@@ -129,7 +126,7 @@ class _Suite:
             lost: WorkerFailed | None = None
             try:
                 self.observer.begin("stress suite", "import", name)
-                self._imported(name, worker.receive(m.Configured))
+                self._imported(name, worker.configured())
             except WorkerFailed as failure:
                 lost = failure
                 self._trouble(0, failure)
@@ -178,9 +175,8 @@ class _Suite:
 
 
 def _evaluate(name: str, worker: WorkerProcess, problem: Problem, truth: Reference) -> list[Finding]:
-    worker.ask(m.load_request(problem), m.Loaded)
-    evaluation = worker.ask(m.Evaluate(), m.Evaluation)
+    worker.ask(m.load_request(problem))
+    evaluation = worker.ask(m.Evaluate())
     if evaluation.impurity:
         return without_answer(name, truth, "impure", evaluation.impurity)
-    quantities = {quantity: m.unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-    return judge(name, quantities, truth, problem)
+    return judge(name, evaluation.quantities, truth, problem)

@@ -10,8 +10,9 @@ from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.schedule import Schedule, Turn, twin
 from gradparity.judge.speed.summary import Sampled
+from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline
-from gradparity.processes.peer import WorkerFailed, WorkerProcess
+from gradparity.processes.peer import WorkerFailed
 from gradparity.worker import messages as m
 
 Lost = Callable[[str, WorkerFailed], None]
@@ -83,7 +84,7 @@ class Timer:
         self.begin("warm-up", name)
         try:
             request = m.Warm(self.profile.name, self.profile.block_ns, self.call, seen.steps[name], self.learning_rate)
-            warm = worker.ask(request, m.Warmed)
+            warm = worker.ask(request)
         except WorkerFailed as failure:
             self.lost(name, failure)
             return
@@ -119,7 +120,7 @@ class Timer:
 
     def _sample(self, name: str, worker: WorkerProcess, seen: Sampled, *, switched: bool) -> Block:
         rewarm_calls = self.profile.rewarm(seen.warm_ups[name].call_s) if switched else 0
-        sample = worker.ask(m.Sample(seen.inner[name], rewarm_calls, self.call), m.Sampled)
+        sample = worker.ask(m.Sample(seen.inner[name], rewarm_calls, self.call))
         seen.outputs[name] = sample.output
         block = sample.block
         # Counted in gradient steps, so that loops of different lengths compare.
@@ -148,7 +149,7 @@ def within_one(worker: WorkerProcess, name: str, call: m.Call, step_inner: int, 
     Raises:
         WorkerFailed: the worker failed, or the time budget ended.
     """
-    warm = worker.ask(m.Warm(timer.profile.name, timer.profile.block_ns, call), m.Warmed)
+    warm = worker.ask(m.Warm(timer.profile.name, timer.profile.block_ns, call))
     seen = Sampled(steps={name: 1}, warm_ups={name: warm.warm_up}, inner={name: warm.inner}, planned=rounds)
     calls: dict[str, tuple[m.Call, int]] = {"step": ("step", step_inner), "other": (call, warm.inner)}
     for turn in Schedule("step", {"other": rounds}, pair=timer.pair, seed=timer.seed):
@@ -157,7 +158,7 @@ def within_one(worker: WorkerProcess, name: str, call: m.Call, step_inner: int, 
         taken: list[tuple[str, Block]] = []
         for which in turn.order:
             kind, inner = calls[which]
-            sample = worker.ask(m.Sample(inner, 0, kind), m.Sampled)
+            sample = worker.ask(m.Sample(inner, 0, kind))
             taken.append((which, sample.block))
         seen.rounds.setdefault(name, []).append(_round(turn, taken))
     return seen

@@ -5,14 +5,13 @@ An exception while answering is a reply like any other; the worker ends when tol
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -23,7 +22,9 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
+from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.serve import serve
+from gradparity.worker.wire import Failed, Reply, Request, Stop, Stopped, encode
 
 if TYPE_CHECKING:
     from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
@@ -47,14 +48,14 @@ class Worker:
         self.printed: Printed | None = None
         self._built: dict[Logistic | UserSpec, tuple[Loss, Program]] = {}
 
-    def answer(self, request: m.AnyRequest) -> bytes:
+    def answer(self, request: Request[Any]) -> bytes:
         """The reply to one request as a frame, a failure included."""
         try:
-            return m.encode(self._answer(request))
+            return encode(ANSWERS[type(request)](self, request))
         except (Exception, SystemExit) as error:
             if isinstance(error, SystemExit) and not isinstance(getattr(self, "problem", None), UserProblem):
                 raise
-            return m.encode(m.Failure(type(error).__name__, self._said(error), traceback.format_exc()))
+            return encode(Failed(type(error).__name__, self._said(error), traceback.format_exc()))
 
     def _said(self, error: BaseException) -> str:
         """What an exception says, and where the user's code raised it."""
@@ -68,53 +69,13 @@ class Worker:
         file, line = place_of(error, path, path if path.is_dir() else path.parent)
         return f"{words.splitlines()[0] if words else ''} ({display_path(file)}, line {line})" if line else words
 
-    def _answer(self, request: m.AnyRequest) -> m.AnyReply:
-        match request:
-            case m.Configure():
-                return self._configure(request)
-            case m.Load():
-                return self._load(request)
-            case m.Evaluate():
-                from gradparity.worker.evaluation import evaluate
-
-                second = request.second_order
-                found = evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
-                return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
-            case m.Perturb():
-                return self._perturb(request)
-            case m.OwnDerivatives():
-                return self._own_derivatives()
-            case m.RecordTaps():
-                return self._record_taps(request)
-            case m.Descend():
-                return self._descend(request)
-            case m.Train():
-                return self._train(request)
-            case m.Footprint():
-                for _ in range(request.calls):
-                    self.calls["step"]()
-                return m.Resident(_peak_resident_bytes())
-            case m.ThreadsUsed():
-                from gradparity.benchmark.clock import SystemClock
-                from gradparity.benchmark.protocol import cpu_per_wall
-
-                return m.Used(cpu_per_wall(self.calls["step"], SystemClock(), request.seconds))
-            case m.MeasureLimits():
-                return self._limits(request)
-            case m.Warm():
-                return self._warm_up(request)
-            case m.Sample():
-                return self._sample(request)
-            case m.Stop():
-                return m.Stopped()
-
     def _configure(self, request: m.Configure) -> m.Configured:
         if request.protocol != m.PROTOCOL:
             raise RuntimeError(f"message protocol: got {request.protocol}, expected {m.PROTOCOL}")
         from gradparity.backends import load
 
         if request.memory_bytes is not None:
-            _limit_memory(request.memory_bytes)
+            limit_memory(request.memory_bytes)
         if request.one_core and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
         started, cpu_started = time.perf_counter(), time.process_time()
@@ -123,7 +84,7 @@ class Worker:
         self.backend.configure(request.threads)
         import_s = NUMPY_S + time.perf_counter() - started
         import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
-        return m.Configured(self.backend.versions(), import_s, import_cpu_s, _resident_bytes())
+        return m.Configured(self.backend.versions(), import_s, import_cpu_s, resident_bytes())
 
     def _load(self, request: m.Load) -> m.Loaded:
         from gradparity.backends import place
@@ -161,13 +122,20 @@ class Worker:
             self._built[spec] = loss, self.backend.program(loss)
         return self._built[spec]
 
-    def _own_derivatives(self) -> m.OwnSlopes:
+    def _evaluate(self, request: m.Evaluate) -> m.Evaluated:
+        from gradparity.worker.evaluation import evaluate
+
+        second = request.second_order
+        found = evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
+        return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
+
+    def _extrapolate(self, _request: m.Extrapolate) -> m.Extrapolated:
         from gradparity.worker.evaluation import own_derivatives
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
-        return m.OwnSlopes(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
+        return m.Extrapolated(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
 
     def _perturb(self, request: m.Perturb) -> m.Perturbed:
         from gradparity.numerics.perturbation import along_line, perturbed
@@ -185,32 +153,35 @@ class Worker:
         )
         return m.Perturbed(drawn, line)
 
-    def _record_taps(self, request: m.RecordTaps) -> m.Tapped:
+    def _record(self, request: m.Record) -> m.Recorded:
         from gradparity.worker.recording import record
 
-        found = record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
-        return m.Tapped(
-            m.pack(found.values),
-            m.pack(found.cotangents),
-            m.pack(found.value_floors),
-            m.pack(found.cotangent_floors),
-            found.differentiated,
-        )
+        return record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
 
-    def _descend(self, request: m.Descend) -> m.Descent:
+    def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import descend
 
-        losses, params, loop_s = descend(self.backend, self.program, self.problem, request.steps, request.learning_rate)
-        return m.Descent(m.pack({"": losses})[""], m.pack(params), loop_s)
+        return descend(self.backend, self.program, self.problem, request.steps, request.learning_rate)
 
     def _train(self, request: m.Train) -> m.Trained:
         from gradparity.worker.evaluation import train
 
         started = time.perf_counter()
         path = train(self.backend, self.program, self.problem, request.optimiser, request.steps)
-        return m.trained(path, time.perf_counter() - started)
+        return m.Trained(path, time.perf_counter() - started)
 
-    def _warm_up(self, request: m.Warm) -> m.Warmed:
+    def _measure_memory(self, request: m.MeasureMemory) -> m.MeasuredMemory:
+        for _ in range(request.calls):
+            self.calls["step"]()
+        return m.MeasuredMemory(peak_resident_bytes())
+
+    def _count_threads(self, request: m.CountThreads) -> m.CountedThreads:
+        from gradparity.benchmark.clock import SystemClock
+        from gradparity.benchmark.protocol import cpu_per_wall
+
+        return m.CountedThreads(cpu_per_wall(self.calls["step"], SystemClock(), request.seconds))
+
+    def _warm(self, request: m.Warm) -> m.Warmed:
         from gradparity.benchmark.clock import SystemClock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.protocol import calibrate, warm_up
@@ -240,7 +211,7 @@ class Worker:
                 program = self._build(self.problem.spec.with_options(formulation=formulation))[1]
                 return timed_call(self.backend, program.value_and_gradient, params, data)
 
-    def _limits(self, request: m.MeasureLimits) -> m.Limited:
+    def _measure_limits(self, request: m.MeasureLimits) -> m.MeasuredLimits:
         from gradparity.benchmark.clock import SystemClock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.roofline import measure_limits
@@ -248,7 +219,7 @@ class Worker:
 
         profile, spec = PROFILES[request.profile], from_dict(request.spec)
         assert not isinstance(spec, UserSpec)  # noqa: S101  # nobody knows what its step cannot do without
-        return m.Limited(measure_limits(spec, request.rows, SystemClock(), profile))
+        return m.MeasuredLimits(measure_limits(spec, request.rows, SystemClock(), profile))
 
     def _compilations(self) -> int:
         """How often the backend has compiled; 0 of one that does not count, or has nothing to compile."""
@@ -269,46 +240,29 @@ class Worker:
             raise RuntimeError(f"it compiled {compiled} more times while the {request.call} was timed")
         value, tree = (output, {}) if request.call == "primal" else output
         value = value[0] if request.call == "loop" else value
-        return m.Sampled(block, m.pack(self.backend.get({"": value, **tree})))
+        return m.Sampled(block, self.backend.get({"": value, **tree}))
+
+    def _stop(self, _request: Stop) -> Stopped:
+        return Stopped()
 
 
-def _limit_memory(size: int) -> None:
-    """Let this process have no more than so many bytes of its own: an allocation beyond fails, and nothing else does.
-
-    On Linux that is what it can write to; address space alone, of which runtimes reserve much more than they use, is
-    free. Elsewhere the address space is limited, as far as the system minds it.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    which = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    resource.setrlimit(which, (size, size))
-
-
-def _resident_bytes() -> int:
-    """Resident size now: from Linux itself, so that an interpreter without psutil can be a worker's."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        return pages * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import psutil
-
-        return int(psutil.Process().memory_info().rss)
-
-
-def _peak_resident_bytes() -> int:
-    """Largest resident size so far. ``ru_maxrss`` on Linux starts at the parent's size, so ``VmHWM`` comes first."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    try:
-        import resource
-    except ImportError:  # Windows
-        return _resident_bytes()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+#: What answers each kind of request.
+ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
+    m.Configure: Worker._configure,
+    m.Load: Worker._load,
+    m.Evaluate: Worker._evaluate,
+    m.Perturb: Worker._perturb,
+    m.Extrapolate: Worker._extrapolate,
+    m.Record: Worker._record,
+    m.Descend: Worker._descend,
+    m.Train: Worker._train,
+    m.MeasureMemory: Worker._measure_memory,
+    m.CountThreads: Worker._count_threads,
+    m.MeasureLimits: Worker._measure_limits,
+    m.Warm: Worker._warm,
+    m.Sample: Worker._sample,
+    Stop: Worker._stop,
+}
 
 
 def _compile_cache() -> str:
@@ -324,7 +278,7 @@ def _compile_cache() -> str:
 
 def main(descriptor: int, lifeline: int) -> None:
     """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, lifeline, m.decode_request, Worker().answer, lambda request: isinstance(request, m.Stop))
+    serve(descriptor, lifeline, m.decode_request, Worker().answer, lambda request: isinstance(request, Stop))
 
 
 if __name__ == "__main__":

@@ -5,27 +5,27 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gradparity.backends import place
 from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.numerics.richardson import Derivative
-from gradparity.worker.messages import Evaluation, Tensors, pack
+from gradparity.worker.messages import Descended, Evaluated
 from gradparity.worker.user_loss import require_scalar
+from gradparity.worker.wire import Arrays, Host
 
 TimedCall = Callable[[], Any]
-Quantities = dict[str, dict[str, npt.NDArray[Any]]]
+Quantities = dict[str, Arrays]
 
 
 def evaluate(
     backend: Backend, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True
-) -> Evaluation:
+) -> Evaluated:
     """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
 
     Without ``second_order``, the loss and the gradient only.
@@ -39,48 +39,47 @@ def evaluate(
     if impurity:
         draws = _draws(backend, loss, params, data)
         words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
-        return Evaluation({}, impurity=words, verdict="nondeterministic" if draws else "impure")
+        return Evaluated({}, impurity=words, verdict="nondeterministic" if draws else "impure")
 
-    without = [name for name in ("jvp", "hvp") if not second_order or getattr(program, name) is None]
-
-    def derivatives() -> Quantities:
-        value, gradient = program.value_and_gradient(params, data)
-        first_order = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
-        if "jvp" not in without:
-            first_order["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
-        if "hvp" not in without:
-            first_order["hvp"] = backend.get(program.hvp(params, data, tangents))
-        return first_order
-
+    without = _without(program, second_order)
     try:
-        first, second = derivatives(), derivatives()
+        first, second = (_quantities(backend, program, params, data, tangents, without=without) for _ in range(2))
     except Exception as error:
         if _is_leak(error):
             words = f"a traced value leaked out of the loss: {_first_line(error)}"
-            return Evaluation({}, impurity=words, verdict="impure")
+            return Evaluated({}, impurity=words, verdict="impure")
         raise
     touched = _inputs_touched(backend, problem, params, data, tangents)
     if touched:
-        return Evaluation(packed(first), without, impurity=touched, verdict="impure")
+        return Evaluated(first, without, impurity=touched, verdict="impure")
     difference = _difference(first, second)
-    return Evaluation(packed(first), without, impurity=difference, verdict="nondeterministic" if difference else "")
+    return Evaluated(first, without, impurity=difference, verdict="nondeterministic" if difference else "")
 
 
 def evaluations_at(
     backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], *, second_order: bool = True
-) -> list[dict[str, Tensors]]:
+) -> list[Quantities]:
     """Every quantity at each of some parameters, data and tangents."""
-    found = []
-    for trees in inputs:
-        params, data, tangents = map(backend.put, trees)
-        value, gradient = program.value_and_gradient(params, data)
-        quantities = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
-        if second_order and program.jvp is not None:
-            quantities["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
-        if second_order and program.hvp is not None:
-            quantities["hvp"] = backend.get(program.hvp(params, data, tangents))
-        found.append(packed(quantities))
-    return found
+    without = _without(program, second_order)
+    return [_quantities(backend, program, *map(backend.put, trees), without=without) for trees in inputs]
+
+
+def _without(program: Program, second_order: bool) -> tuple[str, ...]:
+    """Quantities that are not asked for, or that the backend does not compute for such a loss."""
+    return tuple(name for name in ("jvp", "hvp") if not second_order or getattr(program, name) is None)
+
+
+def _quantities(
+    backend: Backend, program: Program, params: Params, data: Data, tangents: Params, *, without: Sequence[str]
+) -> Quantities:
+    """Copies, since a backend may give the same buffers again at the next call."""
+    value, gradient = program.value_and_gradient(params, data)
+    found = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+    if "jvp" not in without:
+        found["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
+    if "hvp" not in without:
+        found["hvp"] = backend.get(program.hvp(params, data, tangents))
+    return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
 
 
 def own_derivatives(backend: Backend, program: Program, problem: AnyProblem) -> dict[str, Derivative]:
@@ -96,11 +95,6 @@ def own_derivatives(backend: Backend, program: Program, problem: AnyProblem) -> 
         name: derivative(along(value, problem.params, direction))
         for name, direction in block_directions(problem.params, problem.seed)
     }
-
-
-def packed(quantities: Quantities) -> dict[str, Tensors]:
-    """Quantities as messages."""
-    return {name: pack(tree) for name, tree in quantities.items()}
 
 
 def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
@@ -132,7 +126,7 @@ def _draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
     return answers[0] == answers[1]
 
 
-def _scalar(backend: Backend, value: Array) -> npt.NDArray[Any]:
+def _scalar(backend: Backend, value: Array) -> Host:
     return np.asarray(backend.get({"": backend.wait(value)})[""])[()]
 
 
@@ -176,22 +170,20 @@ def train(backend: Backend, program: Program, problem: AnyProblem, optimiser: Op
 
     def value_and_gradient(params: Tree) -> tuple[Any, Tree]:
         value, gradient = program.value_and_gradient(backend.put(params), data)
-        return backend.get({"": value})[""], dict(backend.get(gradient))
+        return backend.get({"": value})[""], backend.get(gradient)
 
     return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps)
 
 
-def descend(
-    backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float
-) -> tuple[npt.NDArray[Any], dict[str, npt.NDArray[Any]], float]:
-    """The backend's own gradient descent: ``steps + 1`` losses, the final parameters, and seconds of the loop alone."""
+def descend(backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float) -> Descended:
+    """The backend's own gradient descent, timed by itself."""
     params, data = backend.put(problem.params), place(backend, program, problem.data)
     started = time.perf_counter()
     losses, params = backend.wait(program.descend(params, data, steps, learning_rate))
     loop_s = time.perf_counter() - started
     last = program.value_and_gradient(params, data)[0]
     along, final = (np.asarray(backend.get({"": value})[""]) for value in (losses, last))
-    return np.append(along, final), dict(backend.get(params)), loop_s
+    return Descended(np.append(along, final), backend.get(params), loop_s)
 
 
 def timed_call(backend: Backend, function: Callable[..., Any], params: Params, data: Data, *rest: Any) -> TimedCall:

@@ -6,7 +6,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,30 +16,13 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import map_tree
 from gradparity.numerics.perturbation import perturbed
 from gradparity.taps import probing
+from gradparity.worker.messages import Recorded
+from gradparity.worker.wire import Host
 
-Host: TypeAlias = npt.NDArray[Any]
 Tree: TypeAlias = Mapping[str, Host]
 
 #: Evaluations at inputs that are moved by one rounding.
 DRAWS = 8
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What one backend's taps saw, keyed ``name#0``, ``name#1``, ... in the order of the forward pass.
-
-    ``values`` are host arrays of the tapped dtype, with the axes of a ``vmap`` in front; ``cotangents`` those of the
-    loss, of the same shapes, complex ones as ``dL/d(re) - i dL/d(im)``. A value that the loss does not depend on, or
-    that does not depend on the parameters, has no cotangent. The floors, float64 and real, say how far each
-    entry moves when every input moves by one ulp; they are empty where nothing was drawn. ``differentiated``: there was
-    a backward pass, so that a cotangent which is missing is zero.
-    """
-
-    values: dict[str, Host] = field(default_factory=dict)
-    cotangents: dict[str, Host] = field(default_factory=dict)
-    value_floors: dict[str, Host] = field(default_factory=dict)
-    cotangent_floors: dict[str, Host] = field(default_factory=dict)
-    differentiated: bool = False
 
 
 class Recording:

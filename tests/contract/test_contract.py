@@ -24,7 +24,6 @@ from gradparity.results import Finding
 from gradparity.truth.logistic.path import trajectory
 from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import descend, evaluate
-from gradparity.worker.messages import unpack
 from tests.conftest import CORE
 from tests.contract.problems import KNOWN_LOSSES, drawn, known
 
@@ -38,8 +37,7 @@ def findings(name: str, backend: Backend, problem: Problem) -> list[Finding]:
     loss = backend.loss(problem.spec)
     evaluation = evaluate(backend, loss, backend.program(loss), problem)
     assert evaluation.impurity == ""
-    quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
-    return judge(name, quantities, reference(problem), problem)
+    return judge(name, evaluation.quantities, reference(problem), problem)
 
 
 def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding]:
@@ -50,8 +48,8 @@ def disagreements(name: str, backend: Backend, problem: Problem) -> list[Finding
 def descent(backend: Backend, problem: Problem, steps: int, rate: float) -> Path:
     """Gradient descent in the backend's own loop, on the host."""
     program = backend.program(backend.loss(problem.spec))
-    losses, params, _ = descend(backend, program, problem, steps, rate)
-    return own_loop(losses, problem.spec.pack(params))
+    ran = descend(backend, program, problem, steps, rate)
+    return own_loop(ran.losses, problem.spec.pack(ran.params))
 
 
 @pytest.mark.parametrize("index", range(len(KNOWN_LOSSES)), ids=[row[0] for row in KNOWN_LOSSES])

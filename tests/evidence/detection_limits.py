@@ -67,7 +67,6 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
     """Our check of one backend, for each place of the error."""
     from gradparity.judge.verdicts import judge
     from gradparity.worker.evaluation import evaluate
-    from gradparity.worker.messages import unpack
 
     backend = load(BACKENDS[name].target)
     loss = wrong_loss(name, problem.spec)
@@ -75,7 +74,7 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
 
     def caught(place: str, d: float) -> bool:
         evaluation = evaluate(backend, loss, program, with_error(problem, place, d))
-        quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        quantities = evaluation.quantities
         return any(finding.verdict != "agrees" for finding in judge(name, quantities, truth, problem))
 
     for place in PLACES:

@@ -143,7 +143,6 @@ class Judge:
         from gradparity.judge.verdicts import judge, without_answer
         from gradparity.truth.logistic.truth import reference
         from gradparity.worker.evaluation import evaluate
-        from gradparity.worker.messages import unpack
 
         if problem.spec not in self.programs:
             loss = self.backend.loss(problem.spec)
@@ -152,7 +151,7 @@ class Judge:
         truth = (self.reference or reference)(problem)
         if evaluation.impurity:
             return without_answer(self.name, truth, "impure", evaluation.impurity)
-        quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        quantities = evaluation.quantities
         return judge(self.name, quantities, truth, problem)
 
 

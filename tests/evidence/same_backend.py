@@ -40,7 +40,9 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
     from contextlib import ExitStack
 
     from gradparity.backends import lookup
-    from gradparity.processes.peer import WorkerFailed, WorkerProcess
+    from gradparity.processes.backend import WorkerProcess
+    from gradparity.processes.launch import Launch
+    from gradparity.processes.peer import WorkerFailed
     from gradparity.runner.data import dataset_of, problem_on
     from gradparity.runner.settings import settings_from
     from gradparity.runner.turns import Timer
@@ -58,9 +60,9 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
         workers = {}
         for name in names:
             log = Path(folder) / f"{name}.log"
-            workers[name] = stack.enter_context(WorkerProcess(name, lookup(backend), threads=1, log=log))
-            workers[name].receive(m.Configured)
-            workers[name].ask(load, m.Loaded)
+            workers[name] = stack.enter_context(WorkerProcess(name, lookup(backend), Launch(log)))
+            workers[name].configured()
+            workers[name].ask(load)
         timer = Timer(PROFILES[profile], seed, lost, lambda *_: None)
         seen = timer.measure(workers, backend)
     aa = control(seen.rounds[twin(backend)])

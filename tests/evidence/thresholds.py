@@ -90,7 +90,8 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
     from contextlib import ExitStack
 
     from gradparity.backends import lookup
-    from gradparity.processes.peer import WorkerProcess
+    from gradparity.processes.backend import WorkerProcess
+    from gradparity.processes.launch import Launch
     from gradparity.runner.data import dataset_of, problem_on
     from gradparity.runner.settings import settings_from
     from gradparity.worker import messages as m
@@ -103,14 +104,14 @@ def switching(backend: str, size: str) -> tuple[float, list[float]]:
         workers = []
         for name in ("one", "other"):
             log = Path(folder) / f"{name}.log"
-            worker = stack.enter_context(WorkerProcess(name, lookup(backend), threads=1, log=log))
-            worker.receive(m.Configured)
-            worker.ask(load, m.Loaded)
-            worker.ask(m.Warm("quick", 20_000_000), m.Warmed)
+            worker = stack.enter_context(WorkerProcess(name, lookup(backend), Launch(log)))
+            worker.configured()
+            worker.ask(load)
+            worker.ask(m.Warm("quick", 20_000_000))
             workers.append(worker)
         for turn in range(2 * SWITCHES):
             worker = workers[turn % 2]
-            seen.append([worker.ask(m.Sample(1, 0), m.Sampled).block.wall_ns for _ in range(CALLS)])
+            seen.append([worker.ask(m.Sample(1, 0)).block.wall_ns for _ in range(CALLS)])
     steady = median(wall_ns for walls in seen for wall_ns in walls[2:])
     return steady / 1e9, [median(walls[place] for walls in seen) / steady for place in range(CALLS)]
 

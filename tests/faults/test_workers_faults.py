@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from gradparity.backends import BACKENDS
-from gradparity.processes import peer as launch
 from gradparity.results import store
 from gradparity.worker import messages as m
 from tests.faults.harness import check, command, ended, eventually, gone, saved
@@ -65,7 +64,7 @@ def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report
 def test_a_worker_that_hangs_is_killed_and_said_to_have_given_no_answer(
     plugins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(launch, "TIMEOUTS_S", {**launch.TIMEOUTS_S, m.Evaluate: 1})
+    monkeypatch.setattr(m.Evaluate, "timeout_s", 1)
     (problem,) = check(tmp_path / "out", "hanging", "sound").problems
     assert [(t.backend, t.stage, t.reason) for t in problem.troubles] == [
         ("hanging", "evaluation", "no answer after 1 s; killed (--timeout step=SECONDS allows more)")

@@ -29,7 +29,7 @@ EXAMPLES = {
     "replies": 1500,
     "model's requests": 1000,
     "model's replies": 1000,
-    "tensors": 1500,
+    "arrays": 1500,
 }
 TOTAL = 20_000
 

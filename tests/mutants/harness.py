@@ -16,7 +16,6 @@ from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
 from gradparity.worker.evaluation import evaluate
-from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.mutants.problems import problem_of
 
@@ -78,7 +77,7 @@ def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict
     if evaluation.impurity:
         found = without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
     else:
-        quantities = {quantity: unpack(tensors) for quantity, tensors in evaluation.quantities.items()}
+        quantities = evaluation.quantities
         found = judge(name, quantities, truth, problem)
     return {(finding.quantity, finding.parameter): finding for finding in found}
 

@@ -19,7 +19,6 @@ from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluate
-from gradparity.worker.messages import unpack
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
@@ -128,7 +127,7 @@ def findings(name: str, formula: str, dtype: str) -> list[Finding]:
     with op_by_op(name):
         evaluation = evaluate(backend, loss, backend.program(loss), problem)
     assert evaluation.impurity == ""
-    return judge(name, {q: unpack(tensors) for q, tensors in evaluation.quantities.items()}, truth, problem)
+    return judge(name, evaluation.quantities, truth, problem)
 
 
 def told(name: str, formula: str, dtype: str) -> dict[tuple[str, str], Finding]:

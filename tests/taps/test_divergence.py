@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from gradparity import tap
 from gradparity.judge.divergence import divergences
 from gradparity.results.divergence import Divergence, Divergences
-from gradparity.worker.recording import Recorded, record
+from gradparity.worker.messages import Recorded
+from gradparity.worker.recording import record
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
 

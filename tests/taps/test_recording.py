@@ -9,7 +9,8 @@ import pytest
 
 from gradparity import tap
 from gradparity.model_spec.errors import InputError
-from gradparity.worker.recording import Recorded, record
+from gradparity.worker.messages import Recorded
+from gradparity.worker.recording import record
 from tests.conftest import configured
 from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
 

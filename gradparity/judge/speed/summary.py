@@ -10,7 +10,7 @@ from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.rounds import Round, pair_values
 from gradparity.benchmark.stats import Control, compare_pairs, median_interval, verdict
 from gradparity.results import Timed
-from gradparity.worker import messages as m
+from gradparity.worker.wire import Arrays
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Sampled:
     warm_ups: dict[str, WarmUp] = field(default_factory=dict)
     inner: dict[str, int] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
-    outputs: dict[str, m.Tensors] = field(default_factory=dict)
+    outputs: dict[str, Arrays] = field(default_factory=dict)
     planned: int = 0
     cut: bool = False
     pair: int = 0

@@ -1,0 +1,45 @@
+"""How a process is started, and how long it may take."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import msgspec
+
+from gradparity.processes.deadline import UNLIMITED, Deadline
+from gradparity.processes.environment import CACHE, worker_environment
+from gradparity.processes.limits import Allowance
+
+
+class Launch(msgspec.Struct, frozen=True):
+    """What processes of one run have in common, and the log of one of them.
+
+    Attributes:
+        log: file that gets everything the process prints, overwritten; its folder exists.
+        threads: of every library that the process may import.
+        compile_cache: folder for compiled code, in place of the user's own.
+        scratch: folder for temporary files.
+        deadline: no answer is waited for beyond it.
+        allowance: limits of time and memory that the user sets.
+    """
+
+    log: Path
+    threads: int = 1
+    compile_cache: Path | None = None
+    scratch: Path | None = None
+    deadline: Deadline = UNLIMITED
+    allowance: Allowance = Allowance()
+
+    def environment(self, python: str) -> dict[str, str]:
+        """Environment of the process, in an interpreter that may be another than this one."""
+        found = worker_environment(self.threads)
+        if self.compile_cache is not None:
+            found[CACHE] = str(self.compile_cache)
+        if self.scratch is not None:
+            found["TMPDIR"] = str(self.scratch)
+        if python != sys.executable:
+            from gradparity.processes.interpreters import search_path
+
+            found["PYTHONPATH"] = search_path(self.scratch)
+        return found
