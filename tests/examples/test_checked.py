@@ -24,7 +24,11 @@ def test_there_are_at_least_eight_examples_and_a_broken_one():
     assert (EXAMPLES / "broken_port" / "model_spec.py").is_file()
 
 
-@pytest.mark.parametrize("name", RIGHT)
+#: What pytest runs without -m slow too.
+QUICK = ("mlp.py", "logistic_regression")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in RIGHT])
 def test_every_backend_agrees_on(name: str):
     by_hand = "def gradient(" in (EXAMPLES / name).read_text() if name.endswith(".py") else False
     backends = [*BACKENDS, *(["numpy"] if by_hand else [])]

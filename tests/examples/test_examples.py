@@ -1,4 +1,4 @@
-"""Every example: the frameworks agree with each other and with the truth, and the files say what they must."""
+"""Every example: what its file and the README must say; that all backends agree on it, `test_checked` sees."""
 
 from __future__ import annotations
 
@@ -19,58 +19,29 @@ MODELS = (
     "poisson_glm", "kalman_filter", "attention_block", "logistic_regression",
 )  # fmt: skip
 FRAMEWORKS = ("autograd", "jax", "torch")
+pytestmark = pytest.mark.xdist_group("examples")
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_the_frameworks_agree_to_rounding(model: str) -> None:
-    answers = {name: example(model).value_and_gradient(name) for name in FRAMEWORKS}
-    value, gradient = answers["autograd"]
-    assert norm(gradient) > 0.01
-    for other, theirs in answers.values():
-        assert other == pytest.approx(value, rel=1e-13)
-        assert distance(theirs, gradient) < 1e-12
+#: JAX takes seconds to compile all the derivatives of one of these.
+LARGE = ("gaussian_mixture", "lstm_cell", "gaussian_process", "kalman_filter", "attention_block")
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_jvp_and_hvp_of_every_framework_are_certified_in_their_direction(model: str) -> None:
-    direction = example(model).direction(3)
-    flat = dict(leaves(direction))
-    certificate = example(model).certified(direction)
-    assert certificate.status == "certified"
-    gradient = example(model).value_and_gradient("jax")[1]
-    hvps = {}
-    for name in FRAMEWORKS:
-        jvp, hvps[name] = example(model).along(name, direction)
-        assert certificate.first.error_of(jvp)[1] < 1e-12 * norm(gradient) * norm(flat)
-        curvature = sum(np.vdot(hvps[name][path], flat[path]) for path in flat)
-        assert certificate.second.error_of(curvature)[1] < 1e-12 * norm(hvps[name]) * norm(flat)
-        assert distance(hvps[name], hvps["autograd"]) < 1e-11
-
-
-@pytest.mark.parametrize("model", MODELS)
-def test_an_example_is_written_for_float32_too(model: str) -> None:
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        pytest.param(model, name, marks=[pytest.mark.slow] if name == "jax" and model in LARGE else [])
+        for model in MODELS
+        for name in FRAMEWORKS
+    ],
+)
+def test_an_example_is_written_for_float32_too(model: str, name: str) -> None:
     direction = example(model).direction(3)
     double = example(model).quantities("autograd", direction, np.float64)
     sizes = {key[0]: norm({k[1]: x for k, x in double.items() if k[0] == key[0]}) for key in double}
-    for name in FRAMEWORKS:
-        single = example(model).quantities(name, direction, np.float32)
-        assert {key: x.dtype for key, x in single.items()} == dict.fromkeys(double, np.dtype(np.float32))
-        for key, x in double.items():
-            assert np.linalg.norm(single[key] - x) < 1e-5 * max(sizes[key[0]], abs(sizes["loss"])), (name, key)
-
-
-@pytest.mark.parametrize("model", [*MODELS, "broken_port"])
-def test_the_certified_directional_derivative_is_the_frameworks(model: str) -> None:
-    value, gradient = example(model).value_and_gradient("jax")
-    for seed in (1, 2):
-        direction = example(model).direction(seed)
-        certificate = example(model).certified(direction, order=1)
-        assert certificate.status == "certified"
-        assert not certificate.is_kink
-        assert certificate.value.error_of(value)[1] < 1e-12 * abs(value)
-        flat = dict(leaves(direction))
-        along = sum(np.vdot(gradient[path], flat[path]) for path in gradient)
-        assert certificate.first.error_of(along)[1] < 1e-12 * norm(gradient) * norm(flat)
+    single = example(model).quantities(name, direction, np.float32)
+    assert {key: x.dtype for key, x in single.items()} == dict.fromkeys(double, np.dtype(np.float32))
+    for key, x in double.items():
+        assert np.linalg.norm(single[key] - x) < 1e-5 * max(sizes[key[0]], abs(sizes["loss"])), key
 
 
 @pytest.mark.parametrize("model", [*MODELS, "broken_port"])

@@ -102,6 +102,7 @@ def test_a_pull_request_that_breaks_a_gradient_fails_and_its_report_is_posted(re
     assert "numpy" in (repository / "new" / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_leaves_the_gradients_as_they_are_passes_and_updates_its_comment(repository: Path):
     commit(repository, MODEL + "\n# a comment\n", "say more")
     assert set(workflow(repository, known="42").values()) == {0}
