@@ -16,6 +16,9 @@ from gradparity.truth.reference import Reference
 
 Got: TypeAlias = npt.NDArray[Any]
 
+#: Rows times features beyond which the closed form is not evaluated again for an explanation.
+LARGE = 10**7
+
 
 @dataclass(frozen=True)
 class WrongBlock:
@@ -39,6 +42,11 @@ class WrongBlock:
             raise ValueError("no formula is known of this model")
         return self.built_in
 
+    @property
+    def recomputable(self) -> bool:
+        """Whether the closed form is known, and small enough to be evaluated again."""
+        return self.built_in is not None and self.built_in.cells <= LARGE and not self.built_in.on_disk
+
     @cached_property
     def truth(self) -> Extended:
         """The true values."""
@@ -54,7 +62,17 @@ class WrongBlock:
         """What the backend gave, in extended precision."""
         return self.got.astype(np.longdouble)
 
+    @cached_property
+    def beyond(self) -> npt.NDArray[np.bool_]:
+        """Whether each entry is further from the truth than its floor allows."""
+        return np.asarray(np.abs(self.value - self.truth) > self.floors * self.floor)
+
     def is_(self, candidate: Extended | Any, *, times: Any = 1.0) -> bool:
         """Whether a candidate explains every entry, to within the floor of values ``times`` as large."""
         scale = max(1.0, abs(float(times)))
         return bool((np.abs(self.value - candidate) <= self.floors * scale * self.floor).all())
+
+
+def in_extended_precision(tree: Mapping[str, npt.NDArray[Any]]) -> dict[str, Extended]:
+    """Parameters or tangents, each number exactly."""
+    return {name: np.asarray(value, np.longdouble) for name, value in tree.items()}

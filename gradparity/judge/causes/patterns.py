@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.judge.causes import recomputation as recomputed
-from gradparity.judge.causes.block import WrongBlock
+from gradparity.judge.causes import recomputation
+from gradparity.judge.causes.block import WrongBlock, in_extended_precision
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
 
@@ -23,23 +23,17 @@ _FLOAT32 = 2.0**29
 def explain(block: WrongBlock) -> str:
     """The first explanation that holds, or ``""``."""
     if block.got.shape != block.truth.shape:
-        return _transposed_shape(block) or (recomputed.split(block) if block.built_in is not None else "")
+        return _transposed_shape(block) or (recomputation.split(block) if block.built_in is not None else "")
     if not np.isfinite(block.got).all():
         return _not_finite(block)
-    built_in = block.built_in
-    small = built_in is not None and built_in.cells <= recomputed.LARGE and not built_in.on_disk
-    for explanation in (*_EXPLANATIONS, *(recomputed.EXPLANATIONS if small else ()), *_LAST):
-        found = explanation(block)
-        if found:
-            return found
-    return ""
+    tried = (e for e in _EXPLANATIONS if block.recomputable or e not in recomputation.EXPLANATIONS)
+    return next(filter(None, (explanation(block) for explanation in tried)), "")
 
 
 def _transposed_shape(block: WrongBlock) -> str:
-    if block.got.ndim == 2 and block.got.shape == block.truth.T.shape:
-        turned = np.abs(block.value.T - block.truth) <= block.floors * block.floor
-        return "transposed" if turned.all() else ""
-    return ""
+    if block.got.ndim != 2 or block.got.shape != block.truth.T.shape:
+        return ""
+    return "transposed" if (np.abs(block.value.T - block.truth) <= block.floors * block.floor).all() else ""
 
 
 def _not_finite(block: WrongBlock) -> str:
@@ -49,7 +43,7 @@ def _not_finite(block: WrongBlock) -> str:
     some = f"{bad} of {block.got.size} entries" if bad < block.got.size else ""
     if block.built_in is None or block.built_in.on_disk:
         return some
-    largest = float(recomputed.logits(block.problem).max())
+    largest = float(recomputation.logits(block.problem).max())
     if largest <= -np.log(np.finfo(block.problem.spec.dtype).eps / 2):
         return some
     # No proof, but the one thing here that is known to end in log(0) or inf - inf.
@@ -132,10 +126,7 @@ def _penalty(block: WrongBlock) -> Any:
 def _penalties(block: WrongBlock, problem: Problem) -> dict[str, Any]:
     """What the L2 term of each parameter adds to this block, by parameter."""
     l2 = np.longdouble(problem.spec.l2)
-    params, tangents = (
-        {name: np.asarray(value, np.longdouble) for name, value in tree.items()}
-        for tree in (problem.params, problem.tangents)
-    )
+    params, tangents = in_extended_precision(problem.params), in_extended_precision(problem.tangents)
     if block.quantity == "loss":
         return {name: l2 / 2 * np.vdot(value, value) for name, value in params.items()}
     if block.quantity == "jvp":
@@ -170,10 +161,9 @@ def _permuted(block: WrongBlock) -> str:
 
 
 def _one_entry(block: WrongBlock) -> str:
-    off = np.abs(block.value - block.truth) > block.floors * block.floor
-    if block.truth.size < 3 or np.count_nonzero(off) != 1:
+    if block.truth.size < 3 or np.count_nonzero(block.beyond) != 1:
         return ""
-    where = ", ".join(str(int(i)) for i in np.argwhere(off)[0])
+    where = ", ".join(str(int(i)) for i in np.argwhere(block.beyond)[0])
     return f"one entry off: [{where}]"
 
 
@@ -200,12 +190,22 @@ def _another_function(block: WrongBlock) -> str:
 def _one_row_of_entries(block: WrongBlock) -> str:
     if block.truth.ndim != 2 or len(block.truth) < 3:
         return ""
-    off = (np.abs(block.value - block.truth) > block.floors * block.floor).any(axis=1)
+    off = block.beyond.any(axis=1)
     return f"only row {int(np.argmax(off))} of {block.parameter} is off" if np.count_nonzero(off) == 1 else ""
 
 
+#: In the order in which they are tried. What is computed anew costs more, and the last two account for less.
 _EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (
-    *(_zero, _sign, _factor, _transpose, _missing_l2, _permuted, _one_entry, _another_function, _other_factor),
+    _zero,
+    _sign,
+    _factor,
+    _transpose,
+    _missing_l2,
+    _permuted,
+    _one_entry,
+    _another_function,
+    _other_factor,
+    *recomputation.EXPLANATIONS,
+    _float32,
+    _one_row_of_entries,
 )
-#: After everything that was computed again: these go by less.
-_LAST: tuple[Callable[[WrongBlock], str], ...] = (_float32, _one_row_of_entries)

@@ -12,16 +12,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from gradparity.judge.causes.block import WrongBlock
+from gradparity.judge.causes.block import WrongBlock, in_extended_precision
 from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Logistic
 from gradparity.numerics.extended import Extended
 from gradparity.truth.logistic.extended import evaluate, rows_of_gradient
 
 Tree: TypeAlias = Mapping[str, Any]
-
-#: Rows times features beyond which nothing is evaluated again.
-LARGE = 10**7
 
 #: Steps that finite differences are commonly taken with.
 _STEPS = (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 2.0**-26, 1e-8)
@@ -75,7 +72,7 @@ def saturated(block: WrongBlock) -> str:
 
 def logits(problem: Problem) -> Extended:
     """Size of the logit ``c z`` of every row."""
-    params = {name: np.asarray(value, np.longdouble) for name, value in problem.params.items()}
+    params = in_extended_precision(problem.params)
     u = params["W"] @ params["w"] if "W" in params else params["w"]
     z = np.asarray(problem.data["X"], np.longdouble) @ u
     return np.asarray(np.abs(np.longdouble(problem.spec.logit_scale) * z))
@@ -85,16 +82,15 @@ def detached(block: WrongBlock) -> str:
     """A directional derivative or Hessian-vector product without the share of one parameter."""
     if block.quantity not in ("jvp", "hvp") or len(block.problem.params) < 2:
         return ""
-    l2 = np.longdouble(block.problem.spec.l2)
-    for name, tangent in block.problem.tangents.items():
+    l2, params = np.longdouble(block.problem.spec.l2), in_extended_precision(block.problem.params)
+    for name, tangent in in_extended_precision(block.problem.tangents).items():
         still = {**block.problem.tangents, name: np.zeros_like(tangent)}
         shares = _value(block, replace(block.problem, tangents=still))
-        moved = np.asarray(tangent, np.longdouble)
         penalty: Any = np.longdouble(0)
         if block.quantity == "jvp":
-            penalty = l2 * np.vdot(np.asarray(block.problem.params[name], np.longdouble), moved)
+            penalty = l2 * np.vdot(params[name], tangent)
         elif block.parameter == name:
-            penalty = l2 * moved
+            penalty = l2 * tangent
         if block.is_(shares) or block.is_(shares + penalty):
             return f"the share of {name} is missing: the path to {name} is detached"
     return ""
@@ -105,10 +101,7 @@ def gauss_newton(block: WrongBlock) -> str:
     problem = block.problem
     if block.quantity != "hvp" or "W" not in problem.params:
         return ""
-    params, tangents = (
-        {name: np.asarray(value, np.longdouble) for name, value in tree.items()}
-        for tree in (problem.params, problem.tangents)
-    )
+    params, tangents = in_extended_precision(problem.params), in_extended_precision(problem.tangents)
     spec = problem.spec
     plain = Logistic(features=spec.features, logit_scale=spec.logit_scale, reduction=spec.reduction, dtype=spec.dtype)
     u = {"w": params["W"] @ params["w"]}  # the gradient in u = W w of the model without a projection is g
@@ -135,11 +128,8 @@ def finite_difference(block: WrongBlock) -> str:
 
 
 def _moved(problem: Problem, step: float) -> Problem:
-    params = {
-        name: np.asarray(value, np.longdouble) + step * np.asarray(problem.tangents[name], np.longdouble)
-        for name, value in problem.params.items()
-    }
-    return replace(problem, params=params)
+    params, tangents = in_extended_precision(problem.params), in_extended_precision(problem.tangents)
+    return replace(problem, params={name: value + step * tangents[name] for name, value in params.items()})
 
 
 def rounded_inputs(block: WrongBlock) -> str:
@@ -175,5 +165,10 @@ def _value(block: WrongBlock, problem: Problem, quantity: str = "") -> Extended:
 
 
 EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (
-    *(row, saturated, detached, gauss_newton, rounded_inputs, finite_difference),
+    row,
+    saturated,
+    detached,
+    gauss_newton,
+    rounded_inputs,
+    finite_difference,
 )
