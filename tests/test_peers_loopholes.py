@@ -5,7 +5,7 @@ Each also shows that the same call refuses something, so that an acceptance is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -13,17 +13,15 @@ import numpy as np
 import pytest
 
 from gradparity.backends.protocol import Backend, Data, Loss, Params
-from gradparity.judge.verdicts import judge
 from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference
-from gradparity.worker.evaluation import evaluate
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
-from tests.mutants.harness import Changed, op_by_op
+from tests.mutants.harness import Changed, findings, op_by_op
 
 Check = Callable[[Loss, Backend, Problem], bool]
 FRAMEWORKS = ("autograd", "jax", "torch")
@@ -95,16 +93,12 @@ def torch_check(loss: Loss, params: Params, data: Data) -> None:
 
 def verdicts(name: str, loss: Loss, problem: Problem) -> dict[tuple[str, str], str]:
     """Ours on the same loss, by block."""
-    backend = configured(name)
     with op_by_op(name):
-        evaluation = evaluate(backend, loss, backend.program(loss), problem)
-    assert evaluation.impurity == ""
-    quantities = evaluation.quantities
-    return by_block(judge(name, quantities, reference(problem), problem))
+        return by_block(findings(name, loss, configured(name).program(loss), problem, reference(problem)))
 
 
-def by_block(findings: list[Finding]) -> dict[tuple[str, str], str]:
-    return {(f.quantity, f.parameter): f.verdict for f in findings}
+def by_block(found: list[Finding]) -> dict[tuple[str, str], str]:
+    return {(f.quantity, f.parameter): f.verdict for f in found}
 
 
 @pytest.fixture(params=FRAMEWORKS)
@@ -200,16 +194,13 @@ def gradbench_accepts(expected: Any, actual: Any) -> bool:
     return not (np.abs(expected - actual) / np.maximum(np.abs(expected) + np.abs(actual), 1) > 1e-4).any()
 
 
-def judged(
-    name: str, problem: Problem, truth: Reference, change: Callable[[Any], Any]
-) -> Mapping[tuple[str, str], str]:
+def judged(name: str, problem: Problem, truth: Reference, change: Callable[[Any], Any]) -> dict[tuple[str, str], str]:
     backend = configured(name)
     loss = backend.loss(problem.spec)
     changes = {"gradient": lambda tree, _: {key: change(value) for key, value in tree.items()}}
     with op_by_op(name):
-        evaluation = evaluate(backend, loss, Changed(backend.program(loss), backend, problem, changes), problem)
-    quantities = evaluation.quantities
-    return by_block(judge(name, quantities, truth, problem))
+        program = Changed(backend.program(loss), backend, problem, changes)
+        return by_block(findings(name, loss, program, problem, truth))
 
 
 def test_a_number_against_nan(name: str) -> None:

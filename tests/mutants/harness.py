@@ -15,6 +15,7 @@ from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.problem import Problem
 from gradparity.results import Finding
+from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluate
 from tests.conftest import configured
 from tests.mutants.problems import problem_of
@@ -69,16 +70,18 @@ def right(name: str, problem_name: str) -> tuple[Loss, Program]:
     return loss, configured(name).program(loss)
 
 
-def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict[Key, Finding]:
-    """The finding on every block, by block."""
-    problem, truth = problem_of(problem_name)
+def findings(name: str, loss: Loss, program: Program, problem: Problem, truth: Reference) -> list[Finding]:
+    """What a run finds of a loss and its program in a backend."""
     with np.errstate(all="ignore"):
         evaluation = evaluate(configured(name), loss, program, problem)
     if evaluation.impurity:
-        found = without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
-    else:
-        quantities = evaluation.quantities
-        found = judge(name, quantities, truth, problem)
+        return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+    return judge(name, evaluation.quantities, truth, problem)
+
+
+def verdicts(name: str, problem_name: str, loss: Loss, program: Program) -> dict[Key, Finding]:
+    """The finding on every block, by block."""
+    found = findings(name, loss, program, *problem_of(problem_name))
     return {(finding.quantity, finding.parameter): finding for finding in found}
 
 

@@ -11,18 +11,17 @@ import pytest
 
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
-from gradparity.judge.verdicts import AGREES_FLOORS, judge, needs_other_precision, told_apart
+from gradparity.judge.verdicts import AGREES_FLOORS, needs_other_precision, told_apart
 from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import Logistic
 from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference
-from gradparity.worker.evaluation import evaluate
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
-from tests.mutants.harness import GW, Gw, op_by_op
+from tests.mutants.harness import GW, Gw, findings, op_by_op
 
 SHIFT = 4096.0
 
@@ -120,20 +119,18 @@ def loss_of(name: str, formula: str, spec: Logistic) -> Loss:
     return loss
 
 
-def findings(name: str, formula: str, dtype: str) -> list[Finding]:
+def found_in(name: str, formula: str, dtype: str) -> list[Finding]:
     backend = configured(name)
     problem, truth = problem_in(dtype)
     loss = loss_of(name, formula, problem.spec)
     with op_by_op(name):
-        evaluation = evaluate(backend, loss, backend.program(loss), problem)
-    assert evaluation.impurity == ""
-    return judge(name, evaluation.quantities, truth, problem)
+        return findings(name, loss, backend.program(loss), problem, truth)
 
 
 def told(name: str, formula: str, dtype: str) -> dict[tuple[str, str], Finding]:
-    first = findings(name, formula, dtype)
+    first = found_in(name, formula, dtype)
     assert needs_other_precision(first)
-    other = findings(name, formula, "float32" if dtype == "float64" else "float64")
+    other = found_in(name, formula, "float32" if dtype == "float64" else "float64")
     return {(f.quantity, f.parameter): f for f in told_apart(first, other) if f.verdict != "agrees"}
 
 
