@@ -1,4 +1,4 @@
-"""Timings for pytest-benchmark: its own statistics and its own command are what the file is held to."""
+"""Timings for pytest-benchmark: its own command is what the file is held to."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from pytest_benchmark.stats import Stats
 
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.cli.app import main
 from gradparity.model_spec.errors import InputError
-from gradparity.report.export import benchmarks, export_to, statistics_of
+from gradparity.report.export import benchmarks, export_to
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, store
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -81,18 +79,6 @@ def run(*, name: str = "synthetic:9x3", scale: int = 1, **fields: Any) -> RunRes
 
 def by_name(result: RunResult) -> dict[str, Any]:
     return {found["name"]: found for found in benchmarks(result, NOW)["benchmarks"]}
-
-
-@given(st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=40))
-def test_the_statistics_are_those_of_pytest_benchmark(seconds: list[float]) -> None:
-    known = Stats()
-    for value in seconds:
-        known.update(value)
-    ours, theirs = statistics_of(seconds), known.as_dict()
-    assert set(ours) == {*theirs, "data"}
-    # Before version 5.3 it took the first value beyond the fence for the last one within.
-    theirs["hd15iqr"] = max(value for value in seconds if value <= known.q3 + 1.5 * known.iqr)
-    assert {name: ours[name] for name in theirs} == theirs
 
 
 def test_every_block_is_there_in_seconds_per_step_the_references_from_the_rounds_of_the_others() -> None:
@@ -247,6 +233,16 @@ def test_a_file_that_cannot_be_written_is_said_before_anything_runs(
     assert words in said
     assert said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_without_pytest_benchmark_it_is_said_what_adds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("gradparity.report.export.version", missing)
+    with pytest.raises(InputError, match="Add it with: pip install pytest-benchmark"):
+        export_to("pytest-benchmark", str(tmp_path / "x.json"), "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_earlier_file_stays_whole_until_the_new_one_is_there(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
 """Timings for other tools: the file that ``pytest-benchmark compare`` reads.
 
 One benchmark per backend, problem and kind of call (``step[jax-1000x20x10]``), in seconds per gradient step, from every
-raw block. The figures are pytest-benchmark's own; its fields and quartiles are those of version 5.3.1, whose
-``stats.py`` is the reference for `statistics_of`.
+raw block. The statistics are computed by pytest-benchmark itself, which is not needed for anything else.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import mean, median, median_low, stdev
+from statistics import median_low
 from typing import Any
 
 import msgspec
@@ -23,8 +23,6 @@ from gradparity.results.blocks import CALLS, Call, blocks_of, rounds_of, timed_o
 from gradparity.results.store import RESULTS_FILE
 
 FORMATS = ("pytest-benchmark",)
-#: The version of pytest-benchmark whose format this is.
-FORMAT_VERSION = "5.3.1"
 #: What stands for a module's path in the full names.
 _MODULE = "gradparity bench"
 #: What the problem is known by beside its name; the same for all, so that any can be grouped by.
@@ -61,10 +59,15 @@ def export_to(kind: str, file: str, out: str) -> Export:
         out: the run's folder, whose own file is not for this.
 
     Raises:
-        InputError: there is no such format, or no such file can be written.
+        InputError: there is no such format, its tool is not installed, or no such file can be written.
     """
     if kind not in FORMATS:
         raise InputError("--export", got=repr(kind), expected=f"{' or '.join(FORMATS)}, then a file")
+    try:
+        version(kind)
+    except PackageNotFoundError:
+        missing, cure = f"{kind}, which is not installed", f"Add it with: pip install {kind}"
+        raise InputError("--export", got=missing, expected="a tool that is", cure=cure) from None
     try:
         path = Path(file).resolve()  # so that a link stays one
         if path == (Path(out) / RESULTS_FILE).resolve():
@@ -114,7 +117,7 @@ def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:
         },
         "benchmarks": list(_benchmarks(result)),
         "datetime": now.isoformat(),
-        "version": FORMAT_VERSION,
+        "version": version("pytest-benchmark"),
     }
 
 
@@ -149,7 +152,7 @@ def _benchmark(
         "extra_info": _extra(result, problem, timing, call),
         "options": _options(str(result.settings.get("profile"))),
         "stats": {
-            **statistics_of([block.call_ns / 1e9 for block in blocks]),
+            **_statistics([block.call_ns / 1e9 for block in blocks]),
             "iterations": median_low([block.inner for block in blocks]),
         },
     }
@@ -199,56 +202,11 @@ def _options(name: str) -> dict[str, Any]:
     }
 
 
-def statistics_of(seconds: Sequence[float]) -> dict[str, Any]:
-    """Pytest-benchmark's figures of a benchmark: ``seconds`` has the time per step of each block, at least one.
+def _statistics(seconds: Sequence[float]) -> dict[str, Any]:
+    """Pytest-benchmark's figures of a benchmark: ``seconds`` has the time per step of each block, at least one."""
+    from pytest_benchmark.stats import Stats
 
-    ``iqr_outliers`` lie more than 1.5 interquartile ranges beyond the quartiles, ``ld15iqr`` and ``hd15iqr`` are the
-    least and the largest within; ``stddev_outliers`` lie more than a deviation off the mean.
-
-    Reference: pytest_benchmark.stats.Stats.
-    """
-    ordered = sorted(seconds)
-    centre, deviation = mean(ordered), stdev(ordered) if len(ordered) > 1 else 0.0
-    q1, q3 = _first_quartile(ordered), _first_quartile(ordered[::-1])
-    low, high = q1 - 1.5 * (q3 - q1), q3 + 1.5 * (q3 - q1)
-    within = [value for value in ordered if low <= value <= high]
-    far = sum(not centre - deviation <= value <= centre + deviation for value in ordered)
-    total = sum(seconds)
-    return {
-        "min": ordered[0],
-        "max": ordered[-1],
-        "mean": centre,
-        "stddev": deviation,
-        "rounds": len(ordered),
-        "median": median(ordered),
-        "iqr": q3 - q1,
-        "q1": q1,
-        "q3": q3,
-        "iqr_outliers": len(ordered) - len(within),
-        "stddev_outliers": far,
-        "outliers": f"{far};{len(ordered) - len(within)}",
-        "ld15iqr": within[0],
-        "hd15iqr": within[-1],
-        "ops": len(ordered) / total,
-        "total": total,
-        "data": list(seconds),
-    }
-
-
-def _first_quartile(ordered: Sequence[float]) -> float:
-    """The first quartile of ascending values; of descending ones the third.
-
-    An even number: the median of the first half (method 2). An odd one: between the two next to it, weighted so that
-    the middle value counts half to either side (method 3).
-
-    Reference: https://en.wikipedia.org/wiki/Quartile#Computing_methods.
-    """
-    count = len(ordered)
-    quarter, rest = divmod(count, 4)
-    if count == 1:
-        return ordered[0]
-    if rest == 1:
-        return 0.25 * ordered[quarter - 1] + 0.75 * ordered[quarter]
-    if rest == 3:
-        return 0.75 * ordered[quarter] + 0.25 * ordered[quarter + 1]
-    return median(ordered[: count // 2])
+    found = Stats()
+    for value in seconds:
+        found.update(value)
+    return {**found.as_dict(), "data": found.data}
