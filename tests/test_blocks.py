@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 from gradparity.model_spec.errors import InputError
-from gradparity.report.terminal.blocks import BLOCKS_FILE, blocks_frame, write_blocks
+from gradparity.report.blocks import BLOCKS_FILE, blocks_frame, write_blocks
 from gradparity.results import RunResult, Timed, store
 from gradparity.worker import messages as m
 from tests.samples import SAMPLES, SCHEMA_2
@@ -118,7 +118,7 @@ WITHOUT_POLARS = """
 import sys
 from pathlib import Path
 from gradparity.results import store
-from gradparity.report.terminal.blocks import write_blocks
+from gradparity.report.blocks import write_blocks
 assert not write_blocks(store.load(Path(sys.argv[1])), Path(sys.argv[2]))
 assert "polars" not in sys.modules
 """

@@ -15,7 +15,7 @@ from gradparity.backends import BACKENDS, Registration
 from gradparity.judge.verdicts import judge
 from gradparity.model_spec import InputError
 from gradparity.model_spec.problem import Problem
-from gradparity.report.terminal.stress import print_stress
+from gradparity.report.terminal.tables import print_stress
 from gradparity.results import RunResult
 from gradparity.results.store import load
 from gradparity.runner import stress_run

@@ -82,7 +82,7 @@ def print_result(result: RunResult, out: str, files: Sequence[str], *, quiet: bo
         print_one_line(console(), found, f"{place}/{files[0]}")
         return
     if verbose and result.settings.get("stress"):
-        from gradparity.report.terminal.stress import print_stress
+        from gradparity.report.terminal.tables import print_stress
 
         print_stress(console(), result)
     saved = f"{place}/: {', '.join(files)}" + ("" if verbose else "; every table: --verbose")

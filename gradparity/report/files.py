@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gradparity.report.terminal.blocks import BLOCKS_FILE, write_blocks
+from gradparity.report.blocks import BLOCKS_FILE, write_blocks
 from gradparity.results import RunResult
 from gradparity.results.store import replace_file
 

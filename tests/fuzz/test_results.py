@@ -17,16 +17,14 @@ from rich.console import Console
 
 from gradparity.judge.speed.compare import compare_runs
 from gradparity.model_spec.errors import InputError
+from gradparity.report.blocks import blocks_frame
 from gradparity.report.export import benchmarks
 from gradparity.report.facts.overview import overview
 from gradparity.report.frame import frame
 from gradparity.report.markdown import MOST_CHARACTERS, markdown
 from gradparity.report.notebook import html
-from gradparity.report.page.assembly import sections
-from gradparity.report.page.first import first_screen
-from gradparity.report.page.receipt import receipt
+from gradparity.report.page.assembly import first_screen, receipt, sections
 from gradparity.report.page.render import packed
-from gradparity.report.terminal.blocks import blocks_frame
 from gradparity.report.terminal.compare import print_comparison
 from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
 from gradparity.report.terminal.tables import print_problem, text
@@ -57,7 +55,7 @@ def short(result: RunResult) -> None:
 def page(result: RunResult) -> None:
     """All that the templates are given; they themselves take ten times as long."""
     first_screen(overview(result))
-    packed([plot.figure for section in sections(result) for block in section.blocks for plot in block.plots])
+    packed([plot.figure for section in sections(result) for panel in section.panels for plot in panel.plots])
     receipt(result)
 
 

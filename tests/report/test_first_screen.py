@@ -43,11 +43,12 @@ def test_what_does_not_fit_is_counted_and_all_of_it_is_there_without_a_limit():
     assert len(whole.splitlines()) > MOST_LINES
 
 
-def test_it_says_first_who_is_off_and_where_by_how_much_and_why():
+def test_it_says_first_who_disagrees_and_where_by_how_much_and_why():
     lines = screen(SAMPLES["off"], 120).splitlines()
     assert lines[1] == "✗ 1 of 3 backends does not agree on toy: torch (wrong)."
     said = " ".join(lines)
-    assert "torch on toy: wrong in gradient w[1, 2] (2.2e+15 floors, 4.5e+15 ulp, 2 where 1 is true)" in said
+    figures = "relative error 1, 2.2e+15 floors, 4.5e+15 ulp, 2 where 1 is true"
+    assert f"torch disagrees on toy: wrong in gradient w[1, 2] ({figures})" in said
     assert "factor 2" in said
 
 

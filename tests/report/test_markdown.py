@@ -66,8 +66,8 @@ def test_escaped_words_are_one_paragraph_of_text(words: str):
     assert {child.type for child in tokens[1].children or []} <= {"text", "text_special"}
 
 
-def test_who_is_off_stands_above_the_folds():
+def test_who_disagrees_stands_above_the_folds():
     written = markdown(SAMPLES["off"])
     top = written[: written.index("<details>")]
     assert "❌ gradparity: 1 of 3 backends does not agree on toy" in top
-    assert "**torch** is off on toy: wrong in gradient w" in top
+    assert "**torch disagrees** on toy\\: wrong in gradient w" in top

@@ -1,226 +1,200 @@
-"""What is off and what failed, the same fault on many problems as one. Pure facts, for every kind of report."""
+"""Which backends disagree and why, the same fault on many problems as one; and which failed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gradparity.formatting import large
+from gradparity.report.facts import words
+from gradparity.report.facts.view import Note
 from gradparity.results import Finding, ProblemResult, RunResult, Training, worst
 
-
-@dataclass(frozen=True, kw_only=True)
-class Off:
-    """One backend with one fault, on all ``problems`` where it shows; figures are those of the worst block of them.
-
-    ``quantity`` is ``training`` where every value agrees and a training run does not. ``blocks`` are all that are off.
-    ``why`` is the cause where one is known, and otherwise the rule that decided. ``undecided``: backends differ, and
-    nothing says that it is this one. Figures are ``None`` where there is none or it is not finite.
-    """
-
-    backend: str
-    problems: tuple[str, ...]
-    verdicts: tuple[str, ...]
-    quantity: str
-    parameter: str
-    index: tuple[int, ...]
-    blocks: tuple[str, ...]
-    floors: float | None
-    error_ulps: float | None
-    floor_ulps: float | None
-    relative_error: float | None
-    got: float | None
-    truth: float | None
-    why: str
-    cause_known: bool
-    undecided: bool = False
-    training: str = ""
-    partings: tuple[str, ...] = ()
-    outlier: str = ""
-
-    @property
-    def reasons(self) -> tuple[str, ...]:
-        """All that is known of why, each once: the cause or rule, the outlier's finding, where values part."""
-        why = "" if self.partings and self.why.startswith(("diverges at", "parts at")) else self.why
-        training = f"training {self.training}" if self.training else ""
-        return tuple(dict.fromkeys(said for said in (why, self.outlier, *self.partings, training) if said))
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """How far it is off, in words: floors, ulps, the value and what was expected."""
-        found = [f"{large(self.floors)} floors"] if self.floors is not None else []
-        found += [f"{large(self.error_ulps)} ulp"] if self.error_ulps is not None else []
-        if self.got is not None and self.truth is not None:
-            what = "expected" if self.outlier else "true"
-            found.append(f"{self.got:.6g} where {self.truth:.6g} is {what}")
-        return tuple(found)
-
-    @property
-    def block(self) -> str:
-        """The worst block with its worst entry: ``gradient w[3]``."""
-        index = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        return f"{self.quantity} {self.parameter}".strip() + index
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """One backend that could not be measured, or not to the end: at which stage, why, and on which problems."""
-
-    backend: str
-    problems: tuple[str, ...]
-    stage: str
-    reason: str
+#: How the cause of a block begins where values diverge at a tap, which `Fault.divergences` say in full.
+_AT_A_TAP = ("diverges at", "parts at")
 
 
 @dataclass(frozen=True)
-class _Fault:
-    """One backend off on one problem."""
+class Fault:
+    """One backend with one fault, on all ``problems`` where it shows.
+
+    ``findings`` and ``trainings`` are all that do not agree. Of the ``decided`` findings something says that it is this
+    backend that is to blame; where nothing says so of any, they are all. ``undecided``: backends differ, and nothing
+    says that it is this one. ``outlier`` is what the comparison of backends says of it, ``divergences`` what taps do.
+    """
 
     backend: str
-    problem: ProblemResult
-    findings: list[Finding]
-    trainings: list[Training]
-
-    @property
-    def decided(self) -> list[Finding]:
-        """Blocks of which something says that it is this backend that is off; all, where nothing says so of any."""
-        pairwise = self.problem.pairwise
-        matrix = pairwise.matrix if pairwise is not None else []
-        unknown = {(each.quantity, each.parameter) for each in matrix if not each.agreeing}
-        own = {each.parameter for each in (pairwise.own if pairwise else []) if each.consistent is False}
-        known = [
-            f
-            for f in self.findings
-            if (f.quantity, f.parameter) not in unknown or (f.quantity == "gradient" and f.parameter in own)
-        ]
-        return known or self.findings
+    problems: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    decided: tuple[Finding, ...]
+    trainings: tuple[Training, ...]
+    divergences: tuple[str, ...]
+    outlier: str
+    undecided: bool
 
     @property
     def shown(self) -> Finding | None:
-        return worst(self.decided) if self.findings else None
-
-    @property
-    def cause(self) -> str:
-        """The worst block's, else the first that any block has."""
-        shown = self.shown
-        return next((f.cause for f in [*([shown] if shown else []), *self.findings] if f.cause), "")
+        """The worst block; ``None`` where every value agrees and a training run does not."""
+        return worst(self.decided) if self.decided else None
 
     @property
     def why(self) -> str:
-        if self.shown is not None:
-            return self.cause or self.shown.rule
-        first = self.trainings[0]
-        return ": ".join(filter(None, (first.reason, first.detail))) or "training parts from the reference"
+        """The worst block's cause, else the first that any block has, else the rule that decided."""
+        if self.shown is None:
+            first = self.trainings[0]
+            return ": ".join(filter(None, (first.reason, first.detail))) or "training diverges from the reference"
+        return next((f.cause for f in (self.shown, *self.findings) if f.cause), self.shown.rule)
 
     @property
-    def undecided(self) -> bool:
-        """Whether the backends that are held against each other have no majority in any block that is off."""
-        pairwise = self.problem.pairwise
-        if pairwise is None or any(outlier.backend == self.backend for outlier in pairwise.outliers):
-            return False
-        agreeing = {(each.quantity, each.parameter): each.agreeing for each in pairwise.matrix}
-        return not any(agreeing.get((f.quantity, f.parameter), True) for f in self.findings)
+    def verdicts(self) -> list[str]:
+        """All of its verdicts, each once."""
+        judged: tuple[Finding | Training, ...] = (*self.findings, *self.trainings)
+        return list(dict.fromkeys(each.verdict for each in judged))
+
+    @property
+    def blocks(self) -> list[str]:
+        """All of its blocks, each once."""
+        return list(dict.fromkeys(map(words.block, self.findings)))
+
+    @property
+    def reasons(self) -> list[str]:
+        """All that is known of why, each once: the cause or rule, the outlier's finding, where values diverge."""
+        why = "" if self.divergences and self.why.startswith(_AT_A_TAP) else self.why
+        return list(dict.fromkeys(filter(None, (why, self.outlier, *self.divergences, _diverges(self.trainings)))))
+
+    @property
+    def floors(self) -> float | None:
+        """The worst block's error over its noise floor."""
+        return self.shown.floors if self.shown is not None else self.trainings[0].floors
+
+    @property
+    def size(self) -> list[str]:
+        """How far the worst block is from the truth: relative error, floors, ulps, the value and what was expected."""
+        found, first = self.shown, next(iter(self.trainings), None)
+        relative, ulps = (found.relative_error, found.error_ulps) if found else (None, None)
+        got, truth = (found.got, found.truth) if found else (None, None)
+        if found is None and first is not None:
+            got, truth = first.final_loss, first.reference_loss
+        expected = "expected" if self.outlier else "true"
+        figures = (
+            "" if relative is None else f"relative error {relative:.2g}",
+            "" if self.floors is None else f"{large(self.floors)} floors",
+            "" if ulps is None else f"{large(ulps)} ulp",
+            "" if got is None or truth is None else f"{got:.6g} where {truth:.6g} is {expected}",
+        )
+        return [each for each in figures if each]
 
 
-def off(result: RunResult) -> tuple[Off, ...]:
-    """Every backend that gave values which are off, those that may not be to blame last; failures are not among them.
+def faults(result: RunResult) -> list[Fault]:
+    """Every backend that gave values which disagree, those that may not be to blame last; failures are not among them.
 
-    A backend is off twice where it is so for two reasons on different problems.
+    A backend is there twice where it disagrees for two reasons on different problems.
     """
-    groups: dict[tuple[str, str, bool], list[_Fault]] = {}
-    for fault in _faults(result.problems):
+    groups: dict[tuple[str, str, bool], list[Fault]] = {}
+    for fault in (each for problem in result.problems for each in _on(problem)):
         groups.setdefault((fault.backend, fault.why, fault.shown is None), []).append(fault)
-    return tuple(sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided))
+    return sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided)
 
 
-def alike(faults: Iterable[Off]) -> tuple[tuple[Off, ...], ...]:
-    """Backends with one fault together, the worst first: the same verdicts, blocks and reason on the same problems.
+def fault_notes(found: Iterable[Fault]) -> list[Note]:
+    """A note for each fault; backends with one fault are together, the worst first.
 
-    Where values part, and what says that it is this backend, is of one backend: such a fault stays alone.
+    They have the same verdicts, blocks and reason on the same problems. Where values diverge, and what says that it is
+    this backend, is of one backend: such a fault stays alone.
     """
-    groups: dict[tuple[object, ...], list[Off]] = {}
-    for fault in faults:
-        key = fault.problems, fault.verdicts, fault.blocks, fault.why, fault.training, fault.undecided
-        own = fault.backend if fault.partings or fault.outlier else ""
-        groups.setdefault((*key, own), []).append(fault)
-    return tuple(tuple(sorted(group, key=lambda fault: -(fault.floors or 0.0))) for group in groups.values())
+    groups: dict[tuple[object, ...], list[Fault]] = {}
+    for fault in found:
+        own = fault.backend if fault.divergences or fault.outlier else ""
+        what = fault.problems, *fault.verdicts, *fault.blocks, fault.why, _diverges(fault.trainings), fault.undecided
+        groups.setdefault((own, *what), []).append(fault)
+    return [_note(sorted(group, key=lambda fault: -(fault.floors or 0.0))) for group in groups.values()]
 
 
-def failures(result: RunResult) -> tuple[Failure, ...]:
+def failure_notes(result: RunResult) -> list[Note]:
     """Every backend that failed, once for each stage and reason."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for problem in result.problems:
         for trouble in problem.troubles:
             groups.setdefault((trouble.backend, trouble.stage, trouble.reason), []).append(problem.label)
-    return tuple(
-        Failure(backend=backend, problems=tuple(dict.fromkeys(problems)), stage=stage, reason=reason)
-        for (backend, stage, reason), problems in groups.items()
+    return [
+        Note(
+            f"{backend} failed",
+            f"in {stage} on {words.listed(list(dict.fromkeys(labels)))}: {reason}",
+            kind="bad",
+            mark=words.MARKS["failed"],
+        )
+        for (backend, stage, reason), labels in groups.items()
+    ]
+
+
+def _note(group: Sequence[Fault]) -> Note:
+    fault, several = group[0], len(group) > 1
+    verb = ("differ" if several else "differs") if fault.undecided else ("disagree" if several else "disagrees")
+    shown = fault.shown
+    block = words.entry(shown) if shown else f"training {fault.trainings[0].optimiser}"
+    size = [*fault.size, *([f"{fault.backend} the most"] if several else [])]
+    left = len(fault.blocks) - 1
+    how = "" if fault.undecided else f": {', '.join(fault.verdicts)}"
+    text = f"on {words.listed(fault.problems)}{how} in {block}"
+    text += f" ({', '.join(size)})" * bool(fault.size)
+    text += f", and {words.counted(left, 'more block')}" * (left > 0)
+    verdict = fault.verdicts[0]
+    return Note(
+        f"{', '.join(each.backend for each in group)} {verb}",
+        text,
+        fault.reasons,
+        words.kind(verdict),
+        words.mark(verdict),
     )
 
 
-def _faults(problems: Iterable[ProblemResult]) -> Iterable[_Fault]:
-    for problem in problems:
-        bad = [each for each in problem.not_good if each.verdict != "failed"]
-        for backend in dict.fromkeys(each.backend for each in bad):
-            own = [each for each in bad if each.backend == backend]
-            yield _Fault(
-                backend,
-                problem,
-                [each for each in own if isinstance(each, Finding)],
-                [each for each in own if isinstance(each, Training)],
-            )
+def _on(problem: ProblemResult) -> Iterable[Fault]:
+    """A fault for each backend that disagrees on one problem."""
+    bad = [each for each in problem.not_good if each.verdict != "failed"]
+    pairwise, taps = problem.pairwise, problem.divergences.found if problem.divergences is not None else []
+    agreeing = {(each.quantity, each.parameter): each.agreeing for each in (pairwise.matrix if pairwise else ())}
+    for backend in dict.fromkeys(each.backend for each in bad):
+        mine = [each for each in bad if each.backend == backend]
+        findings = tuple(each for each in mine if isinstance(each, Finding))
+        outliers = [each for each in (pairwise.outliers if pairwise else ()) if each.backend == backend]
+        own = {each.parameter for each in (pairwise.own if pairwise else ()) if each.consistent is False}
+        decided = tuple(
+            f
+            for f in findings
+            if agreeing.get((f.quantity, f.parameter), True) or (f.quantity == "gradient" and f.parameter in own)
+        )
+        yield Fault(
+            backend=backend,
+            problems=(problem.label,),
+            findings=findings,
+            decided=decided or findings,
+            trainings=tuple(each for each in mine if isinstance(each, Training)),
+            divergences=tuple(str(each) for each in taps if each.backend == backend),
+            outlier=next((o.finding + f" ({o.cause})" * bool(o.cause) for o in outliers), ""),
+            undecided=pairwise is not None
+            and not outliers
+            and not any(agreeing.get((f.quantity, f.parameter), True) for f in findings),
+        )
 
 
-def _merged(faults: list[_Fault]) -> Off:
-    first = faults[0]
-    findings = [found for fault in faults for found in fault.findings]
-    trainings = [ran for fault in faults for ran in fault.trainings]
-    partings = (
-        str(parting)
-        for fault in faults
-        for parting in (fault.problem.divergences.found if fault.problem.divergences is not None else ())
-        if parting.backend == first.backend
-    )
-    outliers = (
-        outlier.finding + (f" ({outlier.cause})" if outlier.cause else "")
-        for fault in faults
-        for outlier in (fault.problem.pairwise.outliers if fault.problem.pairwise is not None else ())
-        if outlier.backend == first.backend
-    )
-    decided = [found for fault in faults for found in fault.decided]
-    shown = worst(decided) if decided else None
-    return Off(
-        backend=first.backend,
-        problems=tuple(fault.problem.label for fault in faults),
-        verdicts=tuple(dict.fromkeys([*(f.verdict for f in findings), *(ran.verdict for ran in trainings)])),
-        quantity=shown.quantity if shown else "training",
-        parameter=shown.parameter if shown else trainings[0].optimiser,
-        index=shown.worst_index if shown else (),
-        blocks=tuple(dict.fromkeys(f"{f.quantity} {f.parameter}".strip() for f in findings)),
-        floors=shown.floors if shown else trainings[0].floors,
-        error_ulps=shown.error_ulps if shown else None,
-        floor_ulps=shown.floor_ulps if shown else None,
-        relative_error=shown.relative_error if shown else None,
-        got=shown.got if shown else trainings[0].final_loss,
-        truth=shown.truth if shown else trainings[0].reference_loss,
-        why=first.why,
-        cause_known=bool(first.cause) if shown else bool(trainings[0].reason),
-        undecided=all(fault.undecided for fault in faults),
-        training=_parts(trainings),
-        partings=tuple(dict.fromkeys(partings)),
-        outlier=next(outliers, ""),
+def _merged(group: Sequence[Fault]) -> Fault:
+    """One fault of one backend, from those on each problem."""
+    return Fault(
+        backend=group[0].backend,
+        problems=tuple(label for fault in group for label in fault.problems),
+        findings=tuple(found for fault in group for found in fault.findings),
+        decided=tuple(found for fault in group for found in fault.decided),
+        trainings=tuple(ran for fault in group for ran in fault.trainings),
+        divergences=tuple(dict.fromkeys(said for fault in group for said in fault.divergences)),
+        outlier=next((fault.outlier for fault in group if fault.outlier), ""),
+        undecided=all(fault.undecided for fault in group),
     )
 
 
-def _parts(trainings: list[Training]) -> str:
-    """Where training parts first: ``from step 1 on (gd, own loop)``."""
-    parted = [ran for ran in trainings if ran.first_divergence is not None]
-    if not parted:
+def _diverges(trainings: Iterable[Training]) -> str:
+    """Where training diverges first: ``training diverges at step 1 in loss (gd, own loop)``."""
+    known = [(ran.first_divergence, ran) for ran in trainings if ran.first_divergence is not None]
+    if not known:
         return ""
-    first = min(parted, key=lambda ran: ran.first_divergence or 0)
-    return f"parts at step {first.first_divergence} in {first.diverged} ({optimiser(first)})"
-
-
-def optimiser(ran: Training) -> str:
-    """What a report calls a training run: ``gd``, or ``gd, own loop`` where the backend has its own."""
-    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
+    step, first = min(known, key=lambda pair: pair[0])
+    return f"training diverges at step {step} in {first.diverged} ({words.optimiser(first)})"

@@ -1,153 +1,208 @@
-"""Each backend in one line, and which to choose for which problem. Pure facts, for every kind of report."""
+"""Each backend in one line, its times, and which to choose for which problem: the tables of the first screen."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.choice import Quickest, break_even, quickest
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Timing, Training, worst
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.report.facts import words
+from gradparity.report.facts.view import Cell, Head, Table, heads, missing
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Training, worst
+
+#: What the figures of errors mean, for who sees them first.
+MEANING = (
+    "floors: error over how far rounding alone moves the true value, up to "
+    f"{AGREES_FLOORS:g} agrees; ulp: units in its last place"
+)
+#: Problems up to which it is told from how many steps on another backend is better.
+_MOST_TOLD = 2
+#: Problems up to which each backend's times are told.
+_MOST_TIMED = 3
 
 
-@dataclass(frozen=True, kw_only=True)
-class Clocked:
-    """One backend's times on one problem: nanoseconds a step from Python and in its own loop, seconds to start.
-
-    ``ratio`` is how many times as fast as the reference its step is, ``low`` and ``high`` its interval; ``speed`` the
-    verdict on it, ``reference`` for the reference itself.
-    """
-
-    problem: str
-    step_ns: float | None
-    loop_ns: float | None
-    ratio: float | None
-    low: float | None
-    high: float | None
-    speed: str
-    start_s: float
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Standing:
-    """One backend over all problems: its verdicts, the error furthest from its floor and where, training, times.
+    """One backend over all problems: its verdicts, and the error furthest from its floor, with its problem's label.
 
-    ``verdict`` is ``agrees``, or all that are not, with commas between; ``""`` where it has none. ``worst_problem`` and
-    ``worst_block`` name the block whose ``floors`` and ``error_ulps`` are given. ``agreeing`` of ``judged`` problems
-    are without a verdict that is not good.
+    ``verdict`` and ``training`` are ``agrees``, or all that are not, with commas between; ``""`` where there is none.
     """
 
     backend: str
     verdict: str
-    floors: float | None
-    error_ulps: float | None
-    worst_problem: str
-    worst_block: str
     training: str
-    agreeing: int
-    judged: int
-    clock: tuple[Clocked, ...]
+    shown: Finding | None
+    label: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """Which backend to take on one problem for so many steps: ``chosen`` has ties; empty where none may be.
+def standings(result: RunResult, undecided: Collection[str] = ()) -> list[Standing]:
+    """A line for every backend that was asked, in the order of the registry.
 
-    ``quickest_step`` and ``quickest_loop`` leave out the closed form, and who is off. ``sentences`` say from how many
-    steps on another is better; ``reasons`` are all that speaks for the choice.
+    Args:
+        result: the run.
+        undecided: backends of which nothing says that they are the ones to blame.
+
+    Returns:
+        The lines; of those ``undecided`` the verdict is that and not ``wrong``.
     """
-
-    problem: str
-    steps: int
-    chosen: tuple[str, ...]
-    quickest_step: Quickest | None
-    quickest_loop: Quickest | None
-    sentences: tuple[str, ...]
-    reasons: tuple[str, ...]
-
-
-def standings(result: RunResult) -> tuple[Standing, ...]:
-    """A line for every backend that was asked, in the order of the registry."""
     found = {found.backend for problem in result.problems for found in problem.findings}
     found |= {timing.backend for problem in result.problems for timing in problem.timings}
     found |= {trouble.backend for trouble in result.troubles if not is_twin(trouble.backend)}
     places = {info.name: place for place, info in enumerate(result.backends)}
     names = sorted(found, key=lambda name: (places.get(name, len(places)), name))
-    return tuple(_standing(name, result) for name in names)
+    return [_standing(name, result, undecided) for name in names]
 
 
-def choices(result: RunResult) -> tuple[Choice, ...]:
-    """One for every problem that was timed."""
-    return tuple(_choice(problem, result.settings.get("steps", 1)) for problem in result.problems if problem.timings)
-
-
-def _choice(problem: ProblemResult, asked: int) -> Choice:
-    found = problem.recommendation
-    sentences = []
-    if found is not None:
-        looped = any(timing.loop is not None and timing.loop.step_ns is not None for timing in problem.timings)
-        sentences = [f"in a loop of its own: {break_even(found.spans)}"] if looped and found.spans else []
-        sentences += [f"step by step from Python: {break_even(found.step_spans)}"] if found.step_spans else []
-    return Choice(
-        problem=problem.label,
-        steps=found.steps if found is not None else asked,
-        chosen=tuple(found.choice) if found is not None else (),
-        quickest_step=quickest(problem, lambda timing: timing.step),
-        quickest_loop=quickest(problem, lambda timing: timing.loop),
-        sentences=tuple(sentences),
-        reasons=tuple(found.reasons) if found is not None else (),
-    )
-
-
-def _standing(backend: str, result: RunResult) -> Standing:
+def _standing(backend: str, result: RunResult, undecided: Collection[str]) -> Standing:
     findings: list[tuple[str, Finding]] = []
     trainings: list[Training] = []
-    bad: dict[str, list[str]] = {}
-    judged: set[str] = set()
+    verdicts: dict[str, None] = {}
+    judged = False
     for problem in result.problems:
         wrong = [each for each in problem.not_good if each.backend == backend]
-        if wrong or any(trouble.backend == backend for trouble in problem.troubles):
-            bad[problem.label] = [each.verdict for each in wrong] or ["failed"]
+        failed = any(trouble.backend == backend for trouble in problem.troubles)
+        verdicts |= dict.fromkeys([each.verdict for each in wrong] or ["failed"] * failed)
         own = [found for found in problem.findings if found.backend == backend]
-        if own or problem.label in bad:
-            judged.add(problem.label)
+        judged = judged or bool(own)
         # What a problem is there to show is no error of the backend's.
         findings += [(problem.label, f) for f in own if not problem.expected or f in wrong]
         trainings += [ran for ran in problem.training if ran.backend == backend]
     shown = worst([found for _, found in findings]) if findings else None
-    label = next((label for label, found in findings if found is shown), "")
-    verdicts = dict.fromkeys(verdict for each in bad.values() for verdict in each)
+    verdict = ", ".join(verdicts) or "agrees" * judged
+    bad = dict.fromkeys(ran.verdict for ran in trainings if ran.verdict not in GOOD)
     return Standing(
         backend=backend,
-        verdict=", ".join(verdicts) or ("agrees" if judged else ""),
-        floors=shown.floors if shown else None,
-        error_ulps=shown.error_ulps if shown else None,
-        worst_problem=label,
-        worst_block=f"{shown.quantity} {shown.parameter}".strip() if shown else "",
-        training=", ".join(dict.fromkeys(ran.verdict for ran in trainings if ran.verdict not in GOOD))
-        or ("agrees" if trainings else ""),
-        agreeing=len(judged) - len(bad),
-        judged=len(judged),
-        clock=tuple(
-            _clocked(problem.label, timing)
-            for problem in result.problems
-            for timing in problem.timings
-            if timing.backend == backend and timing.starts
-        ),
+        verdict="undecided" if backend in undecided and verdict == "wrong" else verdict,
+        training=", ".join(bad) or "agrees" * bool(trainings),
+        shown=shown,
+        label=next((label for label, found in findings if found is shown), ""),
     )
 
 
-def _clocked(label: str, timing: Timing) -> Clocked:
-    ratio = timing.step.ratio if timing.step is not None else None
-    return Clocked(
-        problem=label,
-        step_ns=_median(timing.step),
-        loop_ns=_median(timing.loop),
-        ratio=ratio.ratio if ratio else None,
-        low=ratio.low if ratio else None,
-        high=ratio.high if ratio else None,
-        speed=(timing.step.speed or "reference") if timing.step is not None else "",
-        start_s=timing.start_s,
-    )
+def standings_table(lines: Sequence[Standing], *, problems: int) -> Table:
+    """Do they agree: a row a backend with its verdict and the error that is furthest from its floor.
+
+    Args:
+        lines: what `standings` found.
+        problems: of how many problems; of several, each error is told with its own.
+
+    Returns:
+        The table; under it, what its figures mean.
+    """
+    trained = any(line.training for line in lines)
+    rows = []
+    for line in lines:
+        shown = line.shown
+        where = f"{words.block(shown)}{f', {line.label}' if problems > 1 else ''}" if shown else ""
+        rows.append(
+            [
+                Cell(line.backend),
+                words.verdict_cell(line.verdict),
+                words.relative(shown.relative_error if shown else None),
+                words.sized(shown.floors if shown else None),
+                words.sized(shown.error_ulps if shown else None),
+                Cell(where or "-", kind="muted"),
+                *([words.verdict_cell(line.training)] if trained else []),
+            ]
+        )
+    columns = [
+        Head("backend"),
+        Head("verdict"),
+        Head("relative error", figures=True, title="largest error of the block over its largest true value"),
+        Head("floors", figures=True, title="error over its noise floor"),
+        Head("ulp", figures=True, title="error in units in the last place", extra=True),
+        Head("in"),
+        *([Head("training")] if trained else []),
+    ]
+    return Table("Do they agree?", columns, rows, [MEANING])
+
+
+def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
+    """Which to choose: a row a problem; of one or two, from how many steps on another is better.
+
+    Args:
+        problems: those that were timed.
+        asked: steps to choose for, where a problem has no choice of its own.
+
+    Returns:
+        The table.
+    """
+    steps = next((p.recommendation.steps for p in problems if p.recommendation), asked)
+    rows = [
+        [
+            Cell(problem.label),
+            Cell(" or ".join(problem.recommendation.choice) if problem.recommendation else "-"),
+            _quickest(quickest(problem, lambda timing: timing.step)),
+            _quickest(quickest(problem, lambda timing: timing.loop)),
+        ]
+        for problem in problems
+    ]
+    told = problems if len(problems) <= _MOST_TOLD else []
+    notes = [f"{problem.label}, {said}" for problem in told for said in _sentences(problem)[:1]]
+    columns = heads("choose", f"for {steps:,} steps in all", "quickest step", "quickest loop")
+    return Table("Which to choose?", columns, rows, notes)
+
+
+def _sentences(problem: ProblemResult) -> list[str]:
+    """From how many steps on another backend is better, in loops and step by step."""
+    found = problem.recommendation
+    if found is None:
+        return []
+    looped = any(timing.loop is not None and timing.loop.step_ns is not None for timing in problem.timings)
+    said = [f"in a loop of its own: {break_even(found.spans)}"] if looped and found.spans else []
+    return said + ([f"step by step from Python: {break_even(found.step_spans)}"] if found.step_spans else [])
+
+
+def _quickest(found: Quickest | None) -> Cell:
+    if found is None:
+        return missing()
+    return Cell(" or ".join(found.names), found.step_ns, words.nanoseconds(found.step_ns).text)
+
+
+def times_table(problems: Sequence[ProblemResult]) -> Table | None:
+    """How long they take: of one problem with speed and start, of two or three a column each; of more, no table."""
+    timed = [problem for problem in problems if any(timing.starts for timing in problem.timings)]
+    if len(timed) == 1:
+        return problem_times(timed[0])
+    if not 1 < len(timed) <= _MOST_TIMED:
+        return None
+    names = dict.fromkeys(timing.backend for problem in timed for timing in problem.timings)
+    rows = [[Cell(name), *(_both(problem, name) for problem in timed)] for name in names]
+    labels = [problem.label for problem in timed]
+    return Table("How long do they take?", heads("step, and in a loop", *labels, figures=labels), rows)
+
+
+def problem_times(problem: ProblemResult) -> Table:
+    """A row a backend: its step, its loop, how its step compares with the reference's, and its start."""
+    rows = []
+    for timing in problem.timings:
+        step = timing.step
+        speed = (step.speed or "reference") if step is not None else ""
+        compared = words.compared(step.ratio if step is not None else None)
+        rows.append(
+            [
+                Cell(timing.backend),
+                words.nanoseconds(_median(step)),
+                words.nanoseconds(_median(timing.loop)),
+                compared if speed not in ("", "reference") else Cell("1", 1.0) if speed else missing(),
+                words.verdict_cell(speed),
+                words.seconds(timing.start_s if timing.starts else None),
+            ]
+        )
+    speed_head = f"speed, {problem.reference} = 1"
+    figures = ("step", "loop", speed_head, "start")
+    columns = heads("backend", *figures[:3], "verdict", "start", figures=figures)
+    return Table("How long do they take?", columns, rows)
+
+
+def _both(problem: ProblemResult, backend: str) -> Cell:
+    for timing in problem.timings:
+        if timing.backend == backend and timing.starts:
+            step, loop = (words.nanoseconds(_median(timed)) for timed in (timing.step, timing.loop))
+            return Cell(f"{step.text}, {loop.text}", step.value)
+    return missing()
 
 
 def _median(timed: Timed | None) -> float | None:

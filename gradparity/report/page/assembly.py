@@ -1,100 +1,125 @@
-"""The sections of a page, from a result: what compares all problems first, then each problem."""
+"""What stands on a page, from a result: the first screen, what compares all problems, each problem, the receipt."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from gradparity.report.page import clock, correctness, differences, receipt, sizes, totals, training, words
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.report.facts import words
+from gradparity.report.facts.clock import formulations
+from gradparity.report.facts.overview import Overview
+from gradparity.report.facts.receipt import receipt_details, receipt_notes, receipt_tables
+from gradparity.report.facts.standings import choices_table
+from gradparity.report.facts.verdicts import disagreements, everywhere, problem_notes, status, verdicts
+from gradparity.report.facts.view import Note, Table
+from gradparity.report.page import clock, differences, errors, sizes, totals, training
 from gradparity.report.page.figures import Looks
-from gradparity.report.page.view import Block, Kind, Section
+from gradparity.report.page.view import Panel, Section
 from gradparity.results import ProblemResult, RunResult
 
 #: Problems up to which all are open from the start; of more, only those with something to see.
 MOST_OPEN = 3
 #: Findings up to which every one is on the page: some 600 bytes each, and a page is to stay under 6 MB.
 MOST_FINDINGS = 4000
+#: Blocks up to which each is a column of the table of verdicts; more are a row each.
+MOST_COLUMNS = 8
+#: Faults, problems and remarks up to which all stand on the first screen; the others further down the page.
+_MOST_FAULTS, _MOST_CHOICES, _MOST_NOTES = 4, 8, 6
+
+
+@dataclass(frozen=True)
+class First:
+    """The first screen, with ``more`` that is folded away."""
+
+    overview: Overview
+    faults: Sequence[Note]
+    tables: Sequence[Table]
+    notes: Sequence[Note]
+    more: Sequence[Note]
+
+
+def first_screen(found: Overview) -> First:
+    """Who disagrees and why, which to choose, and what to know beside."""
+    tables = [replace(table, rows=table.rows[:_MOST_CHOICES], notes=[*table.notes, "Of more problems it stands below."])
+              if table is found.choices and len(table.rows) > _MOST_CHOICES else table
+              for table in found.tables]  # fmt: skip
+    more = [*found.faults[_MOST_FAULTS:], *found.notes[_MOST_NOTES:]]
+    return First(found, found.faults[:_MOST_FAULTS], tables, found.notes[:_MOST_NOTES], more)
 
 
 def sections(result: RunResult, *, lean: bool = False) -> list[Section]:
     """Everything below the first screen but the receipt; if ``lean``, problems that agree have no plots."""
-    looks = looks_of(result)
+    named = [info.name for info in result.backends]
+    looks = Looks([*named, *(name for problem in result.problems for name in words.backends(problem))])
     keys = [f"p{index}" for index in range(1, len(result.problems) + 1)]
-    together = _together(result, keys, looks)
     every = sum(len(problem.findings) for problem in result.problems) <= MOST_FINDINGS
     few = len(result.problems) <= MOST_OPEN
-    each = [
-        problem_section(problem, key, looks, opened=few, every=every)
-        for problem, key in zip(result.problems, keys, strict=True)
-    ]
+    each = [_problem(problem, key, looks, opened=few, every=every)
+            for problem, key in zip(result.problems, keys, strict=True)]  # fmt: skip
     if lean:
-        each = [_lean(section) if section.kind != "bad" else section for section in each]
-    return [*([together] if together else []), *each]
+        each = [_lean(section) if section.status[1] != "bad" else section for section in each]
+    return [*_together(result, keys, looks), *each]
+
+
+def receipt(result: RunResult) -> list[Panel]:
+    """Versions, machine, settings, environment, raw counts, and what was left out."""
+    tables, folded = receipt_tables(result), receipt_details(result)
+    return [Panel("receipt-what", "", notes=receipt_notes(result), tables=tables, folded=folded)]
 
 
 def _lean(section: Section) -> Section:
-    kept = [replace(block, plots=(), folded=()) for block in section.blocks]
-    return replace(section, blocks=[block for block in kept if block])
+    kept = [replace(panel, plots=(), folded=()) for panel in section.panels]
+    return replace(section, panels=[panel for panel in kept if panel])
 
 
-def looks_of(result: RunResult) -> Looks:
-    """One look for each backend of the run."""
-    named = [info.name for info in result.backends]
-    return Looks([*named, *(name for problem in result.problems for name in words.backends(problem))])
-
-
-def _together(result: RunResult, keys: list[str], looks: Looks) -> Section | None:
+def _together(result: RunResult, keys: Sequence[str], looks: Looks) -> list[Section]:
+    """All problems side by side, where there are several."""
     if len(result.problems) < 2:
-        return None
-    blocks = [sizes.everywhere(result, keys), sizes.where(result), sizes.over_size(result, looks)]
-    return Section("all", "All problems", blocks=[block for block in blocks if block])
+        return []
+    about = f"The worst block of each backend, in noise floors; up to {AGREES_FLOORS:g} agrees. A name leads to its details."
+    timed = [problem for problem in result.problems if problem.timings]
+    note = "Of those that agree, numpy's closed form apart; what overlaps is not called."
+    choices = replace(choices_table(timed, 1), notes=[note], caption="Choice by problem") if len(timed) > 1 else None
+    panels = [
+        Panel("everywhere", "Agreement", about, tables=[everywhere(result, keys)]),
+        Panel("where", "Which backend where", tables=[choices] if choices else []),
+        sizes.over_size(result, looks),
+    ]
+    return [Section("all", "All problems", [panel for panel in panels if panel])]
 
 
-def problem_section(problem: ProblemResult, key: str, looks: Looks, *, opened: bool, every: bool) -> Section:
+def _problem(problem: ProblemResult, key: str, looks: Looks, *, opened: bool, every: bool) -> Section:
     """One problem: verdicts, reasons, training, time."""
-    status, kind, mark = _status(problem)
-    errors = correctness.errors(problem, key, looks)
-    blocks = [
-        differences.troubles(problem),
-        correctness.verdicts(problem),
-        correctness.disagreements(problem),
-        differences.partings(problem),
+    found, points = status(problem), errors.errors(problem, key, looks)
+    panels = [
+        Panel("notes", "What to know", notes=problem_notes(problem)),
+        _verdicts(problem),
+        _disagreements(problem),
+        differences.divergences(problem),
         differences.pairwise(problem),
-        errors if every else replace(errors, plots=(), folded=()),
+        points if every else replace(points, plots=(), folded=()),
         training.training(problem, key, looks),
         totals.totals(problem, key, looks),
         clock.steps(problem, key, looks),
-        clock.formulations(problem),
+        Panel("formulations", "Other formulations", tables=[table] if (table := formulations(problem)) else []),
         clock.distance(problem, key, looks),
         clock.starts(problem, key),
     ]
-    kept: list[Block] = [replace(block, key=f"{key}-{block.key}") for block in blocks if block]
-    return Section(
-        key,
-        problem.label,
-        receipt.problem_lines(problem),
-        status,
-        kind,
-        mark,
-        opened=opened or kind == "bad",
-        blocks=kept,
+    kept = [replace(panel, key=f"{key}-{panel.key}") for panel in panels if panel]
+    return Section(key, problem.label, kept, words.problem_lines(problem), found, opened or found[1] == "bad")
+
+
+def _verdicts(problem: ProblemResult) -> Panel:
+    table = verdicts(problem, most=MOST_COLUMNS)
+    about = (
+        "Each cell is the error of the entry that is furthest beyond its noise floor, in noise floors, and below it the same "
+        f"in ulps of the true value. Up to {AGREES_FLOORS:g} floors agrees."
     )
+    return Panel("verdicts", "Verdicts", about, tables=[table] if table else [])
 
 
-def _status(problem: ProblemResult) -> tuple[str, Kind, str]:
-    """The problem in a word: agrees, or who does not and how."""
-    failed = [found.backend for found in problem.troubles]
-    off: dict[str, list[str]] = {name: ["failed"] for name in failed}
-    for name in words.backends(problem):
-        if bad := words.bad_verdicts(problem, name):
-            off[name] = bad
-    if off:
-        groups: dict[str, list[str]] = {}
-        for name, verdicts in off.items():
-            groups.setdefault(", ".join(verdicts), []).append(name)
-        said = "; ".join(f"{', '.join(names)}: {verdict}" for verdict, names in groups.items())
-        return said, "bad", words.MARKS["wrong"]
-    if not problem.findings:
-        return ("timed only" if problem.timings else "nothing was found"), "muted", "-"
-    if problem.expected:
-        return "as expected", "good", words.MARKS["agrees"]
-    return "agrees", "good", words.MARKS["agrees"]
+def _disagreements(problem: ProblemResult) -> Panel:
+    table = disagreements(problem)
+    about = f"This problem is there to show it: {problem.expected}" if problem.expected else ""
+    return Panel("disagreements", "What does not agree", about, tables=[table] if table else [])

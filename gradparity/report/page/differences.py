@@ -1,52 +1,37 @@
-"""What is off where: outliers, partings at taps, backends held against each other, and what the problem itself shows."""
+"""Where values diverge at taps, and backends held against each other."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gradparity.formatting import large
 from gradparity.judge.verdicts import AGREES_FLOORS
-from gradparity.report.page import words
-from gradparity.report.page.view import Block, Cell, Head, Note, Table, heads, missing
+from gradparity.report.facts import words
+from gradparity.report.facts.verdicts import divergence_notes
+from gradparity.report.facts.view import Cell, Head, Table, heads, missing
+from gradparity.report.page.view import Panel
 from gradparity.results import Disagreement, Pairwise, ProblemResult
 from gradparity.results.divergence import Divergence
 
 
-def troubles(problem: ProblemResult) -> Block:
-    """What failed, what had nothing to run, what is off, and what the problem itself shows: a note each."""
-    failed = [
-        Note(f"{found.backend} failed in {found.stage}", found.reason, found.detail, "bad", words.MARKS["failed"])
-        for found in problem.troubles
-    ]
-    idle = [Note(f"{name} has nothing to run", reason, mark="-") for name, reason in problem.idle.items()]
-    outliers = problem.pairwise.outliers if problem.pairwise is not None else []
-    off = [Note(f"{o.backend} is off", o.finding, o.cause, "bad", words.MARKS["wrong"]) for o in outliers]
-    diagnoses = [Note(found.name, found.finding, found.cure, "warn", "!") for found in problem.diagnoses]
-    return Block("notes", "What to know", notes=[*failed, *off, *diagnoses, *idle])
-
-
-def partings(problem: ProblemResult) -> Block:
-    """The first tapped value at which each backend parts."""
+def divergences(problem: ProblemResult) -> Panel:
+    """The first tapped value at which each backend diverges."""
     found = problem.divergences
-    title = "Where they part"
+    title = "Where they diverge"
     if found is None or not (found.found or found.notes):
-        return Block("partings", title)
-    notes = [_said(str(parting)) for parting in found.found]
-    notes += [Note("Taps that do not match", text) for text in found.notes]
-    figures = ("relative", "ulps", "floors", "got", "expected")
+        return Panel("divergences", title)
+    figures = ("relative error", "ulps", "floors", "got", "expected")
     table = Table(
-        "First tap at which a backend parts",
+        "First tap at which a backend diverges",
         heads("backend", "tap", "direction", "against", *figures, "what", figures=figures),
-        [_parting(parting) for parting in found.found],
+        [_row(each) for each in found.found],
     )
-    about = f"{found.taps} tapped value{'s' * (found.taps != 1)} compared, forward (values) and backward (cotangents)."
-    return Block("partings", title, about, notes=notes, folded=[table] if found.found else [])
+    about = f"{words.counted(found.taps, 'tapped value')} compared, forward (values) and backward (cotangents)."
+    folded = [table] if found.found else []
+    return Panel("divergences", title, about, notes=divergence_notes(problem), folded=folded)
 
 
-def _said(parting: str) -> Note:
-    place, _, what = parting.partition(": ")
-    return Note(f"{place}:", what, kind="bad", mark=words.MARKS["wrong"])
-
-
-def _parting(found: Divergence) -> list[Cell]:
+def _row(found: Divergence) -> list[Cell]:
     call = f", call {found.occurrence + 1} of {found.of}" if found.of > 1 else ""
     return [
         Cell(found.backend),
@@ -62,33 +47,32 @@ def _parting(found: Divergence) -> list[Cell]:
     ]
 
 
-def pairwise(problem: ProblemResult) -> Block:
+def pairwise(problem: ProblemResult) -> Panel:
     """Every two backends in every block, and each gradient against its own loss."""
     title = "Held against each other"
     found = problem.pairwise
     if found is None:
-        return Block("pairwise", title)
+        return Panel("pairwise", title)
     about = (
         "No truth is known for this model, so nothing here is certified. A cell is the largest difference of two backends "
         f"in any entry, in noise floors of both; up to {AGREES_FLOORS:g} agrees."
     )
-    matrices = [_matrix(found, block) for block in found.matrix]
+    matrices = [_matrix(found, each) for each in found.matrix]
     own = [_own(found)] if found.own else []
     if len(matrices) > 2:
-        return Block("pairwise", title, about, tables=[_summary(found), *own], folded=matrices)
-    return Block("pairwise", title, about, tables=[*matrices, *own])
+        return Panel("pairwise", title, about, tables=[_summary(found), *own], folded=matrices)
+    return Panel("pairwise", title, about, tables=[*matrices, *own])
+
+
+def _block(found: Disagreement) -> str:
+    return f"{found.quantity} {found.parameter}".strip()
 
 
 def _matrix(found: Pairwise, block: Disagreement) -> Table:
-    name = f"{block.quantity} {block.parameter}".strip()
     agreeing = f"Agreeing: {', '.join(block.agreeing)}." if block.agreeing else "No majority agrees."
-    rows = [
-        [Cell(one), *(_apart(block.floors[i][j], same=i == j) for j in range(len(found.backends)))]
-        for i, one in enumerate(found.backends)
-    ]
-    return Table(
-        f"{name}: floors apart", [Head("backend"), *(Head(n, figures=True) for n in found.backends)], rows, [agreeing]
-    )
+    rows = [[Cell(one), *(_apart(block.floors[i][j], same=i == j) for j in range(len(found.backends)))]
+            for i, one in enumerate(found.backends)]  # fmt: skip
+    return Table(f"{_block(block)}: floors apart", _heads(found), rows, [agreeing])
 
 
 def _summary(found: Pairwise) -> Table:
@@ -97,15 +81,16 @@ def _summary(found: Pairwise) -> Table:
     for i, one in enumerate(found.backends):
         row = [Cell(one)]
         for j in range(len(found.backends)):
-            known = [(block.floors[i][j], block) for block in found.matrix]
+            known = [(each.floors[i][j], each) for each in found.matrix]
             gaps = [pair for pair in known if pair[0] is None]
             apart, block = gaps[0] if gaps else max(known, key=lambda pair: pair[0] or 0)
-            cell = _apart(apart, same=i == j)
-            where = "" if i == j else f"{block.quantity} {block.parameter}".strip()
-            row.append(Cell(cell.text, cell.value, where, kind=cell.kind, mark=cell.mark))
+            row.append(replace(_apart(apart, same=i == j), note="" if i == j else _block(block)))
         rows.append(row)
-    title = "Floors apart in the block where it is most"
-    return Table(title, [Head("backend"), *(Head(name, figures=True) for name in found.backends)], rows)
+    return Table("Floors apart in the block where it is most", _heads(found), rows)
+
+
+def _heads(found: Pairwise) -> list[Head]:
+    return heads("backend", *found.backends, figures=found.backends)
 
 
 def _apart(floors: float | None, *, same: bool) -> Cell:
@@ -120,16 +105,21 @@ def _apart(floors: float | None, *, same: bool) -> Cell:
 
 def _own(found: Pairwise) -> Table:
     figures = ("gradient along it", "its loss says", "within")
+    consistent = {
+        None: missing(),
+        True: Cell("yes", kind="good", mark=words.mark("agrees")),
+        False: Cell("no", kind="bad", mark=words.mark("wrong")),
+    }
     rows = [
         [
             Cell(own.backend),
             Cell(own.parameter),
-            _consistent(own.consistent),
+            consistent[own.consistent],
             words.figure(own.along),
             words.figure(own.value),
             words.figure(own.error),
             Cell(own.kind),
-            Cell(f"{own.evaluations:,}", own.evaluations),
+            words.count(own.evaluations),
         ]
         for own in found.own
     ]
@@ -138,9 +128,3 @@ def _own(found: Pairwise) -> Table:
         heads("backend", "parameter", "consistent", *figures, "kind", "evaluations", figures=(*figures, "evaluations")),
         rows,
     )
-
-
-def _consistent(found: bool | None) -> Cell:
-    if found is None:
-        return missing()
-    return Cell("yes", kind="good", mark="✓") if found else Cell("no", kind="bad", mark="✗")

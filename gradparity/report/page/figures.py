@@ -17,17 +17,8 @@ Figure: TypeAlias = dict[str, Any]
 #: Looks of the backends that everybody has, so that they are the same in every report.
 _USUAL = {"numpy": 0, "autograd": 1, "jax": 2, "torch": 3, "torch-compile": 4}
 _SYMBOLS = (
-    "circle",
-    "square",
-    "diamond",
-    "triangle-up",
-    "x",
-    "star",
-    "pentagon",
-    "hexagram",
-    "triangle-down",
-    "bowtie",
-)
+    "circle", "square", "diamond", "triangle-up", "x", "star", "pentagon", "hexagram", "triangle-down", "bowtie",
+)  # fmt: skip
 _DASHES = ("solid", "10px,3px", "5px,3px", "2px,3px", "9px,3px,2px,3px", "14px,4px", "6px,2px,2px,2px,2px,2px")
 #: Series colours in ``page.css``.
 COLOURS = 9
@@ -56,9 +47,13 @@ class Looks:
         """Pixels of its marker: a triangle looks smaller than a square."""
         return 11 if "triangle" in self.symbol(name) or "star" in self.symbol(name) else 9
 
-    def dash(self, name: str) -> str:
-        """Its line."""
-        return _DASHES[self.slot(name) % len(_DASHES)]
+    def marker(self, name: str, *, hollow: bool = False) -> Figure:
+        """Its marker in its colour."""
+        return {"color": self.colour(name), "symbol": self.symbol(name, hollow=hollow), "size": self.size(name)}
+
+    def curve(self, name: str) -> Figure:
+        """Its line in its colour."""
+        return {"color": self.colour(name), "width": 2.2, "dash": _DASHES[self.slot(name) % len(_DASHES)]}
 
 
 def label(text: str) -> str:
@@ -68,36 +63,25 @@ def label(text: str) -> str:
 
 def layout(*, x: Figure, y: Figure, **more: Any) -> Figure:
     """A layout without a title: headings are the page's."""
+    font = {"family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13, "color": "theme:ink"}
     return {
         "xaxis": {**_AXIS, **x},
         "yaxis": {**_AXIS, **y},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {
-            "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif",
-            "size": 13,
-            "color": "theme:ink",
-        },
+        "font": font,
         "margin": {"l": 8, "r": 16, "t": 12, "b": 8},
         "hoverlabel": {
-            "align": "left",
-            "bgcolor": "theme:raised",
-            "bordercolor": "theme:line",
+            "align": "left", "bgcolor": "theme:raised", "bordercolor": "theme:line",
             "font": {"color": "theme:ink", "size": 13},
         },
         "hovermode": "closest",
         "legend": {
-            "orientation": "h",
-            "x": 0,
-            "y": -0.02,
-            "yref": "container",
-            "yanchor": "bottom",
-            "traceorder": "normal",
-            "itemsizing": "constant",
-            "font": {"size": 13},
+            "orientation": "h", "x": 0, "y": -0.02, "yref": "container", "yanchor": "bottom", "traceorder": "normal",
+            "itemsizing": "constant", "font": {"size": 13},
         },
         **more,
-    }
+    }  # fmt: skip
 
 
 _AXIS: Figure = {
@@ -115,6 +99,12 @@ _AXIS: Figure = {
 def axis(text: str, **more: Any) -> Figure:
     """A linear axis with its title."""
     return {"title": {"text": text, "standoff": 10, "font": {"size": 13}}, **more}
+
+
+def names_axis(names: Sequence[str]) -> Figure:
+    """A row for each of the names, the first one on top."""
+    shown = [label(name) for name in reversed(names)]
+    return axis("", type="category", categoryorder="array", categoryarray=shown, ticks="")
 
 
 def log_axis(text: str, values: Iterable[float], least: float = 0.0, **more: Any) -> Figure:
@@ -173,6 +163,22 @@ def line(x: Sequence[float], y: Sequence[float], name: str, dash: str = "dash") 
     }
 
 
+def points(x: Sequence[Any], y: Sequence[Any], hover: Sequence[str], marker: Figure, **more: Any) -> Figure:
+    """Markers that each say what they are to who points at them."""
+    return {
+        "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "marker": marker, "hoverinfo": "text",
+        "hovertext": list(hover), **more,
+    }  # fmt: skip
+
+
+def whiskers(ends: Sequence[tuple[float, float, float]], colour: str, thickness: float) -> Figure:
+    """Intervals around points, each from its low end, its middle and its high end."""
+    return {
+        "type": "data", "symmetric": False, "array": [high - middle for _, middle, high in ends],
+        "arrayminus": [middle - low for low, middle, _ in ends], "color": colour, "thickness": thickness, "width": 5,
+    }  # fmt: skip
+
+
 def labelled(text: str, x: float, row: int = 0, *, log: bool = False) -> Figure:
     """Words above the plot at a place of its x axis; ``row`` counts upwards, so that neighbours do not collide."""
     return {
@@ -181,11 +187,11 @@ def labelled(text: str, x: float, row: int = 0, *, log: bool = False) -> Figure:
     }  # fmt: skip
 
 
-def upright(x: float) -> Figure:
+def upright(x: float, dash: str = "dot", width: float = 1.3) -> Figure:
     """A thin vertical line over the whole height."""
     return {
         "type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "paper", "layer": "below",
-        "line": {"color": "theme:muted", "width": 1.3, "dash": "dot"},
+        "line": {"color": "theme:muted", "width": width, "dash": dash},
     }  # fmt: skip
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 from base64 import b64encode
-from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -16,11 +15,9 @@ from markupsafe import Markup
 
 from gradparity.formatting import printable
 from gradparity.report.facts.overview import overview
-from gradparity.report.page.assembly import sections
-from gradparity.report.page.first import first_screen
+from gradparity.report.facts.view import Cell
+from gradparity.report.page.assembly import first_screen, receipt, sections
 from gradparity.report.page.plotly import plotly
-from gradparity.report.page.receipt import receipt
-from gradparity.report.page.view import Block, Plot
 from gradparity.results import RunResult
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -39,17 +36,16 @@ def render(result: RunResult) -> str:
 
 
 def _render(result: RunResult, *, lean: bool) -> str:
-    first, found, proof = first_screen(overview(result)), sections(result, lean=lean), receipt(result)
-    plots = list(_plots(block for section in found for block in section.blocks))
+    found = sections(result, lean=lean)
+    plots = [plot for section in found for panel in section.panels for plot in panel.plots]
     style, script = _asset("page.css"), _asset("page.js")
     library, library_hash = plotly() if plots else ("", "")
-    return _environment().get_template("page.html").render(
+    return template("page.html").render(
         result=result,
-        title=first.title,
-        first=first,
+        first=first_screen(overview(result)),
         lean=lean,
         sections=found,
-        receipt=proof,
+        receipt=receipt(result),
         style=Markup(style),  # noqa: S704  # packaged
         script=Markup(script),  # noqa: S704  # packaged
         script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
@@ -64,16 +60,16 @@ def packed(value: Any) -> Markup:
     return Markup(b64encode(content).decode())  # noqa: S704  # base64
 
 
-def _plots(blocks: Iterable[Block]) -> Iterable[Plot]:
-    for block in blocks:
-        yield from block.plots
-
-
 def _shown(value: object) -> object:
     """Somebody else's words without what a terminal would obey, or what turns the direction of a text."""
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
-        return "\n".join(map(printable, value.splitlines()))
+    if isinstance(value, str | Cell) and not isinstance(value, Markup):
+        return "\n".join(map(printable, str(value).splitlines()))
     return value
+
+
+def template(name: str) -> jinja2.Template:
+    """One of the packaged templates, in which all text is escaped."""
+    return _environment().get_template(name)
 
 
 @cache

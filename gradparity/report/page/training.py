@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gradparity.judge.training import PATH_FLOORS
-from gradparity.report.facts.faults import optimiser
-from gradparity.report.page import words
+from gradparity.report.facts import words
+from gradparity.report.facts.training import training_notes, training_table
+from gradparity.report.facts.view import Cell, Head, Table
 from gradparity.report.page.figures import (
     Figure,
     Looks,
@@ -17,11 +18,12 @@ from gradparity.report.page.figures import (
     layout,
     line,
     log_axis,
+    points,
     rounded,
     thin,
     upright,
 )
-from gradparity.report.page.view import Block, Cell, Head, Note, Plot, Table, heads
+from gradparity.report.page.view import Panel, Plot
 from gradparity.results import ProblemResult, Training
 
 #: Points of a curve that a plot has, and rows of the table beside it.
@@ -29,64 +31,17 @@ MOST_POINTS = 240
 MOST_ROWS = 24
 
 
-def training(problem: ProblemResult, key: str, looks: Looks) -> Block:
+def training(problem: ProblemResult, key: str, looks: Looks) -> Panel:
     """Runs, curves, and errors on the way."""
     runs = problem.training
     if not runs:
-        return Block("training", "Training")
+        return Panel("training", "Training")
     about = (
         "Every loss and every parameter against the same steps in extended precision. Up to "
         f"{PATH_FLOORS:g} floors agrees: a path adds up the errors of its steps."
     )
-    plots = [_losses(runs, f"{key}-losses", looks), _floors(runs, f"{key}-path", looks)]
-    return Block(
-        "training", "Training", about, notes=_notes(runs), tables=[_table(runs)], plots=[p for p in plots if p]
-    )
-
-
-def _table(runs: Sequence[Training]) -> Table:
-    figures = ("trained loss", "floors", "parts at step", "steps compared", "loop")
-    rows = []
-    for ran in runs:
-        parts = Cell("nowhere", math.inf)
-        if ran.first_divergence is not None:
-            parts = Cell(f"{ran.first_divergence:,}", ran.first_divergence, ran.diverged, kind="bad", mark="✗")
-        rows.append(
-            [
-                Cell(ran.backend),
-                Cell(optimiser(ran)),
-                words.verdict_cell(ran.verdict),
-                words.loss(ran.final_loss),
-                words.sized(ran.floors),
-                parts,
-                Cell(f"{ran.checked_steps:,} of {ran.steps:,}", ran.checked_steps),
-                words.seconds(ran.loop_s),
-            ]
-        )
-    start = next((ran.initial_loss for ran in runs if ran.initial_loss is not None), None)
-    trained = next((ran.reference_loss for ran in runs if ran.reference_loss is not None), None)
-    known = [f"{what} {value:.12g}" for what, value in (("starts at", start), ("must end at", trained)) if value]
-    return Table(
-        "Training runs",
-        heads("backend", "optimiser", "verdict", *figures, figures=figures),
-        rows,
-        [f"The loss {' and '.join(known)}."] if known else [],
-    )
-
-
-def _notes(runs: Sequence[Training]) -> list[Note]:
-    """Reasons, each once, with the runs that they hold for."""
-    said: dict[tuple[str, str, bool], list[str]] = {}
-    for ran in runs:
-        if ran.reason:
-            said.setdefault((ran.reason, ran.detail, words.good(ran.verdict)), []).append(words.run_name(ran))
-        if ran.stopped:
-            said.setdefault(("stopped", ran.stopped, words.good(ran.verdict)), []).append(words.run_name(ran))
-    return [
-        Note(reason, f"{'; '.join(dict.fromkeys(names))}{': ' if detail else ''}{detail}",
-             kind="" if fine else "bad", mark="" if fine else "✗")
-        for (reason, detail, fine), names in said.items()
-    ]  # fmt: skip
+    plots = [plot for plot in (_losses(runs, f"{key}-losses", looks), _floors(runs, f"{key}-path", looks)) if plot]
+    return Panel("training", "Training", about, training_notes(runs), [training_table(runs)], plots)
 
 
 def _losses(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
@@ -101,36 +56,36 @@ def _losses(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
     for ran in order:
         data.append(_curve(ran, looks, names.index(ran.backend), len(names), named=ran.backend not in shown))
         shown.add(ran.backend)
-    data += [_parting(ran, looks) for ran in curves if _where(ran) is not None]
+    data += [_cross(ran, looks) for ran in curves if _where(ran) is not None]
     values = [value for ran in curves for value in ran.losses if value is not None and math.isfinite(value)]
     positive = bool(values) and min(values) > 0
     far = positive and max(values) / min(values) > 20
-    parted: dict[int, list[str]] = {}
+    diverging: dict[int, list[str]] = {}
     for ran in curves:
-        if (at := _where(ran)) is not None and ran.backend not in parted.setdefault(at, []):
-            parted[at].append(ran.backend)
+        if (at := _where(ran)) is not None and ran.backend not in diverging.setdefault(at, []):
+            diverging[at].append(ran.backend)
     figure = {
         "data": data,
         "layout": layout(
             x=axis("step", rangemode="nonnegative"),
             y=log_axis("loss", values) if far else axis("loss"),
-            shapes=[upright(at) for at in parted],
-            annotations=[_parts(at, who, row, curves) for row, (at, who) in enumerate(sorted(parted.items()))],
-            margin={"l": 8, "r": 16, "t": 12 + 20 * len(parted), "b": 8},
+            shapes=[upright(at) for at in diverging],
+            annotations=[_who(at, who, row, curves) for row, (at, who) in enumerate(sorted(diverging.items()))],
+            margin={"l": 8, "r": 16, "t": 12 + 20 * len(diverging), "b": 8},
         ),
     }
     about = "Solid: each backend's own loop, one inside the other where they coincide."
     if not all(ran.own_loop for ran in curves):
         about += " Thin with markers: our optimiser with its gradient."
-    if parted:
-        about += " A cross marks the first step that parts from extended precision."
+    if diverging:
+        about += " A cross marks the first step that diverges from extended precision."
     table = _values("Loss by step", curves, [ran.losses for ran in curves], words.loss)
     return Plot(key, "Loss over steps", about, figure, table, 400)
 
 
-def _parts(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> Figure:
+def _who(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> Figure:
     early = at < max(len(ran.losses) for ran in curves) / 2
-    verb = "parts" if len(who) == 1 else "part"
+    verb = "diverges" if len(who) == 1 else "diverge"
     return labelled(f"{label(', '.join(who))} {verb} at step {at:,}", at, row) | {
         "xanchor": "left" if early else "right"
     }
@@ -155,10 +110,8 @@ def _curve(ran: Training, looks: Looks, place: int, of: int, *, named: bool) -> 
         sizes = [looks.size(ran.backend) + 1 if index % every == first else 0 for index in range(len(steps))]
         made["mode"] = "lines+markers"
         made["line"]["width"] = 1
-        made["marker"] = {
-            "symbol": looks.symbol(ran.backend), "size": sizes, "color": looks.colour(ran.backend), "opacity": 1,
-            "line": {"width": 1.5, "color": "theme:surface"},
-        }  # fmt: skip
+        edge = {"width": 1.5, "color": "theme:surface"}
+        made["marker"] = looks.marker(ran.backend) | {"size": sizes, "opacity": 1, "line": edge}
     return made
 
 
@@ -168,27 +121,16 @@ def _where(ran: Training) -> int | None:
     return at if at is not None and at < len(ran.losses) and ran.losses[at] is not None else None
 
 
-def _parting(ran: Training, looks: Looks) -> Figure:
+def _cross(ran: Training, looks: Looks) -> Figure:
     at = _where(ran) or 0
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [at],
-        "y": rounded([ran.losses[at]], 9),
-        "legendgroup": label(ran.backend),
-        "cliponaxis": False,
-        "hoverinfo": "text",
-        "hovertext": [
-            f"<b>{label(words.run_name(ran))}</b><br>parts at step {at:,}, {label(ran.diverged)}<br>{label(ran.reason)}"
-        ],
-        "marker": {
-            "symbol": "x",
-            "size": 12,
-            "color": looks.colour(ran.backend),
-            "line": {"width": 1.5, "color": "theme:ink"},
-        },
-        "showlegend": False,
-    }
+    marker = {
+        "symbol": "x", "size": 12, "color": looks.colour(ran.backend), "line": {"width": 1.5, "color": "theme:ink"},
+    }  # fmt: skip
+    hover = (
+        f"<b>{label(words.run_name(ran))}</b><br>diverges at step {at:,}, {label(ran.diverged)}<br>{label(ran.reason)}"
+    )
+    more = {"legendgroup": label(ran.backend), "cliponaxis": False, "showlegend": False}
+    return points([at], rounded([ran.losses[at]], 9), [hover], marker, **more)
 
 
 def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
@@ -214,7 +156,7 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
                 "y": rounded(found[step] for step in chosen),
                 "hovertemplate": f"<b>{label(words.run_name(ran))}</b><br>step %{{x:,}}: %{{y:.3~g}} floors<extra></extra>",
                 "line": {"color": looks.colour(ran.backend), "width": 2, "dash": "solid" if ran.own_loop else "dot"},
-                "marker": {"color": looks.colour(ran.backend), "symbol": looks.symbol(ran.backend), "size": 8},
+                "marker": looks.marker(ran.backend) | {"size": 8},
             }
         )
         shown.add(ran.backend)
@@ -244,27 +186,27 @@ def _worst(ran: Training) -> dict[int, float | None]:
     return worst
 
 
-def _values(caption: str, runs: Sequence[Training], values: Sequence[Sequence[float | None]], cell: object) -> Table:
+def _values(
+    caption: str,
+    runs: Sequence[Training],
+    values: Sequence[Sequence[float | None]],
+    cell: Callable[[float | None], Cell],
+) -> Table:
     """A row for some of the steps, a column a run."""
     longest = max(len(each) for each in values)
     chosen = _round_steps(longest, [ran.first_divergence for ran in runs])
     rows = [
-        [Cell(f"{step:,}", step), *(cell(each[step]) if step < len(each) else Cell("-") for each in values)]  # type: ignore[operator]
+        [Cell(f"{step:,}", step), *(cell(each[step]) if step < len(each) else Cell("-") for each in values)]
         for step in chosen
     ]
     shown = [] if len(chosen) == longest else [f"{len(chosen)} of {longest:,} steps; results.json has all."]
-    return Table(
-        caption, [Head("step", figures=True), *(Head(words.run_name(r), figures=True) for r in runs)], rows, shown
-    )
+    heads = [Head(name, figures=True) for name in ("step", *map(words.run_name, runs))]
+    return Table(caption, heads, rows, shown)
 
 
 def _round_steps(count: int, keep: Iterable[int | None]) -> list[int]:
-    """Steps as people count them (0, 1, 2, 5, 10, ...), the last, and those to keep."""
+    """Steps as people count them (0, 1, 2, 5, 10, ...), the last, and those to keep: a limited number of them."""
     counted = [scale * 10**power for power in range(10) for scale in (1, 2, 5)]
     wanted = {0, count - 1, *counted, *(step for step in keep if step is not None)}
-    return thin_out([step for step in sorted(wanted) if step < count])
-
-
-def thin_out(steps: list[int]) -> list[int]:
-    """At most ``MOST_ROWS`` of them."""
+    steps = [step for step in sorted(wanted) if step < count]
     return [steps[index] for index in thin(len(steps), MOST_ROWS)]

@@ -1,51 +1,12 @@
-"""What a page is made of, before it is HTML: cells, tables, plots, and the blocks of a problem."""
+"""What a page has beside tables and notes: plots, and the panels and sections that all of it stands in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-#: How a cell looks; every kind has a class of its own in ``page.css``, and none rests on colour alone.
-Kind: TypeAlias = Literal["", "good", "bad", "warn", "muted", "exact", "low", "mid", "high"]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One cell: what it says, the number it sorts by, a second smaller line, and a word for who points at it."""
-
-    text: str
-    value: float | None = None
-    note: str = ""
-    title: str = ""
-    kind: Kind = ""
-    mark: str = ""  #: a symbol before the text, for who does not see its colour
-    link: str = ""  #: the id on the page that the text leads to
-
-    @property
-    def sort_key(self) -> str:
-        """The number for ``data-value``; empty where the text itself sorts."""
-        return "" if self.value is None else f"{self.value:.9g}"
-
-
-@dataclass(frozen=True)
-class Head:
-    """One column: its name, whether it holds figures, and what it means."""
-
-    text: str
-    figures: bool = False
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows under heads; the first cell of a row names it. ``notes`` stand below."""
-
-    caption: str
-    heads: Sequence[Head]
-    rows: Sequence[Sequence[Cell]]
-    notes: Sequence[str] = ()
-    fixed: bool = False  #: a list of pairs: nothing to sort, and no heads to see
+from gradparity.report.facts.view import Kind, Note, Table
 
 
 @dataclass(frozen=True)
@@ -64,19 +25,8 @@ class Plot:
 
 
 @dataclass(frozen=True)
-class Note:
-    """A sentence that stands out: what it is about, what was found, what to do about it."""
-
-    name: str
-    text: str
-    cure: str = ""
-    kind: Kind = ""
-    mark: str = ""
-
-
-@dataclass(frozen=True)
-class Block:
-    """One section of a problem: notes, tables and plots under a heading."""
+class Panel:
+    """Notes, tables and plots under a heading. The ``folded`` tables are there for who opens them."""
 
     key: str
     title: str
@@ -84,7 +34,7 @@ class Block:
     notes: Sequence[Note] = ()
     tables: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
-    folded: Sequence[Table] = ()  #: tables that are there for who opens them
+    folded: Sequence[Table] = ()
 
     def __bool__(self) -> bool:
         return bool(self.notes or self.tables or self.plots or self.folded)
@@ -92,24 +42,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Section:
-    """A problem, or what compares all of them: a heading, lines about it, and blocks."""
+    """A problem, or what compares all of them: a heading, lines about it, and panels. ``status`` is it in a word."""
 
     key: str
     title: str
+    panels: Sequence[Panel]
     lines: Sequence[str] = ()
-    status: str = ""
-    kind: Kind = ""
-    mark: str = ""
+    status: tuple[str, Kind, str] = ("", "", "")
     opened: bool = True
-    blocks: Sequence[Block] = field(default_factory=tuple)
-
-
-def heads(*names: str, figures: Iterable[str] = ()) -> list[Head]:
-    """Columns by name; those in ``figures`` hold numbers."""
-    numbers = set(figures)
-    return [Head(name, name in numbers) for name in names]
-
-
-def missing() -> Cell:
-    """A figure that is not there."""
-    return Cell("-", kind="muted")

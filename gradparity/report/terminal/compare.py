@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from gradparity.formatting import duration, ratio, three
 from gradparity.judge.speed.compare import ABSENT, Change, RunComparison, Speed
-from gradparity.report.terminal.style import WIDE, styled, table
+from gradparity.report.facts import words
+from gradparity.report.facts.view import Cell, Head, Table, missing
+from gradparity.report.terminal.style import Shown
 
 #: What the runs' lying apart means for the speeds.
 _DRIFT = ": whatever else changed on the machine between them counts too."
@@ -31,7 +32,7 @@ def print_comparison(console: Console, found: RunComparison) -> None:
     for change in found.changes:
         by_problem.setdefault(change.problem, []).append(change)
     for problem, changes in by_problem.items():
-        console.print(Padding(_table(problem, changes, wide=console.width >= WIDE), (1, 0, 0, 0)))
+        console.print(Padding(Shown(_table(problem, changes)), (1, 0, 0, 0)))
         for change in changes:
             for block in change.changed:
                 console.print(Text(f"{change.backend}, {block}", style="bold red"))
@@ -40,38 +41,38 @@ def print_comparison(console: Console, found: RunComparison) -> None:
     console.print(Text(f"\nThe runs were not taken in turns{_STEADIED if steadied else _DRIFT}", style="dim"))
 
 
-def _table(problem: str, changes: list[Change], *, wide: bool) -> Table:
-    medians = ("old", "new", "against reference") if wide else ()
-    right = (*medians, "speed, old = 1")
-    made = table(problem, "backend", "call", *right, "speed", "verdict", right=right)
-    for change in changes:
-        for call, speed, verdict in _rows(change):
-            times = (duration(speed.old_ns), duration(speed.new_ns), _against(speed)) if speed else ("-", "-", "-")
-            told = styled(speed.verdict) if speed else Text("not timed in both", style="dim")
-            made.add_row(change.backend, call, *(times if wide else ()), _ratio(speed), told, verdict)
-    return made
+def _table(problem: str, changes: list[Change]) -> Table:
+    medians = (Head(name, figures=True, extra=True) for name in ("old", "new", "against reference"))
+    ratio = Head("speed, old = 1", figures=True)
+    heads = [Head("backend"), Head("call"), *medians, ratio, Head("speed"), Head("verdict")]
+    return Table(problem, heads, [row for change in changes for row in _rows(change)])
 
 
-def _rows(change: Change) -> Iterator[tuple[str, Speed | None, Text]]:
+def _rows(change: Change) -> Iterator[list[Cell]]:
     """The calls that both runs timed, or one row without; the verdict of correctness in the first."""
     timed = [(call, speed) for call, speed in (("step", change.step), ("loop", change.loop)) if speed is not None]
-    for index, (call, speed) in enumerate(timed or [("-", None)]):
-        yield call, speed, Text() if index else _verdict(change)
+    verdict = _verdict(change)
+    for call, speed in timed:
+        yield [Cell(change.backend), Cell(call), *_speed(speed), verdict]
+        verdict = Cell("")
+    if not timed:
+        none = Cell("not timed in both", kind="muted")
+        yield [Cell(change.backend), *[missing()] * 5, none, verdict]
 
 
-def _against(speed: Speed) -> str:
-    return "-" if speed.against_reference is None else ratio(speed.against_reference)
+def _speed(speed: Speed) -> list[Cell]:
+    called = words.verdict_cell(speed.verdict)
+    return [
+        words.nanoseconds(speed.old_ns),
+        words.nanoseconds(speed.new_ns),
+        words.times(speed.against_reference),
+        replace(words.times(speed.ratio), note=words.interval(speed.low, speed.high)),
+        replace(called, kind="warn") if speed.verdict in ("slower", "unstable") else called,
+    ]
 
 
-def _ratio(speed: Speed | None) -> str:
-    if speed is None:
-        return "-"
-    interval = "" if speed.low is None or speed.high is None else f" [{three(speed.low)}, {three(speed.high)}]"
-    return ratio(speed.ratio) + interval
-
-
-def _verdict(change: Change) -> Text:
+def _verdict(change: Change) -> Cell:
     old, new = change.old_verdict, change.new_verdict
     if old != new:
-        return Text(f"{old} -> {new}", style="dim" if ABSENT in (old, new) else "bold red")
-    return styled(new)
+        return Cell(f"{old} -> {new}", kind="muted" if ABSENT in (old, new) else "bad")
+    return words.verdict_cell(new)

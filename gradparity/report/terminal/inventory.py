@@ -5,10 +5,10 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from gradparity.backends import missing, registered
+from gradparity.report.facts.view import Cell, Table, heads
+from gradparity.report.terminal.style import Shown
 from gradparity.results import BackendInfo
 
 
@@ -27,11 +27,12 @@ def inventory() -> list[BackendInfo]:
 
 def print_inventory(console: Console, found: list[BackendInfo]) -> None:
     """A row a backend."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("backend", "status", "version, or what adds it"):
-        table.add_column(title)
-    for info in found:
-        status = Text("missing", style="yellow") if info.cure else Text("available", style="green")
-        detail = info.cure or ", ".join(f"{name} {number}" for name, number in info.versions.items())
-        table.add_row(info.name, status, detail)
-    console.print(table)
+    rows = [
+        [
+            Cell(info.name),
+            Cell("missing", kind="warn") if info.cure else Cell("available", kind="good"),
+            Cell(info.cure or ", ".join(f"{name} {number}" for name, number in info.versions.items())),
+        ]
+        for info in found
+    ]
+    console.print(Shown(Table("", heads("backend", "status", "version, or what adds it"), rows)))

@@ -1,0 +1,197 @@
+"""Verdicts as tables: a cell for each block of each backend, what does not agree and why, all problems side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gradparity.formatting import large
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.report.facts import words
+from gradparity.report.facts.view import Cell, Head, Kind, Note, Table, heads, missing
+from gradparity.results import Finding, ProblemResult, RunResult, worst
+
+_FIGURES = ("relative error", "floors", "error, ulp", "floor, ulp", "got", "truth")
+
+
+def verdicts(problem: ProblemResult, *, most: int, grouped: bool = False) -> Table | None:
+    """A row a backend, a column a block: its error in noise floors, and in ulps.
+
+    Args:
+        problem: what was checked.
+        most: blocks up to which each is a column.
+        grouped: of more, whether a column has the worst block of a quantity; otherwise each is a row.
+
+    Returns:
+        The table; ``None`` where nothing was judged.
+    """
+    findings = problem.findings
+    names = list(dict.fromkeys(found.backend for found in findings))
+    if not names:
+        return None
+    columns: dict[str, list[Finding]] = {}
+    many = len({words.block(found) for found in findings}) > most
+    for found in findings:
+        columns.setdefault(found.quantity if many and grouped else words.block(found), []).append(found)
+    cells = {
+        (name, block): _cell(worst(own))
+        for block, each in columns.items()
+        for name in names
+        if (own := [found for found in each if found.backend == name])
+    }
+    caption = f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees"
+    if many and not grouped:
+        rows = [[Cell(block), *(cells.get((name, block), missing()) for name in names)] for block in columns]
+        return Table(caption, [Head("block"), *_bare(names)], rows)
+    rows = [
+        [Cell(name), _verdict(problem, name), *(cells.get((name, block), missing()) for block in columns)]
+        for name in names
+    ]
+    return Table(caption, [Head("backend"), Head("verdict", bare=True), *_bare(columns)], rows)
+
+
+def _bare(names: Sequence[str] | dict[str, list[Finding]]) -> list[Head]:
+    return [Head(name, figures=True, bare=True) for name in names]
+
+
+def _verdict(problem: ProblemResult, name: str) -> Cell:
+    bad = words.bad_verdicts(problem, name)
+    if not bad:
+        return words.verdict_cell("agrees")
+    shown = words.block(worst([found for found in problem.findings if found.backend == name]))
+    return replace(words.verdict_cell(bad[0], note=shown), text=", ".join(bad))
+
+
+def _cell(found: Finding) -> Cell:
+    ulps = "" if found.error_ulps is None else f"{large(found.error_ulps)} ulp"
+    text = found.verdict if found.floors is None else large(found.floors)
+    if words.good(found.verdict):
+        return Cell(text, found.floors, ulps, found.rule, heat(found.floors) if found.floors is not None else "good")
+    note = ", ".join(filter(None, [found.verdict if found.floors is not None else found.cause, ulps]))
+    kind, mark = words.kind(found.verdict), words.mark(found.verdict)
+    return Cell(text, found.floors, note, found.cause or found.rule, kind, mark)
+
+
+def heat(floors: float | None) -> Kind:
+    """Shades up to the limit: exact, within a floor, within half the limit, up to it."""
+    if not floors:
+        return "exact"
+    return "low" if floors <= 1 else "mid" if floors <= AGREES_FLOORS / 2 else "high"
+
+
+def disagreements(problem: ProblemResult) -> Table | None:
+    """A row for every block that does not agree: by how much, where, and why."""
+    bad = [found for found in problem.findings if not words.good(found.verdict)]
+    return _blocks("What does not agree: the worst entry of each block", bad, "why") if bad else None
+
+
+def every(findings: Sequence[Finding]) -> Table:
+    """A row for every finding."""
+    return _blocks(f"Every finding ({len(findings)})", findings, "rule")
+
+
+def _blocks(caption: str, findings: Sequence[Finding], why: str) -> Table:
+    rows = [
+        [
+            Cell(found.backend),
+            Cell(words.entry(found)),
+            words.verdict_cell(found.verdict),
+            words.relative(found.relative_error),
+            words.sized(found.floors),
+            words.sized(found.error_ulps),
+            words.sized(found.floor_ulps),
+            words.figure(found.got),
+            words.figure(found.truth),
+            Cell(found.cause or found.rule) if why == "why" else Cell(found.rule, note=found.cause),
+        ]
+        for found in findings
+    ]
+    columns = heads("backend", "block", "verdict", *_FIGURES, why, figures=_FIGURES, extra=_FIGURES[2:])
+    return Table(caption, columns, rows)
+
+
+def everywhere(result: RunResult, keys: Sequence[str] = ()) -> Table:
+    """A row a problem, a column a backend: the worst error in floors, or the verdict.
+
+    Args:
+        result: the run.
+        keys: what the names of the problems lead to on a page.
+
+    Returns:
+        The table.
+    """
+    names = list(dict.fromkeys(name for problem in result.problems for name in words.backends(problem)))
+    dtypes = len({problem.spec.get("dtype", "") for problem in result.problems}) > 1
+    rows = [
+        [
+            Cell(problem.name if dtypes else problem.label, note=_expected(problem), link=keys[place] if keys else ""),
+            *([Cell(str(problem.spec.get("dtype", "")))] if dtypes else []),
+            *(_worst(problem, name) for name in names),
+        ]
+        for place, problem in enumerate(result.problems)
+    ]
+    caption = f"Worst error in noise floors; up to {AGREES_FLOORS:g} agrees"
+    return Table(caption, [Head("problem", bare=True), *([Head("dtype")] if dtypes else []), *_bare(names)], rows)
+
+
+def _expected(problem: ProblemResult) -> str:
+    return f"there to show: {problem.expected}" if problem.expected else ""
+
+
+def _worst(problem: ProblemResult, name: str) -> Cell:
+    failed = next((found for found in problem.troubles if found.backend == name), None)
+    if failed is not None:
+        return words.verdict_cell("failed", note=failed.stage)
+    found = [finding for finding in problem.findings if finding.backend == name]
+    bad = [finding for finding in found if not words.good(finding.verdict)]
+    if bad:
+        shown = worst(bad)
+        floors = "" if shown.floors is None else f"{large(shown.floors)} floors"
+        cell = words.verdict_cell(shown.verdict, shown.floors, ", ".join(filter(None, [words.block(shown), floors])))
+        return replace(cell, title=shown.cause or shown.rule, kind="warn" if problem.expected else cell.kind)
+    ran = next((run for run in problem.training if run.backend == name and not words.good(run.verdict)), None)
+    if ran is not None:
+        return replace(words.verdict_cell(ran.verdict, ran.floors, "training"), title=ran.reason)
+    most = max((finding.floors or 0.0 for finding in found), default=None)
+    return missing() if most is None else Cell(large(most), most, kind=heat(most) if most else "low")
+
+
+def status(problem: ProblemResult) -> tuple[str, Kind, str]:
+    """The problem in a word, with how it looks and its symbol: agrees, or who does not and how."""
+    bad = {found.backend: ["failed"] for found in problem.troubles}
+    bad |= {name: found for name in words.backends(problem) if (found := words.bad_verdicts(problem, name))}
+    if bad:
+        groups: dict[str, list[str]] = {}
+        for name, found in bad.items():
+            groups.setdefault(", ".join(found), []).append(name)
+        said = "; ".join(f"{', '.join(names)}: {verdict}" for verdict, names in groups.items())
+        return said, "bad", words.MARKS["wrong"]
+    if not problem.findings:
+        return ("timed only" if problem.timings else "nothing was found"), "muted", "-"
+    return ("as expected" if problem.expected else "agrees"), "good", words.MARKS["agrees"]
+
+
+def problem_notes(problem: ProblemResult) -> list[Note]:
+    """What failed, which backend is wrong by comparison, what the problem itself shows, what had nothing to run."""
+    outliers = problem.pairwise.outliers if problem.pairwise is not None else []
+    failed, wrong = words.MARKS["failed"], words.MARKS["wrong"]
+    notes = [
+        *(
+            Note(f"{t.backend} failed", f"in {t.stage}: {t.reason}", [t.detail], "bad", failed)
+            for t in problem.troubles
+        ),
+        *(Note(f"{o.backend} disagrees:", o.finding, [o.cause], "bad", wrong) for o in outliers),
+        *(Note(f"{d.name}:", words.sentence(d.finding), [d.cure], "warn", "!") for d in problem.diagnoses),
+        *(Note(f"{name} has nothing to run:", reason, mark="-") for name, reason in problem.idle.items()),
+    ]
+    return [replace(note, more=[each for each in note.more if each]) for note in notes]
+
+
+def divergence_notes(problem: ProblemResult) -> list[Note]:
+    """The first tapped value, and cotangent, at which each backend diverges; and taps that do not match."""
+    found = problem.divergences
+    if found is None:
+        return []
+    said = (str(each).partition(": ") for each in found.found)
+    notes = [Note(f"{place}:", what, kind="bad", mark=words.mark("wrong")) for place, _, what in said]
+    return [*notes, *(Note("Taps that do not match:", text) for text in found.notes)]

@@ -1,0 +1,97 @@
+"""What a report is made of before it has a form: cells, tables and notes. Every form renders these and adds nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+#: How something looks: a colour in a terminal, a class in ``page.css``. Nothing rests on it alone.
+Kind: TypeAlias = Literal["", "good", "bad", "warn", "muted", "exact", "low", "mid", "high"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: what it says, the number it sorts by, a second smaller text, and a word for who points at it."""
+
+    text: str
+    value: float | None = None
+    note: str = ""
+    title: str = ""
+    kind: Kind = ""
+    mark: str = ""  #: a symbol before the text, for who does not see its colour
+    link: str = ""  #: the id on the page that the text leads to
+
+    def __str__(self) -> str:
+        """Text and note on one line: ``2.00x [1.97, 2.03]``, ``jax, 2.00 us``."""
+        return self.text + (" " if self.note[:1] == "[" else ", ") * bool(self.note) + self.note
+
+    @property
+    def sort_key(self) -> str:
+        """The number for ``data-value``; empty where the text itself sorts."""
+        return "" if self.value is None else f"{self.value:.9g}"
+
+
+@dataclass(frozen=True)
+class Head:
+    """One column. Where there is little room, one that is ``extra`` is left out, and the notes of one that is ``bare``.
+
+    ``figures``: its cells are numbers.
+    """
+
+    text: str
+    figures: bool = False
+    title: str = ""
+    extra: bool = False
+    bare: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under heads; the first cell of a row names it. ``notes`` stand below."""
+
+    caption: str
+    heads: Sequence[Head]
+    rows: Sequence[Sequence[Cell]]
+    notes: Sequence[str] = ()
+    fixed: bool = False  #: a list of pairs: nothing to sort, and no heads to see
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something to know, read as one text: a ``name`` that stands out, ``text``, and ``more``: reasons, or what to do.
+
+    ``short`` is the text for who has little room, where that is another.
+    """
+
+    name: str
+    text: str = ""
+    more: Sequence[str] = ()
+    kind: Kind = ""
+    mark: str = ""
+    short: str = ""
+
+
+def heads(*names: str, figures: Iterable[str] = (), extra: Iterable[str] = ()) -> list[Head]:
+    """Columns by name.
+
+    Args:
+        names: of all columns, in order.
+        figures: names of those that hold numbers.
+        extra: names of those that are left out where there is little room.
+
+    Returns:
+        The heads.
+    """
+    numbers, more = set(figures), set(extra)
+    return [Head(name, name in numbers, extra=name in more) for name in names]
+
+
+def missing() -> Cell:
+    """A figure that is not there."""
+    return Cell("-", kind="muted")
+
+
+def pairs(caption: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """A list of names with what each is."""
+    return Table(caption, heads("what", "value"), [[Cell(name), Cell(value)] for name, value in rows], fixed=True)

@@ -1,0 +1,211 @@
+"""Words and figures of every report: verdicts with a symbol, numbers of any size, names of blocks, runs and models."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gradparity.benchmark.stats import Comparison, MedianInterval
+from gradparity.formatting import duration, large, ratio, three
+from gradparity.report.facts.view import Cell, Kind, missing
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
+
+#: A symbol for every verdict, so that none is told by its colour alone; all are in the fonts of common systems.
+MARKS: Mapping[str, str] = {
+    "agrees": "✓",
+    "kink": "∧",
+    "unstable": "≈",
+    "wrong": "✗",
+    "nonfinite": "∞",
+    "impure": "↻",
+    "nondeterministic": "?",
+    "failed": "!",
+    "faster": "▲",
+    "slower": "▼",
+    "equivalent": "=",
+    "undecided": "?",
+    "reference": "•",
+}
+_KINDS: Mapping[str, Kind] = {
+    **dict.fromkeys(("agrees", "kink", "faster"), "good"),
+    **dict.fromkeys(("unstable", "nondeterministic"), "warn"),
+    **dict.fromkeys(("slower", "equivalent", "undecided"), ""),
+    "reference": "muted",
+}
+#: So many names are written out, and of more the number is told.
+NAMED = 3
+#: Where the first clause of a text ends: not at a decimal point, which no space follows.
+_CLAUSE = re.compile(r"[:;.] ")
+
+
+def mark(verdict: str) -> str:
+    """The symbol of a verdict."""
+    return MARKS.get(verdict, "✗")
+
+
+def kind(verdict: str) -> Kind:
+    """How a verdict looks."""
+    return _KINDS.get(verdict, "bad")
+
+
+def verdict_cell(verdict: str, value: float | None = None, note: str = "") -> Cell:
+    """A verdict with its symbol; nothing where there is none."""
+    return Cell(verdict, value, note, kind=kind(verdict), mark=mark(verdict)) if verdict else missing()
+
+
+def figure(value: float | None) -> Cell:
+    """Three significant digits, with an exponent where it takes one."""
+    return missing() if value is None else Cell(f"{value:.3g}", value)
+
+
+def relative(value: float | None) -> Cell:
+    """A relative error with the two digits that it is good for."""
+    return missing() if value is None else Cell(f"{value:.2g}", value)
+
+
+def sized(value: float | None, unit: str = "") -> Cell:
+    """A figure that may be of any size, with its unit."""
+    return missing() if value is None else Cell(f"{large(value)} {unit}".strip(), value)
+
+
+def count(value: int | None) -> Cell:
+    """A whole number."""
+    return missing() if value is None else Cell(f"{value:,}", value)
+
+
+def times(value: float | None) -> Cell:
+    """How many times."""
+    return missing() if value is None else Cell(ratio(value), value)
+
+
+def nanoseconds(value: float | None) -> Cell:
+    """A time given in nanoseconds."""
+    return missing() if value is None else Cell(duration(value), value)
+
+
+def seconds(value: float | None, note: str = "") -> Cell:
+    """A time given in seconds."""
+    return missing() if value is None else Cell(duration(1e9 * value), value, note)
+
+
+def loss(value: float | None) -> Cell:
+    """A loss with the digits that two backends are compared in."""
+    return Cell("not finite", math.inf, kind="bad") if value is None else Cell(f"{value:.12g}", value)
+
+
+def step(found: MedianInterval | None) -> Cell:
+    """A median with its interval."""
+    if found is None:
+        return missing()
+    return Cell(duration(found.median), found.median, f"[{duration(found.low)}, {duration(found.high)}]")
+
+
+def compared(found: Comparison | None) -> Cell:
+    """A ratio with its interval."""
+    if found is None or found.ratio is None:
+        return missing()
+    return Cell(ratio(found.ratio), found.ratio, interval(found.low, found.high) or "no interval")
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """``[1.97, 2.03]``; nothing where an end is not known."""
+    return "" if low is None or high is None else f"[{three(low)}, {three(high)}]"
+
+
+def block(found: Finding) -> str:
+    """``gradient W``, or ``loss``."""
+    return f"{found.quantity} {found.parameter}".strip()
+
+
+def entry(found: Finding) -> str:
+    """The block and the entry of it that decided: ``gradient W[0, 1]``."""
+    index = f"[{', '.join(map(str, found.worst_index))}]" if found.worst_index else ""
+    return block(found) + index
+
+
+def optimiser(ran: Training) -> str:
+    """What a report calls a training run: ``gd``, or ``gd, own loop`` where the backend has its own."""
+    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
+
+
+def run_name(ran: Training) -> str:
+    """A training run by backend and optimiser."""
+    return f"{ran.backend}, {optimiser(ran)}"
+
+
+def backends(problem: ProblemResult) -> list[str]:
+    """Everybody who was asked, in the order of the findings."""
+    named = [found.backend for found in problem.findings] + [ran.backend for ran in problem.training]
+    return list(dict.fromkeys([*named, *(timing.backend for timing in problem.timings)]))
+
+
+def bad_verdicts(problem: ProblemResult, backend: str) -> list[str]:
+    """What a backend got but good verdicts, each once."""
+    return list(dict.fromkeys(found.verdict for found in problem.not_good if found.backend == backend))
+
+
+def good(verdict: str) -> bool:
+    """Whether a verdict leaves the exit code at 0."""
+    return verdict in GOOD
+
+
+def model(problem: ProblemResult) -> str:
+    """The model in a line: its size, formulation, dtype."""
+    spec: Mapping[str, Any] = problem.spec
+    if "features" in spec:
+        width = f", L = {spec['projection']}" if "projection" in spec else ", no projection"
+        return (
+            f"{problem.rows:,} rows, {spec['features']} features{width}; {spec.get('formulation', '')}, "
+            f"{spec.get('dtype', '')}, {spec.get('reduction', '')} over rows"
+        )
+    arrays = spec.get("parameters", [])
+    entries = sum(math.prod(shape) for _, shape, _ in arrays)
+    dtypes = " and ".join(dict.fromkeys(dtype for _, _, dtype in arrays))
+    return f"{counted(entries, 'parameter')} in {counted(len(arrays), 'array')}, {dtypes}"
+
+
+def problem_lines(problem: ProblemResult) -> list[str]:
+    """What stands under a problem's name: its model, where its data is from, and how the truth is known."""
+    truth = f"Truth: {problem.truth}" if problem.truth else ""
+    return [line for line in (model(problem), problem.source, truth) if line]
+
+
+def versions(result: RunResult) -> str:
+    """Every package that computed; where two backends have two versions of one, with whose it is."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for info in result.backends:
+        for name, version in info.versions.items():
+            found.setdefault(name, {}).setdefault(version, []).append(info.name)
+    return ", ".join(
+        name + " " + version + (f" ({', '.join(whose)})" if len(by_version) > 1 else "")
+        for name, by_version in sorted(found.items())
+        for version, whose in by_version.items()
+    )
+
+
+def threads(problems: Iterable[ProblemResult]) -> str:
+    """The number of threads a backend, or ``1 or 2`` where there are several."""
+    return " or ".join(map(str, sorted({problem.threads for problem in problems} or {1})))
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 step``, ``1,000 steps``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
+def listed(names: Sequence[str], most: int = NAMED) -> str:
+    """``a, b and c``, or ``a, b, c and 4 more``."""
+    shown = [*names[:most], *([f"{len(names) - most} more"] if len(names) > most else [])]
+    return f"{', '.join(shown[:-1])} and {shown[-1]}" if len(shown) > 1 else "".join(shown)
+
+
+def clause(text: str) -> str:
+    """The first clause of a text, for who has little room."""
+    return _CLAUSE.split(text, maxsplit=1)[0]
+
+
+def sentence(text: str) -> str:
+    """The text with a full stop, unless it has one."""
+    return text if text.endswith(".") or not text else f"{text}."
