@@ -14,8 +14,10 @@ os.environ.update(
     }
 )
 
+import sys
 from collections.abc import Callable
 from functools import cache
+from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -53,6 +55,26 @@ def configured(name: str) -> Backend:
     backend = load(BACKENDS[name].target)
     backend.configure(threads=1)
     return backend
+
+
+#: Takes the words after ``gradparity``; returns the exit code, standard output and standard error.
+Command: TypeAlias = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Command:
+    """The command line, run in this process: a process of its own would import everything anew."""
+    from gradparity.cli.app import main
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["gradparity", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert isinstance(end.value.code, int)
+        return end.value.code, *capfd.readouterr()
+
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+    return run
 
 
 @pytest.fixture(params=CORE)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,31 +10,27 @@ from pathlib import Path
 import pytest
 
 from gradparity.benchmark import profiles
-from gradparity.cli.app import main
 from gradparity.processes.machine import usable_cores
 from gradparity.results import ProblemResult, RunResult, Timed, Timing, store
 from gradparity.runner import clock as cell_clock
+from tests.conftest import Command
 
 pytestmark = [pytest.mark.slow, pytest.mark.apart]
 
 
 @pytest.fixture
 def bench(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> Callable[..., tuple[RunResult, str, float]]:
     """Runs ``bench`` from this process: what it wrote, what it printed, and how many seconds it took."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
     monkeypatch.setattr(cell_clock, "THREADS_USED_S", 0.05)  # of half a second, for every process
 
     def run(*arguments: str) -> tuple[RunResult, str, float]:
-        monkeypatch.setattr(sys, "argv", ["gradparity", "bench", "--verbose", "--profile", "brief", *arguments])
         began_s = time.monotonic()
-        with pytest.raises(SystemExit) as end:
-            main()
+        code, printed, said = command("bench", "--verbose", "--profile", "brief", *arguments)
         took_s = time.monotonic() - began_s
-        printed, said = capfd.readouterr()
-        assert end.value.code == 0, said
+        assert code == 0, said
         result = store.load(tmp_path / "gradparity-report" / "results.json")
         assert result.complete
         return result, printed, took_s

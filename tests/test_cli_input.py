@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from gradparity.cli.app import main
-from gradparity.processes import peer
 from gradparity.processes.machine import usable_cores
+from tests.conftest import Command
 
 EARLIER = b'{"the results of": "an earlier run"}\n'
 SIZES = "rows x features x projection, such as 1000x20x10"
@@ -179,26 +177,16 @@ BENCHES: list[tuple[list[str], list[str]]] = [
 ]
 
 
-Ended = tuple[Any, str, str]
-
-
 @pytest.fixture
-def ended(bad: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Runs the entry point in the folder of bad files: exit code, standard output and error. No worker may start."""
+def command(command: Command, bad: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in the folder of bad files, where no worker may start."""
 
     def no_process(*arguments: Any, **options: Any) -> None:
         raise AssertionError("a worker was started")
 
-    def run(*arguments: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["gradparity", *arguments])
-        with pytest.raises(SystemExit) as end:
-            main()
-        return end.value.code, *capfd.readouterr()
-
     monkeypatch.chdir(bad)
-    monkeypatch.delenv("FORCE_COLOR", raising=False)
-    monkeypatch.setattr(peer.subprocess, "Popen", no_process)
-    return run
+    monkeypatch.setattr("gradparity.processes.peer.subprocess.Popen", no_process)
+    return command
 
 
 def require_one_line_that_says(words: list[str], code: object, out: str, err: str) -> None:
@@ -211,39 +199,40 @@ def require_one_line_that_says(words: list[str], code: object, out: str, err: st
 
 def cases() -> list[Any]:
     """Every case, with its name in the list of tests."""
-    both = [("check", *case) for case in CHECKS] + [("bench", *case) for case in BENCHES]
-    return [pytest.param(*case, id=ascii(" ".join([case[0], *case[1]]))[1:60]) for case in both]
+    both = [(["check", "--out", "kept", *words], said) for words, said in CHECKS]
+    both += [(["bench", "--out", "kept", *words], said) for words, said in BENCHES]
+    return [pytest.param(words, said, id=ascii(" ".join([words[0], *words[3:]]))[1:60]) for words, said in both]
 
 
-@pytest.mark.parametrize(("command", "arguments", "said"), cases())
+@pytest.mark.parametrize(("arguments", "said"), cases())
 def test_bad_input_is_one_clear_line_and_nothing_is_started_or_written_over(
-    bad: Path, command: str, arguments: list[str], said: list[str], ended: Callable[..., Ended]
+    bad: Path, arguments: list[str], said: list[str], command: Command
 ):
     before = sorted(bad.rglob("*"))
-    require_one_line_that_says(said, *ended(command, "--out", "kept", *arguments))
+    require_one_line_that_says(said, *command(*arguments))
     assert (bad / "kept" / "results.json").read_bytes() == EARLIER
     assert sorted(bad.rglob("*")) == before
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["backends", "--nonsense"]], ids=" ".join)
-def test_an_unknown_command_or_option_is_named(arguments: list[str], ended: Callable[..., Ended]):
-    require_one_line_that_says(["nonsense", "See gradparity --help"], *ended(*arguments))
+def test_an_unknown_command_or_option_is_named(arguments: list[str], command: Command):
+    require_one_line_that_says(["nonsense", "See gradparity --help"], *command(*arguments))
 
 
 @pytest.mark.parametrize("out", ["taken", "taken/deeper", "/proc/gradparity", "odd", "n" * 300, "line\nbreak"])
-def test_an_output_folder_that_cannot_be_written_is_refused(bad: Path, out: str, ended: Callable[..., Ended]):
+def test_an_output_folder_that_cannot_be_written_is_refused(bad: Path, out: str, command: Command):
     quickly = ["check", "--backends", "numpy", "--data", "toy", "--steps", "3"]
-    require_one_line_that_says(["--out: got", "expected"], *ended(*quickly, "--out", out))
+    require_one_line_that_says(["--out: got", "expected"], *command(*quickly, "--out", out))
     assert (bad / "taken").read_text() == "a file, where a folder is wanted"
 
 
-def test_a_file_that_may_not_be_read_is_refused(bad: Path, tmp_path: Path, ended: Callable[..., Ended]):
+def test_a_file_that_may_not_be_read_is_refused(bad: Path, tmp_path: Path, command: Command):
     if os.geteuid() == 0:
         pytest.skip("root may read everything")
     secret = tmp_path / "secret.csv"
     secret.write_text(CSV["good.csv"])
     secret.chmod(0)
-    require_one_line_that_says(["secret.csv: got Permission denied"], *ended("check", *data(str(secret))))
+    require_one_line_that_says(["secret.csv: got Permission denied"], *command("check", *data(str(secret))))
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from gradparity import results
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import Comparison, MedianInterval, control
-from gradparity.cli.app import main
 from gradparity.judge.speed.compare import compare_runs
 from gradparity.model_spec.errors import InputError
 from gradparity.report.terminal.compare import print_comparison
@@ -31,6 +30,7 @@ from gradparity.results import (
     Verdict,
     store,
 )
+from tests.conftest import Command
 
 START = Start(pair=0, import_s=1.0, build_s=0.0, first_call_s=0.1, compile_cache="", resident_bytes=1)
 CALM = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)
@@ -324,16 +324,7 @@ def test_the_table_fits_80_columns_with_every_row_on_one_line() -> None:
     assert max(map(len, lines)) <= 80
 
 
-def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("sys.argv", ["gradparity", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
-
-
-def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(tmp_path: Path, command: Command) -> None:
     runs = {
         "old": run(100.0, loop_us=100.0, pairs=400),
         "new": run(50.0, loop_us=200.0, pairs=400),
@@ -344,19 +335,21 @@ def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
         (tmp_path / name).mkdir()
         store.save(result, tmp_path / name)
     old, new, bad, untimed = (str(tmp_path / name) for name in runs)
-    assert command("compare", old, f"{new}/results.json", monkeypatch=monkeypatch) == 0
-    step, loop = [line for line in capsys.readouterr().out.splitlines() if line.startswith("jax")]
+    code, out, _ = command("compare", old, f"{new}/results.json")
+    assert code == 0
+    step, loop = [line for line in out.splitlines() if line.startswith("jax")]
     # 1% to either side of both medians: twice or half, times exp(0.01 sqrt 2).
     assert "2.00x [1.97, 2.03]" in step
     assert "faster" in step
     assert "0.5x [0.493, 0.507]" in loop
     assert "slower" in loop
-    assert command("compare", old, bad, monkeypatch=monkeypatch) == 1
-    out = capsys.readouterr().out
+    code, out, _ = command("compare", old, bad)
+    assert code == 1
     assert "agrees -> wrong" in out
     assert "jax, gradient W: agrees -> wrong" in out
-    assert command("compare", old, untimed, monkeypatch=monkeypatch) == 0
-    assert "not timed in both" in capsys.readouterr().out
+    code, out, _ = command("compare", old, untimed)
+    assert code == 0
+    assert "not timed in both" in out
 
 
 @pytest.mark.parametrize(
@@ -376,17 +369,14 @@ def test_the_command_reads_files_or_folders_and_ends_1_on_a_changed_verdict(
     ],
 )
 def test_a_file_that_is_no_result_is_the_users_to_put_right(
-    content: bytes | None,
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    content: bytes | None, words: str, tmp_path: Path, command: Command
 ) -> None:
     path = tmp_path / "results.json"
     if content is not None:
         path.write_bytes(content)
-    assert command("compare", str(path), str(path), monkeypatch=monkeypatch) == 2
-    assert words in capsys.readouterr().err
+    code, _, said = command("compare", str(path), str(path))
+    assert code == 2
+    assert words in said
 
 
 def test_a_result_of_another_schema_is_refused_though_it_could_be_read(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ import pytest
 
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
-from gradparity.cli.app import main
 from gradparity.model_spec.errors import InputError
 from gradparity.report.export import benchmarks, export_to
 from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, store
+from tests.conftest import Command
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPEC = {"kind": "projected_logistic", "features": 3, "projection": 2, "formulation": "as_written", "dtype": "float64"}
@@ -197,13 +197,6 @@ def test_pytest_benchmark_compares_one_file_by_problem_and_two_by_backend(tmp_pa
     assert any("'step backend=jax threads=1': 2 tests" in line for line in by_backend)
 
 
-def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr("sys.argv", ["gradparity", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return ended.value.code
-
-
 @pytest.mark.parametrize(
     ("kind", "file", "words"),
     [
@@ -219,17 +212,12 @@ def command(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_a_file_that_cannot_be_written_is_said_before_anything_runs(
-    kind: str,
-    file: str,
-    words: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    kind: str, file: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "taken").write_text("a file")
-    assert command("bench", "--backends", "numpy", "--out", "out", "--export", kind, file, monkeypatch=monkeypatch) == 2
-    said = capsys.readouterr().err
+    code, _, said = command("bench", "--backends", "numpy", "--out", "out", "--export", kind, file)
+    assert code == 2
     assert words in said
     assert said.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
@@ -267,14 +255,13 @@ def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: 
         export.write(run())
 
 
-def test_a_real_bench_exports_what_its_results_say(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    file, out = str(tmp_path / "bench.json"), str(tmp_path / "out")
-    arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", out]
-    assert command("bench", *arguments, "--export", "pytest-benchmark", file, monkeypatch=monkeypatch) == 0
-    assert f"Timings for pytest-benchmark: {file}" in capsys.readouterr().out
-    (problem,) = store.read(out).problems
+def test_a_real_bench_exports_what_its_results_say(tmp_path: Path, command: Command) -> None:
+    file, folder = str(tmp_path / "bench.json"), str(tmp_path / "out")
+    arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", folder]
+    code, out, _ = command("bench", *arguments, "--export", "pytest-benchmark", file)
+    assert code == 0
+    assert f"Timings for pytest-benchmark: {file}" in out
+    (problem,) = store.read(folder).problems
     (numpy,) = problem.timings
     found = {each["name"]: each["stats"] for each in json.loads(Path(file).read_text())["benchmarks"]}
     for name, timed in (("step[numpy-50x4x3]", numpy.step), ("loop[numpy-50x4x3]", numpy.loop)):

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gradparity.cli.app import main
 from gradparity.model_spec.errors import InputError
 from gradparity.results import SCHEMA_VERSION, RunResult, store
 from gradparity.results.old_schemas import OLDEST, from_2
 from gradparity.runner.session import going_on
+from tests.conftest import Command
 from tests.samples import SCHEMA_2
 from tests.test_schema import complaints
 
@@ -51,15 +51,10 @@ def test_the_document_that_is_converted_stays_as_it_was():
     assert json.dumps(OLD) == before
 
 
-def test_runs_of_both_schemas_are_compared(
-    loaded: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+def test_runs_of_both_schemas_are_compared(loaded: RunResult, tmp_path: Path, command: Command):
     store.save(loaded, tmp_path)
-    monkeypatch.setattr("sys.argv", ["gradparity", "compare", str(SCHEMA_2), str(tmp_path)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 0
-    out = capsys.readouterr().out
+    code, out, _ = command("compare", str(SCHEMA_2), str(tmp_path))
+    assert code == 0
     lines = [line for line in out.splitlines() if line.startswith(("autograd", "torch"))]
     assert len(lines) == 4  # step and loop of both
     assert all("1.00x" in line and "absent" not in line for line in lines), out
