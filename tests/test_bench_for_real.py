@@ -31,7 +31,7 @@ def bench(
         code, printed, said = command("bench", "--verbose", "--profile", "brief", *arguments)
         took_s = time.monotonic() - began_s
         assert code == 0, said
-        result = store.load(tmp_path / "gradparity-report" / "results.json")
+        result = store.read(tmp_path / "gradparity-report" / "results.json")
         assert result.complete
         return result, printed, took_s
 

@@ -42,7 +42,7 @@ def blocks_in(document: Any) -> int:
 
 @pytest.mark.parametrize("sample", TIMED, ids=lambda path: path.stem)
 def test_medians_from_parquet_are_those_in_results_json(sample: Path, tmp_path: Path):
-    result = store.load(sample)
+    result = store.read(sample)
     assert write_blocks(result, tmp_path / BLOCKS_FILE)
     table = pl.read_parquet(tmp_path / BLOCKS_FILE)
     seen = 0
@@ -62,11 +62,11 @@ def test_medians_from_parquet_are_those_in_results_json(sample: Path, tmp_path: 
 def test_every_block_of_the_timings_is_one_row(sample: Path):
     problems = json.loads(sample.read_bytes())["problems"]
     expected = sum(blocks_in([problem["timings"], problem.get("twin")]) for problem in problems)
-    assert blocks_frame(store.load(sample)).height == expected > 0
+    assert blocks_frame(store.read(sample)).height == expected > 0
 
 
 def test_a_file_read_again_is_the_frame_that_was_written(tmp_path: Path):
-    result = store.load(TIMED[0])
+    result = store.read(TIMED[0])
     write_blocks(result, tmp_path / BLOCKS_FILE)
     assert pl.read_parquet(tmp_path / BLOCKS_FILE).equals(blocks_frame(result))
     assert [path.name for path in tmp_path.iterdir()] == [BLOCKS_FILE]
@@ -87,7 +87,7 @@ def test_the_order_in_a_round_is_the_order_in_which_the_workers_were_asked(tmp_p
 
 
 def test_rows_say_what_was_timed_and_how():
-    result = store.load(TIMED[1])
+    result = store.read(TIMED[1])
     table = blocks_frame(result)
     assert set(table["call"]) == {"step", "loop", "primal", "collected"}
     rounds = table.filter(pl.col("round").is_not_null()).group_by("call", "challenger", "pair", "round").len()
@@ -101,7 +101,7 @@ def test_rows_say_what_was_timed_and_how():
 def test_without_timings_nothing_is_written_and_an_older_file_goes(tmp_path: Path):
     stale = tmp_path / BLOCKS_FILE
     stale.write_bytes(b"of an earlier run")
-    broken = store.load(next(path for path in SAMPLES if path.stem == "broken"))
+    broken = store.read(next(path for path in SAMPLES if path.stem == "broken"))
     assert not write_blocks(broken, stale)
     assert not write_blocks(broken, stale)
     assert list(tmp_path.iterdir()) == []
@@ -110,7 +110,7 @@ def test_without_timings_nothing_is_written_and_an_older_file_goes(tmp_path: Pat
 def test_a_file_that_cannot_be_replaced_leaves_nothing_half_written(tmp_path: Path):
     (tmp_path / BLOCKS_FILE).mkdir()
     with pytest.raises(InputError, match="Is a directory"):
-        write_blocks(store.load(TIMED[0]), tmp_path / BLOCKS_FILE)
+        write_blocks(store.read(TIMED[0]), tmp_path / BLOCKS_FILE)
     assert [path.name for path in tmp_path.iterdir()] == [BLOCKS_FILE]
 
 
@@ -119,7 +119,7 @@ import sys
 from pathlib import Path
 from gradparity.results import store
 from gradparity.report.blocks import write_blocks
-assert not write_blocks(store.load(Path(sys.argv[1])), Path(sys.argv[2]))
+assert not write_blocks(store.read(Path(sys.argv[1])), Path(sys.argv[2]))
 assert "polars" not in sys.modules
 """
 

@@ -273,7 +273,7 @@ def test_without_a_budget_nothing_is_left_out(tmp_path: Path) -> None:
 def test_every_raw_block_is_in_the_results_and_survives_the_file(tmp_path: Path) -> None:
     (tmp_path / "logs").mkdir()
     run = clocked(Computer(QUIET, PAIR, seed=5), tmp_path, saves=True)
-    loaded = store.load(tmp_path / "results.json")
+    loaded = store.read(tmp_path / "results.json")
     assert store.encode(loaded) == store.encode(run.result)
     (problem,) = loaded.problems
     for name in ("jax", "numpy~twin"):

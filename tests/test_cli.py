@@ -67,7 +67,7 @@ def test_a_run_of_one_backend_agrees_and_leaves_complete_results(tmp_path: Path,
         command, "--backends", "numpy", "--data", "toy", "--steps", "3", *quick, "--out", "new/deep", cwd=tmp_path
     )
     assert ran.returncode == 0, ran.stderr
-    result = store.load(tmp_path / "new" / "deep" / "results.json")
+    result = store.read(tmp_path / "new" / "deep" / "results.json")
     assert result.complete
     assert result.command == command
     (problem,) = result.problems
@@ -184,7 +184,7 @@ def test_a_run_of_all_backends_goes_on_without_a_missing_one(tmp_path: Path, wit
     path.write_text("import sys\nfor name in ('autograd', 'jax', 'torch'):\n    sys.modules[name] = None\n")
     ran = gradparity("check", "--data", "toy", "--steps", "3", cwd=tmp_path, PYTHONPATH=without_autograd)
     assert ran.returncode == 0, ran.stderr
-    result = store.load(tmp_path / "gradparity-report" / "results.json")
+    result = store.read(tmp_path / "gradparity-report" / "results.json")
     assert {found.backend for found in result.problems[0].findings} == {"numpy"}
     assert result.problems[0].troubles == []
     assert "autograd is not installed: pip install 'gradparity[autograd]'" in ran.stdout
@@ -197,7 +197,7 @@ def test_a_missing_backend_that_was_asked_for_is_a_failed_row(
     asked = ",".join(["autograd", *present])
     ran = gradparity(*QUICKLY, "--backends", asked, cwd=tmp_path, PYTHONPATH=without_autograd)
     assert ran.returncode == 3
-    result = store.load(tmp_path / "gradparity-report" / "results.json")
+    result = store.read(tmp_path / "gradparity-report" / "results.json")
     assert result.complete
     (problem,) = result.problems
     verdicts = {(found.backend, found.verdict) for found in problem.findings}

@@ -22,7 +22,7 @@ OLD: dict[str, Any] = json.loads(SCHEMA_2.read_bytes())
 
 @pytest.fixture
 def loaded() -> RunResult:
-    return store.load(SCHEMA_2)
+    return store.read(SCHEMA_2)
 
 
 def test_every_field_is_kept_as_it_was_under_its_name_of_today(loaded: RunResult):

@@ -46,7 +46,7 @@ def rounds(problem: ProblemResult) -> Counter[tuple[str, str, int]]:
 
 
 def read_again(run: SimulatedRun) -> ProblemResult:
-    """The problem as the next sitting finds it on disk, checked to the end as a real run has it by then."""
+    """The problem as the next session finds it on disk, checked to the end as a real run has it by then."""
     outcome = run.outcome
     start = Start(pair=None, import_s=0.1, build_s=0, first_call_s=0.1, compile_cache="", resident_bytes=1)
     names = dict.fromkeys(found.backend for found in outcome.findings)
@@ -63,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ProblemResult:
 
 
 def interrupted_at(place: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ProblemResult | None:
-    """What a sitting leaves that is interrupted at that request; ``None`` where it ends before."""
+    """What a session leaves that is interrupted at that request; ``None`` where it ends before."""
     seen: list[SimulatedRun] = []
     plain = SimulatedRun.__enter__
 
@@ -80,7 +80,7 @@ def interrupted_at(place: int, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     return None
 
 
-def test_a_sitting_after_an_interruption_at_any_request_measures_what_is_missing_and_nothing_else(
+def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing_and_nothing_else(
     whole: ProblemResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     requests = len(WHOLE.asked)

@@ -36,7 +36,7 @@ def test_the_schema_is_a_valid_one_of_its_draft():
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_results_of_real_runs_are_valid_as_they_lie_and_as_they_are_written_again(sample: Path):
     assert complaints(json.loads(sample.read_bytes())) == []
-    assert complaints(json.loads(store.encode(store.load(sample)))) == []
+    assert complaints(json.loads(store.encode(store.read(sample)))) == []
 
 
 def test_every_part_of_the_schema_has_a_title_and_a_description():

@@ -17,7 +17,7 @@ import pytest
 
 from gradparity.report.terminal.tables import text
 from gradparity.results import RunResult
-from gradparity.results.store import load
+from gradparity.results.store import read
 from tests.samples import SAMPLES
 
 ROOT = Path(__file__).parents[1]
@@ -197,7 +197,7 @@ def _hostile_result(path: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda path: path.stem)
 def test_no_control_sequence_of_a_result_is_in_its_report(sample: Path, tmp_path: Path):
-    result: RunResult = load(_hostile_result(sample, tmp_path))
+    result: RunResult = read(_hostile_result(sample, tmp_path))
     assert any("\x1b" in found.backend for problem in result.problems for found in problem.findings)
     report = text(result)
     assert "AMD EPYC" in " ".join(report.split())

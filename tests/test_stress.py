@@ -17,7 +17,7 @@ from gradparity.model_spec import InputError
 from gradparity.model_spec.problem import Problem
 from gradparity.report.terminal.tables import print_stress
 from gradparity.results import RunResult
-from gradparity.results.store import load
+from gradparity.results.store import read
 from gradparity.runner import stress_run
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings, settings_from
@@ -132,7 +132,7 @@ def test_naive_numerics_fail_where_stable_holds_and_are_no_failure_of_a_backend(
 
 def test_results_are_written_and_shown_a_row_a_problem(ran: Ran) -> None:
     result, folder, _ = ran
-    assert load(folder / "results.json").problems == result.problems
+    assert read(folder / "results.json").problems == result.problems
     assert all("certified in ball arithmetic" in problem.truth for problem in result.problems)
     out = io.StringIO()
     print_stress(Console(file=out, width=160), result)

@@ -290,7 +290,7 @@ def test_a_run_trains_with_every_optimiser_asked_for_and_writes_every_step(tmp_p
         optimiser=("gd", "momentum", "adam", "lbfgs"),
     )
     engine.run(settings, NullObserver())
-    (problem,) = store.load(tmp_path / "results.json").problems
+    (problem,) = store.read(tmp_path / "results.json").problems
     rows = [(ran.optimiser, ran.own_loop, ran.verdict) for ran in problem.training]
     assert rows == [("gd", True, "agrees"), ("gd", False, "agrees")] + [
         (name, False, "agrees") for name in ("momentum", "adam", "lbfgs")

@@ -19,7 +19,7 @@ from gradparity.judge.verdicts import AGREES_FLOORS, judge
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
-from gradparity.oracle.protocol import CLOSED_FORM, Oracle
+from gradparity.oracle.protocol import BUILT_IN, Oracle
 from gradparity.results import GOOD, Finding, Training, Verdict, worst
 from gradparity.truth.trajectory import Trajectory, blocks
 
@@ -58,7 +58,7 @@ def judge_training(
     loop_s: float,
     *,
     shared: Training | None = None,
-    oracle: Oracle = CLOSED_FORM,
+    oracle: Oracle = BUILT_IN,
 ) -> Training:
     """One run against the reference.
 
@@ -211,7 +211,7 @@ def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
 
 
 def first_off(
-    backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = CLOSED_FORM
+    backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = BUILT_IN
 ) -> tuple[int, Finding] | None:
     """The first step of those at ``places`` whose loss or gradient is off at the run's own parameters, and how."""
     for place in places:

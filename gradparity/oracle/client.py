@@ -76,7 +76,7 @@ class ModelProcess(Peer):
             return self.ask(mm.Certify(dict(problem.params))).reference.only("loss", "gradient")
 
     def points(self, problem: UserProblem) -> int:
-        """At how many points `at` may be asked, by the time that the truth took."""
+        """Number of points at which `at` may be asked, by the time that the truth took."""
         seconds = self._seconds.get(id(problem.data), POINTS_SECONDS)
         return min(MOST_POINTS, int(POINTS_SECONDS / max(seconds, 1e-3)))
 

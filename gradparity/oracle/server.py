@@ -29,7 +29,7 @@ from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
-from gradparity.worker.wire import Failed, Reply, Request, Stop, Stopped, encode
+from gradparity.worker.wire import Failed, Reply, Request, encode
 
 #: Seconds that the truth at one point may take before it settles for less.
 BUDGET_S = 5.0
@@ -70,9 +70,6 @@ class ModelWorker:
     def _afford(self, request: mm.Afford) -> mm.Afforded:
         with self._own():
             return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
-
-    def _stop(self, _request: Stop) -> Stopped:
-        return Stopped()
 
     def _draw(self, request: mm.Draw) -> mm.Drawn:
         self.model = load_model(request.path)
@@ -138,7 +135,6 @@ ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
     mm.Certify: ModelWorker._certify,
     mm.Follow: ModelWorker._follow,
     mm.Afford: ModelWorker._afford,
-    Stop: ModelWorker._stop,
 }
 
 
@@ -152,10 +148,5 @@ def _coarse(reference: Reference) -> Reference:
     return replace(reference, floor=Quantities(floor))
 
 
-def main(descriptor: int, lifeline: int) -> None:
-    """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, lifeline, mm.decode_request, ModelWorker().answer, lambda request: isinstance(request, Stop))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), mm.decode_request, ModelWorker().answer)

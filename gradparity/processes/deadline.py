@@ -32,7 +32,7 @@ class Deadline:
         return self.left_s() <= 0
 
     def share(self, parts: int) -> Deadline:
-        """The end of the first of so many equal parts of what is left."""
+        """The end of the first of ``parts`` equal parts of what is left."""
         return self if math.isinf(self.at) else replace(self, at=self.clock() + self.left_s() / parts)
 
     def hard(self) -> Deadline:
@@ -51,7 +51,16 @@ def budget_of(seconds: float | None, started_s: float | None = None) -> Deadline
 
 
 def affordable(needed_s: Mapping[str, float], allowed_s: float, first: Sequence[str]) -> set[str]:
-    """Whom so many seconds pay for: ``first`` in their order, then the others from the cheapest on."""
+    """Names whose seconds fit into those that are allowed.
+
+    Args:
+        needed_s: seconds that each name needs.
+        allowed_s: seconds for all of them together.
+        first: names that are served before the others, in this order; the others follow from the cheapest on.
+
+    Returns:
+        The names that are kept.
+    """
     places = {name: place for place, name in enumerate(first)}
     kept = set()
     for name in sorted(needed_s, key=lambda name: (places.get(name, len(first)), needed_s[name])):

@@ -54,7 +54,9 @@ def hold(out: str) -> Iterator[Path]:
     with _locked(folder, out):
         for left in folder.glob(f"*{_PARTIAL}"):  # of a run that was killed while it wrote
             left.unlink(missing_ok=True)
-        write_schema(folder)
+        schema, there = SCHEMA_PATH.read_bytes(), folder / SCHEMA_PATH.name  # what documents the results, beside them
+        if not there.is_file() or there.read_bytes() != schema:
+            replace_file(there, schema)
         yield folder
 
 
@@ -82,17 +84,6 @@ def _locked(folder: Path, out: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def write_schema(folder: Path) -> None:
-    """Put what documents ``results.json`` beside it: the JSON Schema, a copy of the package's.
-
-    Raises:
-        InputError: it cannot be written.
-    """
-    content, there = SCHEMA_PATH.read_bytes(), folder / SCHEMA_PATH.name
-    if not there.is_file() or there.read_bytes() != content:
-        replace_file(there, content)
 
 
 def encode(result: RunResult) -> bytes:
@@ -145,63 +136,36 @@ def remove_file(path: Path) -> None:
         raise InputError("--out", got=f"{path} ({error.strerror})", expected="a file that can be taken away") from None
 
 
-def load(path: Path) -> RunResult:
-    """Read a ``results.json`` of this schema or an earlier one.
+def read(name: str | Path) -> RunResult:
+    """The ``results.json`` of that name, or the one in the folder of that name; of this schema or the one before.
 
     Raises:
-        msgspec.MsgspecError: the file is no result.
+        InputError: there is none, it is no result, or it is of another schema.
     """
-    content = path.read_bytes()
-    return _decoded(content, _version(content))
-
-
-def read(name: str) -> RunResult:
-    """The ``results.json`` of that name, or the one in the folder of that name; of this schema or an earlier one.
-
-    Raises:
-        InputError: there is none, it is no result, or it is of a newer schema.
-    """
-    path = Path(name)
-    expected = f"a {RESULTS_FILE} of gradparity"
+    path, expected = Path(name), f"a {RESULTS_FILE} of gradparity"
     try:
         path = path / RESULTS_FILE if path.is_dir() else path
         if path.exists() and not path.is_file():  # to open a pipe waits for its writer, possibly for ever
-            raise InputError(name, got="a special file", expected=expected)
-        content = path.read_bytes()
-        version = _version(content)
-        if not OLDEST <= version <= SCHEMA_VERSION:
-            raise InputError(
-                name,
-                got=f"schema version {version}",
-                expected=f"{OLDEST} to {SCHEMA_VERSION}",
-                cure="Read it with the gradparity that wrote it.",
-            )
-        return _decoded(content, version)
+            raise InputError(str(name), got="a special file", expected=expected)
+        return _decoded(str(name), path.read_bytes())
     except OSError as error:
-        raise InputError(name, got=error.strerror, expected=expected) from None
-    except msgspec.MsgspecError as error:
-        raise InputError(name, got=f"a file that is none ({error})", expected=expected) from None
+        raise InputError(str(name), got=error.strerror, expected=expected) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:  # text that is none; nested too deep
+        raise InputError(str(name), got=f"a file that is none ({error})", expected=expected) from None
 
 
-def _version(content: bytes) -> int:
-    with _one_error():
-        return msgspec.json.decode(content, type=_Versioned).schema_version
-
-
-def _decoded(content: bytes, version: int) -> RunResult:
-    with _one_error():
-        if version == SCHEMA_VERSION:
-            found = msgspec.json.decode(content, type=RunResult)
-        else:
-            found = msgspec.convert(from_2(msgspec.json.decode(content, type=dict[str, Any])), RunResult)
-        require_sound(found)
+def _decoded(name: str, content: bytes) -> RunResult:
+    version = msgspec.json.decode(content, type=_Versioned).schema_version
+    if not OLDEST <= version <= SCHEMA_VERSION:
+        raise InputError(
+            name,
+            got=f"schema version {version}",
+            expected=f"{OLDEST} to {SCHEMA_VERSION}",
+            cure="Read it with the gradparity that wrote it.",
+        )
+    if version == SCHEMA_VERSION:
+        found = msgspec.json.decode(content, type=RunResult)
+    else:
+        found = msgspec.convert(from_2(msgspec.json.decode(content, type=dict[str, Any])), RunResult)
+    require_sound(found)
     return found
-
-
-@contextmanager
-def _one_error() -> Iterator[None]:
-    """One kind of error for whatever is no result."""
-    try:
-        yield
-    except (UnicodeDecodeError, RecursionError) as error:  # text that is none; nested too deep
-        raise msgspec.DecodeError(str(error)) from None

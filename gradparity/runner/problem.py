@@ -17,7 +17,7 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.summary import Sampled
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
-from gradparity.oracle.protocol import CLOSED_FORM, NotCertified, Oracle
+from gradparity.oracle.protocol import BUILT_IN, NotCertified, Oracle
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
 from gradparity.processes.launch import Launch
@@ -76,7 +76,7 @@ class ProblemRun:
         lock: Lock,
         deadline: Deadline,
         compile_cache: Path | None = None,
-        oracle: Oracle = CLOSED_FORM,
+        oracle: Oracle = BUILT_IN,
         scratch: Path | None = None,
     ) -> None:
         self.settings, self.problem, self.outcome = settings, problem, outcome

@@ -28,7 +28,7 @@ from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import to_dict
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
-from gradparity.oracle.protocol import CLOSED_FORM, Oracle
+from gradparity.oracle.protocol import BUILT_IN, Oracle
 from gradparity.processes import machine
 from gradparity.processes.deadline import Deadline, budget_of
 from gradparity.processes.environment import set_for_workers
@@ -188,7 +188,7 @@ class Work:
         assert self.data is not None  # noqa: S101  # which makes the problem
         return self._problem
 
-    oracle: ClassVar[Oracle] = CLOSED_FORM
+    oracle: ClassVar[Oracle] = BUILT_IN
 
     @property
     def made_on_demand(self) -> bool:

@@ -24,7 +24,7 @@ from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.serve import serve
-from gradparity.worker.wire import Failed, Reply, Request, Stop, Stopped, encode
+from gradparity.worker.wire import Failed, Reply, Request, encode
 
 if TYPE_CHECKING:
     from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
@@ -242,9 +242,6 @@ class Worker:
         value = value[0] if request.call == "loop" else value
         return m.Sampled(block, self.backend.get({"": value, **tree}))
 
-    def _stop(self, _request: Stop) -> Stopped:
-        return Stopped()
-
 
 #: What answers each kind of request.
 ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
@@ -261,7 +258,6 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.MeasureLimits: Worker._measure_limits,
     m.Warm: Worker._warm,
     m.Sample: Worker._sample,
-    Stop: Worker._stop,
 }
 
 
@@ -276,10 +272,5 @@ def _compile_cache() -> str:
     return "cold" if counters["fxgraph_cache_miss"] else "warm"
 
 
-def main(descriptor: int, lifeline: int) -> None:
-    """Answer requests until told to stop or the parent is gone."""
-    serve(descriptor, lifeline, m.decode_request, Worker().answer, lambda request: isinstance(request, Stop))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    serve(int(sys.argv[1]), int(sys.argv[2]), m.decode_request, Worker().answer)

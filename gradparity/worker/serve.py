@@ -12,26 +12,24 @@ import signal
 import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any
 
-_Request = TypeVar("_Request")
+from gradparity.worker.wire import Request, Stop, Stopped, encode
 
 
 def serve(
     descriptor: int,
     lifeline: int,
-    decode: Callable[[bytes], _Request],
-    answer: Callable[[_Request], bytes],
-    last: Callable[[_Request], bool],
+    decode: Callable[[bytes], Request[Any]],
+    answer: Callable[[Request[Any]], bytes],
 ) -> None:
-    """Answer each request with one frame; after one for which ``last`` holds, return.
+    """Answer each request with one frame, until `Stop`.
 
     Args:
         descriptor: of the pipe.
         lifeline: descriptor of a pipe that closes when the parent ends.
         decode: of a request.
         answer: to a request, as a frame.
-        last: whether to return after it.
     """
     for each in (descriptor, lifeline):
         os.set_inheritable(each, False)  # a process started here would keep it open beyond this one's end
@@ -44,10 +42,10 @@ def serve(
             except EOFError:
                 return
             try:
-                pipe.send_bytes(answer(request))
+                pipe.send_bytes(encode(Stopped()) if isinstance(request, Stop) else answer(request))
             except BrokenPipeError:
                 return
-            if last(request):
+            if isinstance(request, Stop):
                 return
 
 

@@ -53,7 +53,7 @@ def check(out: Path, *backends: str) -> RunResult:
         command="check", out=str(out), backends=list(backends), data=("toy",), steps=3, profile="brief", threads=1
     )
     result = engine.run(asked, NullObserver())
-    loaded = store.load(out / "results.json")
+    loaded = store.read(out / "results.json")
     assert store.encode(loaded) == store.encode(result)
     return loaded
 

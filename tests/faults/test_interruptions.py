@@ -50,7 +50,7 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     out = tmp_path / "gradparity-report"
     with command("check", "--backends", "sound,hanging", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
         worker = wait_for_a_hanging_worker(plugins)
-        eventually(lambda: any(p.training for p in store.load(out / "results.json").problems), within_s=30)
+        eventually(lambda: any(p.training for p in store.read(out / "results.json").problems), within_s=30)
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate(timeout=2)
     assert process.returncode == 130
@@ -59,7 +59,7 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     )
     assert "Traceback" not in printed + said
     assert gone(worker)
-    result = store.load(out / "results.json")
+    result = store.read(out / "results.json")
     assert not result.complete
     assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("sound", "agrees")}
     assert result.problems[0].troubles == []  # the workers were ended, and did not fail

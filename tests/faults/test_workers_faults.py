@@ -39,7 +39,7 @@ def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report
     assert "Traceback" not in out + err
     assert not set("\x1b\x07") & set(out + err)
 
-    result = store.load(tmp_path / "gradparity-report" / "results.json")
+    result = store.read(tmp_path / "gradparity-report" / "results.json")
     assert result.complete
     (problem,) = result.problems
     assert {trouble.backend for trouble in problem.troubles} == set(faults)

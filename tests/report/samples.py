@@ -145,7 +145,7 @@ def hostile() -> RunResult:
 
 def samples() -> dict[str, RunResult]:
     """By name: real ones from files, and made ones."""
-    real: dict[str, RunResult] = {Path(path).stem: store.load(Path(path)) for path in (*SAMPLES, SCHEMA_2)}
+    real: dict[str, RunResult] = {Path(path).stem: store.read(Path(path)) for path in (*SAMPLES, SCHEMA_2)}
     plain = problem("toy", ["numpy", "jax"])
     return {
         **real,

@@ -26,7 +26,7 @@ def report(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_all_are_written_and_a_check_leaves_no_blocks_of_an_earlier_run(tmp_path: Path):
     names = ["report.html", "report.md", "blocks.parquet"]
-    assert write_reports(store.load(TIMED), tmp_path) == names
+    assert write_reports(store.read(TIMED), tmp_path) == names
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
     assert write_reports(samples()["checked"], tmp_path) == names[:2]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[:2])
@@ -47,7 +47,7 @@ def test_the_command_writes_them_where_it_is_told_and_ends_as_the_run_did(tmp_pa
 
 
 def write_and_read(path: Path, folder: Path) -> str:
-    write_reports(store.load(path), folder)
+    write_reports(store.read(path), folder)
     return (folder / "report.md").read_text()
 
 
@@ -62,7 +62,7 @@ def test_the_results_of_a_folder_are_found_and_json_is_nothing_else(tmp_path: Pa
     (tmp_path / "results.json").write_bytes(TIMED.read_bytes())
     ran = report(str(tmp_path), "--json")
     assert ran.returncode == 0
-    assert store.encode(store.load(TIMED)) == ran.stdout.encode().rstrip(b"\n")
+    assert store.encode(store.read(TIMED)) == ran.stdout.encode().rstrip(b"\n")
     assert "Errors in noise floors" in report(str(tmp_path), "--verbose").stdout
 
 
