@@ -54,3 +54,5 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_folder_with_a_model_spec_backends_and_bench_of_its_own_is_checked(repository: Path, way: str) -> None:
     ran = subprocess.run(WAYS[way], cwd=repository, capture_output=True, text=True, check=False, timeout=120)
     assert ran.returncode == 0, ran.stdout + ran.stderr
+    if way == "python -m gradparity":
+        assert "numpy agrees with the truth on ports." in ran.stdout  # the folder's name, and not "."

@@ -50,7 +50,7 @@ class ModelProcess(Peer):
         Raises:
             InputError: the model is at fault.
         """
-        drawn = self.ask(mm.Draw(self.path, Path(self.path).name or self.path, seed, dtype))
+        drawn = self.ask(mm.Draw(self.path, Path(self.path).resolve().name, seed, dtype))
         self.uncertified = (drawn.uncertifiable or None) if drawn.neutral else ""
         return drawn
 
