@@ -1,4 +1,4 @@
-"""Trajectories and the judgement of runs: why two runs part is found, and found to be the right reason."""
+"""Trajectories and the judgement of runs: why two runs diverge is found, and found to be the right reason."""
 
 from __future__ import annotations
 
@@ -17,23 +17,27 @@ from gradparity.backends.numpy_backend import backend as numpy_backend
 from gradparity.judge.training import (
     ADDS_UP,
     AMPLIFIES,
-    GRADIENT_OFF,
-    LOOP_OFF,
-    LOSS_OFF,
+    GRADIENT_WRONG,
+    KINK,
+    LOOP_WRONG,
+    LOSS_WRONG,
     NOT_FINITE,
     judge_training,
     own_loop,
 )
 from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
-from gradparity.model_spec.problem import Problem, make_problem
-from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path
+from gradparity.model_spec.problem import Problem, UserProblem, make_problem
+from gradparity.model_spec.user_spec import UserSpec
+from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path, follow
 from gradparity.report.terminal.tables import training as training_table
 from gradparity.results import Training, store
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 from gradparity.truth.logistic.path import trajectory
+from gradparity.truth.model.truth import neutral_reference
+from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import descend, train
 from tests.contract.problems import drawn, with_params
@@ -145,19 +149,19 @@ def test_a_reference_that_would_take_too_long_covers_the_first_steps(monkeypatch
 @pytest.mark.parametrize("which", [GradientDescent(0.5), Momentum(0.1), Adam(0.1), LBFGS()], ids=lambda o: o.name)
 def test_a_scaled_gradient_is_a_gradient_that_is_off_from_the_start(which: Optimiser) -> None:
     found = judged(toy(), which, fault=scaled(1 + 1e-9))
-    assert (found.verdict, found.reason) == ("wrong", GRADIENT_OFF)
+    assert (found.verdict, found.reason) == ("wrong", GRADIENT_WRONG)
     assert "at step 0, gradient" in found.detail
 
 
 def test_a_gradient_that_goes_off_on_the_way_is_named_at_the_step_where_it_does() -> None:
     found = judged(toy(), GradientDescent(0.5), fault=scaled(1 + 1e-9, since=17))
-    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_OFF, 18)
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_WRONG, 18)
     assert "at step 17, gradient" in found.detail
 
 
 def test_a_right_gradient_beside_a_wrong_loss_is_a_loss_that_is_off() -> None:
     found = judged(toy(), GradientDescent(0.5), fault=lambda call, value, gradient: (value * (1 + 1e-9), gradient))
-    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", LOSS_OFF, 0)
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", LOSS_WRONG, 0)
     assert found.diverged == "loss"
 
 
@@ -178,11 +182,11 @@ def test_chaos_is_rounding_that_the_dynamics_amplify_and_no_wrong_gradient() -> 
 @pytest.mark.parametrize("since", [0, 3])
 def test_chaos_does_not_excuse_a_gradient_that_is_off(since: int) -> None:
     found = judged(chaotic(), GradientDescent(12.0), 150, fault=scaled(1 + 1e-9, since))
-    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_OFF, since + 1)
+    assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_WRONG, since + 1)
 
 
 def test_a_run_beyond_an_amplified_floor_agrees_where_all_its_gradients_are_right() -> None:
-    # A floor from too few draws may be too low where runs part at once: the gradients decide, at the run's own points.
+    # A floor from too few draws may be too low where runs diverge at once: gradients at the own points decide.
     problem = chaotic()
     known = trajectory(problem, GradientDescent(12.0), 150)
     low = replace(known, loss_floor=known.loss_floor / 1e4, floors={"w": known.floors["w"] / 1e4})
@@ -200,19 +204,55 @@ def test_right_gradients_beyond_a_floor_that_did_not_grow_are_rounding_that_adds
     assert (found.verdict, found.reason) == ("unstable", ADDS_UP)
 
 
+def relu_loss(p: Any, d: Any, xp: Any) -> Any:
+    return (xp.maximum(p["w"], 0) + d["one"]) ** 2
+
+
+class OracleOfRelu:
+    """Answers of the process that knows a user's loss, where a judgement asks for them."""
+
+    def at(self, problem: Any) -> Reference:
+        found = neutral_reference(relu_loss, problem.params, problem.data, problem.params, seed=0, budget_s=2.0)
+        return found.only("loss", "gradient")
+
+    def points(self, _: Any) -> int:
+        return 10
+
+
+@pytest.mark.parametrize(("slope", "verdict", "reason"), [(0.0, "kink", KINK), (2.0, "wrong", GRADIENT_WRONG)])
+def test_a_run_that_meets_a_kink_may_take_either_side_and_no_other(slope: float, verdict: str, reason: str) -> None:
+    # The first step, 4 / 4, ends at w = 0 exactly. There the reference's relu' is 1, which leads on to -1/2.
+    spec = UserSpec(path="model.py", parameters=(("w", (), "float64"),), forms="{}")
+    problem = UserProblem("relu", spec, {"w": np.array(1.0)}, {"one": np.array(1.0)}, {"w": np.array(1.0)})
+
+    def path(slope_at_zero: float) -> Path:
+        def value_and_gradient(params: Any) -> Any:
+            w = params["w"]
+            relu, side = np.maximum(w, 0), np.where(w > 0, 1.0, np.where(w == 0, slope_at_zero, 0.0))
+            return (relu + 1) ** 2, {"w": 2 * (relu + 1) * side}
+
+        return follow(GradientDescent(0.25), spec, value_and_gradient, problem.params, 3)
+
+    ran, floor = path(slope), np.full(4, 1e-16, np.longdouble)
+    known = Trajectory(GradientDescent(0.25), path(1.0), floor, {"w": floor}, floor, floor[:1], (4, 4), complete=True)
+    assert ran.params[1] == 0
+    found = judge_training("torch", ran, known, problem, 0.0, oracle=OracleOfRelu())  # type: ignore[arg-type]
+    assert (found.verdict, found.reason, found.first_divergence) == (verdict, reason, 2)
+
+
 def test_a_wrong_step_in_the_backends_own_loop_is_told_from_a_wrong_gradient() -> None:
     problem = toy()
     known = trajectory(problem, GradientDescent(0.5), 50)
     shared = judge_training("numpy", run(problem, known, 50), known, problem, 0.0)
     program = numpy_backend.program(numpy_backend.loss(problem.spec))
-    for rate, verdict, reason in ((0.5, "agrees", ""), (0.5 * (1 + 1e-9), "wrong", LOOP_OFF)):
+    for rate, verdict, reason in ((0.5, "agrees", ""), (0.5 * (1 + 1e-9), "wrong", LOOP_WRONG)):
         descended = descend(numpy_backend, program, problem, 50, rate)
         ran = own_loop(descended.losses, problem.spec.pack(descended.params))
         found = judge_training("numpy", ran, known, problem, 0.0, shared=shared)
         assert (found.verdict, found.reason, found.own_loop) == (verdict, reason, True)
     assert found.first_divergence == 1
     off = judge_training("numpy", run(problem, known, 50, scaled(1 + 1e-9)), known, problem, 0.0)
-    assert judge_training("numpy", ran, known, problem, 0.0, shared=off).reason == GRADIENT_OFF
+    assert judge_training("numpy", ran, known, problem, 0.0, shared=off).reason == GRADIENT_WRONG
 
 
 def test_the_last_parameters_of_the_backends_own_loop_are_compared_too() -> None:
@@ -239,7 +279,7 @@ def test_a_gradient_that_has_shrunk_to_rounding_may_be_zero() -> None:
     assert found.verdict == "agrees"
     away = with_params(problem, w=np.array([1e-3]))
     found = judged(away, GradientDescent(0.5), 20, lambda call, value, g: (value, {"w": 0 * g["w"]}))
-    assert (found.verdict, found.reason) == ("wrong", GRADIENT_OFF)
+    assert (found.verdict, found.reason) == ("wrong", GRADIENT_WRONG)
 
 
 def test_a_run_is_compared_as_far_as_its_numbers_reach() -> None:
@@ -311,7 +351,7 @@ def test_the_table_names_the_optimiser_and_says_each_reason_once() -> None:
     console = Console(width=200, file=StringIO())
     console.print(training_table(rows))
     text = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
-    assert text.count(GRADIENT_OFF) == 1
-    assert f"gd on one, two: {GRADIENT_OFF}: at step 0" in text
+    assert text.count(GRADIENT_WRONG) == 1
+    assert f"gd on one, two: {GRADIENT_WRONG}: at step 0" in text
     assert found.diverged in ("w", "W")  # and not the loss, which follows from them
     assert "step 1" in text

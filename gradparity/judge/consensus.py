@@ -5,7 +5,7 @@ Two questions are kept apart. *Is a backend's gradient the derivative of its own
 the largest set of backends that agree with each other has to be a majority; its median then takes the place of the
 truth, and causes are looked for as usual. A gradient that its own loss denies has no vote, nor has a
 backend whose loss is noisier than another's by as much as a lower precision is. Where neither question is answered,
-two backends differ and nothing says which is off: then that is the finding.
+two backends differ and nothing says which is wrong: then that is the finding.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ OWN_ERRORS = 2.0
 ANOTHER_RULE = "its gradient is not the derivative of its own loss"
 ANOTHER_LOSS = "its loss is a different function than the others'"
 ANOTHER_EACH = "the losses are different functions"
-UNDECIDED = "nothing here says which is off"
+UNDECIDED = "nothing here says which is wrong"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def judge_pairwise(
     dtype: str,
     sizes: Mapping[str, int] | None = None,
 ) -> tuple[Pairwise, list[Finding]]:
-    """The matrix of disagreements with who is off and why, and a finding for every backend and block.
+    """The matrix of disagreements with who differs and why, and a finding for every backend and block.
 
     Args:
         answers: at least two backends' answers, by name.
@@ -81,6 +81,9 @@ def judge_pairwise(
             `gradparity.numerics.richardson.block_directions` gives them.
         dtype: the precision that was asked for.
         sizes: lengths that a sum and a mean may differ by, such as ``{"rows of X": 200}``.
+
+    Returns:
+        What the comparison shows, and one finding a backend and block.
 
     Raises:
         InputError: there are fewer than two backends to compare.
@@ -148,7 +151,7 @@ class _Comparison:
         return {key: _block(key, as_answers, self.dtype) for key in _keys(as_answers)}
 
     def another_loss(self, name: str) -> str:
-        """In what the loss of a backend is off from a majority's, or ``""``."""
+        """In what the loss of a backend differs from a majority's, or ``""``."""
         for (quantity, parameter), block in [(("loss", ""), self.blocks.get(("loss", ""))), *self.primal.items()]:
             if block is not None and name in block.values and block.off(name):
                 return "its value" if quantity == "loss" else f"its derivative along {parameter}"
@@ -229,7 +232,7 @@ class _Comparison:
         return finding
 
     def pairwise(self, findings: Sequence[Finding]) -> Pairwise:
-        """The matrix, the evidence of every backend's own loss, and who is off."""
+        """The matrix, the evidence of every backend's own loss, and who differs."""
         names = list(self.answers)
         matrix = [
             Disagreement(quantity=key[0], parameter=key[1], floors=block.matrix(names), agreeing=block.agreeing)

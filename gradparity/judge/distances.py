@@ -57,7 +57,7 @@ def _distance(a: Array, b: Array, floor_a: Extended, floor_b: Extended, dtype: s
 def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
     """Those that more than half of ``names`` agree with, mutually: at most ``most`` apart, in their order; or nobody.
 
-    Agreement is not transitive: of several largest sets, what they have in common is taken, so that nobody is off who
+    Agreement is not transitive: of several largest sets, what they have in common is taken, so that nobody is wrong who
     agrees with the middle. A single backend is its own majority.
     """
     for size in range(len(names), len(names) // 2, -1):

@@ -27,7 +27,7 @@ from gradparity.truth.trajectory import Trajectory, blocks
 #: over 8: a path adds up the errors of its steps. The gradients on it are held to ``AGREES_FLOORS`` like any others.
 PATH_FLOORS = 32.0
 
-#: The floor over the rounding of the parameters from which on it is the dynamics that part two runs. Stable runs of 100
+#: The floor over the rounding of the parameters from which on runs diverge by the dynamics. Stable runs of 100
 #: steps were seen at 5 to 80; it is their square root of the number of steps that rounding alone would give.
 AMPLIFIED = 1e3
 
@@ -36,11 +36,11 @@ AMPLIFIED = 1e3
 STEPS_JUDGED, STEPS_SPOT_CHECKED = 64, 3
 
 AMPLIFIES = "rounding that the dynamics amplify"
-GRADIENT_OFF = "a gradient that is off"
-LOSS_OFF = "a loss that is off"
+GRADIENT_WRONG = "a gradient that is wrong"
+LOSS_WRONG = "a loss that is wrong"
 NOT_FINITE = "a number that is not finite"
-LOOP_OFF = "a loop that is off: the same gradient, stepped by our optimiser, does not part"
-KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths part"
+LOOP_WRONG = "a loop that is wrong: the same gradient, stepped by our optimiser, does not diverge"
+KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths diverge"
 ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
 
 
@@ -70,6 +70,9 @@ def judge_training(
         loop_s: seconds that the whole run took.
         shared: for a run in the backend's own loop, which keeps no gradients: the same steps by our optimiser.
         oracle: knows the truth of the problem.
+
+    Returns:
+        The verdict, the first step beyond the floor, and why two runs diverge or the floor grew.
     """
     floors, steps = _errors_in_floors(ran, known, problem)
     beyond = {name: _first_beyond(found, steps[name]) for name, found in floors.items()}
@@ -156,10 +159,10 @@ def _explain(
     """Verdict, reason and its figures, for a run compared to ``end`` that leaves its floor at ``step``, if at all."""
     if not len(ran.gradients):
         return _explain_own_loop(ran, known, step, shared) if step is not None else ("agrees", "", "")
-    found = first_off(backend, ran, problem, _steps_to_judge(ran, oracle.points(problem), end, step), oracle)
+    found = first_wrong(backend, ran, problem, _steps_to_judge(ran, oracle.points(problem), end, step), oracle)
     if found is not None:
         at, finding = found
-        kind = GRADIENT_OFF if finding.quantity == "gradient" else LOSS_OFF
+        kind = GRADIENT_WRONG if finding.quantity == "gradient" else LOSS_WRONG
         return (
             finding.verdict,
             NOT_FINITE if finding.verdict == "nonfinite" else kind,
@@ -186,7 +189,7 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
         return "nonfinite", NOT_FINITE, f"loss {ran.losses[step]} at step {step}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
-    return "wrong", LOOP_OFF if shared is not None else "", ""
+    return "wrong", LOOP_WRONG if shared is not None else "", ""
 
 
 def _meets_kink(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> bool:
@@ -210,10 +213,10 @@ def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
     return places[chosen] if len(chosen) else places[:0]
 
 
-def first_off(
+def first_wrong(
     backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = BUILT_IN
 ) -> tuple[int, Finding] | None:
-    """The first step of those at ``places`` whose loss or gradient is off at the run's own parameters, and how."""
+    """The first step of those at ``places`` whose loss or gradient is wrong at the run's own parameters, and how."""
     for place in places:
         step = int(ran.steps[place])
         if not np.isfinite(ran.params[place]).all():
@@ -225,7 +228,7 @@ def first_off(
             "loss": {"": np.asarray(ran.losses[step])},
             "gradient": _rounded(problem, ran.gradients[place]),
         }
-        found = [f for f in judge(backend, quantities, truth, here) if _off(f)]
+        found = [f for f in judge(backend, quantities, truth, here) if _beyond(f)]
         if found:
             return step, worst(found)
     return None
@@ -237,7 +240,7 @@ def _rounded(problem: AnyProblem, vector: Array) -> dict[str, Array]:
     return dict(tree if vector.dtype == np.longdouble else problem.spec.rounded(tree))
 
 
-def _off(finding: Finding) -> bool:
+def _beyond(finding: Finding) -> bool:
     """Whether a finding is beyond its floor: a gradient that has shrunk to rounding may well come out as zero."""
     return finding.verdict not in GOOD and not (finding.floors is not None and finding.floors <= AGREES_FLOORS)
 

@@ -42,7 +42,17 @@ Values = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
 
 def judge(backend: str, quantities: Values, reference: Reference, problem: AnyProblem) -> list[Finding]:
-    """A finding for every block of the reference, in its order, with the cause of what is off."""
+    """A finding for every block of the reference, in its order, with the cause where it disagrees.
+
+    Args:
+        backend: name of the backend.
+        quantities: its values, quantity -> parameter -> array.
+        reference: true values and noise floors; at a kink, loss and gradient alone are judged.
+        problem: what was evaluated.
+
+    Returns:
+        One finding a block; a block that the backend did not give is ``wrong``.
+    """
     dtype = problem.spec.dtype
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
@@ -128,6 +138,9 @@ def judge_values(
         sizes: lengths that a sum and a mean may differ by, by what a report calls them.
         dtypes: by parameter, ``""`` for scalars, where they are not all ``dtype``.
         against: what a rule calls the values of the reference.
+
+    Returns:
+        One finding a block, in the order of the reference.
     """
     found = {
         (quantity, parameter): judge_block(
@@ -203,7 +216,21 @@ def judge_block(
     dtype: str,
     against: str = "the truth",
 ) -> Finding:
-    """The finding on one block, decided by the entry furthest beyond its floor."""
+    """The finding on one block, decided by the entry furthest beyond its floor.
+
+    Args:
+        backend: name of the backend.
+        quantity: of which the block is one.
+        parameter: likewise; ``""`` for a scalar.
+        got: the backend's values, ``None`` where there are none.
+        truth: the values that are expected.
+        floor: how far rounding moves each of them.
+        dtype: the precision that was asked for.
+        against: what a rule calls ``truth``.
+
+    Returns:
+        The finding, without a cause.
+    """
 
     def finding(verdict: Verdict, rule: str, **figures: Any) -> Finding:
         return Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule=rule, **figures)
@@ -246,7 +273,17 @@ def judge_block(
 
 
 def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: str) -> list[Finding]:
-    """The same verdict for every block: of a backend that gave no values to compare."""
+    """The same verdict for every block: of a backend that gave no values to compare.
+
+    Args:
+        backend: name of the backend.
+        reference: has the blocks.
+        verdict: of each of them.
+        rule: why, in words.
+
+    Returns:
+        One finding a block, in the order of the reference.
+    """
     return [
         Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule=rule)
         for quantity, parameter in reference.truth.blocks

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gradparity.backends.protocol import Backend, Data, Params
-from gradparity.judge.training import GRADIENT_OFF, judge_training
+from gradparity.judge.training import GRADIENT_WRONG, judge_training
 from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
@@ -70,7 +70,7 @@ class Scaled:
 def test_a_gradient_off_by_one_part_in_a_billion_is_found_and_named(backend: Backend, which: str) -> None:
     program = Scaled(backend.program(backend.loss(real("breast_cancer", "float64").spec)), 1 + 1e-9)
     found = trained(backend, program, "breast_cancer", "float64", which)
-    assert (found.verdict, found.reason) == ("wrong", GRADIENT_OFF)
+    assert (found.verdict, found.reason) == ("wrong", GRADIENT_WRONG)
     assert "at step 0, gradient" in found.detail
     assert "1e-09" in found.detail
     if which in ("gd", "momentum"):  # the other two divide a common factor of the gradient out again

@@ -80,7 +80,7 @@ def training(backend: str, *, bad: bool = False) -> Training:
     return Training(
         backend=backend, verdict="wrong" if bad else "agrees", steps=20, checked_steps=20, initial_loss=0.7,
         final_loss=0.5, reference_loss=0.5, floors=1e9 if bad else 0.5, first_divergence=3 if bad else None,
-        diverged="loss" if bad else "", reason="a gradient that is off" if bad else "", loop_s=0.1, losses=losses,
+        diverged="loss" if bad else "", reason="a gradient that is wrong" if bad else "", loop_s=0.1, losses=losses,
         recorded_steps=[0, 10, 20], loss_floors=[0.1] * 21, parameter_floors={"W": [0.1, 0.2, 0.3]},
     )  # fmt: skip
 

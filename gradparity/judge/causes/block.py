@@ -22,7 +22,7 @@ LARGE = 10**7
 
 @dataclass(frozen=True)
 class WrongBlock:
-    """One block that is off, with all that may explain it; up to ``floors`` noise floors agree."""
+    """One block that disagrees, with all that may explain it; up to ``floors`` noise floors agree."""
 
     quantity: str
     parameter: str
@@ -31,7 +31,7 @@ class WrongBlock:
     built_in: Problem | None  #: ``None`` for a model of the user's own, which no formula is known of
     others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
     floors: float
-    float32_everywhere: bool = False  #: whether every block of every quantity is off, and by no more than float32 is
+    float32_everywhere: bool = False  #: whether every block of every quantity disagrees, by no more than float32 is
     dtype: str = "float64"
     sizes: Mapping[str, int] = field(default_factory=dict)  #: without a problem: what may be a factor, by its name
 

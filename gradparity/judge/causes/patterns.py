@@ -1,4 +1,4 @@
-"""Why a block is off: what a wrong derivative looks like, tried one explanation after the other. Pure.
+"""Why a block is wrong: what a wrong derivative looks like, tried one explanation after the other. Pure.
 
 An explanation holds only if it accounts for every entry of the block to within the noise floor: "looks like a factor of
 2" is never said of something that is a factor of 2.001.
@@ -164,7 +164,7 @@ def _one_entry(block: WrongBlock) -> str:
     if block.truth.size < 3 or np.count_nonzero(block.beyond) != 1:
         return ""
     where = ", ".join(str(int(i)) for i in np.argwhere(block.beyond)[0])
-    return f"one entry off: [{where}]"
+    return f"one entry is wrong: [{where}]"
 
 
 def _float32(block: WrongBlock) -> str:
@@ -191,7 +191,7 @@ def _one_row_of_entries(block: WrongBlock) -> str:
     if block.truth.ndim != 2 or len(block.truth) < 3:
         return ""
     off = block.beyond.any(axis=1)
-    return f"only row {int(np.argmax(off))} of {block.parameter} is off" if np.count_nonzero(off) == 1 else ""
+    return f"only row {int(np.argmax(off))} of {block.parameter} is wrong" if np.count_nonzero(off) == 1 else ""
 
 
 #: In the order in which they are tried. What is computed anew costs more, and the last two account for less.

@@ -1,6 +1,6 @@
 """Explanations that take another evaluation: the wrong derivative is computed in extended precision, then compared.
 
-Each is tried on a block that is off, and holds only if what was computed accounts for every entry to within the noise
+Each is tried on a block that is wrong, and holds only if what was computed accounts for every entry to within the noise
 floor. They cost about one evaluation of the closed form each, so large problems do without.
 """
 

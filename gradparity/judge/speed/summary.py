@@ -43,7 +43,18 @@ def rounds_of(pairs: Sequence[Sampled], name: str) -> list[Round]:
 
 
 def in_turns(pairs: Sequence[Sampled], name: str, reference: str, profile: Profile, aa: Control) -> Timed | None:
-    """One kind of call of one backend, timed in turns against the reference; ``None`` where it never warmed up."""
+    """One kind of call of one backend, timed in turns against the reference.
+
+    Args:
+        pairs: what the clock saw in each process pair.
+        name: the backend.
+        reference: the backend that its ratio is to.
+        profile: has what makes a round count.
+        aa: the reference against its twin: differences that small are not called.
+
+    Returns:
+        Median, ratio and verdict; ``None`` where it never warmed up.
+    """
     pairs = [seen for seen in pairs if name in seen.inner]
     if not pairs:
         return None
@@ -62,7 +73,16 @@ def in_turns(pairs: Sequence[Sampled], name: str, reference: str, profile: Profi
 
 
 def beside_step(seen: Sampled | None, name: str, profile: Profile) -> Timed | None:
-    """Another kind of call, timed against the step in the same process; ``None`` without a round."""
+    """Another kind of call, timed against the step in the same process.
+
+    Args:
+        seen: what the clock saw in that process.
+        name: the kind of call.
+        profile: has what makes a round count.
+
+    Returns:
+        Median and ratio; ``None`` without a round.
+    """
     rounds = seen.rounds.get(name, []) if seen else []
     if seen is None or not rounds:
         return None
