@@ -6,15 +6,18 @@ a count beyond 64 bits, a model without its dtype.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import msgspec
 
 from gradparity.benchmark.protocol import Block
+from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import Comparison, Control, MedianInterval
+from gradparity.results.divergence import Divergence
+from gradparity.results.findings import Training
 from gradparity.results.run import ProblemResult, RunResult
-from gradparity.results.timing import Timed, Timing
+from gradparity.results.timing import Timing
 
 #: A time in nanoseconds, a rate, a ratio: no figure of a clock lies outside, and what is computed from them is finite.
 _LEAST, _MOST = 1e-50, 1e50
@@ -75,6 +78,41 @@ class _Users(msgspec.Struct):
     formulation: str = "as_written"
 
 
+def _is_block(block: Block) -> bool:
+    counts = (block.wall_ns, block.inner, block.cpu_ns, block.minor_faults, block.context_switches)
+    return block.wall_ns >= 1 and block.inner >= 1 and max(*counts, block.stolen_ns or 0) <= _MOST_WHOLE
+
+
+def _is_comparison(found: Comparison) -> bool:
+    ratios = [value for value in (found.ratio, found.low, found.high) if value is not None]
+    return all(_LEAST <= value <= _MOST for value in ratios) and 0 <= (found.half_width or 0) <= _MOST_LOG
+
+
+def _is_training(ran: Training) -> bool:
+    steps = [*ran.recorded_steps, *([ran.first_divergence] if ran.first_divergence is not None else [])]
+    return all(0 <= step < len(ran.losses) for step in steps)
+
+
+#: What makes a record sound, and what one is that is not.
+_SOUND: dict[type, tuple[Callable[[Any], bool], str]] = {
+    ProblemResult: (lambda found: all(0 <= n <= _MOST_WHOLE for n in (found.rows, found.threads)), "rows or threads"),
+    Training: (_is_training, "training: a step without a loss"),
+    Divergence: (lambda found: bool(found.against), "a divergence from nobody"),
+    Timing: (lambda found: any(start.pair is not None for start in found.starts), "timed and never started"),
+    Round: (lambda found: max(abs(found.pair), abs(found.index)) <= _MOST_WHOLE, "a round's number"),
+    Block: (_is_block, "a block without time or calls, or with counts beyond 64 bits"),
+    MedianInterval: (
+        lambda found: _LEAST <= found.low <= found.median <= found.high <= _MOST,
+        "the interval of a median",
+    ),
+    Comparison: (_is_comparison, "a ratio or its half-width"),
+    Control: (
+        lambda found: 0 <= found.floor <= _MOST_LOG and 1e-9 <= found.between_sd <= _MOST_LOG and found.between_df >= 1,
+        "the A/A control",
+    ),
+}
+
+
 def require_sound(result: RunResult) -> None:
     """Raise unless every report can be made of the result.
 
@@ -86,67 +124,21 @@ def require_sound(result: RunResult) -> None:
     for problem in result.problems:
         where = f"problem {problem.name!r}"
         _model(where, problem.spec)
-        _require(0 <= problem.rows <= _MOST_WHOLE and 0 <= problem.threads <= _MOST_WHOLE, f"{where}, rows or threads")
-        _clock(where, problem)
-        for ran in problem.training:
-            steps = [*ran.recorded_steps, *([ran.first_divergence] if ran.first_divergence is not None else [])]
-            _require(all(0 <= step < len(ran.losses) for step in steps), f"{where}, training: a step without a loss")
-        for divergence in problem.divergences.found if problem.divergences is not None else ():
-            _require(bool(divergence.against), f"{where}, a divergence from nobody")
+        for record in _records(problem):
+            if type(record) in _SOUND:
+                sound, what = _SOUND[type(record)]
+                _require(sound(record), f"{where}, {what}")
 
 
-def _clock(where: str, problem: ProblemResult) -> None:
-    for control in (problem.control, problem.loop_control):
-        if control is not None:
-            _control(where, control)
-    if problem.limits is not None:
-        _interval(where, problem.limits.read_bytes_per_s)
-        _interval(where, problem.limits.flops_per_s)
-    for formulated in problem.formulations:
-        _interval(where, formulated.step_ns)
-        _comparison(where, formulated.ratio)
-    for timing in (*problem.timings, *([problem.twin] if problem.twin is not None else [])):
-        _timing(f"{where}, {timing.backend}", timing)
-
-
-def _timing(where: str, timing: Timing) -> None:
-    _require(any(start.pair is not None for start in timing.starts), f"{where}, timed and never started")
-    for timed in (timing.step, timing.loop, timing.primal, timing.collected):
-        if timed is not None:
-            _timed(where, timed)
-
-
-def _timed(where: str, timed: Timed) -> None:
-    if timed.step_ns is not None:
-        _interval(where, timed.step_ns)
-    if timed.ratio is not None:
-        _comparison(where, timed.ratio)
-    _blocks(where, timed.blocks)
-    for each in timed.rounds:
-        _require(max(abs(each.pair), abs(each.index)) <= _MOST_WHOLE, f"{where}, a round's number")
-        _blocks(where, (*each.reference, *each.challenger))
-
-
-def _blocks(where: str, blocks: Iterable[Block]) -> None:
-    for block in blocks:
-        _require(block.wall_ns >= 1 and block.inner >= 1, f"{where}, a block without time or calls")
-        counts = (block.wall_ns, block.inner, block.cpu_ns, block.minor_faults, block.context_switches)
-        _require(max(*counts, block.stolen_ns or 0) <= _MOST_WHOLE, f"{where}, a block's counts")
-
-
-def _interval(where: str, found: MedianInterval) -> None:
-    _require(_LEAST <= found.low <= found.median <= found.high <= _MOST, f"{where}, the interval of a median")
-
-
-def _comparison(where: str, found: Comparison) -> None:
-    ratios = [value for value in (found.ratio, found.low, found.high) if value is not None]
-    _require(all(_LEAST <= value <= _MOST for value in ratios), f"{where}, a ratio")
-    _require(found.half_width is None or 0 <= found.half_width <= _MOST_LOG, f"{where}, the half-width of a ratio")
-
-
-def _control(where: str, found: Control) -> None:
-    sound = 0 <= found.floor <= _MOST_LOG and 1e-9 <= found.between_sd <= _MOST_LOG and found.between_df >= 1
-    _require(sound, f"{where}, the A/A control")
+def _records(found: Any) -> Iterator[Any]:
+    """A record, or each of a sequence of them, with every record in it."""
+    if isinstance(found, list | tuple):
+        for each in found if found and hasattr(type(found[0]), "__annotations__") else ():
+            yield from _records(each)
+    elif names := getattr(found, "__struct_fields__", None) or getattr(found, "__dataclass_fields__", None):
+        yield found
+        for name in names:
+            yield from _records(getattr(found, name))
 
 
 def _model(where: str, spec: dict[str, Any]) -> None:
