@@ -60,7 +60,9 @@ def test_the_version_is_that_of_the_package(tmp_path: Path):
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, f"gradparity {__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["run", "check", "bench"])
+@pytest.mark.parametrize(
+    "command", [pytest.param("run", marks=pytest.mark.slow), "check", pytest.param("bench", marks=pytest.mark.slow)]
+)
 def test_a_run_of_one_backend_agrees_and_leaves_complete_results(tmp_path: Path, command: str):
     quick = {"run": ["--quick"], "check": [], "bench": ["--profile", "brief"]}[command]
     ran = gradparity(

@@ -255,6 +255,7 @@ def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: 
         export.write(run())
 
 
+@pytest.mark.slow
 def test_a_real_bench_exports_what_its_results_say(tmp_path: Path, command: Command) -> None:
     file, folder = str(tmp_path / "bench.json"), str(tmp_path / "out")
     arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", folder]

@@ -75,7 +75,11 @@ def test_workers_end_when_their_parent_is_killed_even_while_they_compute(plugins
 
 @pytest.mark.parametrize(
     ("asked", "words"),
-    [(TWO, "iris: evaluation"), (RUN, "toy: training"), (RUN, "toy: timing")],
+    [
+        (TWO, "iris: evaluation"),
+        pytest.param(RUN, "toy: training", marks=pytest.mark.slow),
+        pytest.param(RUN, "toy: timing", marks=pytest.mark.slow),
+    ],
 )
 def test_after_ctrl_c_at_any_point_the_next_session_measures_only_what_is_missing(
     asked: tuple[str, ...], words: str, tmp_path: Path
@@ -108,10 +112,10 @@ def test_ctrl_c_before_anything_has_begun_ends_without_a_traceback(delay_s: floa
         time.sleep(delay_s)
         process.send_signal(signal.SIGINT)
         printed, said = process.communicate(timeout=3)
-    # While the interpreter itself starts, Ctrl-C is its own affair.
-    assert process.returncode in (130, -signal.SIGINT)
     if process.returncode == 130:
         assert "Traceback" not in printed + said
+    else:  # while the interpreter itself starts, Ctrl-C is its own affair
+        assert process.returncode == -signal.SIGINT or re.search("Fatal Python error|Could not import", said)
 
 
 def cmdline(pid: int) -> bytes:
@@ -165,7 +169,7 @@ def test_two_runs_in_one_folder_do_not_mix(plugins: Path, tmp_path: Path):
 
 
 def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_goes_on_later(tmp_path: Path):
-    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "2000")
+    words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "500")
     code, _, err = ended(*words, cwd=tmp_path, file_bytes=60_000)
     assert code == 2
     assert "File too large" in err
@@ -193,7 +197,7 @@ def small_disk(tmp_path: Path) -> Path:
 
 def test_a_full_disk_ends_the_run_with_one_line_and_leaves_valid_results(small_disk: Path, tmp_path: Path):
     words = ("check", "--backends", "numpy,sound", "--data", "toy", "--data", "iris", "--projection", "2")
-    code, _, err = ended(*words, "--steps", "3000", "--out", str(small_disk / "out"), cwd=tmp_path)
+    code, _, err = ended(*words, "--steps", "600", "--out", str(small_disk / "out"), cwd=tmp_path)
     assert code == 2
     assert "No space left on device" in err
     assert not store.read(str(small_disk / "out")).complete
@@ -248,6 +252,7 @@ time.time, time.time_ns = time_, lambda: int(1e9 * time_())
 """
 
 
+@pytest.mark.slow
 def test_a_clock_that_is_set_back_again_and_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)

@@ -152,6 +152,7 @@ def test_a_framework_of_which_a_part_is_missing_fails_in_its_import_with_what_is
     assert re.match(r"import: ImportError: cannot import name 'half_of_it' from 'json'", said["half"])
 
 
+@pytest.mark.slow
 def test_a_worker_lost_under_the_clock_is_timed_in_a_later_session_and_the_others_are_not_timed_again(
     plugins: Path, tmp_path: Path
 ):
