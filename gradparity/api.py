@@ -172,7 +172,6 @@ def _execute(command: Command, model: Model, options: CheckOptions | BenchOption
     from gradparity.runner.options import in_python
     from gradparity.runner.session import run as run_engine
     from gradparity.runner.settings import settings_from
-    from gradparity.runner.stress_run import run_stress
 
     unknown = options.keys() - in_python(command)
     if unknown:
@@ -181,10 +180,7 @@ def _execute(command: Command, model: Model, options: CheckOptions | BenchOption
         out = options.get("out") or stack.enter_context(TemporaryDirectory(prefix="gradparity-"))
         settings = settings_from(command, {**options, "out": out}, path_of(model))
         resume = options.get("resume", False)
-        if settings.stress_suite:
-            found = run_stress(settings, NullObserver(), resume=resume)
-        else:
-            found = run_engine(settings, NullObserver(), started_s, resume=resume)
+        found = run_engine(settings, NullObserver(), started_s, resume=resume)
     return Result(**{name: getattr(found, name) for name in found.__struct_fields__})
 
 

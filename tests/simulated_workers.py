@@ -6,11 +6,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
-import msgspec
 import numpy as np
 
 from gradparity.backends.numpy_backend import NumpyBackend
@@ -18,17 +16,22 @@ from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.roofline import Limits, work
 from gradparity.benchmark.stats import MedianInterval
-from gradparity.judge.verdicts import judge, without_answer
+from gradparity.judge.verdicts import judge
 from gradparity.model_spec.problem import Problem, make_problem
-from gradparity.model_spec.spec import ProjectedLogistic, from_dict, to_dict
+from gradparity.model_spec.spec import ProjectedLogistic, from_dict
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.peer import OutOfTime, WorkerFailed
-from gradparity.results import ProblemResult, RunResult
+from gradparity.results import Checked, ProblemResult, RunResult, Start
+from gradparity.runner.cases import Case, Cell
 from gradparity.runner.clock import CellClock
+from gradparity.runner.crew import Crew, Member, Place
+from gradparity.runner.judging import Judging
 from gradparity.runner.observer import NullObserver
-from gradparity.runner.problem import ProblemRun
+from gradparity.runner.plan import plan_of
+from gradparity.runner.record import Record, Recorder
 from gradparity.runner.settings import Settings
+from gradparity.runner.starts import StartTimes
 from gradparity.worker import messages as m
 from gradparity.worker.wire import Reply, ReplyT, Request, Stopped, encode
 from tests.bench.simulation import Machine, SimulatedClock
@@ -230,39 +233,51 @@ def limits_of(request: m.MeasureLimits) -> Limits:
     return Limits(*rates, [], [], *times)
 
 
-class SimulatedRun(ProblemRun):
-    """A problem whose workers are simulated; results are saved only when ``saves`` is set."""
+class SimulatedCrew(Crew):
+    """A crew whose processes are simulated."""
 
-    def __init__(
-        self,
-        computer: Computer,
-        folder: Path,
-        settings: Settings,
-        deadline: Deadline,
-        earlier: ProblemResult | None = None,
-    ) -> None:
-        X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
-        spec = ProjectedLogistic(features=3, projection=2, reduction="mean", formulation=settings.formulation)
-        problem = make_problem("toy", spec, X, np.array([1.0, 1.0, 0.0, 1.0]))
-        fields: dict[str, Any] = {"name": "toy", "source": "", "digest": "", "rows": 4, "truth": ""}
-        outcome = earlier or ProblemResult(**fields, spec=to_dict(spec), threads=settings.threads)
-        result = RunResult(
-            gradparity_version="0",
-            command=settings.command,
-            settings=msgspec.to_builtins(settings),
-            machine={},
-            problems=[outcome],
-        )
-        self.computer, self.saves = computer, False
-        super().__init__(settings, problem, outcome, result, folder, NullObserver(), Lock(), deadline)
+    def __init__(self, computer: Computer, problem: Problem, settings: Settings, folder: Path, deadline: Deadline):
+        super().__init__(settings, "toy", list(computer.speeds), Place(folder, folder), deadline)
+        self.computer, self.problem = computer, problem
 
-    def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> WorkerProcess:
-        worker = name if role != "limits" else "numpy~limits"
-        return SimulatedWorker(worker, self.computer, self.problem, self.deadline.hard(), one_core=one_core)
+    def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> Member:
+        called = name if role != "limits" else "numpy~limits"
+        worker = SimulatedWorker(called, self.computer, self.problem, self.deadline.hard(), one_core=one_core)
+        self._spawned.append(worker)
+        return Member(name, worker)
+
+
+class SimulatedRecord(Record):
+    """Results that are saved only where a test asks for it."""
+
+    saves = False
 
     def save(self) -> None:
         if self.saves:
             super().save()
+
+
+@dataclass
+class SimulatedRun:
+    """A cell of ``bench`` on a simulated machine, and what was found."""
+
+    crew: SimulatedCrew
+    recorder: Recorder
+    computer: Computer
+
+    @property
+    def outcome(self) -> ProblemResult:
+        return self.recorder.outcome
+
+    @property
+    def result(self) -> RunResult:
+        return self.recorder.record.result
+
+
+#: How a process that was checked has started.
+START = Start(pair=None, import_s=0.1, build_s=0.0, first_call_s=0.1, compile_cache="", resident_bytes=1)
+#: The latest cell, for a test that interrupts it.
+LATEST: list[SimulatedRun] = []
 
 
 def clocked(
@@ -282,19 +297,28 @@ def clocked(
     deadline = UNLIMITED
     if budget_s is not None:
         deadline = Deadline(computer.now_s() + budget_s, grace_s=0.05 * budget_s, clock=computer.now_s)
-    with SimulatedRun(computer, folder, settings, deadline, earlier) as run:
-        run.saves = saves
-        run.start(names)
-        clock = CellClock(run, dict.fromkeys(names, 0.5))
+    X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
+    spec = ProjectedLogistic(features=3, projection=2, reduction="mean", formulation=settings.formulation)
+    problem = make_problem("toy", spec, X, np.array([1.0, 1.0, 0.0, 1.0]))
+    case = Case(settings, names, problem)
+    record = SimulatedRecord(settings, [], folder, NullObserver())
+    record.saves = saves
+    recorder = Recorder(record, earlier or case.result())
+    record.result.problems = [recorder.outcome]
+    with SimulatedCrew(computer, problem, settings, folder, deadline) as crew:
+        LATEST[:] = [run := SimulatedRun(crew, recorder, computer)]
+        cell = Cell(case, plan_of(settings))
+        judging = Judging(cell, recorder)
+        clock = CellClock(cell, crew, recorder, judging, StartTimes(dict.fromkeys(names, 0.5)))
         clock.start(clock.to_start())
-        value = output(run.problem, "step")
+        value = output(problem, "step")
         quantities: dict[str, Any] = {"loss": {"": value.pop("")}, "gradient": value}
         for name in names:
             if name == impure:
-                run.outcome.findings += without_answer(name, run.truth, "impure", "two answers")
-            elif name not in run.gone and name not in run.done:
-                run.outcome.findings += judge(name, quantities, run.truth, run.problem)
-                run.peaks[name] = 40 * 2**20
+                recorder.found(name, judging.unanswered(name, "impure", "two answers"))
+            elif name not in crew.gone and name not in recorder.done:
+                recorder.found(name, judge(name, quantities, judging.truth, problem))
+                recorder.checked(Checked(backend=name, peak_resident_bytes=40 * 2**20, start=START))
         clock.time()
     assert not computer.running, "a worker was left behind"
     return run

@@ -214,7 +214,7 @@ def test_with_several_threads_nobody_is_held_to_one(tmp_path: Path, monkeypatch:
 
 
 def spent_s(run: SimulatedRun, budget_s: float) -> float:
-    return run.computer.now_s() - (run.deadline.at - budget_s)
+    return run.computer.now_s() - (run.crew.deadline.at - budget_s)
 
 
 #: Seconds that are enough for all of a standard run, and that end it in its later pairs and in its first.

@@ -12,7 +12,7 @@ import pytest
 from gradparity.model_spec.errors import InputError
 from gradparity.results import SCHEMA_VERSION, RunResult, store
 from gradparity.results.old_schemas import OLDEST, from_2
-from gradparity.runner.session import going_on
+from gradparity.runner.record import go_on
 from tests.conftest import Command
 from tests.samples import SCHEMA_2
 from tests.test_schema import complaints
@@ -63,7 +63,7 @@ def test_runs_of_both_schemas_are_compared(loaded: RunResult, tmp_path: Path, co
 def test_a_run_goes_on_where_an_earlier_version_was_interrupted(loaded: RunResult, tmp_path: Path):
     (tmp_path / store.RESULTS_FILE).write_bytes(SCHEMA_2.read_bytes())
     new = msgspec.structs.replace(loaded, sessions=[], problems=[])
-    assert going_on(new, tmp_path) == loaded.problems
+    assert go_on(new, tmp_path) == loaded.problems
     assert new.sessions == loaded.sessions
     assert new.schema_version == SCHEMA_VERSION
 

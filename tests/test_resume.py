@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.model_spec.errors import InputError
-from gradparity.results import Checked, ProblemResult, RunResult, Start, store
+from gradparity.results import ProblemResult, RunResult, store
+from gradparity.runner.plan import plan_of
 from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
+from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
 from gradparity.worker.wire import Request
 from tests.cell_clocks import PAIR
-from tests.simulated_workers import STILL, Computer, SimulatedRun, SimulatedWorker, clocked
+from tests.simulated_workers import LATEST, STILL, Computer, SimulatedRun, SimulatedWorker, clocked
 
 
 class Interrupted:
@@ -46,15 +48,12 @@ def rounds(problem: ProblemResult) -> Counter[tuple[str, str, int]]:
 
 
 def read_again(run: SimulatedRun) -> ProblemResult:
-    """The problem as the next session finds it on disk, checked to the end as a real run has it by then."""
-    outcome = run.outcome
-    start = Start(pair=None, import_s=0.1, build_s=0, first_call_s=0.1, compile_cache="", resident_bytes=1)
-    names = dict.fromkeys(found.backend for found in outcome.findings)
-    outcome.checked = [Checked(backend=name, peak_resident_bytes=40 * 2**20, start=start) for name in names]
-    return msgspec.json.decode(msgspec.json.encode(outcome), type=ProblemResult)
+    """The problem as the next session finds it on disk."""
+    return msgspec.json.decode(msgspec.json.encode(run.outcome), type=ProblemResult)
 
 
 WHOLE = Computer(STILL, PAIR)
+BENCH = plan_of(Settings(command="bench", out=""))
 
 
 @pytest.fixture(scope="module")
@@ -62,33 +61,24 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> ProblemResult:
     return clocked(WHOLE, tmp_path_factory.mktemp("whole"), profile="standard").outcome
 
 
-def interrupted_at(place: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> ProblemResult | None:
+def interrupted_at(place: int, folder: Path) -> ProblemResult | None:
     """What a session leaves that is interrupted at that request; ``None`` where it ends before."""
-    seen: list[SimulatedRun] = []
-    plain = SimulatedRun.__enter__
-
-    def enter(run: SimulatedRun) -> SimulatedRun:
-        seen.append(run)
-        return plain(run)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(SimulatedRun, "__enter__", enter)
-        try:
-            clocked(Computer(STILL, PAIR, fault=Interrupted(place)), folder, profile="standard")
-        except KeyboardInterrupt:
-            return read_again(seen[0])
+    try:
+        clocked(Computer(STILL, PAIR, fault=Interrupted(place)), folder, profile="standard")
+    except KeyboardInterrupt:
+        return read_again(LATEST[0])
     return None
 
 
 def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing_and_nothing_else(
-    whole: ProblemResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole: ProblemResult, tmp_path: Path
 ):
     requests = len(WHOLE.asked)
 
     @settings(max_examples=60, deadline=None)
     @given(place=st.integers(0, requests - 1))
     def holds(place: int) -> None:
-        before = interrupted_at(place, tmp_path, monkeypatch)
+        before = interrupted_at(place, tmp_path)
         assert before is not None
         second = Computer(STILL, PAIR)
         after = clocked(second, tmp_path, profile="standard", earlier=kept(before)).outcome
@@ -114,9 +104,9 @@ def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing
 def test_what_a_finished_problem_left_is_not_touched(whole: ProblemResult):
     assert TIMED in whole.stages
     whole.stages.append(JUDGED)
-    assert is_done(whole, "bench")
+    assert is_done(whole, BENCH)
     whole.left_out = ["loops"]
-    assert not is_done(whole, "bench")
+    assert not is_done(whole, BENCH)
     assert TIMED not in kept(whole).stages
 
 

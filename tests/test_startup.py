@@ -14,7 +14,7 @@ from gradparity.backends import available
 from gradparity.processes.backend import WorkerProcess
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
-from gradparity.runner.problem import ProblemRun
+from gradparity.runner.problem import Group
 from gradparity.runner.settings import settings_from
 
 # A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
@@ -84,14 +84,14 @@ def test_all_workers_are_started_before_the_first_is_waited_for(
         events.append(("waited for", self.backend))
         return receive(self, *arguments, **options)
 
-    def truth(self: ProblemRun) -> Any:
+    def follow(self: Group) -> None:
         events.append(("truth", ""))
-        return checks(self)
+        followed(self)
 
-    checks = ProblemRun.checks
+    followed = Group.follow
     monkeypatch.setattr(WorkerProcess, "__init__", starting)
     monkeypatch.setattr(WorkerProcess, "receive", waiting)
-    monkeypatch.setattr(ProblemRun, "checks", truth)
+    monkeypatch.setattr(Group, "follow", follow)
     settings = settings_from(command, {"backends": names, "data": "toy", "projection": 2, "steps": 3, "out": tmp_path})
     if command == "run":  # what is timed starts like what is checked; the rounds themselves are not the subject here
         monkeypatch.setattr("gradparity.runner.clock.CellClock.time", lambda self: None)

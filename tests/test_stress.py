@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import resource
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,20 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import gradparity
 from gradparity.backends import BACKENDS, Registration
 from gradparity.judge.verdicts import judge
 from gradparity.model_spec import InputError
 from gradparity.model_spec.problem import Problem
+from gradparity.processes.backend import WorkerProcess
 from gradparity.report.terminal.tables import print_stress
 from gradparity.results import RunResult
 from gradparity.results.store import read
-from gradparity.runner import stress_run
+from gradparity.runner import cases as cases_module
+from gradparity.runner import session as engine
+from gradparity.runner.judging import Judging
 from gradparity.runner.observer import NullObserver
+from gradparity.runner.problem import ProblemRun
 from gradparity.runner.settings import Settings, settings_from
 from gradparity.runner.stress import StressProblem, stress_problems
 from gradparity.truth.logistic.extended import evaluate
@@ -96,7 +104,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("stress")
     settings = Settings(command="check", stress=True, out=str(folder), backends=list(CORE))
     began = processor_s()
-    return stress_run.run_stress(settings, NullObserver()), folder, processor_s() - began
+    return engine.run(settings, NullObserver()), folder, processor_s() - began
 
 
 def processor_s() -> float:
@@ -170,6 +178,37 @@ def test_a_softplus_that_turns_linear_at_20_is_caught() -> None:
     assert verdicts_of_changed_truth("separable data", linear) == {"agrees", "wrong"}
 
 
+# The suite through the engine, with real processes.
+
+
+def short(count: int, monkeypatch: pytest.MonkeyPatch) -> list[StressProblem]:
+    """A suite of the first two problems, and of others in float32."""
+    cases = [SUITE[0], SUITE[1], *(case for case in SUITE if case.problem.spec.dtype == "float32")][:count]
+    monkeypatch.setattr(cases_module, "stress_problems", lambda seed: cases)
+    return cases
+
+
+def stressed(out: Path, *backends: str, resume: bool = False, **asked: Any) -> RunResult:
+    settings = Settings(command="check", stress=True, out=str(out), backends=list(backends), **asked)
+    return engine.run(settings, NullObserver(), resume=resume)
+
+
+def verdicts(result: RunResult, backend: str) -> list[set[str]]:
+    return [{f.verdict for f in problem.findings if f.backend == backend} for problem in result.problems]
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a backend of such a source in numpy's place."""
+
+    def install(source: str) -> None:
+        (tmp_path / "plugin.py").write_text(source)
+        monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path(gradparity.__file__).parents[1]}")
+        monkeypatch.setattr(Settings, "registration", lambda self, name: Registration("plugin:backend"))
+
+    return install
+
+
 CRASHING = """
 import os
 from gradparity.backends.numpy_backend import NumpyBackend
@@ -187,20 +226,94 @@ backend = Crashing()
 
 
 def test_a_backend_that_raises_goes_on_and_one_that_dies_has_failed_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, plugin: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "crashing.py").write_text(CRASHING)
-    root = str(Path(stress_run.__file__).parents[1])
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{root}")
-    monkeypatch.setattr(stress_run, "lookup", lambda name: Registration("crashing:backend"))
-    cases = [SUITE[0], SUITE[1], *(case for case in SUITE if case.problem.spec.dtype == "float32")][:4]
-    monkeypatch.setattr(stress_run, "stress_problems", lambda seed: cases)
-    settings = Settings(command="check", stress=True, out=str(tmp_path / "out"), backends=["numpy"])
-    result = stress_run.run_stress(settings, NullObserver())
-    verdicts: list[set[str]] = [{f.verdict for f in problem.findings} for problem in result.problems]
-    assert verdicts == [{"failed"}, {"agrees"}, {"failed"}, {"failed"}]
+    plugin(CRASHING)
+    short(4, monkeypatch)
+    result = stressed(tmp_path / "out", "numpy")
+    assert verdicts(result, "numpy") == [{"failed"}, {"agrees"}, {"failed"}, {"failed"}]
     assert [trouble.reason for trouble in result.troubles] == ["RuntimeError: not this one", "exited with code 7"]
+    assert result.problems[3].findings[0].rule == "the worker was lost: exited with code 7"
     assert not result.ok
+
+
+DRAWING = """
+import numpy as np
+from gradparity.backends.numpy_backend import NumpyBackend
+class Program:
+    def __init__(self, inner):
+        self.inner = inner
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+    def value_and_gradient(self, params, data):
+        value, gradient = self.inner.value_and_gradient(params, data)
+        return value * (1 + 1e-12 * np.random.uniform()), gradient
+class Drawing(NumpyBackend):
+    def program(self, loss):
+        return Program(super().program(loss))
+backend = Drawing()
+"""
+
+
+def test_an_answer_that_is_drawn_anew_is_nondeterministic(
+    tmp_path: Path, plugin: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugin(DRAWING)
+    short(2, monkeypatch)
+    assert verdicts(stressed(tmp_path / "out", "numpy"), "numpy") == [{"nondeterministic"}] * 2
+
+
+def test_a_backend_in_an_interpreter_of_its_own_takes_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short(3, monkeypatch)
+    result = stressed(tmp_path / "out", "numpy", interpreters=(f"own=numpy@{sys.executable}",))
+    assert result.ok
+    assert verdicts(result, "own") == [{"agrees"}] * 3
+
+
+@pytest.mark.parametrize("budget_s", [1e-6, 1.5])
+def test_a_budget_is_kept_and_a_later_session_asks_what_it_left_out(
+    budget_s: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = short(12, monkeypatch)
+    reached: list[int] = []
+    truth = ProblemRun.find_truth
+
+    def slow(self: ProblemRun) -> None:  # of which some fit into the larger budget
+        reached.append(1)
+        time.sleep(0.25)
+        truth(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ProblemRun, "find_truth", slow)
+        began_s = time.monotonic()
+        first = stressed(tmp_path / "out", "numpy", budget_s=budget_s)
+        assert time.monotonic() - began_s < budget_s + 2
+    assert len(reached) < len(cases)
+    assert first.left_out
+    assert not first.troubles
+    second = stressed(tmp_path / "out", "numpy", resume=True)
+    assert second.ok
+    assert second.left_out == []
+    assert [problem.name for problem in second.problems] == [case.name for case in cases]
+    assert verdicts(second, "numpy") == [{"agrees"}] * len(cases)
+
+
+def test_an_interrupted_suite_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = short(4, monkeypatch)
+    asked: list[str] = []
+    evaluate = Judging.evaluate
+
+    def interrupted(self: Judging, name: str, worker: WorkerProcess) -> Any:
+        asked.append(self.cell.problem.name)
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        return evaluate(self, name, worker)
+
+    monkeypatch.setattr(Judging, "evaluate", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stressed(tmp_path / "out", "numpy")
+    assert stressed(tmp_path / "out", "numpy", resume=True).ok
+    assert asked[3:] == [case.name for case in cases[2:]]  # the third again, and none of the first two
 
 
 def test_data_beside_the_suite_are_refused() -> None:

@@ -196,15 +196,11 @@ def _execute(
 
             exported = export_to(*export, out=settings.out)
         prepare()
-        with Watch(out if verbose else None, None if quiet else err, brief=command == "bench") as watch:
-            if settings.stress_suite:
-                from gradparity.runner.stress_run import run_stress
+        each = verbose and not settings.stress_suite  # the suite has one table for all its problems
+        with Watch(out if each else None, None if quiet else err, brief=command == "bench") as watch:
+            from gradparity.runner.session import run
 
-                result = run_stress(settings, watch, resume=resume)
-            else:
-                from gradparity.runner.session import run
-
-                result = run(settings, watch, started_s, resume=resume)
+            result = run(settings, watch, started_s, resume=resume)
         from gradparity.report.files import write_reports
 
         written = write_reports(result, Path(settings.out))

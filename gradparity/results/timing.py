@@ -64,7 +64,7 @@ class Timed(msgspec.Struct, kw_only=True):
     speed: SpeedVerdict | None = None
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
+class Timing(msgspec.Struct, kw_only=True):
     """One backend's clock: one-off costs apart from the steps, every raw block kept.
 
     ``step`` is a value-and-gradient call from Python, ``loop`` gradient descent in the backend's best idiom, ``primal``

@@ -1,48 +1,53 @@
-"""What a run of the user's own model consists of: one problem, drawn once, for each number of threads."""
+"""What a run consists of: the built-in model on data sets, or the problems of the stress suite.
+
+A model of the user's is in `gradparity.runner.user_cases`, whose imports take longer.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Sequence
 
 from gradparity import results
-from gradparity.backends import Registration
-from gradparity.judge.speed.choice import BY_HAND
-from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.problem import UserProblem, in_other_precision
+from gradparity.model_spec.data.datasets import Dataset
+from gradparity.model_spec.data.npy import StreamedDataset
+from gradparity.model_spec.problem import Problem, UserProblem
 from gradparity.model_spec.spec import to_dict
-from gradparity.model_spec.user.model import display_path
-from gradparity.oracle import messages as mm
-from gradparity.oracle.client import ModelProcess
-from gradparity.processes.launch import Launch
+from gradparity.oracle.protocol import BUILT_IN, Oracle
 from gradparity.results import ProblemResult, Trouble
+from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
+from gradparity.runner.plan import Plan
 from gradparity.runner.settings import Settings
+from gradparity.runner.stress import StressProblem, stress_problems
 from gradparity.worker import messages as m
 
-#: Where what the model's own functions print goes, in the folder of logs.
-LOG = "model.log"
+#: Workers beside one of each backend that may hold the data at once: the A/A twin, and two that are being checked.
+_BESIDE = 3
 
 
-@dataclass
-class ModelWork:
-    """One cell of a run of the user's model: as `engine.Work` is of the built-in one."""
+class Case:
+    """One problem of a run, with the backends that have something to run on it.
 
-    settings: Settings
-    problem: UserProblem
-    oracle: ModelProcess
-    drawn: mm.Drawn
-    idle: dict[str, str]
+    ``idle`` has the others, and why. ``expected`` is what the problem is there to show, where that is a failure.
+    """
 
-    made_on_demand: ClassVar[bool] = False
+    oracle: Oracle = BUILT_IN
+    source, digest, source_digest, expected = "", "", "", ""
+
+    def __init__(self, settings: Settings, names: Sequence[str], problem: Problem | UserProblem | None = None) -> None:
+        self.settings, self.names = settings, names
+        self.idle: dict[str, str] = {}
+        self._problem = problem
 
     @property
-    def cells(self) -> int:
-        """Number of data and parameters."""
-        return self.problem.cells
+    def problem(self) -> Problem | UserProblem:
+        """What is computed, from where, on which data."""
+        assert self._problem is not None  # noqa: S101
+        return self._problem
+
+    @property
+    def made_on_demand(self) -> bool:
+        """Whether the data are made from the seed when the case's turn comes, and not read."""
+        return False
 
     @property
     def gigabytes(self) -> float:
@@ -51,94 +56,110 @@ class ModelWork:
 
     @property
     def label(self) -> str:
-        """What the cell is called."""
+        """What it is called in reports."""
         return results.label(self.problem.name, to_dict(self.problem.spec), self.settings.threads)
 
-    def result(self, absent: list[Trouble]) -> ProblemResult:
+    def result(self, absent: Sequence[Trouble] = ()) -> ProblemResult:
         """Where its findings will be written, with the backends that cannot run."""
+        problem = self.problem  # which has the data read, where they were not
         return ProblemResult(
-            name=self.problem.name,
-            source=display_path(Path(self.problem.spec.path)),
-            digest="",
-            source_digest=source_digest(self.problem),
-            rows=self.problem.rows,
-            spec=to_dict(self.problem.spec),
+            name=problem.name,
+            source=self.source,
+            digest=self.digest,
+            source_digest=self.source_digest,
+            rows=problem.rows,
+            spec=to_dict(problem.spec),
             threads=self.settings.threads,
             truth="",
+            expected=self.expected,
             troubles=list(absent),
             idle=dict(self.idle),
         )
 
 
-@contextmanager
-def model_works(
-    settings: Settings, names: Sequence[str], folder: Path, scratch: Path
-) -> Iterator[tuple[list[ModelWork], list[str]]]:
-    """Load the model, draw its problem, and see which of ``names`` have something to run; on leaving its process ends.
+class BuiltInCase(Case):
+    """The built-in model on one data set, which is read or made when it is first asked for."""
+
+    def __init__(self, settings: Settings, names: Sequence[str], workers: int) -> None:
+        super().__init__(settings, names)
+        self.workers = workers
+        self.source = settings.data[0]
+
+    @property
+    def problem(self) -> Problem | UserProblem:
+        """The problem on the data.
+
+        Raises:
+            InputError: the data cannot be used, the model does not fit them, or the run would not fit in memory.
+        """
+        if self._problem is None:
+            self.keep(dataset_of(self.settings, self.workers))
+        return super().problem
+
+    def keep(self, data: Dataset | StreamedDataset) -> None:
+        """Take a data set that was read before.
+
+        Raises:
+            InputError: the model does not fit the data, or the run would not fit in memory.
+        """
+        self._problem = problem_on(self.settings, data, self.workers)
+        self.source, self.digest = data.source, data.digest
+
+    @property
+    def made_on_demand(self) -> bool:
+        """Whether the data have still to be made or read."""
+        return self._problem is None
+
+    @property
+    def gigabytes(self) -> float:
+        """Size of X, before it is made."""
+        if self._problem is not None:
+            return 8 * self._problem.cells / 1e9
+        rows, features = map(int, self.source.removeprefix("synthetic:").split("x"))
+        return rows * features * 8 / 1e9
+
+    @property
+    def label(self) -> str:
+        """What the cell is called, before its data are made."""
+        cell = self.settings
+        fields = {"projection": cell.projection, "formulation": cell.formulation, "dtype": cell.dtype}
+        return results.label(cell.data[0], {k: v for k, v in fields.items() if v is not None}, cell.threads)
+
+
+def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list[Case]:
+    """The cells of a run of the built-in model: what was given is read and checked, sizes are made in their turn.
 
     Raises:
-        InputError: the model is at fault, or no backend has anything to run.
+        InputError: the data are at fault, or a size does not fit in memory.
     """
-    assert settings.model is not None  # noqa: S101
-    launch = Launch(folder / "logs" / LOG, scratch=scratch, allowance=settings.allowance)
-    with ModelProcess(settings.model, launch) as process:
-        drawn = process.draw(settings.seed, settings.dtype)
-        problem = m.problem_of(drawn.problem)
-        assert isinstance(problem, UserProblem)  # noqa: S101
-        idle = {name: reason for name in names if (reason := nothing_to_run(name, settings.registration(name), drawn))}
-        runs = [name for name in names if name not in idle]
-        if names and not runs:
-            raise InputError(
-                f"backends for {settings.model}",
-                got="; ".join(f"{name}: {reason}" for name, reason in idle.items()),
-                expected="a loss for one of them",
-            )
-        why = process.uncertified
-        if why is not None and len(runs) == 1:
-            raise InputError(
-                f"backends for {settings.model}",
-                got=f"{runs[0]} alone, and no truth" + (f": {why.rstrip('.')}" if why else ""),
-                expected="two or more to compare, or a loss(params, data, xp) that can be certified",
-            )
-        problems = [problem, *variants(problem, process, settings)] if settings.stress else [problem]
-        cells = settings.cells()
-        yield [ModelWork(cell, each, process, drawn, idle) for each in problems for cell in cells], runs
+    workers = len(names) + (_BESIDE if plan.apart else 0)
+    require_sizes_fit(settings, workers)
+    cases = [BuiltInCase(cell, names, workers) for cell in settings.cells()]
+    if not settings.sizes:
+        loaded = {case.source: dataset_of(case.settings, workers) for case in cases}
+        for case in cases:
+            case.keep(loaded[case.source])
+    return [*cases]
 
 
-def source_digest(problem: UserProblem) -> str:
-    """SHA-256 of the model's own files and of its arrays: what a run that goes on must find unchanged."""
-    found = hashlib.sha256()
-    path = Path(problem.spec.path)
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
-        found.update(file.read_bytes())
-    for tree in (problem.params, problem.data):
-        for name, value in sorted(tree.items()):
-            found.update(f"{name} {value.dtype.str} {value.shape}".encode())
-            found.update(value.tobytes())
-    return found.hexdigest()
+class StressCase(Case):
+    """A problem of the suite; backends that go through a C++ compiler get only those marked for them."""
+
+    def __init__(self, settings: Settings, names: Sequence[str], stress: StressProblem) -> None:
+        given = [name for name in names if stress.compiled or not settings.registration(name).compiler]
+        super().__init__(settings, given, stress.problem)
+        self.source, self.expected = stress.why, stress.expected
 
 
-#: What the parameters of a stressed model are multiplied by.
-STRESS_SCALES = (1e-6, 30.0, 0.0)
+def stress_cases(settings: Settings, names: Sequence[str]) -> list[Case]:
+    """The standard suite; the data and the model of ``settings`` are not looked at."""
+    return [StressCase(settings, names, each) for each in stress_problems(settings.seed)]
 
 
-def variants(problem: UserProblem, process: ModelProcess, settings: Settings) -> Iterator[UserProblem]:
-    """The same model elsewhere: another seed, parameters tiny, large and zero, and all of it in the other precision."""
-    again = m.problem_of(process.draw(settings.seed + 1, settings.dtype).problem)
-    assert isinstance(again, UserProblem)  # noqa: S101
-    yield replace(again, name=f"{problem.name}, seed {settings.seed + 1}")
-    for scale in STRESS_SCALES:
-        params = {name: (scale * value).astype(value.dtype) for name, value in problem.params.items()}
-        yield replace(problem, name=f"{problem.name}, parameters x {scale:g}", params=params, data=dict(problem.data))
-    yield in_other_precision(problem)
+class Cell:
+    """A case whose turn has come: the problem, as a message too, and what is asked of it."""
 
-
-def nothing_to_run(name: str, registration: Registration, drawn: mm.Drawn) -> str:
-    """Why a backend has nothing to run in a model, or ``""``."""
-    known = {name, registration.family}
-    own = any(each in drawn.written_for or each.replace("-", "_") in drawn.written_for for each in known if each)
-    if not own and not drawn.neutral:
-        return f"the model has no loss for {name}"
-    if BY_HAND in known and not drawn.gradient:
-        return "it has no autodiff, and the model has no gradient(params, data) written by hand"
-    return ""
+    def __init__(self, case: Case, plan: Plan) -> None:
+        self.plan, self.settings, self.problem, self.oracle = plan, case.settings, case.problem, case.oracle
+        self.names, self.expected = case.names, case.expected
+        self.load = m.load_request(self.problem)

@@ -1,4 +1,4 @@
-"""What an earlier sitting has measured, for the next one to go on from. Pure.
+"""What an earlier session has measured, for the next one to go on from. Pure.
 
 What came to its end is kept: a backend's check, one kind of call in one process pair, a problem. What was under way is
 measured again, and so is what failed or did not fit into a time budget.
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from gradparity.judge.speed.summary import Sampled
 from gradparity.model_spec.errors import InputError
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
 from gradparity.results.blocks import CALLS, Call, timed_of
+from gradparity.runner.plan import Plan
 
 #: Settings that may be others when a run goes on: they say how much may be spent, and not what is measured.
 _FREE = frozenset({"out", "budget_s", "allowance"})
-#: Facts of the machine without which figures of two sittings are not of one run.
+#: Facts of the machine without which figures of two sessions are not of one run.
 _MACHINE = ("cpu", "cores", "usable_cores", "python")
 
 JUDGED, TIMED, UNCERTIFIED = "judged", "timed", "uncertified"
@@ -31,7 +31,7 @@ def stage(call: Call, pair: int) -> str:
 
 
 def require_same(old: RunResult, new: RunResult) -> None:
-    """See that the earlier sitting was of this very run.
+    """See that the earlier session was of this very run.
 
     Raises:
         InputError: another command, version, machine or setting; the message says which.
@@ -57,7 +57,7 @@ def require_same(old: RunResult, new: RunResult) -> None:
 
 
 def require_same_problem(old: ProblemResult, new: ProblemResult) -> None:
-    """See that the data and the model are those of the earlier sitting.
+    """See that the data and the model are those of the earlier session.
 
     Raises:
         InputError: they have changed meanwhile.
@@ -88,9 +88,9 @@ def require_same_versions(name: str, old: Mapping[str, str], new: Mapping[str, s
         )
 
 
-def is_done(problem: ProblemResult, command: str) -> bool:
+def is_done(problem: ProblemResult, plan: Plan) -> bool:
     """Whether nothing is left to do on a problem: all was judged and timed, nobody failed, nothing was left out."""
-    needed = {JUDGED} if command == "check" else {JUDGED, TIMED}
+    needed = {JUDGED, TIMED} if plan.timed else {JUDGED}
     return needed <= set(problem.stages) and not problem.troubles and not problem.left_out
 
 
@@ -107,7 +107,8 @@ def kept(problem: ProblemResult) -> ProblemResult:
         stages=[each for each in problem.stages if each not in again],
         findings=[found for found in problem.findings if found.backend in names],
         training=[ran for ran in problem.training if ran.backend in names],
-        timings=[timing for timing in problem.timings if timing.backend in names],
+        timings=[_finished(timing, problem.stages) for timing in problem.timings if timing.backend in names],
+        twin=_finished(problem.twin, problem.stages) if problem.twin else None,
         diagnoses=[said for said in problem.diagnoses if said.name != NOTHING_TO_COMPARE],
         troubles=[],
         left_out=[],
@@ -115,45 +116,30 @@ def kept(problem: ProblemResult) -> ProblemResult:
     )
 
 
-def sampled(problem: ProblemResult, call: Call) -> list[Sampled]:
-    """What the clock saw of one kind of call, in each process pair in which it came to its end."""
-    timings = [*problem.timings, *([problem.twin] if problem.twin else [])]
-    found = {t.backend: timed for t in timings if (timed := timed_of(t, call)) is not None}
-    pairs = sorted({pair for timed in found.values() for pair in timed.pairs if stage(call, pair) in problem.stages})
-    return [_pair(found, pair) for pair in pairs]
+def _finished(timing: Timing, stages: Sequence[str]) -> Timing:
+    """What the clock saw of a backend in the process pairs whose steps, or loops, came to their end."""
+    return msgspec.structs.replace(
+        timing, **{call: _finished_pairs(timed_of(timing, call), call, stages) for call in CALLS}
+    )
 
 
-def _pair(found: Mapping[str, Timed], pair: int) -> Sampled:
-    seen = Sampled(pair=pair)
-    for name, timed in found.items():
-        if pair not in timed.pairs:
-            continue
-        place = timed.pairs.index(pair)
-        seen.steps[name], seen.inner[name], seen.warm_ups[name] = timed.steps, timed.inner[place], timed.warm_ups[place]
-        # Blocks outside any round do not say of which pair they are; all of a backend's count alike.
-        seen.blocks[name] = list(timed.blocks) if place == 0 else []
-        rounds = [each for each in timed.rounds if each.pair == pair]
-        if rounds:
-            seen.rounds[name] = rounds
-    return seen
-
-
-def beside(timing: Timing, timed: Timed | None) -> Sampled | None:
-    """A kind of call that was timed against the step in the same process."""
-    if timed is None:
+def _finished_pairs(timed: Timed | None, call: Call, stages: Sequence[str]) -> Timed | None:
+    places = [place for place, pair in enumerate(timed.pairs) if stage(call, pair) in stages] if timed else []
+    if timed is None or not places:
         return None
-    name = timing.backend
-    return Sampled(
-        pair=0,
-        steps={name: timed.steps},
-        inner={name: timed.inner[0]},
-        warm_ups={name: timed.warm_ups[0]},
-        rounds={name: list(timed.rounds)},
+    pairs = [timed.pairs[place] for place in places]
+    return Timed(
+        steps=timed.steps,
+        pairs=pairs,
+        inner=[timed.inner[place] for place in places],
+        warm_ups=[timed.warm_ups[place] for place in places],
+        rounds=[each for each in timed.rounds if each.pair in pairs],
+        blocks=timed.blocks,  # of which pair those outside any round are, they do not say; all count alike
     )
 
 
 def untimed(problem: ProblemResult, names: Sequence[str]) -> list[str]:
     """Backends whose steps, or whose loops where there are loops, were not timed to the end."""
     loops = TIMED not in problem.stages or any(timing.loop for timing in problem.timings)
-    seen = {call: {name for each in sampled(problem, call) for name in each.inner} for call in CALLS}
+    seen = {call: {timing.backend for timing in problem.timings if timed_of(timing, call)} for call in CALLS}
     return [name for name in names if name not in seen["step"] or (loops and name not in seen["loop"])]

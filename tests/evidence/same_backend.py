@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
     from gradparity.backends import lookup
     from gradparity.processes.backend import WorkerProcess
     from gradparity.processes.launch import Launch
-    from gradparity.processes.peer import WorkerFailed
+    from gradparity.results import Timed
     from gradparity.runner.data import dataset_of, problem_on
     from gradparity.runner.settings import settings_from
     from gradparity.runner.turns import Timer
@@ -53,9 +53,6 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
     load = m.load_request(problem_on(cell, dataset_of(cell), workers=3))
     names = (backend, twin(backend), AGAIN)
 
-    def lost(_: str, failure: WorkerFailed) -> None:
-        raise failure
-
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         workers = {}
         for name in names:
@@ -63,10 +60,10 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
             workers[name] = stack.enter_context(WorkerProcess(name, lookup(backend), Launch(log)))
             workers[name].configured()
             workers[name].ask(load)
-        timer = Timer(PROFILES[profile], seed, lost, lambda *_: None)
-        seen = timer.measure(workers, backend)
-    aa = control(seen.rounds[twin(backend)])
-    found = compare(seen.rounds[AGAIN], PROFILES[profile], aa)
+        seen: dict[str, Timed] = defaultdict(Timed)
+        Timer(PROFILES[profile], seed=seed).measure(workers, backend, seen.__getitem__)
+    aa = control(seen[twin(backend)].rounds)
+    found = compare(seen[AGAIN].rounds, PROFILES[profile], aa)
     return SameBackend(verdict(found, aa.floor), found, aa.floor)
 
 

@@ -1,0 +1,235 @@
+"""The processes of the backends on one problem, or on several that share them: started, loaded, lost and ended."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from gradparity.backends import Registration, available, missing, registered
+from gradparity.benchmark.schedule import is_twin, twin
+from gradparity.model_spec.problem import AnyProblem
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.deadline import Deadline
+from gradparity.processes.interpreters import require_usable, variants
+from gradparity.processes.launch import Launch
+from gradparity.processes.peer import WorkerFailed
+from gradparity.results import BackendInfo, Start, Trouble
+from gradparity.runner.cases import Cell
+from gradparity.runner.record import Recorder
+from gradparity.runner.settings import Settings
+from gradparity.worker import messages as m
+
+#: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
+REFERENCE = "numpy"
+#: A disk so slow that reading from one is still waited for, and how often loading and evaluating read the file.
+DISK_BYTES_PER_S, PASSES = 10**8, {m.Load: 1, m.Evaluate: 8}
+
+
+def patience_s(problem: AnyProblem, request: m.Load | m.Evaluate) -> float | None:
+    """Seconds to wait for an answer that reads a file through; ``None`` for the request's own limit."""
+    if not problem.on_disk:
+        return None
+    file = problem.data["X"].file
+    return request.timeout_s + PASSES[type(request)] * int(file.rows * file.row_bytes) / DISK_BYTES_PER_S
+
+
+@dataclass
+class Member:
+    """A process, and what it has shown so far. ``took_s`` is how long starting and checking took."""
+
+    name: str
+    worker: WorkerProcess
+    configured: m.Configured | None = None
+    loaded: m.Loaded | None = None
+    ended: bool = False
+    took_s: float = 0.0
+
+    def load(self, cell: Cell, recorder: Recorder) -> None:
+        """Wait for the import, the first time, then build the cell's program and make the first call.
+
+        Raises:
+            WorkerFailed: it failed in one of them.
+        """
+        if self.configured is None:
+            recorder.begin("import", self.name)
+            self.configured = self.worker.configured()
+            recorder.record.imported(self.name, self.configured.versions)
+        recorder.begin("first call", self.name)
+        self.loaded = self.worker.ask(cell.load, timeout_s=patience_s(cell.problem, cell.load))
+
+    def start(self, pair: int | None, *, beside: bool) -> Start:
+        """What it took until it could step: timed in that process pair or in none, ``beside`` others or alone."""
+        assert self.configured is not None and self.loaded is not None  # noqa: S101, PT018
+        return Start(
+            pair=pair,
+            beside_others=beside,
+            import_s=self.configured.import_cpu_s if beside else self.configured.import_s,
+            build_s=self.loaded.build_s,
+            first_call_s=self.loaded.first_call_s,
+            compile_cache=self.loaded.compile_cache,
+            resident_bytes=self.configured.resident_bytes,
+        )
+
+    def stop(self) -> None:
+        """End it in good order."""
+        self.ended = True
+        self.worker.stop()
+
+
+@dataclass(frozen=True)
+class Place:
+    """Folders of a run: of its results, of temporary files, and of compiled code where that is not the user's own."""
+
+    folder: Path
+    scratch: Path
+    compile_cache: Path | None = None
+
+
+class Crew:
+    """The processes of some backends. A context: on leaving, none is left.
+
+    Args:
+        settings: which interpreter, how many threads and how much of the machine each has.
+        label: what their logs are named after.
+        names: the backends.
+        place: where they write.
+        deadline: when the time budget ends.
+        shared: whether they go on to other problems, so that one that only raised is kept.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        label: str,
+        names: Sequence[str],
+        place: Place,
+        deadline: Deadline,
+        *,
+        shared: bool = False,
+    ) -> None:
+        self.settings, self.label, self.names = settings, label, names
+        self.place, self.deadline, self.shared = place, deadline, shared
+        self.reference = REFERENCE if REFERENCE in names else (names[0] if names else "")
+        self.members: dict[str, Member] = {}
+        #: Who takes no further part, and why.
+        self.gone: dict[str, str] = {}
+        self._spawned: list[WorkerProcess] = []
+        self._ending = False
+        self._lock = Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in reversed(self._spawned):
+            worker.close()
+
+    @property
+    def control(self) -> str:
+        """Name of the reference's second process, which the A/A comparison is with."""
+        return twin(self.reference)
+
+    @property
+    def present(self) -> list[str]:
+        """Backends that still take part."""
+        return [name for name in self.names if name not in self.gone]
+
+    @property
+    def workers(self) -> Mapping[str, WorkerProcess]:
+        """Processes that have loaded and can be asked."""
+        return {
+            name: member.worker
+            for name, member in self.members.items()
+            if member.loaded is not None and not member.ended
+        }
+
+    def registration(self, name: str) -> Registration:
+        """Where a backend lives, or the one of which it is the twin."""
+        return self.settings.registration(self.reference if is_twin(name) else name)
+
+    def compilers_first(self, names: Iterable[str]) -> list[str]:
+        """The same names: those that compile take longest."""
+        return sorted(names, key=lambda name: not (is_twin(name) or self.registration(name).compiler))
+
+    def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> Member:
+        """A process of that backend, started; ``role`` tells its log from others'.
+
+        Raises:
+            WorkerFailed: the run is ending.
+        """
+        log = self.place.folder / "logs" / _file_name(self.label, name, role)
+        with self._lock:
+            if self._ending:
+                raise WorkerFailed(name, "start", "the run is ending")
+            launch = Launch(
+                log,
+                self.settings.threads,
+                compile_cache=self.place.compile_cache,
+                scratch=self.place.scratch,
+                deadline=self.deadline.hard(),
+                allowance=self.settings.allowance,
+            )
+            worker = WorkerProcess(name, self.registration(name), launch, one_core=one_core)
+            self._spawned.append(worker)
+        return Member(name, worker)
+
+    def member(self, name: str) -> Member:
+        """The backend's process to be checked; started now, if it is not there.
+
+        Raises:
+            WorkerFailed: the run is ending.
+        """
+        if name not in self.members or self.members[name].ended:
+            self.members[name] = self.spawn(name)
+        return self.members[name]
+
+    def lose(self, name: str, failure: WorkerFailed) -> None:
+        """Do without a backend from now on, unless it only raised and there are other problems for it."""
+        member = self.members.get(name)
+        if self._ending:
+            return
+        if self.shared and failure.alive and member is not None and member.configured is not None:
+            return
+        self.gone[name] = failure.reason
+        if member is not None:
+            member.ended = True
+            member.worker.close()
+
+    def kill(self) -> None:
+        """End all processes now, so that threads that wait for their answers get none; and start no more."""
+        with self._lock:
+            self._ending = True
+        for worker in self._spawned:
+            worker.kill()
+
+
+def _file_name(*parts: str) -> str:
+    """The name of a log, made of what the process is for."""
+    return ".".join(re.sub(r"[^A-Za-z0-9._~-]+", "-", word)[-100:] for word in parts if word) + ".log"
+
+
+def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], list[Trouble]]:
+    """Names to run, every backend's state, and the requested ones that are missing.
+
+    Raises:
+        InputError: another interpreter lacks what its backend needs.
+    """
+    others = variants(settings.interpreters)
+    wanted = [*(settings.backends or available()), *others]
+    for name, registration in others.items():
+        require_usable(name, registration)
+    cures = {name: missing(registration) for name, registration in registered().items()} | dict.fromkeys(others)
+    infos = [BackendInfo(name=name, cure=cure or "") for name, cure in cures.items()]
+    absent = [
+        Trouble(backend=name, stage="import", reason=f"not installed; add it with: {cures[name]}")
+        for name in wanted
+        if cures[name]
+    ]
+    return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent

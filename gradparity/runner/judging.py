@@ -1,0 +1,203 @@
+"""What one problem's answers are held to, and the verdicts on them.
+
+It is imported once the workers are on their way: what it takes to compute and to compare the truth is slow to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gradparity.judge.diagnoses import diagnose
+from gradparity.judge.training import judge_training, own_loop
+from gradparity.judge.verdicts import judge, needs_other_precision, told_apart, without_answer
+from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
+from gradparity.numerics.optimisers import GradientDescent
+from gradparity.oracle.protocol import NotCertified
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.peer import WorkerFailed
+from gradparity.results import GOOD, Diagnosis, Finding, Training, Verdict
+from gradparity.runner.cases import Cell
+from gradparity.runner.crew import patience_s
+from gradparity.runner.record import Recorder
+from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED
+from gradparity.truth.reference import Reference
+from gradparity.truth.trajectory import Trajectory
+from gradparity.worker import messages as m
+from gradparity.worker.wire import Arrays
+
+if TYPE_CHECKING:
+    from gradparity.runner.pairwise import PairwiseRun
+
+#: Gradient steps of every backend's own loop that are held to the reference before it is timed.
+LOOP_STEPS_CHECKED = 5
+
+
+class Judging:
+    """The truth of one problem, found when this is made, and what is judged by it; safe to use from several threads.
+
+    Where there is no truth, ``pairwise`` has the backends' answers, to be held against each other. ``runs`` are the
+    reference runs of ``steps`` steps that training is held to.
+    """
+
+    def __init__(self, cell: Cell, recorder: Recorder) -> None:
+        self.cell, self.recorder = cell, recorder
+        self.pairwise: PairwiseRun | None = None
+        self.runs: list[Trajectory] = []
+        self.steps = cell.settings.steps
+        self._lock = Lock()
+        self._other: tuple[AnyProblem, Reference] | None = None
+        recorder.begin("truth")
+        self.truth = self._asked(self._find_truth())
+        recorder.outcome.truth = self.truth.method
+
+    def _find_truth(self) -> Reference:
+        """Certified where the model can be; where not, backends will be held against each other."""
+        problem = self.cell.problem
+        try:
+            return self.cell.oracle.reference(problem)
+        except NotCertified as error:
+            assert isinstance(problem, UserProblem)  # noqa: S101
+            if str(error):
+                cure = "Backends are compared with each other instead. Write the loss with names that are certified."
+                said = Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure)
+                self.recorder.diagnose(said)
+            self.recorder.mark(UNCERTIFIED)
+            from gradparity.runner.pairwise import PairwiseRun, unknown
+
+            self.pairwise = PairwiseRun(problem)
+            return unknown(problem, second_order=True)
+
+    def _asked(self, truth: Reference) -> Reference:
+        return truth if self.cell.plan.second_order else truth.only("loss", "gradient")
+
+    def unanswered(self, name: str, verdict: Verdict, rule: str) -> list[Finding]:
+        """The same verdict for every block, of a backend that gave no values."""
+        return without_answer(name, self.truth, verdict, rule)
+
+    def lost(self, name: str, failure: WorkerFailed) -> None:
+        """Write down that a backend failed, in place of findings where it has none."""
+        if not self.recorder.record.ending:
+            unanswered = self.unanswered(name, "failed", f"{failure.stage}: {failure.reason}")
+            self.recorder.lost(name, failure, unanswered)
+
+    def follow(self) -> None:
+        """Find the reference runs, and say what is the matter with the problem itself."""
+        cell, problem = self.cell, self.cell.problem
+        if self.pairwise is not None or cell.plan.trains == "nothing":  # a path has no reference either
+            return
+        if problem.on_disk:  # an extended-precision run would read the file for every step and every draw
+            self.recorder.diagnose(*diagnose(problem, self.truth))
+            said = "training and loops are not held to a reference: the data are read from a file in pieces"
+            self.recorder.leave_out(said)
+        elif cell.plan.trains == "all":
+            self.runs = [cell.oracle.trajectory(problem, each, self.steps) for each in cell.settings.optimisers()]
+            self.recorder.diagnose(*diagnose(problem, self.truth, self.runs))
+        else:  # where the reference cannot afford some steps, the loss of the first is judged when it is timed
+            descent = GradientDescent(cell.settings.learning_rate)
+            self.steps = min(LOOP_STEPS_CHECKED, cell.oracle.affordable_steps(problem, descent))
+            self.runs = [cell.oracle.trajectory(problem, descent, self.steps)] if self.steps > 1 else []
+
+    def evaluate(self, name: str, worker: WorkerProcess) -> list[Finding]:
+        """The verdicts on a backend that has loaded the problem; none yet where there is no truth.
+
+        Raises:
+            WorkerFailed: it failed meanwhile.
+        """
+        self.recorder.begin("evaluation", name)
+        found = self._evaluate(name, worker, self.cell.problem, self.truth)
+        if self.pairwise is not None or self.cell.expected or not needs_other_precision(found):
+            return found
+        self.recorder.begin("evaluation in the other precision", name)
+        with self._lock:  # its truth is computed once, when first needed
+            if self._other is None:
+                other = in_other_precision(self.cell.problem)
+                self._other = other, self._asked(self.cell.oracle.reference(other))
+        problem, truth = self._other
+        worker.ask(m.load_request(problem))
+        found = told_apart(found, self._evaluate(name, worker, problem, truth))
+        worker.ask(self.cell.load)
+        return found
+
+    def _evaluate(self, name: str, worker: WorkerProcess, problem: AnyProblem, truth: Reference) -> list[Finding]:
+        second_order = self.cell.plan.second_order
+        request = m.Evaluate(second_order)
+        evaluation = worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
+        if evaluation.impurity:
+            return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+        if evaluation.printed:
+            said = f"it printed {evaluation.printed!r} while it was evaluated; the process's log has all of it"
+            cure = "Printing takes time, which is timed too: leave it out of the loss."
+            self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
+        if self.pairwise is not None:
+            self.recorder.begin("evaluation at moved inputs", name)
+            self.pairwise.ask(name, worker, evaluation.quantities, second_order=second_order)
+            return []
+        if evaluation.without:
+            truth = truth.only(*({quantity for quantity, _ in truth.truth.blocks} - set(evaluation.without)))
+        return judge(name, evaluation.quantities, truth, problem)
+
+    def train(self, name: str, worker: WorkerProcess, known: Trajectory) -> list[Training]:
+        """The verdicts on a backend's run with an optimiser of ours, and in its own loop of gradient descent.
+
+        Raises:
+            WorkerFailed: it failed meanwhile.
+        """
+        self.recorder.begin("training", name)
+        problem, oracle = self.cell.problem, self.cell.oracle
+        found: list[Training] = []
+        if self.cell.plan.trains == "all":
+            answer = worker.ask(m.Train(known.optimiser, self.steps))
+            found.append(judge_training(name, answer.path, known, problem, answer.loop_s, oracle=oracle))
+        if isinstance(known.optimiser, GradientDescent):
+            descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate))
+            ran = own_loop(descent.losses, problem.spec.pack(descent.params))
+            shared = found[0] if found else None
+            own = judge_training(name, ran, known, problem, descent.loop_s, shared=shared, oracle=oracle)
+            found.insert(0, own)
+        return found
+
+    def judge_output(self, call: m.Call, name: str, output: Arrays) -> None:
+        """Judge the last output that was timed like any other; only what does not agree is written down.
+
+        Of a step it is the loss and the gradient; of a loop the loss of its first step, which is that of the start.
+        """
+        truth = self.truth if self.pairwise is None else self.pairwise.reference_of(name)
+        if truth is None:
+            return
+        gradient = {parameter: value for parameter, value in output.items() if parameter}
+        quantities = {"loss": {"": output[""]}} | ({"gradient": gradient} if call == "step" else {})
+        found = judge(name, quantities, truth.only(*quantities), self.cell.problem)
+        outcome, rule = self.recorder.outcome, f"last timed {call}: "
+        known = [each for each in outcome.findings if each.backend == name]
+        agreed = {(each.quantity, each.parameter) for each in known if each.verdict in GOOD}
+        said = {(each.quantity, each.parameter) for each in known if each.rule.startswith(rule)}  # of an earlier pair
+        outcome.findings += [
+            msgspec.structs.replace(finding, rule=rule + finding.rule)
+            for finding in found
+            if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed - said
+        ]
+
+    def compare(self) -> None:
+        """Without a truth, judge the backends by each other's answers, once all are there."""
+        if self.pairwise is None:
+            return
+        judged = self.pairwise.judge()
+        if judged is None:
+            said = "fewer than two backends have answered, and there is no truth to hold one against"
+            self.recorder.diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure="See what failed."))
+            return
+        self.recorder.outcome.pairwise, found = judged
+        self.recorder.outcome.findings += found
+
+    def find_divergence(self, workers: Mapping[str, WorkerProcess]) -> None:
+        """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""
+        from gradparity.runner.divergence import find_divergences, with_places
+
+        outcome = self.recorder.outcome
+        outcome.divergences = find_divergences(workers, outcome.findings, self.cell.problem.seed)
+        if outcome.divergences is not None:
+            outcome.findings = with_places(outcome.findings, outcome.divergences)

@@ -1,0 +1,201 @@
+"""Where results are written as they arrive: those of the run, and under the same lock those of each problem."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+
+import msgspec
+
+from gradparity.benchmark.schedule import is_twin
+from gradparity.model_spec.errors import InputError
+from gradparity.processes import machine
+from gradparity.processes.environment import set_for_workers
+from gradparity.processes.peer import OutOfTime, WorkerFailed
+from gradparity.results import (
+    BackendInfo,
+    Checked,
+    Diagnosis,
+    Finding,
+    ProblemResult,
+    RunResult,
+    Session,
+    Training,
+    Trouble,
+    store,
+)
+from gradparity.runner.observer import Observer
+from gradparity.runner.resume import require_same, require_same_versions
+from gradparity.runner.settings import Settings
+from gradparity.version import __version__
+
+
+class Record:
+    """The results of a run in their folder; problems that run side by side share it."""
+
+    def __init__(self, settings: Settings, backends: list[BackendInfo], folder: Path, observer: Observer) -> None:
+        self.result = RunResult(
+            gradparity_version=__version__,
+            command=settings.command,
+            settings=msgspec.json.decode(msgspec.json.encode(settings)),  # as it will be read again
+            machine=machine.describe(),
+            environment=set_for_workers(settings.thread_counts or (settings.threads,)),
+            backends=backends,
+        )
+        self.folder, self.observer = folder, observer
+        self.order = {name: place for place, name in enumerate(settings.order())}
+        self.lock = Lock()
+        #: Whoever ends the run saves, once; what fails from then on is no failure.
+        self.ending = False
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Save at the start, and at the end however it comes: what was measured is there."""
+        began_s = time.monotonic()  # a system's clock may be set meanwhile
+        own = Session(started=datetime.now(UTC).isoformat(timespec="seconds"))
+        self.result.sessions = [*self.result.sessions, own]
+        try:
+            store.save(self.result, self.folder)
+            yield
+            self.result.complete = True
+        except BaseException as error:
+            own.seconds = time.monotonic() - began_s
+            with contextlib.suppress(InputError):  # it may be what ended the run: no room
+                store.save(self.result, self.folder)
+                error.add_note(store.SAVED)
+            raise
+        own.seconds = time.monotonic() - began_s
+        store.save(self.result, self.folder)
+
+    def end(self) -> None:
+        """Take no more: the run is ending before its time."""
+        with self.lock:
+            self.ending = True
+
+    def save(self) -> None:
+        """Write what there is."""
+        with self.lock:
+            if not self.ending:
+                store.save(self.result, self.folder)
+
+    def imported(self, name: str, versions: Mapping[str, str]) -> None:
+        """Write down which versions a backend is of.
+
+        Raises:
+            InputError: an earlier session had others.
+        """
+        if is_twin(name):
+            return
+        with self.lock:
+            for place, known in enumerate(self.result.backends):
+                if known.name == name:
+                    require_same_versions(name, known.versions, versions)
+                    self.result.backends[place] = BackendInfo(name=name, versions=dict(versions))
+
+    def leave_out(self, what: str) -> None:
+        """Name something of the whole run that the time budget does not allow."""
+        with self.lock:
+            self.result.left_out.append(what)
+        self.save()
+
+    def leave_out_problems(self, count: int) -> None:
+        """Take those back whose turn did not come, which nothing is known of."""
+        self.result.problems = [problem for problem in self.result.problems if problem.truth]
+        self.leave_out(f"{count} problem{'s' * (count > 1)}")
+
+
+def go_on(result: RunResult, folder: Path) -> list[ProblemResult]:
+    """Problems of the earlier session in the folder, whose times and versions the result takes; none without one.
+
+    Raises:
+        InputError: what is there cannot be read, or is of another run.
+    """
+    if not (folder / store.RESULTS_FILE).exists():
+        return []
+    old = store.read(str(folder))
+    require_same(old, result)
+    result.sessions = old.sessions
+    versions = {info.name: info.versions for info in old.backends}
+    result.backends = [msgspec.structs.replace(info, versions=versions.get(info.name, {})) for info in result.backends]
+    return old.problems
+
+
+class Recorder:
+    """What is found on one problem."""
+
+    def __init__(self, record: Record, outcome: ProblemResult) -> None:
+        self.record, self.outcome = record, outcome
+
+    def begin(self, stage: str, backend: str = "") -> None:
+        """Tell who watches."""
+        self.record.observer.begin(self.outcome.label, stage, backend)
+
+    def mark(self, stage: str) -> None:
+        """Write down that a stage came to its end."""
+        with self.record.lock:
+            if stage not in self.outcome.stages:
+                self.outcome.stages.append(stage)
+
+    @property
+    def done(self) -> set[str]:
+        """Backends whose check came to its end, perhaps in an earlier session."""
+        return {each.backend for each in self.outcome.checked}
+
+    def found(self, name: str, findings: Sequence[Finding]) -> None:
+        """Take the verdicts on a backend, in place of those that it has."""
+        with self.record.lock:
+            self.outcome.findings = [each for each in self.outcome.findings if each.backend != name] + [*findings]
+
+    def trained(self, runs: Sequence[Training]) -> None:
+        """Take the verdicts on training runs."""
+        with self.record.lock:
+            self.outcome.training += runs
+
+    def checked(self, checked: Checked) -> None:
+        """Take a backend whose check came to its end."""
+        with self.record.lock:
+            self.outcome.checked.append(checked)
+
+    def diagnose(self, *said: Diagnosis) -> None:
+        """Add what is to be said about the problem, unless an earlier session has."""
+        with self.record.lock:
+            self.outcome.diagnoses += [each for each in said if each not in self.outcome.diagnoses]
+
+    def leave_out(self, what: str) -> None:
+        """Name something that the time budget does not allow."""
+        with self.record.lock:
+            self.outcome.left_out.append(what)
+        self.save()
+
+    def lost(self, name: str, failure: WorkerFailed, unanswered: Sequence[Finding]) -> None:
+        """Write a failure down.
+
+        Args:
+            name: the backend, or its twin.
+            failure: how it was lost; one that was cut off by the time budget has not failed.
+            unanswered: findings that say so, where the backend has none yet.
+        """
+        if failure.kind == "NothingToRun":
+            with self.record.lock:
+                self.outcome.idle[name] = failure.reason
+        elif isinstance(failure, OutOfTime):
+            self.leave_out(f"{name}: cut off in {failure.stage}")
+        else:
+            trouble = Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
+            with self.record.lock:
+                self.outcome.troubles.append(trouble)
+                if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
+                    self.outcome.findings += unanswered
+            self.save()
+
+    def save(self) -> None:
+        """Write what there is, rows in the order of the registry whichever backend was done first."""
+        with self.record.lock:
+            for rows in (self.outcome.findings, self.outcome.training, self.outcome.timings):
+                rows.sort(key=lambda row: self.record.order[row.backend])
+        self.record.save()
