@@ -21,16 +21,15 @@ from gradparity.report.terminal.compare import print_comparison
 from gradparity.results import (
     BackendInfo,
     Finding,
-    ProblemResult,
     RunResult,
     Start,
     Timed,
     Timing,
-    Training,
     Verdict,
     store,
 )
 from tests.conftest import Command
+from tests.report import samples
 
 START = Start(pair=0, import_s=1.0, build_s=0.0, first_call_s=0.1, compile_cache="", resident_bytes=1)
 CALM = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)
@@ -65,27 +64,13 @@ def run(
     shared: dict[str, Any] = {"spread": spread, "pairs": pairs, "count": count}
     timing = Timing(backend="jax", starts=[START], step=timed(step_us, **shared), loop=timed(loop_us, **shared))
     finding = Finding(backend="jax", quantity="gradient", parameter="W", verdict=verdict, rule="")
-    problem = ProblemResult(
-        name=name,
-        source="",
-        digest="d",
-        rows=4,
-        spec={"features": 3, "formulation": "as_written", "reduction": "mean", "dtype": "float64", **spec},
-        truth="",
-        threads=threads,
-        reference="numpy",
-        findings=[finding],
-        timings=[timing],
-    )
-    return RunResult(
-        gradparity_version="0",
-        command="bench",
-        settings={"threads": threads, "thread_counts": [], "profile": "quick"},
-        machine={"cpu": "c", "cores": 2},
-        backends=[BackendInfo(name="jax", versions={"jax": version})],
-        problems=[problem],
-        complete=True,
-    )
+    model = {"features": 3, "formulation": "as_written", "reduction": "mean", "dtype": "float64", **spec}
+    found: dict[str, Any] = {"control": None, "reference": "numpy", "findings": [finding], "timings": [timing]}
+    made = samples.problem(name, [], clock=False, spec=model, threads=threads, **found)
+    settings = {"threads": threads, "thread_counts": [], "profile": "quick"}
+    backends = [BackendInfo(name="jax", versions={"jax": version})]
+    machine = {"cpu": "c", "cores": 2}
+    return samples.run(made, gradparity_version="0", settings=settings, machine=machine, backends=backends)
 
 
 @pytest.mark.parametrize("call", ["step", "loop"])
@@ -220,19 +205,7 @@ def test_a_verdict_added_by_what_was_timed_last_outranks_the_first_one() -> None
 
 def test_what_only_one_run_checked_is_no_change() -> None:
     old = run(100.0)
-    trained = Training(
-        backend="jax",
-        verdict="unstable",
-        steps=1,
-        checked_steps=1,
-        initial_loss=None,
-        final_loss=None,
-        reference_loss=None,
-        floors=None,
-        first_divergence=None,
-        loop_s=1.0,
-        losses=[],
-    )
+    trained = structs.replace(samples.training("jax"), verdict="unstable")
     old.problems[0].training.append(trained)
     found = compare_runs(old, run(100.0))
     assert found.ok

@@ -19,8 +19,9 @@ from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.model_spec.errors import InputError
 from gradparity.report.export import benchmarks, export_to
-from gradparity.results import BackendInfo, Finding, ProblemResult, RunResult, Start, Timed, Timing, store
+from gradparity.results import BackendInfo, RunResult, Start, Timed, Timing, store
 from tests.conftest import Command
+from tests.report import samples
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 SPEC = {"kind": "projected_logistic", "features": 3, "projection": 2, "formulation": "as_written", "dtype": "float64"}
@@ -45,36 +46,22 @@ def run(*, name: str = "synthetic:9x3", scale: int = 1, **fields: Any) -> RunRes
     """NumPy is the reference; jax and a twin were timed against it, in steps and, but for the twin, in loops of 5."""
     jax_step = rounds([100, 110, 120, 130], [50 * scale, 51 * scale, 52 * scale, 53 * scale], inner=20)
     jax_loop = rounds([90, 91, 92, 93], [30 * scale, 31 * scale, 32 * scale, 33 * scale], inner=50)
-    problem = ProblemResult(
-        name=name,
-        source="",
-        digest="d",
-        rows=9,
-        spec=SPEC | fields,
-        truth="",
-        threads=1,
-        reference="numpy",
-        twin=timing("numpy~twin", Timed(inner=[10], rounds=rounds([140, 150], [1, 2], inner=10))),
-        timings=[
-            timing("numpy", Timed(inner=[10]), Timed(inner=[10])),
-            # The last block is of a round that a lost worker left unfinished.
-            timing(
-                "jax",
-                Timed(inner=[20], rounds=jax_step, blocks=[block(70, 20)]),
-                Timed(steps=5, inner=[10], rounds=jax_loop),
-            ),
-        ],
-        findings=[Finding(backend="jax", quantity="gradient", parameter="w", verdict="wrong", rule="")],
-    )
-    return RunResult(
-        gradparity_version="0",
-        command="bench",
-        settings={"profile": "quick"},
-        machine={"cpu": "A processor", "cores": 2, "system": "Linux 6.1 x86_64", "python": "3.12.1"},
-        backends=[BackendInfo(name="jax", versions={"jax": "0.10", "jaxlib": "0.11"})],
-        problems=[problem],
-        complete=True,
-    )
+    timings = [
+        timing("numpy", Timed(inner=[10]), Timed(inner=[10])),
+        # The last block is of a round that a lost worker left unfinished.
+        timing(
+            "jax",
+            Timed(inner=[20], rounds=jax_step, blocks=[block(70, 20)]),
+            Timed(steps=5, inner=[10], rounds=jax_loop),
+        ),
+    ]
+    twin = timing("numpy~twin", Timed(inner=[10], rounds=rounds([140, 150], [1, 2], inner=10)))
+    found: dict[str, Any] = {"reference": "numpy", "timings": timings, "twin": twin}
+    found["findings"] = [samples.finding("jax", bad=True)]
+    made = samples.problem(name, [], clock=False, rows=9, spec=SPEC | fields, **found)
+    machine = {"cpu": "A processor", "cores": 2, "system": "Linux 6.1 x86_64", "python": "3.12.1"}
+    backends = [BackendInfo(name="jax", versions={"jax": "0.10", "jaxlib": "0.11"})]
+    return samples.run(made, settings={"profile": "quick"}, machine=machine, backends=backends)
 
 
 def by_name(result: RunResult) -> dict[str, Any]:
@@ -98,17 +85,8 @@ def test_a_benchmark_says_what_it_is_of_and_whether_its_gradient_is_right() -> N
     assert found["group"] == "9x3x2, blocked, float32"
     assert found["fullname"] == "gradparity bench::step[jax-9x3x2-blocked-float32]"
     assert found["param"] == "jax-9x3x2-blocked-float32"
-    assert found["params"] == {
-        "backend": "jax",
-        "rows": 9,
-        "features": 3,
-        "projection": 2,
-        "formulation": "blocked",
-        "numerics": None,
-        "reduction": None,
-        "dtype": "float32",
-        "threads": 1,
-    }
+    known = {"backend": "jax", "rows": 9, "features": 3, "projection": 2, "formulation": "blocked", "dtype": "float32"}
+    assert found["params"] == {**known, "numerics": None, "reduction": None, "threads": 1}
     extra = found["extra_info"]
     assert (extra["verdict"], extra["profile"], extra["reference"]) == ("wrong", "quick", "numpy")
     assert extra["versions"] == {"jax": "0.10", "jaxlib": "0.11"}

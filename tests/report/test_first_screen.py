@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+import re
+from html import unescape
 
 import pytest
 from rich.console import Console
 
 from gradparity.report.facts.overview import overview
+from gradparity.report.markdown import markdown
+from gradparity.report.notebook import html
+from gradparity.report.page import document
 from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
 from gradparity.report.terminal.tables import text
 from gradparity.results import RunResult
@@ -43,31 +48,42 @@ def test_what_does_not_fit_is_counted_and_all_of_it_is_there_without_a_limit():
     assert len(whole.splitlines()) > MOST_LINES
 
 
-def test_it_says_first_who_disagrees_and_where_by_how_much_and_why():
-    lines = screen(SAMPLES["off"], 120).splitlines()
-    assert lines[1] == "✗ 1 of 3 backends does not agree on toy: torch (wrong)."
-    said = " ".join(lines)
-    figures = "relative error 1, 2.2e+15 floors, 4.5e+15 ulp, 2 where 1 is true"
-    assert f"torch disagrees on toy: wrong in gradient w[1, 2] ({figures})" in said
-    assert "factor 2" in said
+FORMS = {
+    "terminal": lambda result: screen(result, 120, most=None),
+    "comment": lambda result: re.sub(r"\\(.)", r"\1", markdown(result).replace("*", "").replace("\n  - ", " ")),
+    "page": lambda result: _text(document(result)),
+    "notebook": lambda result: _text(html(result).replace("<br>", " ")),
+}
 
 
-def test_where_all_agree_it_says_so_and_which_to_choose():
-    said = screen(SAMPLES["one"], 120)
-    assert said.splitlines()[1] == "✓ All 2 backends agree on toy."
-    # The closed form is no autodiff: it is not chosen.
-    (row,) = [line.split("  ") for line in said.splitlines() if line.startswith("toy ")]
+def _text(page: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", page))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("off", "1 of 3 backends does not agree on toy: torch (wrong)."),
+        ("off", "torch disagrees on toy: wrong in gradient w[1, 2] (relative error 1, 2.2e+15 floors, 4.5e+15 ulp, 2 "
+         "where 1 is true), and 1 more block factor 2 training diverges at step 3 in loss (gd, own loop)"),
+        ("one", "All 2 backends agree on toy."),
+        ("one", "floors: error over how far rounding alone moves the true value"),
+        ("one", "for 100 steps in all"),
+        ("incomplete", "Not finished. So far: numpy agrees with the truth on toy."),
+        ("failures", "backend-0 failed in import on toy: ImportError: no module 0"),
+        ("usual", "toy, in a loop of its own: jax for any number of steps"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_says_who_disagrees_where_by_how_much_and_why_and_which_to_choose(form: str, name: str, said: str):
+    assert said in " ".join(FORMS[form](SAMPLES[name]).split())
+
+
+def test_the_verdict_comes_first_and_the_closed_form_is_not_chosen():
+    lines = screen(SAMPLES["one"], 120).splitlines()
+    assert lines[1] == "✓ All 2 backends agree on toy."
+    (row,) = [line.split("  ") for line in lines if line.startswith("toy ")]
     assert [cell.strip() for cell in row if cell.strip()] == ["toy", "jax", "jax, 2.00 us", "jax, 1.00 us"]
-    assert "for 100 steps in all" in said
-
-
-def test_a_run_that_was_not_finished_says_so():
-    assert "Not finished. So far: numpy agrees" in screen(SAMPLES["incomplete"])
-
-
-def test_failures_are_named_with_their_stage_and_reason():
-    said = " ".join(screen(SAMPLES["failures"]).split())
-    assert "backend-0 failed in import on toy: ImportError: no module 0" in said
 
 
 def test_one_line_is_one_line():

@@ -64,10 +64,3 @@ def test_escaped_words_are_one_paragraph_of_text(words: str):
     tokens = MarkdownIt("commonmark").enable("table").parse(escaped(words))
     assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
     assert {child.type for child in tokens[1].children or []} <= {"text", "text_special"}
-
-
-def test_who_disagrees_stands_above_the_folds():
-    written = markdown(SAMPLES["off"])
-    top = written[: written.index("<details>")]
-    assert "❌ gradparity: 1 of 3 backends does not agree on toy" in top
-    assert "**torch disagrees** on toy\\: wrong in gradient w" in top

@@ -158,8 +158,3 @@ def test_a_page_that_would_be_too_large_leaves_out_plots_where_all_agree_and_say
     assert "more than one page can hold" in page
     assert len(page) < 0.8 * len(PAGES["usual"])
     assert "more than one page can hold" not in PAGES["usual"]
-
-
-def test_a_result_that_is_not_complete_says_so():
-    assert "Not finished" in PAGES["incomplete"]
-    assert "Not finished" in PAGES["empty"]

@@ -32,8 +32,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("pages")
-    for name, result in samples().items():
-        (made / f"{name}.html").write_text(document(result), encoding="utf-8")
+    for name in ("run", "off", "many", "hostile"):
+        (made / f"{name}.html").write_text(document(samples()[name]), encoding="utf-8")
     return made
 
 

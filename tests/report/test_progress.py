@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from gradparity.report.terminal.progress import Remaining, Watch
@@ -13,53 +14,41 @@ from tests.report.samples import problem
 class Clock:
     """A clock that is set by hand."""
 
-    def __init__(self) -> None:
-        self.now_s = 100.0
+    now_s = 100.0
 
     def __call__(self) -> float:
         return self.now_s
 
 
-def test_nothing_is_said_before_there_is_something_to_go_by():
-    clock = Clock()
-    remaining = Remaining(clock)
-    assert remaining.left_s() is None
-    remaining.planned(3)
-    assert remaining.left_s() is None
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
-def test_the_problem_under_way_has_what_is_expected_of_it_and_the_others_as_much():
-    clock = Clock()
-    remaining = Remaining(clock)
-    remaining.planned(3)
+@pytest.fixture
+def remaining(clock: Clock) -> Remaining:
+    made = Remaining(clock)
+    assert made.left_s() is None
+    made.planned(3)
+    assert made.left_s() is None  # there is nothing to go by
+    return made
+
+
+def test_the_problem_under_way_has_what_is_expected_of_it_and_the_others_as_much(clock: Clock, remaining: Remaining):
     clock.now_s += 2
     remaining.expect(8)  # ten seconds in all
     assert remaining.left_s() == 8 + 2 * 10
     clock.now_s += 3
     assert remaining.left_s() == 5 + 2 * 10
+    clock.now_s += 60
+    assert remaining.left_s() == 2 * 10  # never negative
 
 
-def test_problems_to_come_take_as_long_as_those_that_are_done():
-    clock = Clock()
-    remaining = Remaining(clock)
-    remaining.planned(4)
-    for seconds in (4, 6):
+def test_problems_to_come_take_as_long_as_those_that_are_done(clock: Clock, remaining: Remaining):
+    for seconds, left in ((4, 2 * 4), (6, 5), (5, None)):
         clock.now_s += seconds
         remaining.finished()
-    assert remaining.left_s() == 2 * 5
-    clock.now_s += 2
-    assert remaining.left_s() == 3 + 5
-
-
-def test_it_is_never_negative_and_ends_with_the_last():
-    clock = Clock()
-    remaining = Remaining(clock)
-    remaining.planned(1)
-    remaining.expect(1)
-    clock.now_s += 60
-    assert remaining.left_s() == 0
-    remaining.finished()
-    assert remaining.left_s() is None
+        assert remaining.left_s() == left
 
 
 def test_a_plain_stream_gets_each_stage_once_and_timing_as_one():
