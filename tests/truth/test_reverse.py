@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gradparity.model_spec import InputError, ProjectedLogistic
 from gradparity.model_spec.trees import leaves
-from gradparity.truth.derivatives.reverse import KinkError, coefficient, differentiate, lines_of, pull_back
+from gradparity.truth.derivatives.inputs import lines_of
+from gradparity.truth.derivatives.reverse import KinkError, coefficient, differentiate, pull_back
 from gradparity.truth.derivatives.series import certify, certify_gradient
 from gradparity.truth.logistic import closed_form
 from gradparity.truth.logistic.neutral import neutral_loss
@@ -186,10 +187,10 @@ def test_the_built_in_models_closed_form_overlaps_in_every_entry(seed: int) -> N
     found = differentiate(neutral_loss(spec), params, data, v)
     assert found is not None
     assert found.settled
-    first = closed_form.value_and_gradient(spec, params, data)
-    second = closed_form.hvp(spec, params, data, v)
-    assert found.value.ball.overlaps(first.value.ball)
-    for ours, theirs in ((found.gradient, first.gradient), (found.product, second.product)):
+    expected = closed_form.enclose(spec, params, data, v)
+    assert found.value.ball.overlaps(expected.value.ball)
+    assert found.along.ball.overlaps(expected.along.ball)
+    for ours, theirs in ((found.gradient, expected.gradient), (found.product, expected.product)):
         for path in params:
             pairs = zip(ours[path].balls.ravel(), theirs[path].balls.ravel(), strict=True)
             assert all(a.overlaps(b) for a, b in pairs)

@@ -4,18 +4,59 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import flint
 from flint import arb
 
 from gradparity.truth.numbers.context import START_BITS, Kink
-from gradparity.truth.numbers.enclosure import Enclosure
+from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 
 Status = Literal["certified", "zero_unproven", "loose", "not_finite", "undecided", "out_of_time"]
 
 #: Holds the sum of any two doubles exactly.
 _ENOUGH_BITS = 2200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Derivatives:
+    """A loss and its derivatives, in balls.
+
+    Attributes:
+        value: the loss.
+        along: ``g.v``.
+        gradient: by path, in the parameter's shape.
+        product: ``H v``, likewise.
+        bits: precision of the last pass.
+        goal_bits: each entry's relative width was to be 2^-goal_bits or less.
+        ignored: paths of parameters that no operation leads from to the loss; their derivatives are zero exactly.
+        seconds: time taken.
+    """
+
+    value: Enclosure
+    along: Enclosure
+    gradient: dict[str, Enclosures]
+    product: dict[str, Enclosures]
+    bits: int
+    goal_bits: int
+    ignored: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @cached_property
+    def settled(self) -> bool:
+        """Every entry is tight, proven zero, or too small for any float64 to differ from zero."""
+        return all(each.is_settled(self.goal_bits) for each in self.blocks.values())
+
+    @property
+    def blocks(self) -> dict[tuple[str, str], Enclosure | Enclosures]:
+        """By quantity and parameter, as a `Reference` has them."""
+        return {
+            ("loss", ""): self.value,
+            **{("gradient", path): each for path, each in self.gradient.items()},
+            ("jvp", ""): self.along,
+            **{("hvp", path): each for path, each in self.product.items()},
+        }
 
 
 @dataclass(frozen=True, kw_only=True)

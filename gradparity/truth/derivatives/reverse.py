@@ -9,24 +9,30 @@ is enclosed; in extended precision the same tape takes a twentieth of the time a
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.model_spec.trees import map_tree
+from gradparity.truth.derivatives.certificate import Derivatives
+from gradparity.truth.derivatives.inputs import Line, Loss, constant, evaluated, lines_of
 from gradparity.truth.derivatives.rules import RULES
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import Coefficient, exact, exact_balls
-from gradparity.truth.numbers.context import START_BITS, Context, Kink, OutOfTimeError, UndecidedError, evaluation
+from gradparity.truth.numbers.context import (
+    MAX_BITS,
+    START_BITS,
+    Context,
+    Kink,
+    OutOfTimeError,
+    UndecidedError,
+    evaluation,
+    precisions,
+)
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
-from gradparity.truth.xp.namespace import xp
-
-Loss = Callable[[Any, Any, Any], Any]
-Line = tuple[Coefficient, ...]
 
 
 class KinkError(Exception):
@@ -41,34 +47,9 @@ class KinkError(Exception):
         self.kinks = kinks
 
 
-@dataclass(frozen=True, kw_only=True)
-class Derivatives:
-    """A loss and its derivatives, in balls.
-
-    Attributes:
-        value: the loss.
-        along: ``g.v``, from the series of the loss itself: a second derivation, which the gradient has to agree with.
-        gradient: by path, in the parameter's shape.
-        product: ``H v``, likewise.
-        ignored: paths of parameters that no operation leads from to the loss; their derivatives are zero exactly.
-        bits: precision of the last pass.
-        settled: every entry is tight, proven zero, or too small for any float64 to differ from zero.
-        seconds: time taken.
-    """
-
-    value: Enclosure
-    along: Enclosure
-    gradient: dict[str, Enclosures]
-    product: dict[str, Enclosures]
-    ignored: tuple[str, ...]
-    bits: int
-    settled: bool
-    seconds: float = 0.0
-
-
 def differentiate(
     loss: Loss, params: Any, data: Any, direction: Any, *, goal_bits: int = 70, start_bits: int = START_BITS,
-    max_bits: int = 16384, seconds: float = 60.0,
+    max_bits: int = MAX_BITS, seconds: float = 60.0,
 ) -> Derivatives | None:  # fmt: skip
     """Enclose a loss, its gradient, and ``g.v`` and ``H v`` along `direction`.
 
@@ -95,10 +76,9 @@ def differentiate(
     lines = lines_of(params, direction, exact_balls)
     constants = map_tree(lambda _, leaf: constant(leaf), data)
     best: Derivatives | None = None
-    bits, share = start_bits, False
-    while True:
+    share = False
+    for bits in precisions(start_bits, max_bits, deadline):
         context = Context(bits=bits, order=1, deadline=deadline, share=share)
-        pass_began = time.monotonic()
         try:
             with evaluation(context):
                 best = _enclosed(*pull_back(loss, params, lines, constants), lines, goal_bits, bits)
@@ -109,11 +89,8 @@ def differentiate(
             break
         if context.kinks:
             raise KinkError(tuple(dict.fromkeys(context.kinks)))
-        now = time.monotonic()
-        # The next pass costs two to three times this one: stop rather than be cut off in it.
-        if (best and best.settled) or 2 * bits > max_bits or now + 2 * (now - pass_began) > deadline:
+        if best and best.settled:
             break
-        bits *= 2
     return None if best is None else replace(best, seconds=time.monotonic() - began)
 
 
@@ -135,10 +112,7 @@ def pull_back(
         InputError: the loss is no scalar.
     """
     inputs = {path: parameter(Array(line)) for path, line in lines.items()}
-    # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
-    result = asarray(loss(map_tree(lambda path, _: inputs[path], params), map_tree(lambda _, x: x, constants), xp))
-    if result.size != 1:
-        raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
+    result = evaluated(loss, params, inputs, constants)
     if not isinstance(result, Traced):
         return result, dict.fromkeys(inputs)
     adjoints: dict[int, Array] = {id(result.node): Array((np.broadcast_to(exact(1), result.shape),))}
@@ -156,36 +130,6 @@ def _pull(node: Node, adjoints: dict[int, Array]) -> None:
         if part is not None and isinstance(operand, Traced):
             known = adjoints.get(id(operand.node))
             adjoints[id(operand.node)] = part if known is None else known + part
-
-
-def lines_of(params: Any, direction: Any, convert: Callable[[Any], Coefficient]) -> dict[str, Line]:
-    """Every parameter's series ``p + t v``, by path; without a direction, p alone.
-
-    Raises:
-        InputError: the direction does not fit the parameters.
-    """
-    known = dict(leaves(params))
-    if direction is None:
-        return {path: (convert(leaf),) for path, leaf in known.items()}
-    velocities = dict(leaves(direction))
-    if set(velocities) != set(known):
-        raise InputError("direction", got=sorted(velocities), expected=str(list(known)))
-    for path, leaf in known.items():
-        got, expected = np.shape(velocities[path]), np.shape(leaf)
-        if got != expected:
-            raise InputError(f"direction at {path}", got=f"shape {got}", expected=f"shape {expected}")
-    # A velocity of zero stays in the series, so that a tie is seen to depend on a parameter that does not move.
-    return {path: (convert(leaf), convert(velocities[path])) for path, leaf in known.items()}
-
-
-def is_numeric(leaf: Any) -> bool:
-    """What a loss may compute with, as opposed to sizes, names and flags, which stay Python values."""
-    return isinstance(leaf, np.ndarray | np.generic | float) and np.asarray(leaf).dtype.kind in "biuf"
-
-
-def constant(leaf: Any) -> Any:
-    """A leaf of the data in the arithmetic under way."""
-    return asarray(leaf) if is_numeric(leaf) else leaf
 
 
 def scalar(value: Array, k: int) -> Any:
@@ -208,9 +152,7 @@ def _enclosed(
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
         for k in (0, 1)
     )
-    parts: list[Enclosure | Enclosures] = [loss, along, *gradient.values(), *product.values()]
     return Derivatives(
-        value=loss, along=along, gradient=gradient, product=product, bits=bits,
+        value=loss, along=along, gradient=gradient, product=product, bits=bits, goal_bits=goal_bits,
         ignored=tuple(path for path, adjoint in adjoints.items() if adjoint is None),
-        settled=all(part.is_settled(goal_bits) for part in parts),
     )  # fmt: skip

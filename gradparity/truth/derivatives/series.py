@@ -8,7 +8,7 @@ At a kink the series is evaluated again on the other side of t = 0: the result h
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,13 +18,20 @@ from flint import arb
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.derivatives.certificate import Certificate, GradientCertificate, Side
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.derivatives.inputs import Loss, constant, evaluated, lines_of
+from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import ZERO, exact
-from gradparity.truth.numbers.context import MAX_ORDER, START_BITS, Context, OutOfTimeError, UndecidedError, evaluation
+from gradparity.truth.numbers.context import (
+    MAX_BITS,
+    MAX_ORDER,
+    START_BITS,
+    Context,
+    OutOfTimeError,
+    UndecidedError,
+    evaluation,
+    precisions,
+)
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
-from gradparity.truth.xp.namespace import xp
-
-Loss = Callable[[Any, Any, Any], Any]
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
@@ -36,7 +43,7 @@ _UNKNOWN = Enclosure(arb.nan())
 
 def certify(
     loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, goal_bits: int = 70,
-    start_bits: int = START_BITS, max_bits: int = 16384, seconds: float = 60.0,
+    start_bits: int = START_BITS, max_bits: int = MAX_BITS, seconds: float = 60.0,
 ) -> Certificate:  # fmt: skip
     """Enclose a loss and its derivatives at `params` along `direction`.
 
@@ -59,9 +66,7 @@ def certify(
     began = time.monotonic()
     deadline = began + seconds
     best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
-    bits, spent = start_bits, 0.0
-    while True:
-        pass_began = time.monotonic()
+    for bits in precisions(start_bits, max_bits, deadline):
         try:
             best = problem.enclose(bits, order, goal_bits, deadline)
         except UndecidedError as problem_met:
@@ -70,26 +75,23 @@ def certify(
         except OutOfTimeError:
             best = replace(best, status="out_of_time", reason=f"no result within {seconds} s at {bits} bits")
             break
-        spent = time.monotonic() - pass_began
-        if best.status in ("certified", "zero_unproven", "not_finite") or 2 * bits > max_bits:
+        if best.status in ("certified", "zero_unproven", "not_finite"):
             break
-        # The next pass costs two to three times this one: stop rather than be cut off in it.
-        if time.monotonic() + 2 * spent > deadline:
+    else:
+        if 2 * bits <= max_bits:
             best = replace(best, reason=f"{best.reason}; no time for more bits within {seconds} s")
-            break
-        bits *= 2
     return replace(_last_word(best, goal_bits), seconds=time.monotonic() - began)
 
 
 def certify_gradient(
     loss: Loss, params: Any, data: Any, paths: Iterable[str] | None = None, *, goal_bits: int = 70,
-    max_bits: int = 16384, seconds: float = 60.0,
+    max_bits: int = MAX_BITS, seconds: float = 60.0,
 ) -> GradientCertificate:  # fmt: skip
     """Enclose the gradient of a loss, one first-order series for each coordinate.
 
     `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers.0.W"``; all of them without it.
     The other arguments, and what is raised, are as for `certify`. For the built-in models
-    `closed_form.value_and_gradient` gives the same in one pass.
+    `closed_form.enclose` gives the same in one pass.
     """
     began = time.monotonic()
     wanted = None if paths is None else set(paths)
@@ -144,17 +146,8 @@ class _Problem:
         self.loss = loss
         self.share = False
         self.params = params
-        self.data = map_tree(lambda _, leaf: _constant(leaf), data)
-        velocities = dict(leaves(direction))
-        if set(velocities) != {path for path, _ in leaves(params)}:
-            raise InputError("direction", got=sorted(velocities), expected=str([path for path, _ in leaves(params)]))
-        self.lines = {}
-        for path, leaf in leaves(params):
-            if np.shape(leaf) != np.shape(velocities[path]):
-                got, expected = np.shape(velocities[path]), np.shape(leaf)
-                raise InputError(f"direction at {path}", got=f"shape {got}", expected=f"shape {expected}")
-            moves = bool(np.any(np.asarray(velocities[path]) != 0))
-            self.lines[path] = (exact(leaf), exact(velocities[path])) if moves else (exact(leaf),)
+        self.data = map_tree(lambda _, leaf: constant(leaf), data)
+        self.lines = lines_of(params, direction, exact, still=False)
 
     def enclose(self, bits: int, order: int, goal_bits: int, deadline: float) -> Certificate:
         """One certificate at one precision.
@@ -186,12 +179,8 @@ class _Problem:
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
         with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline, share=self.share)) as context:
-            params = map_tree(lambda path, _: Array(self.lines[path]), self.params)
-            # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
-            data = map_tree(lambda _, leaf: leaf, self.data)
-            result = asarray(self.loss(params, data, xp))
-            if result.size != 1:
-                raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
+            inputs = {path: Array(line) for path, line in self.lines.items()}
+            result = evaluated(self.loss, self.params, inputs, self.data)
             series = [c.ravel()[0] for c in result.balls()]
             # A coefficient that is absent is zero up to the order of this pass, and unknown beyond it.
             series += [ZERO] * (order + 1 - len(series))
@@ -226,9 +215,3 @@ def _last_word(best: Certificate, goal_bits: int) -> Certificate:
 
 def _unknown_side() -> Side:
     return Side(value=_UNKNOWN, first=_UNKNOWN, second=_UNKNOWN)
-
-
-def _constant(leaf: Any) -> Any:
-    """Arrays and floats as certified constants; what a loss may use as a plain Python value stays one."""
-    number = isinstance(leaf, np.ndarray | np.generic | float) and np.asarray(leaf).dtype.kind in "biuf"
-    return asarray(leaf) if number else leaf

@@ -18,6 +18,7 @@ from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Logistic
 from gradparity.numerics.extended import Extended, Quantities
 
+Array: TypeAlias = npt.NDArray[Any]
 Tree: TypeAlias = dict[str, Extended]
 
 #: Entries of X in a block of rows.
@@ -60,8 +61,8 @@ def evaluate(problem: Problem) -> Quantities:
     for rows in row_blocks(problem):
         X, s = _extended(problem.data["X"][rows]), 1 - 2 * _extended(problem.data["y"][rows])
         m, dm = (s * c * column for column in (X @ along).T)
-        loss += _softplus(m).sum()
-        sums += X.T @ np.stack([s * c * _sigmoid(m), s * c * _sigmoid(m) * _sigmoid(-m) * dm], axis=1)
+        loss += softplus(m).sum()
+        sums += X.T @ np.stack([s * c * sigmoid(m), s * c * sigmoid(m) * sigmoid(-m) * dm], axis=1)
     scale = _scale(spec, problem.data["y"])
     g, dg = (scale * column for column in sums.T)
     if W is None or V is None:
@@ -107,7 +108,7 @@ def rows_of_gradient(problem: Problem, parameter: str) -> RowContributions:
     X, y = _extended(problem.data["X"]), _extended(problem.data["y"])
     params, c, s = _tree(problem.params), np.longdouble(problem.spec.logit_scale), 1 - 2 * y
     w, W = params["w"], params.get("W")
-    r = _scale(problem.spec, y) * s * c * _sigmoid(s * c * (X @ (w if W is None else W @ w)))
+    r = _scale(problem.spec, y) * s * c * sigmoid(s * c * (X @ (w if W is None else W @ w)))
     if W is None:
         return RowContributions(r[:, None] * X, None)
     if parameter == "w":
@@ -120,9 +121,9 @@ def value_and_gradient(spec: Logistic, params: Mapping[str, Extended], X: Extend
     c, l2, s = np.longdouble(spec.logit_scale), np.longdouble(spec.l2), 1 - 2 * y
     w, W = params["w"], params.get("W")
     m = s * c * (X @ (w if W is None else W @ w))
-    g = _scale(spec, y) * (X.T @ (s * c * _sigmoid(m)))
+    g = _scale(spec, y) * (X.T @ (s * c * sigmoid(m)))
     gradient = {"w": g} if W is None else {"w": W.T @ g, "W": np.multiply.outer(g, w)}
-    loss = _scale(spec, y) * _softplus(m).sum()
+    loss = _scale(spec, y) * softplus(m).sum()
     if not spec.l2:  # on small models every call counts: a run and its draws are a thousand of these
         return loss, gradient
     penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
@@ -133,11 +134,13 @@ def _scale(spec: Logistic, y: npt.NDArray[Any]) -> np.longdouble:
     return 1 / np.longdouble(len(y)) if spec.reduction == "mean" else np.longdouble(1)
 
 
-def _softplus(m: Extended) -> Extended:
+def softplus(m: Array) -> Array:
+    """``log(1 + exp(m))``, in the dtype of m, exact to rounding in both tails."""
     return np.asarray(np.maximum(m, 0) + np.log1p(np.exp(-np.abs(m))))
 
 
-def _sigmoid(m: Extended) -> Extended:
+def sigmoid(m: Array) -> Array:
+    """Its derivative, likewise."""
     t = np.exp(-np.abs(m))
     return np.asarray(np.where(m >= 0, 1, t) / (1 + t))
 

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
-from gradparity.truth.logistic.extended import row_blocks
+from gradparity.truth.logistic.extended import row_blocks, sigmoid, softplus
 from gradparity.truth.logistic.underflow import underflow
 from gradparity.truth.numbers.walks import Walk, expected_walk, walk
 
@@ -129,7 +129,7 @@ class _Moves:
         dz, dZ = X @ self.du, X @ self.dt
         noise_z, noise_Z = walk(X * self.u, 1) + z * z, walk(X * self.t, 1)
         m = s * c * z
-        r, k = s * c * _sigmoid(m), c * c * _sigmoid(m) * _sigmoid(-m)
+        r, k = s * c * sigmoid(m), c * c * sigmoid(m) * sigmoid(-m)
         q = k * Z
         if at.as_written:
             noise_z, noise_Z = self._as_written(X, r, q, noise_z, noise_Z)
@@ -143,13 +143,11 @@ class _Moves:
         dZ += unit * np.sqrt(noise_Z)[:, None] * self._normal(dZ.shape)
         dm = (s * c)[:, None] * dz
         rounding = unit * np.sqrt(at.work(ROW_ROUNDINGS))
-        loss, m, r, k, Z = _softplus(m), m[:, None], r[:, None], k[:, None], Z[:, None]
+        loss, m, r, k, Z = softplus(m), m[:, None], r[:, None], k[:, None], Z[:, None]
         dsigmoid = _sigmoid_difference(m, dm)
         dr = (s * c)[:, None] * dsigmoid + r * (self.dc + rounding * self._normal(dm.shape))
         # sigmoid(m) sigmoid(-m) at m + dm, less that at m.
-        dk = c * c * dsigmoid * (_sigmoid(-m) - _sigmoid(m + dm)) + k * (
-            2 * self.dc + rounding * self._normal(dm.shape)
-        )
+        dk = c * c * dsigmoid * (sigmoid(-m) - sigmoid(m + dm)) + k * (2 * self.dc + rounding * self._normal(dm.shape))
         dq = k * dZ + dk * (Z + dZ)
         self.dg += X.T @ dr
         self.dh += X.T @ dq
@@ -275,15 +273,10 @@ def _contract(moved: Array, vector: Array, axis: int = 0) -> Array:
     return np.asarray(np.tensordot(moved, vector, axes=(axis, 0)))
 
 
-def _sigmoid(m: Array) -> Array:
-    t = np.exp(-np.abs(m))
-    return np.asarray(np.where(m >= 0, 1, t) / (1 + t))
-
-
 def _sigmoid_difference(m: Array, dm: Array) -> Array:
     """``sigmoid(m + dm) - sigmoid(m)``: with d = |dm|, ``sigmoid(hi) sigmoid(-lo) (1 - exp(-d))``; no cancellation."""
     high, low = np.maximum(m, m + dm), np.minimum(m, m + dm)
-    return np.asarray(np.sign(dm) * _sigmoid(high) * _sigmoid(-low) * -np.expm1(-np.abs(dm)))
+    return np.asarray(np.sign(dm) * sigmoid(high) * sigmoid(-low) * -np.expm1(-np.abs(dm)))
 
 
 def _softplus_difference(m: Array, dm: Array) -> Array:
@@ -292,9 +285,5 @@ def _softplus_difference(m: Array, dm: Array) -> Array:
     That loses nothing for small d; large ones are subtracted as they are.
     """
     high, low, d = np.maximum(m, m + dm), np.minimum(m, m + dm), np.abs(dm)
-    near = -np.log1p(_sigmoid(high) * np.expm1(-np.minimum(d, 1)))
-    return np.asarray(np.sign(dm) * np.where(d <= 1, near, _softplus(high) - _softplus(low)))
-
-
-def _softplus(m: Array) -> Array:
-    return np.asarray(np.maximum(m, 0) + np.log1p(np.exp(-np.abs(m))))
+    near = -np.log1p(sigmoid(high) * np.expm1(-np.minimum(d, 1)))
+    return np.asarray(np.sign(dm) * np.where(d <= 1, near, softplus(high) - softplus(low)))

@@ -9,8 +9,10 @@ has to agree there, is the truth of all rows. The floor (`floor`) needs two digi
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
+import flint
 import numpy as np
 
 from gradparity.model_spec.problem import Problem
@@ -19,6 +21,7 @@ from gradparity.truth.derivatives.series import certify
 from gradparity.truth.logistic import closed_form, extended
 from gradparity.truth.logistic.floor import floor as noise_floor
 from gradparity.truth.logistic.neutral import neutral_loss
+from gradparity.truth.numbers.balls import exact
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.reference import BUDGET_S, Reference, TruthError
 
@@ -84,19 +87,9 @@ def with_rows(problem: Problem, rows: np.ndarray) -> Problem:
 
 def enclosures(problem: Problem) -> tuple[dict[tuple[str, str], Extended], dict[tuple[str, str], np.ndarray], int]:
     """Certified values of every block, rounded to extended precision; which entries are proven zero; the precision."""
-    arguments = (problem.spec, problem.params, problem.data)
-    first = closed_form.value_and_gradient(*arguments)
-    along = closed_form.jvp(*arguments, problem.tangents)
-    second = closed_form.hvp(*arguments, problem.tangents)
-    blocks: dict[tuple[str, str], Enclosure | Enclosures] = {
-        ("loss", ""): first.value,
-        **{("gradient", name): value for name, value in first.gradient.items()},
-        ("jvp", ""): along.first,
-        **{("hvp", name): value for name, value in second.product.items()},
-    }
-    values = {key: np.asarray(value.as_longdouble(), np.longdouble) for key, value in blocks.items()}
-    zero = {key: np.asarray(value.is_zero) for key, value in blocks.items()}
-    return values, zero, max(first.bits, along.bits, second.bits)
+    found = closed_form.enclose(problem.spec, problem.params, problem.data, problem.tangents)
+    values = {key: np.asarray(each.as_longdouble(), np.longdouble) for key, each in found.blocks.items()}
+    return values, {key: np.asarray(each.is_zero) for key, each in found.blocks.items()}, found.bits
 
 
 def _require_series_agreement(problem: Problem) -> int:
@@ -110,17 +103,23 @@ def _require_series_agreement(problem: Problem) -> int:
     loss = neutral_loss(problem.spec)
     for _ in range(SERIES_DIRECTIONS):
         direction = {name: rng.standard_normal(shape) for name, shape in problem.spec.shapes.items()}
-        along = closed_form.jvp(problem.spec, problem.params, problem.data, direction)
+        ours = closed_form.enclose(problem.spec, problem.params, problem.data, direction)
         series = certify(loss, problem.params, problem.data, direction, seconds=BUDGET_S)
-        for name, ours, theirs in (
-            ("loss", along.value, series.value),
-            ("g.v", along.first, series.first),
-            ("v^T H v", along.second, series.second),
+        for name, found, expected in (
+            ("loss", ours.value, series.value),
+            ("g.v", ours.along, series.first),
+            ("v^T H v", _dot(ours.product, direction, ours.bits), series.second),
         ):
-            if not ours.ball.overlaps(theirs.ball):
-                raise TruthError(f"{name}: the closed form gives {ours!r}, the series engine {theirs!r}")
+            if not found.ball.overlaps(expected.ball):
+                raise TruthError(f"{name}: the closed form gives {found!r}, the series engine {expected!r}")
         confirmed += series.settled
     return confirmed
+
+
+def _dot(product: Mapping[str, Enclosures], direction: Mapping[str, np.ndarray], bits: int) -> Enclosure:
+    """``v^T H v``, from ``H v``."""
+    with flint.ctx.workprec(bits):
+        return Enclosure(sum((product[name].balls * exact(move)).sum() for name, move in direction.items()))
 
 
 def _require_extended_agreement(

@@ -16,13 +16,9 @@ import numpy as np
 
 from gradparity.model_spec.trees import map_tree
 from gradparity.numerics.extended import Extended
+from gradparity.truth.derivatives.inputs import Line, Loss, constant, is_numeric, lines_of
 from gradparity.truth.derivatives.reverse import (
-    Line,
-    Loss,
     coefficient,
-    constant,
-    is_numeric,
-    lines_of,
     pull_back,
     scalar,
 )

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec.trees import leaves, map_tree
-from gradparity.numerics.extended import Extended, Quantities, require_extended_precision
-from gradparity.truth.derivatives.certificate import Certificate
-from gradparity.truth.derivatives.reverse import Derivatives, KinkError, Loss, differentiate
+from gradparity.numerics.extended import Quantities, require_extended_precision
+from gradparity.truth.derivatives.certificate import Certificate, Derivatives
+from gradparity.truth.derivatives.inputs import Loss
+from gradparity.truth.derivatives.reverse import KinkError, differentiate
 from gradparity.truth.derivatives.series import certify, certify_gradient
 from gradparity.truth.model.floor import Blocks, Tape
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
@@ -62,17 +63,6 @@ def neutral_reference(
     """
     require_extended_precision()
     return _Search(loss, params, data, tangents, seed, budget_s).reference()
-
-
-def extended_value_and_gradient(loss: Loss, params: Any, data: Any) -> tuple[np.longdouble, dict[str, Extended]]:
-    """Loss and gradient by path in extended precision, some milliseconds for a small model: for paths of training.
-
-    Raises:
-        NotCertifiableError, InputError: as for `neutral_reference`.
-    """
-    blocks = Tape(loss, params, data, None).values()
-    value = np.longdouble(blocks.pop(("loss", "")))
-    return value, {path: gradient for (_, path), gradient in blocks.items()}
 
 
 @dataclass
@@ -174,11 +164,7 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     """Midpoints, where the enclosures are narrow; where they are not, extended precision, and said so."""
     if found is None:
         return _Found(values, "extended precision, for want of time to enclose it")
-    enclosed: dict[tuple[str, str], Enclosure | Enclosures] = {
-        ("loss", ""): found.value, ("jvp", ""): found.along,
-        **{("gradient", path): each for path, each in found.gradient.items()},
-        **{("hvp", path): each for path, each in found.product.items()},
-    }  # fmt: skip
+    enclosed = found.blocks
     truth = {key: np.asarray(each.as_longdouble(), np.longdouble) for key, each in enclosed.items()}
     zero = {key: np.asarray(each.is_zero) for key, each in enclosed.items()}
     words = f"certified in ball arithmetic at {found.bits} bits"

@@ -14,6 +14,7 @@ import numpy as np
 from gradparity.truth.numbers.noise import Noise
 
 START_BITS = 128
+MAX_BITS = 16384
 MAX_ORDER = 2
 
 
@@ -93,6 +94,19 @@ class Context:
         """Raise OutOfTimeError past the deadline."""
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise OutOfTimeError
+
+
+def precisions(start_bits: int, max_bits: int, deadline: float) -> Iterator[int]:
+    """Working precisions that double, as long as another pass can be expected to end before `deadline`."""
+    bits = start_bits
+    while True:
+        began = time.monotonic()
+        yield bits
+        now = time.monotonic()
+        # The next pass costs two to three times this one: stop rather than be cut off in it.
+        if 2 * bits > max_bits or now + 2 * (now - began) > deadline:
+            return
+        bits *= 2
 
 
 _CURRENT: ContextVar[Context] = ContextVar("gradparity_truth_context")

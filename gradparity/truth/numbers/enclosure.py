@@ -66,12 +66,6 @@ class Enclosure:
         mantissa, exponent = self.ball.abs_upper().man_exp()
         return -(int(exponent) + int(abs(int(mantissa))).bit_length())
 
-    @property
-    def float_is_certain(self) -> bool:
-        """Every number of the ball rounds to the same float64."""
-        with flint.ctx.workprec(_enough_bits(self.mid)):
-            return to_float(self.ball.lower()) == to_float(self.ball.upper())
-
     def is_tight(self, goal_bits: int = 70) -> bool:
         """Proven zero, proven infinite, or of relative accuracy 2^-goal_bits."""
         if not self.is_finite:
@@ -97,10 +91,6 @@ class Enclosure:
     def as_longdouble(self) -> np.longdouble:
         """Midpoint as NumPy's longdouble, correctly rounded."""
         return to_longdouble(self.mid)
-
-    def hi_lo(self) -> tuple[float, float]:
-        """Midpoint as an unevaluated sum of two float64: about 106 bits."""
-        return _hi_lo(self.ball)
 
     def digits(self, count: int = 20) -> str:
         """Midpoint and radius in decimal, only proven digits shown."""
@@ -156,11 +146,6 @@ class Enclosures:
         """Midpoints as NumPy's longdouble, correctly rounded."""
         values = [to_longdouble(ball.mid()) for ball in self.balls.ravel()]
         return np.array(values, dtype=np.longdouble).reshape(self.shape)
-
-    def hi_lo(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Midpoints as unevaluated sums of two float64 arrays."""
-        pairs = np.array([_hi_lo(ball) for ball in self.balls.ravel()], dtype=np.float64).reshape((*self.shape, 2))
-        return pairs[..., 0], pairs[..., 1]
 
     def radii(self) -> npt.NDArray[np.float64]:
         """Radii as float64, rounded up."""
@@ -226,15 +211,6 @@ def _rounded(x: arb, bits: int, lowest: int, mode: Rounding) -> tuple[int, int, 
     elif rest and away:
         kept += 1
     return sign, kept, last
-
-
-def _hi_lo(ball: arb) -> tuple[float, float]:
-    mid = ball.mid()
-    hi = to_float(mid)
-    if not math.isfinite(hi):
-        return hi, 0.0
-    with flint.ctx.workprec(_enough_bits(mid)):
-        return hi, to_float(mid - arb(hi))
 
 
 def _error(ball: arb, x: Any) -> tuple[float, float]:

@@ -144,11 +144,6 @@ def matrix_power(a: Any, n: int) -> Array:
     return out
 
 
-def logdet(a: Any) -> Array:
-    """``log det A`` of a matrix whose determinant is positive."""
-    return slogdet(a).logabsdet
-
-
 def _cholesky_of_balls(a: Coefficient) -> Coefficient:
     """Cholesky and Banachiewicz, row by row."""
     n = a.shape[0]
