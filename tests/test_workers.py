@@ -7,7 +7,9 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -69,10 +71,17 @@ def test_a_reply_is_not_taken_for_a_request():
         m.decode_request(encode(Stopped()))
 
 
+@contextmanager
+def working(folder: Path, *, one_core: bool = False, **launch: Any) -> Iterator[WorkerProcess]:
+    """A process of NumPy's that has imported it."""
+    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(folder / "log", **launch), one_core=one_core) as worker:
+        worker.configured()
+        yield worker
+
+
 @pytest.fixture
 def numpy_worker(tmp_path: Path) -> Iterator[WorkerProcess]:
-    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(tmp_path / "numpy.log")) as worker:
-        worker.configured()
+    with working(tmp_path) as worker:
         yield worker
 
 
@@ -110,8 +119,7 @@ def test_a_worker_says_how_large_loading_and_stepping_made_it(tmp_path: Path):
 def test_a_worker_whose_time_is_up_is_killed_and_has_not_failed(tmp_path: Path):
     now = [0.0]
     deadline = Deadline(at=10.0, clock=lambda: now[0])
-    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(tmp_path / "log", deadline=deadline)) as worker:
-        worker.configured()
+    with working(tmp_path, deadline=deadline) as worker:
         worker.ask(load_of(4, 3))
         now[0] = 10.0
         with pytest.raises(OutOfTime, match="numpy failed in counting threads: the time budget ended"):
@@ -121,15 +129,13 @@ def test_a_worker_whose_time_is_up_is_killed_and_has_not_failed(tmp_path: Path):
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system ties no process to a core")
 def test_a_worker_can_be_tied_to_one_core(tmp_path: Path):
-    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(tmp_path / "log"), one_core=True) as worker:
-        worker.configured()
+    with working(tmp_path, one_core=True) as worker:
         assert psutil.Process(worker.pid).cpu_affinity() == [min(os.sched_getaffinity(0))]
 
 
 def test_compiled_code_goes_to_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's own")
-    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(tmp_path / "log", compile_cache=tmp_path)) as worker:
-        worker.configured()
+    with working(tmp_path, compile_cache=tmp_path) as worker:
         assert psutil.Process(worker.pid).environ()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
 
 
@@ -145,8 +151,7 @@ def test_a_worker_gets_the_listed_variables_and_its_threads_and_nothing_else(
 ):
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with WorkerProcess("numpy", BACKENDS["numpy"], Launch(tmp_path / "log", threads=2)) as worker:
-        worker.configured()
+    with working(tmp_path, threads=2) as worker:
         environment = psutil.Process(worker.pid).environ()
     assert "PYTHONWARNINGS" not in environment
     assert {environment[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")} == {"2"}

@@ -65,14 +65,6 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     assert result.problems[0].troubles == []  # the workers were ended, and did not fail
 
 
-def test_workers_end_when_their_parent_is_killed_even_while_they_compute(plugins: Path, tmp_path: Path):
-    with command("check", "--backends", "hanging,sound", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
-        worker = wait_for_a_hanging_worker(plugins)
-        process.kill()
-        process.communicate(timeout=5)
-    eventually(lambda: gone(worker), within_s=5)
-
-
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
@@ -135,10 +127,9 @@ def test_a_polite_request_to_end_is_as_good_as_ctrl_c(plugins: Path, tmp_path: P
     assert not saved(tmp_path).complete
 
 
-def test_workers_end_with_a_killed_parent_even_in_c_code_that_holds_the_interpreters_lock(
-    plugins: Path, tmp_path: Path
-):
-    with command("check", "--backends", "sound,holding", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
+@pytest.mark.parametrize("busy", ["hanging", "holding"], ids=["in Python", "in C code that holds the lock"])
+def test_workers_end_with_a_killed_parent_even_while_they_compute(busy: str, plugins: Path, tmp_path: Path):
+    with command("check", "--backends", f"sound,{busy}", "--data", "toy", "--steps", "3", cwd=tmp_path) as process:
         worker = wait_for_a_hanging_worker(plugins)
         eventually(lambda: any(problem.checked for problem in saved(tmp_path).problems), within_s=30)
         process.kill()

@@ -218,48 +218,28 @@ def test_in_torch_a_tapped_value_may_be_changed_in_place():
     np.testing.assert_array_equal(got.cotangents["h#0"], np.full(4, 3.0))
 
 
-def test_a_checkpointed_layer_is_recorded_once_in_torch():
-    configured("torch")
-    from torch.utils.checkpoint import checkpoint
+@pytest.mark.parametrize(
+    "name, how, jitted",
+    [("torch", "layers", False), *(("jax", how, jitted) for how in ("layers", "scan") for jitted in (False, True))],
+)
+def test_checkpointed_layers_and_the_steps_of_a_scan_are_recorded_once(name: str, how: str, jitted: bool):
+    configured(name)
+    if name == "torch":
+        from torch.utils.checkpoint import checkpoint
 
-    layer = lambda h: tap("h", h.tanh())  # noqa: E731
+        layer = lambda h: checkpoint(lambda h: tap("h", h.tanh()), h, use_reentrant=False)  # noqa: E731
+    else:
+        import jax
 
-    def loss(params, data):
-        h = params["v"]
-        for _ in range(3):
-            h = checkpoint(layer, h, use_reentrant=False)
-        return h.sum()
-
-    assert_layers(of("torch", loss))
-
-
-@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
-def test_a_checkpointed_layer_is_recorded_once_in_jax(jitted: bool):
-    configured("jax")
-    import jax
-
-    layer = jax.checkpoint(lambda h: tap("h", jax.numpy.tanh(h)))
+        tanh = lambda h: tap("h", jax.numpy.tanh(h))  # noqa: E731
+        layer = tanh if how == "scan" else jax.checkpoint(tanh)
 
     def loss(params, data):
-        h = params["v"]
-        for _ in range(3):
-            h = layer(h)
-        return h.sum()
+        if how == "scan":
+            return jax.lax.scan(lambda h, _: (layer(h), None), params["v"], length=3)[0].sum()
+        return layer(layer(layer(params["v"]))).sum()
 
-    assert_layers(of("jax", jax.jit(loss) if jitted else loss))
-
-
-@pytest.mark.parametrize("jitted", [False, True], ids=["eager", "jit"])
-def test_a_scan_is_recorded_iteration_by_iteration(jitted: bool):
-    configured("jax")
-    import jax
-    from jax import lax
-
-    def loss(params, data):
-        step = lambda h, _: (tap("h", jax.numpy.tanh(h)), None)  # noqa: E731
-        return lax.scan(step, params["v"], length=3)[0].sum()
-
-    assert_layers(of("jax", jax.jit(loss) if jitted else loss))
+    assert_layers(of(name, jax.jit(loss) if jitted else loss))
 
 
 def assert_layers(got: Recorded) -> None:
