@@ -1,1 +1,5 @@
-"""Start a process, ask it, end it: environment, limits, deadlines. What is asked is in `worker` and `oracle`."""
+"""Start a process, ask it, limit it, end it: environment, interpreters, limits, deadlines.
+
+`peer` is any process that answers on a pipe, `backend` that of a backend. What is asked is in `worker` and `oracle`;
+what follows from an answer, or from none, is decided in `runner`.
+"""

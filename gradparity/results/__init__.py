@@ -1,4 +1,9 @@
-"""What a run found: typed, versioned, written as it arrives."""
+"""What a run found: typed, versioned, written as it arrives.
+
+`run` is the whole, `findings` correctness, `timing` the clock; `store` writes and reads ``results.json``, and
+`validation` refuses what no report could show. Records only: nothing is measured or judged, and to read a file loads
+no truth.
+"""
 
 from gradparity.results.findings import (
     GOOD,

@@ -1,1 +1,1 @@
-"""Reports on a terminal: the first screen, every table, and progress."""
+"""Reports on a terminal, by Rich: the first screen, every table, and progress. Facts come from `facts`."""
