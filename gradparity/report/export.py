@@ -108,17 +108,13 @@ def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:
         },
         # What was timed is installed packages, whose versions are in extra_info, and no checkout.
         "commit_info": {
-            "id": "unversioned",
-            "time": None,
-            "author_time": None,
-            "dirty": False,
-            "project": "gradparity",
+            "id": "unversioned", "time": None, "author_time": None, "dirty": False, "project": "gradparity",
             "branch": "(unknown)",
         },
         "benchmarks": list(_benchmarks(result)),
         "datetime": now.isoformat(),
         "version": version("pytest-benchmark"),
-    }
+    }  # fmt: skip
 
 
 def _benchmarks(result: RunResult) -> Iterator[dict[str, Any]]:

@@ -16,7 +16,7 @@ _FAR = 20
 
 
 @dataclass(frozen=True)
-class Call:
+class ClockedCall:
     """A kind of call that is timed in turns: a step from Python, or one in the backend's own loop."""
 
     key: str
@@ -31,14 +31,14 @@ class Call:
         return [(timing, timed) for timing in everyone if (timed := self.timed(timing)) is not None]
 
 
-STEP = Call(
+STEP = ClockedCall(
     "step",
     "A gradient step: one value-and-gradient call from Python",
     lambda timing: timing.step,
     lambda timing: timing.times_floor,
     lambda problem: problem.control,
 )
-LOOP = Call(
+LOOP = ClockedCall(
     "loop",
     "A step of gradient descent in the backend's own loop",
     lambda timing: timing.loop,
@@ -90,7 +90,7 @@ def _start(timing: Timing) -> list[Cell]:
     ]
 
 
-def steps(problem: ProblemResult, call: Call) -> Table | None:
+def steps(problem: ProblemResult, call: ClockedCall) -> Table | None:
     """A row a backend: the median, the ratio to the reference with interval and verdict, the distance to the floor."""
     found = call.of(problem)
     if not found:
@@ -169,7 +169,7 @@ def limits(problem: ProblemResult) -> list[str]:
     ]
 
 
-def _control(problem: ProblemResult, call: Call) -> Iterable[str]:
+def _control(problem: ProblemResult, call: ClockedCall) -> Iterable[str]:
     """What two identical workers showed."""
     found = call.control(problem)
     if found is not None and found.sd is not None:

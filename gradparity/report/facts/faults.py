@@ -121,7 +121,7 @@ def failure_notes(result: RunResult) -> list[Note]:
             f"{backend} failed",
             f"in {stage} on {words.listed(list(dict.fromkeys(labels)))}: {reason}",
             kind="bad",
-            mark=words.MARKS["failed"],
+            mark=words.mark("failed"),
         )
         for (backend, stage, reason), labels in groups.items()
     ]

@@ -140,19 +140,18 @@ def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
         for problem in problems
     ]
     told = problems if len(problems) <= _MOST_TOLD else []
-    notes = [f"{problem.label}, {said}" for problem in told for said in _sentences(problem)[:1]]
+    notes = [f"{problem.label}, {said}" for problem in told if (said := _break_even(problem))]
     columns = heads("choose", f"for {steps:,} steps in all", "quickest step", "quickest loop")
     return Table("Which to choose?", columns, rows, notes)
 
 
-def _sentences(problem: ProblemResult) -> list[str]:
-    """From how many steps on another backend is better, in loops and step by step."""
+def _break_even(problem: ProblemResult) -> str:
+    """From how many steps on another backend is better: in loops where there are any, else step by step."""
     found = problem.recommendation
-    if found is None:
-        return []
     looped = any(timing.loop is not None and timing.loop.step_ns is not None for timing in problem.timings)
-    said = [f"in a loop of its own: {break_even(found.spans)}"] if looped and found.spans else []
-    return said + ([f"step by step from Python: {break_even(found.step_spans)}"] if found.step_spans else [])
+    if found is not None and looped and found.spans:
+        return f"in a loop of its own: {break_even(found.spans)}"
+    return f"step by step from Python: {break_even(found.step_spans)}" if found is not None and found.step_spans else ""
 
 
 def _quickest(found: Quickest | None) -> Cell:

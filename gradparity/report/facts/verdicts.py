@@ -165,16 +165,16 @@ def status(problem: ProblemResult) -> tuple[str, Kind, str]:
         for name, found in bad.items():
             groups.setdefault(", ".join(found), []).append(name)
         said = "; ".join(f"{', '.join(names)}: {verdict}" for verdict, names in groups.items())
-        return said, "bad", words.MARKS["wrong"]
+        return said, "bad", words.mark("wrong")
     if not problem.findings:
         return ("timed only" if problem.timings else "nothing was found"), "muted", "-"
-    return ("as expected" if problem.expected else "agrees"), "good", words.MARKS["agrees"]
+    return ("as expected" if problem.expected else "agrees"), "good", words.mark("agrees")
 
 
 def problem_notes(problem: ProblemResult) -> list[Note]:
     """What failed, which backend is wrong by comparison, what the problem itself shows, what had nothing to run."""
     outliers = problem.pairwise.outliers if problem.pairwise is not None else []
-    failed, wrong = words.MARKS["failed"], words.MARKS["wrong"]
+    failed, wrong = words.mark("failed"), words.mark("wrong")
     notes = [
         *(
             Note(f"{t.backend} failed", f"in {t.stage}: {t.reason}", [t.detail], "bad", failed)

@@ -12,28 +12,13 @@ from gradparity.formatting import duration, large, ratio, three
 from gradparity.report.facts.view import Cell, Kind, missing
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
 
-#: A symbol for every verdict, so that none is told by its colour alone; all are in the fonts of common systems.
-MARKS: Mapping[str, str] = {
-    "agrees": "✓",
-    "kink": "∧",
-    "unstable": "≈",
-    "wrong": "✗",
-    "nonfinite": "∞",
-    "impure": "↻",
-    "nondeterministic": "?",
-    "failed": "!",
-    "faster": "▲",
-    "slower": "▼",
-    "equivalent": "=",
-    "undecided": "?",
-    "reference": "•",
-}
-_KINDS: Mapping[str, Kind] = {
-    **dict.fromkeys(("agrees", "kink", "faster"), "good"),
-    **dict.fromkeys(("unstable", "nondeterministic"), "warn"),
-    **dict.fromkeys(("slower", "equivalent", "undecided"), ""),
-    "reference": "muted",
-}
+#: How every verdict looks, and a symbol, so that none is told by its colour alone; all are in common fonts.
+_LOOKS: Mapping[str, tuple[Kind, str]] = {
+    "agrees": ("good", "✓"), "kink": ("good", "∧"), "unstable": ("warn", "≈"), "wrong": ("bad", "✗"),
+    "nonfinite": ("bad", "∞"), "impure": ("bad", "↻"), "nondeterministic": ("warn", "?"), "failed": ("bad", "!"),
+    "faster": ("good", "▲"), "slower": ("", "▼"), "equivalent": ("", "="), "undecided": ("", "?"),
+    "reference": ("muted", "•"),
+}  # fmt: skip
 #: So many names are written out, and of more the number is told.
 NAMED = 3
 #: Where the first clause of a text ends: not at a decimal point, which no space follows.
@@ -42,12 +27,12 @@ _CLAUSE = re.compile(r"[:;.] ")
 
 def mark(verdict: str) -> str:
     """The symbol of a verdict."""
-    return MARKS.get(verdict, "✗")
+    return _LOOKS.get(verdict, _LOOKS["wrong"])[1]
 
 
 def kind(verdict: str) -> Kind:
     """How a verdict looks."""
-    return _KINDS.get(verdict, "bad")
+    return _LOOKS.get(verdict, _LOOKS["wrong"])[0]
 
 
 def verdict_cell(verdict: str, value: float | None = None, note: str = "") -> Cell:

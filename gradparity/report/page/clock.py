@@ -8,7 +8,7 @@ from gradparity.benchmark.stats import Comparison
 from gradparity.formatting import duration, ratio, size, three
 from gradparity.report.facts import clock as facts
 from gradparity.report.facts import words
-from gradparity.report.facts.clock import LOOP, STEP, Call
+from gradparity.report.facts.clock import LOOP, STEP, ClockedCall
 from gradparity.report.facts.view import Cell, Table, heads
 from gradparity.report.page.figures import (
     Figure,
@@ -37,7 +37,7 @@ def steps(problem: ProblemResult, key: str, looks: Looks) -> Panel:
     return Panel("steps", "Time of a step", tables=[table for _, table in tables], plots=plots)
 
 
-def _forest(problem: ProblemResult, key: str, call: Call, looks: Looks, table: Table) -> Plot | None:
+def _forest(problem: ProblemResult, key: str, call: ClockedCall, looks: Looks, table: Table) -> Plot | None:
     found = [(timing, timed) for timing, timed in call.of(problem) if timed.ratio and timed.ratio.ratio is not None]
     ratios = [(timing.backend, timed.ratio, timed.speed or "undecided") for timing, timed in found if timed.ratio]
     if not ratios:

@@ -97,9 +97,9 @@ def _apart(floors: float | None, *, same: bool) -> Cell:
     if same:
         return Cell("·", kind="muted")
     if floors is None:
-        return Cell("not comparable", kind="bad", mark=words.MARKS["nonfinite"])
+        return Cell("not comparable", kind="bad", mark=words.mark("nonfinite"))
     if floors > AGREES_FLOORS:
-        return Cell(large(floors), floors, kind="bad", mark=words.MARKS["wrong"])
+        return Cell(large(floors), floors, kind="bad", mark=words.mark("wrong"))
     return Cell(large(floors), floors, kind="low" if floors <= 1 else "mid")
 
 

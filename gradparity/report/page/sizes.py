@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 from gradparity.report.facts import words
-from gradparity.report.facts.clock import LOOP, STEP, Call
+from gradparity.report.facts.clock import LOOP, STEP, ClockedCall
 from gradparity.report.facts.view import Cell, Table, heads, missing
 from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, time_axis, whiskers
 from gradparity.report.page.view import Panel, Plot
@@ -46,7 +46,7 @@ def _size(problem: ProblemResult) -> float:
     return float(problem.rows * problem.spec["features"] * problem.spec.get("projection", 1))
 
 
-def _plot(group: Sequence[ProblemResult], call: Call, key: str, looks: Looks, model: str) -> Plot | None:
+def _plot(group: Sequence[ProblemResult], call: ClockedCall, key: str, looks: Looks, model: str) -> Plot | None:
     found: dict[str, list[tuple[ProblemResult, _Ends]]] = {}
     for problem in group:
         for timing in problem.timings:
@@ -92,13 +92,13 @@ def _shape(problem: ProblemResult) -> str:
     return "x".join(str(n) for n in (problem.rows, spec["features"], spec.get("projection")) if n is not None)
 
 
-def _interval(timing: Timing, call: Call) -> _Ends | None:
+def _interval(timing: Timing, call: ClockedCall) -> _Ends | None:
     timed = call.timed(timing)
     step = timed.step_ns if timed else None
     return None if step is None else (step.low, step.median, step.high)
 
 
-def _median(problem: ProblemResult, name: str, call: Call) -> Cell:
+def _median(problem: ProblemResult, name: str, call: ClockedCall) -> Cell:
     for timing in problem.timings:
         if timing.backend == name and (timed := call.timed(timing)) is not None:
             return words.step(timed.step_ns)

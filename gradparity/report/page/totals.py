@@ -9,7 +9,7 @@ from itertools import pairwise
 from gradparity.benchmark.break_even import Cost, total_s
 from gradparity.formatting import duration
 from gradparity.report.facts import words
-from gradparity.report.facts.clock import LOOP, STEP, Call, imported
+from gradparity.report.facts.clock import LOOP, STEP, ClockedCall, imported
 from gradparity.report.facts.view import Cell, Note, Table, heads
 from gradparity.report.page.figures import (
     Figure,
@@ -48,7 +48,7 @@ def totals(problem: ProblemResult, key: str, looks: Looks) -> Panel:
     return Panel("choice", "Which to choose", notes=notes, plots=plots)
 
 
-def _costs(problem: ProblemResult, call: Call) -> dict[str, Cost]:
+def _costs(problem: ProblemResult, call: ClockedCall) -> dict[str, Cost]:
     return {
         timing.backend: Cost(
             import_s=timing.import_s,

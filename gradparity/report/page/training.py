@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from gradparity.judge.training import PATH_FLOORS
 from gradparity.report.facts import words
@@ -93,17 +94,9 @@ def _who(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> F
 
 def _curve(ran: Training, looks: Looks, place: int, of: int, *, named: bool) -> Figure:
     steps = thin(len(ran.losses), MOST_POINTS, [ran.first_divergence or 0])
-    made: Figure = {
-        "type": "scatter",
-        "mode": "lines",
-        "name": label(ran.backend),
-        "legendgroup": label(ran.backend),
-        "showlegend": named,
-        "x": steps,
-        "y": rounded((ran.losses[step] for step in steps), 9),
-        "hovertemplate": f"<b>{label(words.run_name(ran))}</b><br>step %{{x:,}}: loss %{{y:.8g}}<extra></extra>",
-        "line": {"color": looks.colour(ran.backend), "width": 2.5 + 2.5 * (of - 1 - place)},
-    }
+    line = {"color": looks.colour(ran.backend), "width": 2.5 + 2.5 * (of - 1 - place)}
+    y = rounded((ran.losses[step] for step in steps), 9)
+    made = _run(ran, steps, y, "loss %{y:.8g}", line=line, showlegend=named)
     if not ran.own_loop:
         every = max(1, len(steps) // 6)
         first = every * place // of
@@ -113,6 +106,16 @@ def _curve(ran: Training, looks: Looks, place: int, of: int, *, named: bool) -> 
         edge = {"width": 1.5, "color": "theme:surface"}
         made["marker"] = looks.marker(ran.backend) | {"size": sizes, "opacity": 1, "line": edge}
     return made
+
+
+def _run(ran: Training, steps: Sequence[int], y: Sequence[float | None], said: str, **more: Any) -> Figure:
+    """The curve of a run; ``said`` is what a point says after its step."""
+    hover = f"<b>{label(words.run_name(ran))}</b><br>step %{{x:,}}: {said}<extra></extra>"
+    name = label(ran.backend)
+    return {
+        "type": "scatter", "mode": "lines", "name": name, "legendgroup": name, "x": list(steps), "y": list(y),
+        "hovertemplate": hover, **more,
+    }  # fmt: skip
 
 
 def _where(ran: Training) -> int | None:
@@ -138,30 +141,20 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
     curves = [ran for ran in runs if any(value for value in _worst(ran).values())]
     if not curves:
         return None
+    worst = [_worst(ran) for ran in curves]
     data, reach = [], [PATH_FLOORS]
     shown: set[str] = set()
-    for ran in curves:
-        found = {step: value for step, value in _worst(ran).items() if value}
+    for ran, floors in zip(curves, worst, strict=True):
+        found = {step: value for step, value in floors.items() if value}
         steps = list(found)
         chosen = [steps[index] for index in thin(len(steps), MOST_POINTS)]
         reach += found.values()
-        data.append(
-            {
-                "type": "scatter",
-                "mode": "lines" if len(chosen) > 1 else "markers",
-                "name": label(ran.backend),
-                "legendgroup": label(ran.backend),
-                "showlegend": ran.backend not in shown,
-                "x": chosen,
-                "y": rounded(found[step] for step in chosen),
-                "hovertemplate": f"<b>{label(words.run_name(ran))}</b><br>step %{{x:,}}: %{{y:.3~g}} floors<extra></extra>",
-                "line": {"color": looks.colour(ran.backend), "width": 2, "dash": "solid" if ran.own_loop else "dot"},
-                "marker": looks.marker(ran.backend) | {"size": 8},
-            }
-        )
+        trace = {"color": looks.colour(ran.backend), "width": 2, "dash": "solid" if ran.own_loop else "dot"}
+        made = _run(ran, chosen, rounded(found[step] for step in chosen), "%{y:.3~g} floors", line=trace)
+        made["mode"] = "lines" if len(chosen) > 1 else "markers"
+        data.append({**made, "showlegend": ran.backend not in shown, "marker": looks.marker(ran.backend) | {"size": 8}})
         shown.add(ran.backend)
-    worst = [_worst(ran) for ran in curves]
-    last = max(step for found in worst for step in found)
+    last = max(step for floors in worst for step in floors)
     limit = line([0, last], [PATH_FLOORS] * 2, f"{PATH_FLOORS:g} floors")
     figure = {
         "data": [limit, *data],
