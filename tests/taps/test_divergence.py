@@ -37,7 +37,7 @@ def first(result: Divergences, direction: str) -> Divergence:
     return found
 
 
-def test_equal_recordings_part_nowhere():
+def test_equal_recordings_diverge_nowhere():
     assert divergences({"x": recorded(RIGHT), "y": recorded(RIGHT)}) == Divergences(taps=3)
 
 
@@ -213,7 +213,7 @@ def right() -> dict[str, Recorded]:
     return {name: network_recorded(name) for name in ("numpy", *DIFFERENTIATED)}
 
 
-def test_right_ports_part_nowhere(right: dict[str, Recorded]):
+def test_right_ports_diverge_nowhere(right: dict[str, Recorded]):
     assert divergences(right) == Divergences(taps=3)
     values, cotangents = by_hand()
     assert divergences(right, Recorded(values, cotangents, differentiated=True)) == Divergences(taps=3)
@@ -232,7 +232,7 @@ def test_a_wrong_port_is_found_where_it_goes_wrong(right: dict[str, Recorded], n
         assert len(result.found) == 1
 
 
-def test_correct_backends_do_not_part_over_drawn_networks():
+def test_correct_backends_do_not_diverge_over_drawn_networks():
     def loss_in(xp: Any) -> Any:
         def loss(params, data):
             h = data["X"]
