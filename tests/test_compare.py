@@ -180,27 +180,33 @@ def test_a_reference_of_another_version_or_machine_says_nothing_of_drift() -> No
     assert steps_of(old, elsewhere) == {"numpy": ("faster", None), "jax": ("faster", None)}
 
 
-def test_a_changed_verdict_is_no_success_whatever_the_speed() -> None:
-    found = compare_runs(run(100.0), run(50.0, verdict="wrong"))
-    assert not found.ok
-    (change,) = found.changes
-    assert (change.old_verdict, change.new_verdict) == ("agrees", "wrong")
-    assert change.changed == ["gradient W: agrees -> wrong"]
-
-
-def test_another_block_that_is_wrong_is_a_change_though_the_backend_was_wrong_before() -> None:
-    old, new = run(100.0, verdict="wrong"), run(100.0)
-    for result, verdict in ((old, "agrees"), (new, "wrong")):
+@pytest.mark.parametrize(
+    ("before", "after", "changed"),
+    [
+        ({"W": ["agrees"]}, {"W": ["wrong"]}, ["gradient W: agrees -> wrong"]),
+        (  # another block is wrong, of a backend that was wrong before
+            {"W": ["wrong"], "w": ["agrees"]},
+            {"W": ["agrees"], "w": ["wrong"]},
+            ["gradient W: wrong -> agrees", "gradient w: agrees -> wrong"],
+        ),
+        # What was timed last is judged once more: that outranks the first verdict.
+        ({"W": ["agrees"]}, {"W": ["agrees", "nonfinite"]}, ["gradient W: agrees -> nonfinite"]),
+    ],
+)
+def test_a_changed_verdict_of_any_block_is_no_success_whatever_the_speed(
+    before: dict[str, list[Verdict]], after: dict[str, list[Verdict]], changed: list[str]
+) -> None:
+    old, new = run(100.0), run(50.0)
+    for result, blocks in ((old, before), (new, after)):
         (finding,) = result.problems[0].findings
-        result.problems[0].findings.append(structs.replace(finding, parameter="w", verdict=verdict))
-    (change,) = compare_runs(old, new).changes
-    assert change.changed == ["gradient W: wrong -> agrees", "gradient w: agrees -> wrong"]
-
-
-def test_a_verdict_added_by_what_was_timed_last_outranks_the_first_one() -> None:
-    new = run(100.0)
-    new.problems[0].findings.append(structs.replace(new.problems[0].findings[0], verdict="nonfinite"))
-    assert compare_runs(run(100.0), new).changes[0].changed == ["gradient W: agrees -> nonfinite"]
+        result.problems[0].findings = [
+            structs.replace(finding, parameter=parameter, verdict=verdict)
+            for parameter, verdicts in blocks.items()
+            for verdict in verdicts
+        ]
+    found = compare_runs(old, new)
+    assert not found.ok
+    assert [change.changed for change in found.changes] == [changed]
 
 
 def test_what_only_one_run_checked_is_no_change() -> None:

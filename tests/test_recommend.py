@@ -145,20 +145,18 @@ def test_a_backend_that_trains_wrong_is_left_out_too() -> None:
     assert "jax is left out: wrong in training" in found.reasons
 
 
-def test_totals_whose_steps_overlap_are_a_tie_with_the_best_first() -> None:
-    jax = timing("jax", timed(101, around=(99, 103), ratio=(0.95, 1.05)))
-    torch = timing("torch", timed(100, around=(98, 102), ratio=(0.96, 1.06)))
-    found = chosen(1000, jax, torch)
-    assert found.choice == ["torch", "jax"]
-    assert said(found, "a tie: the totals of torch, jax overlap, and no order is claimed")
-
-
-def test_totals_whose_steps_do_not_overlap_are_no_tie() -> None:
-    jax = timing("jax", timed(110, around=(108, 112), ratio=(0.85, 0.95)))
-    torch = timing("torch", timed(100, around=(98, 102), ratio=(0.96, 1.06)))
-    found = chosen(1000, jax, torch)
-    assert found.choice == ["torch"]
-    assert not said(found, "tie")
+@pytest.mark.parametrize(
+    ("jax", "choice"),
+    [
+        (timed(101, around=(99, 103), ratio=(0.95, 1.05)), ["torch", "jax"]),
+        (timed(110, around=(108, 112), ratio=(0.85, 0.95)), ["torch"]),
+    ],
+)
+def test_totals_whose_steps_overlap_are_a_tie_with_the_best_first(jax: Timed, choice: list[str]) -> None:
+    found = chosen(1000, timing("jax", jax), timing("torch", timed(100, around=(98, 102), ratio=(0.96, 1.06))))
+    assert found.choice == choice
+    tied = [f"a tie: the totals of {', '.join(choice)} overlap, and no order is claimed"] if len(choice) > 1 else []
+    assert said(found, "tie") == tied
 
 
 @pytest.mark.parametrize(("other_s", "tie"), [(1.08, True), (1.12, False)])
@@ -168,32 +166,31 @@ def test_starts_a_twentieth_apart_either_way_are_a_tie(other_s: float, tie: bool
     assert found.choice == (["jax", "torch"] if tie else ["jax"])
 
 
-def test_an_unstable_timing_is_said_with_its_figures_and_what_to_do() -> None:
-    shaky = timing("jax", timed(100, ratio=(3, 5), discarded=3, speed="unstable"))
-    found = chosen(100, shaky, timing("torch", 900))
-    assert said(found, "unstable") == [
-        "unstable, too many rounds were disturbed (jax's step 3 of 8): time again on a quieter machine"
-    ]
+def unstable(step_us: float, discarded: int) -> Timed:
+    return timed(step_us, ratio=(3, 5), discarded=discarded, speed="unstable")
 
 
-def test_an_unstable_loop_is_said_apart_from_the_step() -> None:
-    loop = timed(50, ratio=(3, 5), discarded=4, speed="unstable")
-    found = chosen(100, timing("jax", 100, loop=loop))
-    assert said(found, "unstable, too many rounds were disturbed (jax's loop 4 of 8)")
+DISTURBED = "unstable, too many rounds were disturbed ({}): time again on a quieter machine"
 
 
-def test_doubts_of_one_kind_are_said_together() -> None:
-    def shaky(backend: str, step_us: float) -> Timing:
-        return timing(backend, timed(step_us, ratio=(3, 5), discarded=3, speed="unstable"))
-
-    (doubt,) = said(chosen(100, shaky("jax", 100), shaky("torch", 200)), "unstable")
-    assert "(jax's step 3 of 8, torch's step 3 of 8)" in doubt
-
-
-def test_a_call_that_never_settled_is_said_with_how_long_it_was_warmed() -> None:
-    warm_ups = [warm(), warm(converged=False, seconds=2.5)]
-    found = chosen(100, timing("jax", timed(100, warm_ups=warm_ups)), timing("torch", 900))
-    assert len(said(found, "not settled when warming up ended (jax's step after 2.50 s): ")) == 1
+@pytest.mark.parametrize(
+    ("timings", "doubt"),
+    [
+        ([timing("jax", unstable(100, 3)), timing("torch", 900)], DISTURBED.format("jax's step 3 of 8")),
+        ([timing("jax", 100, loop=unstable(50, 4))], DISTURBED.format("jax's loop 4 of 8")),
+        (
+            [timing("jax", unstable(100, 3)), timing("torch", unstable(200, 3))],
+            DISTURBED.format("jax's step 3 of 8, torch's step 3 of 8"),
+        ),
+        (
+            [timing("jax", timed(100, warm_ups=[warm(), warm(converged=False, seconds=2.5)])), timing("torch", 900)],
+            "not settled when warming up ended (jax's step after 2.50 s): its first blocks may be slow ones",
+        ),
+    ],
+)
+def test_what_makes_a_timing_less_than_it_looks_is_said_once_with_its_figures(timings: Any, doubt: str) -> None:
+    reasons = chosen(100, *timings).reasons
+    assert [reason for reason in reasons if reason.startswith(("unstable", "not settled"))] == [doubt]
 
 
 @pytest.mark.parametrize(
