@@ -277,18 +277,18 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
     assert any("training" in what for what in problem.left_out)
 
 
+@pytest.mark.parametrize(
+    ("asked", "cure"),
+    [
+        ({}, "Use --formulation blocked"),
+        ({"formulation": "blocked", "standardise": True}, "Standardise the features before"),
+    ],
+    ids=["another formulation", "standardising"],
+)
 @pytest.mark.usefixtures("no_memory")
-def test_another_formulation_of_it_is_refused_with_the_cure(tmp_path: Path) -> None:
-    settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),))
-    with pytest.raises(InputError, match="Use --formulation blocked"):
-        engine.run(settings, NullObserver())
-
-
-@pytest.mark.usefixtures("no_memory")
-def test_standardising_it_is_refused_with_the_cure(tmp_path: Path) -> None:
-    asked = {"formulation": "blocked", "standardise": True}
+def test_what_cannot_be_done_with_it_is_refused_with_the_cure(tmp_path: Path, asked: dict[str, Any], cure: str) -> None:
     settings = Settings(command="check", out=str(tmp_path / "out"), data=(saved(tmp_path, matrix()),), **asked)
-    with pytest.raises(InputError, match="Standardise the features before"):
+    with pytest.raises(InputError, match=cure):
         engine.run(settings, NullObserver())
 
 

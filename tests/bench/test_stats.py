@@ -12,7 +12,6 @@ from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import PairValue, Round, median_error, pair_value
 from gradparity.benchmark.stats import (
     Comparison,
-    Control,
     MedianInterval,
     compare,
     compare_pairs,
@@ -298,8 +297,3 @@ def test_a_median_lies_in_its_interval(values: list[float]) -> None:
 )
 def test_every_figure_survives_the_way_through_json(value: object) -> None:
     assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value
-
-
-def test_a_control_is_read_back_with_its_types() -> None:
-    aa = control_of_pairs(pairs_with([0.03, -0.02, 0.01]))
-    assert msgspec.json.decode(msgspec.json.encode(aa), type=Control) == aa

@@ -223,16 +223,21 @@ HEADER = f"{'backend':14}{'size':15}{'formulation':13}{'':5}{'baseline':17}{'our
 
 
 def in_process(arguments: list[str]) -> list[Measured]:
-    """What a fresh interpreter with one thread measures.
+    """What a fresh interpreter with one thread measures."""
+    return [Measured(**fields) for fields in json.loads(last_line("tests.evidence.baseline_ratios", arguments))]
+
+
+def last_line(module: str, arguments: list[str]) -> str:
+    """What a module's worker prints last, in a fresh interpreter with one thread.
 
     Raises:
         RuntimeError: it failed; the message has what it said last.
     """
-    command = [sys.executable, "-m", "tests.evidence.baseline_ratios", "--worker", *arguments]
+    command = [sys.executable, "-m", module, "--worker", *arguments]
     ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
     if ran.returncode:
         raise RuntimeError(f"{' '.join(arguments)}: {(ran.stderr.strip().splitlines() or ['no message'])[-1]}")
-    return [Measured(**fields) for fields in json.loads(ran.stdout.splitlines()[-1])]
+    return ran.stdout.splitlines()[-1]
 
 
 def work(backend: str, size: str, formulation: str, profile: str) -> None:
@@ -241,7 +246,7 @@ def work(backend: str, size: str, formulation: str, profile: str) -> None:
         found = [measure_fit(size, PROFILES[profile])]
     else:
         found = list(measure(backend, size, formulation, PROFILES[profile]))
-    print(json.dumps([asdict(one) for one in found]))  # noqa: T201
+    print(json.dumps([asdict(one) for one in found]))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -257,11 +262,11 @@ def main(arguments: list[str] | None = None) -> None:
     if chosen.worker:
         work(*chosen.worker)
         return
-    print(HEADER)  # noqa: T201
+    print(HEADER)
     every: list[Measured] = []
     for backend in chosen.backends.split(","):
         if cure := missing(BACKENDS[backend]):
-            print(f"{backend}: left out; {cure}")  # noqa: T201
+            print(f"{backend}: left out; {cure}")
             continue
         for size in chosen.sizes.split(","):
             for formulation in chosen.formulations.split(","):
@@ -269,7 +274,7 @@ def main(arguments: list[str] | None = None) -> None:
                     continue
                 found = in_process([backend, size, formulation, chosen.profile])
                 every += found
-                print(*map(row, found), sep="\n", flush=True)  # noqa: T201
+                print(*map(row, found), sep="\n", flush=True)
                 if chosen.json:
                     chosen.json.write_text(json.dumps([asdict(one) for one in every], indent=1) + "\n")
 

@@ -228,7 +228,7 @@ def _report(name: str, seen: list[tuple[Problem, Finding]], seconds: float) -> i
     for found in list(alarms.values())[:20]:
         problem, finding = max(found, key=lambda pair: pair[1].floors or np.inf)
         lines.append(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")
-    print("\n".join(lines), flush=True)  # noqa: T201
+    print("\n".join(lines), flush=True)
     return len(alarms)
 
 

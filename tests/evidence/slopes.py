@@ -13,9 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +22,7 @@ from gradparity.backends import BACKENDS, load, missing, place
 from gradparity.benchmark.clock import Clock, SystemClock
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import Call, calibrate, sample, warm_up
-from tests.evidence.baseline_ratios import FORMULATIONS, ONE_THREAD, problem_of
+from tests.evidence.baseline_ratios import FORMULATIONS, last_line, problem_of
 
 #: Base sizes (S, F, L), by the size that is varied from them.
 BASES = {
@@ -113,13 +110,7 @@ def growth(backend: str, formulation: str, varied: str) -> Growth:
     """
     points = sizes_of(formulation, varied)
     names = ["x".join(map(str, point)) for point in points]
-    times = []
-    for name in names:
-        command = [sys.executable, "-m", "tests.evidence.slopes", "--worker", backend, formulation, name]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **ONE_THREAD})
-        if ran.returncode:
-            raise RuntimeError(f"{backend} {name}: {(ran.stderr.strip().splitlines() or ['no message'])[-1]}")
-        times.append(float(ran.stdout.splitlines()[-1]))
+    times = [float(last_line("tests.evidence.slopes", [backend, formulation, name])) for name in names]
     fit = log_log([point["SFL".index(varied)] for point in points], times)
     return Growth(backend=backend, formulation=formulation, varied=varied, sizes=names, step_ns=times, fit=fit)
 
@@ -134,12 +125,12 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.worker:
         backend, formulation, size = chosen.worker
-        print(step_ns(backend, formulation, size, SystemClock()))  # noqa: T201
+        print(step_ns(backend, formulation, size, SystemClock()))
         return
     every: list[Growth] = []
     for backend in chosen.backends.split(","):
         if cure := missing(BACKENDS[backend]):
-            print(f"{backend}: left out; {cure}")  # noqa: T201
+            print(f"{backend}: left out; {cure}")
             continue
         for formulation in chosen.formulations.split(","):
             for varied in "SFL":
@@ -147,7 +138,7 @@ def main(arguments: list[str] | None = None) -> None:
                 every.append(found)
                 times = ", ".join(f"{ns / 1e3:.0f}" for ns in found.step_ns)
                 error = found.fit.standard_error or math.nan
-                print(  # noqa: T201
+                print(
                     f"{backend:14}{formulation:13}{varied}  slope {found.fit.slope:5.2f} +- {error:4.2f}"
                     f"  ({times} us at {', '.join(found.sizes)})",
                     flush=True,

@@ -142,10 +142,10 @@ def main() -> None:
     options = parser.parse_args()
     if options.within:
         name, path = options.within
-        print(json.dumps(measure(name, path, options.projection, options.rounds, cold=options.cold)))  # noqa: T201
+        print(json.dumps(measure(name, path, options.projection, options.rounds, cold=options.cold)))
         return
     one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "1")
-    print(HEADER)  # noqa: T201
+    print(HEADER)
     with tempfile.TemporaryDirectory(prefix="gradparity-") as folder:
         path = Path(folder) / "rows.npy"
         make_file(path, options.gb * 1e9, options.features, options.dtype)
@@ -162,7 +162,7 @@ def main() -> None:
                 f"{found['from_disk']:9.0%} {found['since_import'] / 1e6:9.0f} import, "
                 f"{found['since_first'] / 1e6:.0f} first call"
             )
-            print(row, flush=True)  # noqa: T201
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

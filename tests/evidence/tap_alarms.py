@@ -80,7 +80,7 @@ def main() -> None:
             seen += apart(names, seed)
             seed += 1
     middle, rare, most = np.quantile(seen, (0.5, 0.999, 1))
-    print(  # noqa: T201
+    print(
         f"{seed} networks, {len(seen)} blocks, {', '.join(names)}: floors apart {middle:.2f} in the middle, "
         f"{rare:.2f} at 99.9%, {most:.2f} at most"
     )

@@ -12,8 +12,7 @@ from typing import Any
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.model_spec import Logistic
-
-Rule = Callable[[Any], Any]
+from tests.mutants.frameworks import toolbox
 
 
 class WrongClosedForm(ClosedFormLoss):
@@ -47,77 +46,12 @@ def wrong_loss(name: str, spec: Logistic) -> Loss:
     """The built-in model in one framework, its rules scaled by ``data["scale"]`` and ``data["block"]``."""
     if name == "numpy":
         return WrongClosedForm(spec)
-    ruled, softplus, sigmoid, one = {"autograd": _autograd, "jax": _jax, "torch": _torch}[name]()
-    scaled_softplus, scaled_identity = ruled(softplus, sigmoid), ruled(lambda x: x * 1, one)
+    box = toolbox(name)
+    scaled_softplus = box.primitive(box.softplus, lambda m, scale: scale * box.sigmoid(m))
+    scaled_identity = box.primitive(lambda x: x * 1, lambda _, scale: scale)
 
     def loss(params: Params, data: Data) -> Any:
         z = (data["X"] @ scaled_identity(params["W"], data["block"])) @ params["w"]
         return scaled_softplus((1 - 2 * data["y"]) * z, data["scale"]).sum()
 
     return loss
-
-
-def _one(_: Any) -> int:
-    return 1
-
-
-def _autograd() -> tuple[Any, Rule, Rule, Rule]:
-    from autograd.extend import defjvp, defvjp, primitive
-
-    from gradparity.backends.autograd_backend import sigmoid, softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        g = primitive(lambda x, _: f(x))
-        defvjp(g, lambda _, x, scale: lambda cotangent: cotangent * scale * slope(x), argnums=(0,))
-        defjvp(g, lambda tangent, _, x, scale: tangent * scale * slope(x), argnums=(0,))
-        return g
-
-    return ruled, softplus, sigmoid, _one
-
-
-def _jax() -> tuple[Any, Rule, Rule, Rule]:
-    import jax
-
-    from gradparity.backends.jax_backend import sigmoid, softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        g = jax.custom_jvp(lambda x, _: f(x))
-        g.defjvp(lambda primals, tangents: (g(*primals), tangents[0] * primals[1] * slope(primals[0])))
-        return g
-
-    return ruled, softplus, sigmoid, _one
-
-
-def _torch() -> tuple[Any, Rule, Rule, Rule]:
-    import torch
-
-    from gradparity.backends.torch_eager import curved_softplus
-
-    def ruled(f: Rule, slope: Rule) -> Any:
-        class Ruled(torch.autograd.Function):
-            @staticmethod
-            def forward(x: Any, _: Any) -> Any:
-                return f(x)
-
-            @staticmethod
-            def setup_context(ctx: Any, inputs: Any, output: Any) -> None:  # noqa: ARG004 - torch calls it by position
-                ctx.save_for_backward(*inputs)
-                ctx.save_for_forward(*inputs)
-
-            @staticmethod
-            def backward(ctx: Any, cotangent: Any) -> Any:
-                x, scale = ctx.saved_tensors
-                return cotangent * scale * slope(x), None
-
-            @staticmethod
-            def jvp(ctx: Any, tangent: Any, _: Any) -> Any:
-                x, scale = ctx.saved_tensors
-                return tangent * scale * slope(x)
-
-        return Ruled.apply
-
-    def sigmoid(m: Any) -> Any:
-        t = torch.exp(-torch.abs(m))
-        return torch.where(m >= 0, 1, t) / (1 + t)
-
-    return ruled, curved_softplus, sigmoid, _one

@@ -10,18 +10,22 @@ from typing import Any
 import pytest
 
 Rule = Callable[[Any], Any]
+Slope = Callable[..., Any]
 
 
 @dataclass(frozen=True)
 class Toolbox:
-    """One framework. ``primitive(f, slope)`` is ``f`` whose derivative is said to be ``slope``, in every mode."""
+    """One framework. ``primitive(f, slope)`` is ``f`` whose derivative is said to be ``slope``, in every mode.
+
+    It may be called with more arguments than ``f`` has, which ``slope`` gets too: factors of a slope that is off.
+    """
 
     xp: Any
     detach: Rule
     float32: Rule  #: cast down and up again, differentiably
     softplus: Rule
     sigmoid: Rule
-    primitive: Callable[[Rule, Rule], Rule]
+    primitive: Callable[[Rule, Slope], Callable[..., Any]]
 
 
 @cache
@@ -38,10 +42,10 @@ def _autograd() -> Toolbox:
 
     from gradparity.backends.autograd_backend import sigmoid, softplus
 
-    def ruled(f: Rule, slope: Rule) -> Rule:
-        g = primitive(f)
-        defvjp(g, lambda ans, m: lambda cotangent: cotangent * slope(m))
-        defjvp(g, lambda tangent, ans, m: tangent * slope(m))
+    def ruled(f: Rule, slope: Slope) -> Callable[..., Any]:
+        g = primitive(lambda m, *_: f(m))
+        defvjp(g, lambda ans, m, *more: lambda cotangent: cotangent * slope(m, *more), argnums=(0,))
+        defjvp(g, lambda tangent, ans, m, *more: tangent * slope(m, *more), argnums=(0,))
         return g
 
     cast = primitive(lambda m: m.astype("float32").astype("float64"))
@@ -56,9 +60,9 @@ def _jax() -> Toolbox:
 
     from gradparity.backends.jax_backend import sigmoid, softplus
 
-    def ruled(f: Rule, slope: Rule) -> Rule:
-        g = jax.custom_jvp(f)
-        g.defjvps(lambda tangent, _, m: tangent * slope(m))
+    def ruled(f: Rule, slope: Slope) -> Callable[..., Any]:
+        g = jax.custom_jvp(lambda m, *_: f(m))
+        g.defjvp(lambda primals, tangents: (g(*primals), tangents[0] * slope(*primals)))
         return g
 
     def cast(m: Any) -> Any:
@@ -72,10 +76,10 @@ def _torch() -> Toolbox:
 
     from gradparity.backends.torch_eager import curved_softplus
 
-    def ruled(f: Rule, slope: Rule) -> Rule:
+    def ruled(f: Rule, slope: Slope) -> Callable[..., Any]:
         class Ruled(torch.autograd.Function):
             @staticmethod
-            def forward(m: Any) -> Any:
+            def forward(m: Any, *_: Any) -> Any:
                 return f(m)
 
             @staticmethod
@@ -85,13 +89,13 @@ def _torch() -> Toolbox:
 
             @staticmethod
             def backward(ctx: Any, g: Any) -> Any:
-                return g * slope(*ctx.saved_tensors)
+                return g * slope(*ctx.saved_tensors), *[None] * (len(ctx.saved_tensors) - 1)
 
             @staticmethod
-            def jvp(ctx: Any, tangent: Any) -> Any:
+            def jvp(ctx: Any, tangent: Any, *_: Any) -> Any:
                 return tangent * slope(*ctx.saved_tensors)
 
-        return lambda m: Ruled.apply(m)
+        return Ruled.apply
 
     def sigmoid(m: Any) -> Any:
         t = torch.exp(-torch.abs(m))
