@@ -21,11 +21,12 @@ from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import ProjectedLogistic, from_dict
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline
+from gradparity.processes.launch import Launch
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import Checked, ProblemResult, RunResult, Start
 from gradparity.runner.cases import Case, Cell
 from gradparity.runner.clock import CellClock
-from gradparity.runner.crew import Crew, Member, Place
+from gradparity.runner.crew import Crew, Member
 from gradparity.runner.judging import Judging
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.plan import plan_of
@@ -237,7 +238,7 @@ class SimulatedCrew(Crew):
     """A crew whose processes are simulated."""
 
     def __init__(self, computer: Computer, problem: Problem, settings: Settings, folder: Path, deadline: Deadline):
-        super().__init__(settings, "toy", list(computer.speeds), Place(folder, folder), deadline)
+        super().__init__(settings, "toy", list(computer.speeds), Launch(folder, deadline=deadline))
         self.computer, self.problem = computer, problem
 
     def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> Member:

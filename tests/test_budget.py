@@ -35,26 +35,14 @@ def test_what_is_left_goes_down_and_below_zero(clock: Clock) -> None:
     assert deadline.left_s() == -10
 
 
-def test_a_share_is_of_what_is_left_and_not_of_the_whole(clock: Clock) -> None:
-    deadline = Deadline(1060.0, clock=clock)
-    assert deadline.share(3).at == 1020
-    clock.now_s = 1050.0
-    assert deadline.share(2).at == 1055
-    assert deadline.share(1).at == 1060
-
-
-def test_what_an_early_part_leaves_over_is_shared_by_those_that_follow(clock: Clock) -> None:
+def test_a_share_is_of_what_is_left_and_what_an_early_part_leaves_over_is_shared_by_those_that_follow(
+    clock: Clock,
+) -> None:
     deadline = Deadline(1060.0, clock=clock)
     assert deadline.share(3).left_s() == 20
-    clock.now_s += 4
-    assert deadline.share(2).left_s() == 28
-    clock.now_s += 28
-    assert deadline.share(1).left_s() == 28
-
-
-def test_a_share_of_what_has_passed_has_passed_too(clock: Clock) -> None:
-    clock.now_s = 1061.0
-    assert Deadline(1060.0, clock=clock).share(4).passed()
+    for passed_s, parts, left_s in ((4, 2, 28), (28, 1, 28), (29, 4, -0.25)):  # the last share has passed too
+        clock.now_s += passed_s
+        assert deadline.share(parts).left_s() == left_s
 
 
 def test_a_busy_worker_has_the_grace_beyond_the_deadline(clock: Clock) -> None:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.profiles import PROFILES, Profile
 from gradparity.benchmark.rounds import pair_values
 from gradparity.benchmark.schedule import is_twin
 from gradparity.benchmark.stats import pairs_needed
@@ -43,9 +43,7 @@ LIMITS_S, STEP_S = 2.5, 1.5
 
 
 class CellClock(Listener):
-    """Times the backends of one problem; every process pair's blocks are judged and saved as they arrive.
-
-    What an earlier session has brought to its end is gone on from.
+    """Times the backends of one problem, or goes on with it: every process pair's blocks are judged and saved.
 
     Args:
         cell: the problem, and what is asked of it.
@@ -195,11 +193,9 @@ class CellClock(Listener):
     def _measure_limits(self) -> None:
         """Read bandwidth and GEMM rate, by NumPy in a process of its own, whichever backends take part."""
         problem, outcome = self.cell.problem, self.recorder.outcome
-        if not isinstance(problem, Problem) or outcome.limits is not None:
-            return
-        # What lies on disk has other limits.
-        if not self._allowed("read bandwidth and GEMM rate", LIMITS_S) or problem.on_disk:
-            return
+        known = not isinstance(problem, Problem) or outcome.limits is not None
+        if known or not self._allowed("read bandwidth and GEMM rate", LIMITS_S) or problem.on_disk:
+            return  # what lies on disk has other limits
         self.recorder.begin("bandwidth and GEMM rate")
         try:
             with self.crew.spawn("numpy", role="limits").worker as worker:
@@ -226,18 +222,15 @@ class CellClock(Listener):
         """One kind of call of this process pair; it counts as done unless the budget cut it off."""
 
         def into(name: str) -> Timed:
-            timing = self.timings[name]
-            if timed_of(timing, call) is None:
-                setattr(timing, call, Timed())
-            found = timed_of(timing, call)
-            assert found is not None  # noqa: S101
+            found = timed_of(self.timings[name], call) or Timed()
+            setattr(self.timings[name], call, found)
             return found
 
         settings, problem = self.cell.settings, self.cell.problem
         summed = settings.reduction == "sum" and isinstance(problem, Problem)
         rate = settings.learning_rate / (problem.rows if summed else 1)
         brief = call == "loop" and not self.cell.plan.closely
-        timer = self._timer("brief" if brief else "")
+        timer = self._timer(PROFILES["brief"] if brief else self.profile)
         turns = timer.measure(workers, self.crew.reference, into, call, steps=steps, learning_rate=rate)
         for name, output in turns.outputs.items():
             if not is_twin(name):
@@ -247,9 +240,8 @@ class CellClock(Listener):
         else:
             self.recorder.mark(stage(call, self.pair))
 
-    def _timer(self, profile: str = "") -> Timer:
-        chosen = PROFILES[profile] if profile else self.profile
-        return Timer(chosen, self, self.cell.settings.seed, self.pair, self.crew.deadline)
+    def _timer(self, profile: Profile) -> Timer:
+        return Timer(profile, self, self.cell.settings.seed, self.pair, self.crew.deadline)
 
     def begin(self, stage: str, backend: str) -> None:
         """Tell who watches."""
@@ -258,8 +250,7 @@ class CellClock(Listener):
     def expect(self, seconds: float) -> None:
         """Tell who watches: the turns of a pair, and as much again for every pair to come and for what follows."""
         pairs = max(1, self.profile.pairs_min - self.pair)
-        left_s = max(0.0, self.crew.deadline.left_s())
-        self.recorder.record.observer.expect(min(_MORE * pairs * seconds, left_s))
+        self.recorder.record.observer.expect(min(_MORE * pairs * seconds, max(0.0, self.crew.deadline.left_s())))
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Go on without a backend, and write down why."""
@@ -285,14 +276,14 @@ class CellClock(Listener):
     def _against_step(self, name: str, call: m.Call, what: str) -> Timed | None:
         """What was timed of another kind of call; ``None`` where there is no time, no step or no round of it."""
         step = self.timings[name].step
-        call_s = step.warm_ups[0].call_s if step else 0.0
-        needed_s = step.warm_ups[0].seconds + ROUNDS_BESIDE * self.profile.round_s(call_s) if step else 0.0
-        if name not in self.workers or not self._allowed(what, needed_s):
+        if name not in self.workers or step is None:
             return None
-        assert step is not None  # noqa: S101  # it was timed
+        call_s = step.warm_ups[0].call_s
+        if not self._allowed(what, step.warm_ups[0].seconds + ROUNDS_BESIDE * self.profile.round_s(call_s)):
+            return None
         rounds = ROUNDS_BESIDE if call_s < LONG_CALL_S else ROUNDS_BESIDE - 1
         try:
-            timed = self._timer().against_step(self.workers[name], call, step.inner[0], rounds)
+            timed = self._timer(self.profile).against_step(self.workers[name], call, step.inner[0], rounds)
         except WorkerFailed as failure:
             self.lost(name, failure)
             return None
@@ -349,9 +340,8 @@ class CellClock(Listener):
     def _assemble(self) -> None:
         """Ratios, verdicts and the choice from all pairs so far, saved."""
         outcome = self.recorder.outcome
-        outcome.reference = self.crew.reference
         outcome.timings = [self.timings[name] for name in self.crew.names if name in self.timings]
-        outcome.twin = self.timings.get(self.crew.control)
+        outcome.reference, outcome.twin = self.crew.reference, self.timings.get(self.crew.control)
         peaks = {each.backend: each.peak_resident_bytes for each in outcome.checked}
         for timing in outcome.timings:
             timing.peak_resident_bytes = peaks.get(timing.backend)

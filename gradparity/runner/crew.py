@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from types import TracebackType
 from typing import Self
+
+import msgspec
 
 from gradparity.backends import Registration, available, missing, registered
 from gradparity.benchmark.schedule import is_twin, twin
@@ -81,39 +82,22 @@ class Member:
         self.worker.stop()
 
 
-@dataclass(frozen=True)
-class Place:
-    """Folders of a run: of its results, of temporary files, and of compiled code where that is not the user's own."""
-
-    folder: Path
-    scratch: Path
-    compile_cache: Path | None = None
-
-
 class Crew:
     """The processes of some backends. A context: on leaving, none is left.
 
     Args:
-        settings: which interpreter, how many threads and how much of the machine each has.
+        settings: in which interpreter each backend lives.
         label: what their logs are named after.
         names: the backends.
-        place: where they write.
-        deadline: when the time budget ends.
+        launch: how each is started, with the folder of logs in place of one.
         shared: whether they go on to other problems, so that one that only raised is kept.
     """
 
     def __init__(
-        self,
-        settings: Settings,
-        label: str,
-        names: Sequence[str],
-        place: Place,
-        deadline: Deadline,
-        *,
-        shared: bool = False,
+        self, settings: Settings, label: str, names: Sequence[str], launch: Launch, *, shared: bool = False
     ) -> None:
         self.settings, self.label, self.names = settings, label, names
-        self.place, self.deadline, self.shared = place, deadline, shared
+        self.launch, self.shared = launch, shared
         self.reference = REFERENCE if REFERENCE in names else (names[0] if names else "")
         self.members: dict[str, Member] = {}
         #: Who takes no further part, and why.
@@ -130,6 +114,11 @@ class Crew:
     ) -> None:
         for worker in reversed(self._spawned):
             worker.close()
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the time budget ends."""
+        return self.launch.deadline
 
     @property
     def control(self) -> str:
@@ -164,18 +153,11 @@ class Crew:
         Raises:
             WorkerFailed: the run is ending.
         """
-        log = self.place.folder / "logs" / _file_name(self.label, name, role)
+        log = self.launch.log / _file_name(self.label, name, role)
+        launch = msgspec.structs.replace(self.launch, log=log, deadline=self.deadline.hard())
         with self._lock:
             if self._ending:
                 raise WorkerFailed(name, "start", "the run is ending")
-            launch = Launch(
-                log,
-                self.settings.threads,
-                compile_cache=self.place.compile_cache,
-                scratch=self.place.scratch,
-                deadline=self.deadline.hard(),
-                allowance=self.settings.allowance,
-            )
             worker = WorkerProcess(name, self.registration(name), launch, one_core=one_core)
             self._spawned.append(worker)
         return Member(name, worker)

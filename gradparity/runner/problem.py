@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from gradparity.benchmark.schedule import is_twin
@@ -35,11 +36,13 @@ class ProblemRun:
 
     def __init__(self, cell: Cell, crew: Crew, recorder: Recorder) -> None:
         self.cell, self.crew, self.recorder = cell, crew, recorder
+        self.reached = False
 
     def find_truth(self) -> None:
         """Compute what the answers will be held to; the workers import meanwhile."""
         from gradparity.runner.judging import Judging
 
+        self.reached = True
         self.judging = Judging(self.cell, self.recorder)
         for absent in self.recorder.outcome.troubles:
             self.recorder.outcome.findings += self.judging.unanswered(absent.backend, "failed", absent.reason)
@@ -123,50 +126,58 @@ class Group:
 
     crew: Crew
     runs: list[ProblemRun]
+    lock: Lock = field(default_factory=Lock)
 
     def queue(self) -> list[str]:
         """Whom to start, in this order."""
         return self.crew.compilers_first(dict.fromkeys(name for run in self.runs for name in run.queue()))
 
     def start(self, *, side_by_side: bool) -> None:
-        """Start the workers, unless they are to start one by one, and compute the truths while they import."""
+        """Start the workers, unless they are to start one by one, and compute the truth while they import.
+
+        Of several problems each truth is computed when the first backend needs it, so that a time budget goes as far
+        as it can.
+        """
         for name in self.queue() if side_by_side else ():
             self.crew.member(name)
-        for place, run in enumerate(self.runs):
-            if self._late:
-                self.record.leave_out_problems(len(self.runs) - place)
-                self.runs = self.runs[:place]
-                break
-            run.find_truth()
+        if not self.crew.shared:
+            for run in self.runs:
+                run.find_truth()
 
     @property
     def record(self) -> Record:
         """Where the results of the run are written."""
         return self.runs[0].recorder.record
 
-    @property
-    def _late(self) -> bool:
-        """Whether there is no time for the next of several problems; one alone is cut off where it is."""
-        return self.crew.shared and self.crew.deadline.passed()
-
     def follow(self) -> None:
-        """Compute the reference runs of every problem."""
+        """Compute the reference runs of what is trained."""
         for run in self.runs:
-            run.follow()
+            if run.reached:
+                run.follow()
 
     def check(self, name: str) -> None:
         """Check one backend on every problem; one that raises goes on, one that is gone has failed the rest."""
         runs = [run for run in self.runs if name in run.queue()]
         for place, run in enumerate(runs):
-            if self._late:
+            if self.crew.shared and self.crew.deadline.passed():  # one alone is cut off where it is
                 self.record.leave_out(f"{name}: {len(runs) - place} of {len(runs)} problems")
                 return
+            with self.lock:
+                if not run.reached:
+                    run.find_truth()
             if name not in self.crew.gone:
                 run.check(name)
                 continue
             rule = f"the worker was lost: {self.crew.gone[name]}"
             run.recorder.found(name, run.judging.unanswered(name, "failed", rule))
             run.recorder.save()
+
+    def checked(self) -> list[ProblemRun]:
+        """The problems whose turn came; others, of which nothing is known, are taken out of the results."""
+        result, outcomes = self.record.result, [run.recorder.outcome for run in self.runs if not run.reached]
+        unknown = {id(outcome) for outcome in outcomes if not outcome.truth}
+        result.problems = [problem for problem in result.problems if id(problem) not in unknown]
+        return [run for run in self.runs if run.reached]
 
     def abandon(self) -> None:
         """Kill the workers, so that threads that wait for their answers get none; what is missing is no failure."""

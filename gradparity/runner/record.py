@@ -103,11 +103,6 @@ class Record:
             self.result.left_out.append(what)
         self.save()
 
-    def leave_out_problems(self, count: int) -> None:
-        """Take those back whose turn did not come, which nothing is known of."""
-        self.result.problems = [problem for problem in self.result.problems if problem.truth]
-        self.leave_out(f"{count} problem{'s' * (count > 1)}")
-
 
 def go_on(result: RunResult, folder: Path) -> list[ProblemResult]:
     """Problems of the earlier session in the folder, whose times and versions the result takes; none without one.

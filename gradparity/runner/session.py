@@ -10,16 +10,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import msgspec
 import psutil
 
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
 from gradparity.processes.deadline import Deadline, budget_of
+from gradparity.processes.launch import Launch
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import ProblemResult, RunResult, Trouble, store
 from gradparity.runner.cases import Case, Cell, built_in_cases, stress_cases
 from gradparity.runner.clock import CellClock
-from gradparity.runner.crew import Crew, Place, chosen_backends
+from gradparity.runner.crew import Crew, chosen_backends
 from gradparity.runner.observer import Observer
 from gradparity.runner.plan import Plan, plan_of
 from gradparity.runner.problem import Group, ProblemRun, check_all
@@ -60,20 +62,22 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
     with ExitStack() as stack:
         folder = stack.enter_context(store.hold(settings.out))
         scratch = stack.enter_context(scratch_folder())
+        cache = scratch / "compiled" if plan.apart else None  # so that the first process of a cell compiles everything
+        if cache is not None:
+            cache.mkdir()
+        launch = Launch(
+            folder / "logs", compile_cache=cache, scratch=scratch, deadline=deadline, allowance=settings.allowance
+        )
         if settings.model is not None:
             from gradparity.runner.user_cases import user_cases
 
-            cases = stack.enter_context(user_cases(settings, names, folder, scratch))
-        place = Place(folder, scratch)
-        if plan.apart:  # so that the first process of a cell compiles on a cold cache
-            place = Place(folder, scratch, compile_cache=scratch / "compiled")
-            (scratch / "compiled").mkdir()
+            cases = stack.enter_context(user_cases(settings, names, launch))
         record = Record(settings, infos, folder, observer)
         earlier = (
             [each if is_done(each, plan) else kept(each) for each in go_on(record.result, folder)] if resume else []
         )
         with record.session():
-            _Session(plan, record, place, deadline, absent, earlier).measure(cases)
+            _Session(plan, record, launch, absent, earlier).measure(cases)
     return record.result
 
 
@@ -87,8 +91,7 @@ class _Session:
 
     plan: Plan
     record: Record
-    place: Place
-    deadline: Deadline
+    launch: Launch
     absent: Sequence[Trouble]
     earlier: list[ProblemResult]
     start_times: StartTimes = field(default_factory=StartTimes)
@@ -100,7 +103,8 @@ class _Session:
         left = [case for case in cases if not self._done(case, places.get(id(case)))]
         self.record.observer.planned(len(left))
         for count, groups in self._batches(left):
-            if self._affordable(groups[0][0], deadline := self._share(count)):
+            deadline = self.launch.deadline.share(count) if self.plan.apart else self.launch.deadline
+            if not self.plan.apart or self._affordable(groups[0][0], deadline):
                 self._measure(groups, places, deadline)
 
     def _batches(self, cases: Sequence[Case]) -> Iterator[tuple[int, list[Sequence[Case]]]]:
@@ -119,14 +123,10 @@ class _Session:
         for place in range(0, len(cases), together):
             yield len(cases) - place, [[case] for case in cases[place : place + together]]
 
-    def _share(self, count: int) -> Deadline:
-        """When the first of so many cells is to be done."""
-        return self.deadline.share(count) if self.plan.apart else self.deadline
-
     def _affordable(self, case: Case, deadline: Deadline) -> bool:
-        """Whether there is time for the truth of a cell that is to be timed; otherwise it is left out."""
-        needed_s = S_PER_GB * case.gigabytes if self.plan.apart else 0.0
-        if not self.plan.apart or needed_s < deadline.left_s():
+        """Whether there is time for the truth of a cell; otherwise it is left out."""
+        needed_s = S_PER_GB * case.gigabytes
+        if needed_s < deadline.left_s():
             return True
         said = f"{case.label}: about {needed_s:.0f} s for its truth alone" if needed_s > 1 else case.label
         self.record.result.left_out.append(said)
@@ -139,12 +139,11 @@ class _Session:
             for group in checked:
                 stack.enter_context(group.crew)
                 group.start(side_by_side=not self.plan.apart)
-            runs = [run for group in checked for run in group.runs]
-            clocks = {id(run): self._clock(run) for run in runs if self.plan.timed}
+            clocks = {id(run): self._clock(run) for group in checked for run in group.runs if self.plan.timed}
             for clock in clocks.values() if self.plan.apart else ():
                 clock.start(clock.to_start())
             check_all(checked, groups[0][0].settings.threads)
-            for run in runs:
+            for run in [run for group in checked for run in group.checked()]:
                 run.conclude()
                 if self.plan.timed:
                     if not self.plan.apart:
@@ -160,8 +159,9 @@ class _Session:
             self._recorder(case, places.get(id(case)), self.absent if case is cases[0] else ()) for case in cases
         ]
         names = list(dict.fromkeys(name for case in cases for name in case.names))
+        launch = msgspec.structs.replace(self.launch, threads=cases[0].settings.threads, deadline=deadline)
         label = STRESS if self.plan.shared else recorders[0].outcome.label
-        crew = Crew(cases[0].settings, label, names, self.place, deadline, shared=self.plan.shared)
+        crew = Crew(cases[0].settings, label, names, launch, shared=self.plan.shared)
         pairs = zip(cases, recorders, strict=True)
         return Group(crew, [ProblemRun(Cell(case, self.plan), crew, recorder) for case, recorder in pairs])
 

@@ -35,14 +35,17 @@ class Listener:
 class Turns:
     """One kind of call in one process pair: who has warmed up, the last timed output of each, and how many rounds.
 
-    ``cut``: the time budget ended them before all that were planned.
+    ``active`` was called last. ``cut``: the time budget ended them before all that were planned.
     """
 
+    call: m.Call
+    workers: Mapping[str, WorkerProcess]
     timed: dict[str, Timed] = field(default_factory=dict)
     outputs: dict[str, Arrays] = field(default_factory=dict)
     planned: int = 0
     done: int = 0
     cut: bool = False
+    active: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,9 +84,8 @@ class Timer:
         Returns:
             What was taken, and who took part.
         """
-        workers = dict(workers)  # whoever is told of a loss may take it out of the caller's
-        turns = Turns()
-        for name, worker in workers.items():
+        turns = Turns(call, dict(workers))  # whoever is told of a loss may take it out of the caller's
+        for name, worker in turns.workers.items():
             self.listener.begin("warm-up", name)
             count = steps[name] if steps else 1
             request = m.Warm(self.profile.name, self.profile.block_ns, call, count, learning_rate)
@@ -94,14 +96,14 @@ class Timer:
                 continue
             turns.timed[name] = timed = into(name)
             _add_pair(timed, self.pair, warmed, count)
-        self._compare(workers, reference, call, turns)
+        self._compare(turns, reference)
         return turns
 
-    def _compare(self, workers: Mapping[str, WorkerProcess], reference: str, call: m.Call, turns: Turns) -> None:
+    def _compare(self, turns: Turns, reference: str) -> None:
         challengers = [name for name in turns.timed if name != reference]
         there = reference in turns.timed
         if not challengers and there:  # nothing to compare with: its own times all the same
-            self._alone(workers[reference], reference, call, turns)
+            self._alone(turns, reference)
             return
         call_s = {name: timed.warm_ups[-1].call_s for name, timed in turns.timed.items()}
         both_s = {name: (call_s[name] + call_s[reference if there else name]) / 2 for name in challengers}
@@ -112,54 +114,43 @@ class Timer:
             self.listener.expect(sum(rounds[name] * self.profile.round_s(both_s[name]) for name in challengers))
         else:
             schedule.drop(reference)
-        active = ""
         for turn in schedule:
             if self.deadline.passed():
                 turns.cut = True
                 break
             self.listener.begin("timing", turn.challenger)
-            active = self._take(turn, workers, schedule, turns, call, active)
+            self._take(turns, turn, schedule)
 
-    def _take(
-        self,
-        turn: Turn,
-        workers: Mapping[str, WorkerProcess],
-        schedule: Schedule,
-        turns: Turns,
-        call: m.Call,
-        active: str,
-    ) -> str:
-        """One turn, and who was active last. What a lost worker leaves of a round is kept as blocks."""
+    def _take(self, turns: Turns, turn: Turn, schedule: Schedule) -> None:
+        """One turn. What a lost worker leaves of a round is kept as blocks."""
         taken: list[tuple[str, Block]] = []
         for name in turn.order:
             try:
-                block = self._sample(name, workers[name], call, turns, switched=name != active)
+                taken.append((name, self._sample(turns, name)))
             except WorkerFailed as failure:
                 self.listener.lost(name, failure)
                 schedule.drop(name)
                 break
-            active = name
-            taken.append((name, block))
         if len(taken) == len(turn.order) and turn.reference is not None:
             turns.timed[turn.challenger].rounds.append(_round(turn, taken))
             turns.done += 1
         else:
             for name, block in taken:
                 turns.timed[name].blocks.append(block)
-        return active
 
-    def _sample(self, name: str, worker: WorkerProcess, call: m.Call, turns: Turns, *, switched: bool) -> Block:
+    def _sample(self, turns: Turns, name: str) -> Block:
         timed = turns.timed[name]
-        rewarm_calls = self.profile.rewarm(timed.warm_ups[-1].call_s) if switched else 0
-        sample = worker.ask(m.Sample(timed.inner[-1], rewarm_calls, call))
-        turns.outputs[name] = sample.output
+        rewarm_calls = self.profile.rewarm(timed.warm_ups[-1].call_s) if name != turns.active else 0
+        sample = turns.workers[name].ask(m.Sample(timed.inner[-1], rewarm_calls, turns.call))
+        turns.active, turns.outputs[name] = name, sample.output
         # Counted in gradient steps, so that loops of different lengths compare.
         return replace(sample.block, inner=sample.block.inner * timed.steps)
 
-    def _alone(self, worker: WorkerProcess, name: str, call: m.Call, turns: Turns) -> None:
+    def _alone(self, turns: Turns, name: str) -> None:
+        turns.active = name
         for _ in range(self.profile.rounds_min):
             try:
-                turns.timed[name].blocks.append(self._sample(name, worker, call, turns, switched=False))
+                turns.timed[name].blocks.append(self._sample(turns, name))
             except WorkerFailed as failure:
                 self.listener.lost(name, failure)
                 return

@@ -43,21 +43,20 @@ class UserCase(Case):
 
 
 @contextmanager
-def user_cases(settings: Settings, names: Sequence[str], folder: Path, scratch: Path) -> Iterator[list[Case]]:
+def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iterator[list[Case]]:
     """Load the model, draw its problem, and see which backends have something to run; on leaving its process ends.
 
     Args:
         settings: with the path of the model.
         names: backends that are there.
-        folder: of the results, where the process's log goes.
-        scratch: for temporary files.
+        launch: of the run's processes, with the folder of logs in place of one.
 
     Raises:
         InputError: the model is at fault, or no backend has anything to run.
     """
     assert settings.model is not None  # noqa: S101
-    launch = Launch(folder / "logs" / LOG, scratch=scratch, allowance=settings.allowance)
-    with ModelProcess(settings.model, launch) as process:
+    own = Launch(launch.log / LOG, scratch=launch.scratch, allowance=launch.allowance)
+    with ModelProcess(settings.model, own) as process:
         drawn = process.draw(settings.seed, settings.dtype)
         problem = m.problem_of(drawn.problem)
         assert isinstance(problem, UserProblem)  # noqa: S101
