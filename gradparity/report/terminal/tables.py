@@ -86,4 +86,5 @@ def _sections(problem: ProblemResult, *, brief: bool) -> Iterable[RenderableType
 
 def _said(note: Note) -> Text:
     name = (note.name, f"bold {STYLES.get(note.kind, '')}")
-    return Text.assemble(name, *(f" {each}" for each in (note.text, *note.more)))
+    more = (each for each in note.more if "\n" not in each)  # a traceback is for the page
+    return Text.assemble(name, *(f" {each}" for each in (note.text, *more)))
