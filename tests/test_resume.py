@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gradparity.model_spec.errors import InputError
 from gradparity.results import ProblemResult, RunResult, store
+from gradparity.results.blocks import CALLS, timed_of, timing_of
 from gradparity.runner.plan import plan_of
 from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
 from gradparity.runner.settings import Settings
@@ -84,14 +85,11 @@ def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing
         after = clocked(second, tmp_path, profile="standard", earlier=kept(before)).outcome
         assert rounds(after) == rounds(whole)
         for timing in before.timings:
-            for call in ("step", "loop"):
-                finished = (
-                    [each for each in getattr(timing, call).rounds if f"{call} {each.pair}" in before.stages]
-                    if (getattr(timing, call) is not None)
-                    else []
-                )
-                again = next(t for t in after.timings if t.backend == timing.backend)
-                assert finished == (getattr(again, call).rounds if getattr(again, call) else [])[: len(finished)]
+            again = timing_of(after, timing.backend)
+            for call in CALLS:
+                old, new = timed_of(timing, call), timed_of(again, call)
+                finished = [each for each in old.rounds if f"{call} {each.pair}" in before.stages] if old else []
+                assert finished == (new.rounds if new else [])[: len(finished)]
         # A finished stage is not sampled again: as many blocks as the whole run has, less those.
         done = sum(count for (_, call, pair), count in rounds(before).items() if f"{call} {pair}" in before.stages)
         sampled = sum(isinstance(request, m.Sample) and request.call in ("step", "loop") for _, request in second.asked)
