@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradparity.benchmark import profiles
@@ -77,8 +79,22 @@ def require_complete(problem: ProblemResult) -> None:
     assert problem.left_out == []
 
 
-def test_every_formulation_of_a_size_leaves_complete_results(bench: Callable[..., tuple[RunResult, str, float]]):
-    result, printed, _ = bench("--backends", "numpy", "--sizes", "50x4x2", "--formulations", "all")
+def require_exported(file: str, problem: ProblemResult) -> None:
+    """Numpy's timings are in the file for pytest-benchmark as they are in the results."""
+    (timing,) = problem.timings
+    found = {each["name"]: each["stats"] for each in json.loads(Path(file).read_text())["benchmarks"]}
+    for call in ("step", "loop"):
+        stats, median = found[f"{call}[numpy-{problem.label}]"], getattr(timing, call).step_ns.median
+        assert stats["rounds"] == getattr(timing, call).step_ns.count
+        assert 1e9 * stats["median"] == pytest.approx(median, rel=1e-12)
+        assert 1e9 * np.median(stats["data"]) == pytest.approx(median, rel=1e-12)
+
+
+def test_every_formulation_of_a_size_leaves_complete_results_and_exports_them(
+    bench: Callable[..., tuple[RunResult, str, float]], tmp_path: Path
+):
+    asked = ("--backends", "numpy", "--sizes", "50x4x2", "--formulations", "all")
+    result, printed, _ = bench(*asked, "--export", "pytest-benchmark", "bench.json")
     labels = ["50x4x2", "50x4x2, reassociated", "50x4x2, blocked"]
     assert [problem.label for problem in result.problems] == labels
     assert [problem.spec["formulation"] for problem in result.problems] == ["as_written", "reassociated", "blocked"]
@@ -92,6 +108,8 @@ def test_every_formulation_of_a_size_leaves_complete_results(bench: Callable[...
         assert limits.memory_ns == pytest.approx(1e9 * 2000 / limits.read_bytes_per_s.median)
     assert all(re.search(rf"^{label} ─", printed, re.MULTILINE) for label in labels)
     assert "quickest step" in printed
+    assert "Timings for pytest-benchmark: bench.json" in printed
+    require_exported(str(tmp_path / "bench.json"), result.problems[0])
 
 
 @pytest.mark.skipif(usable_cores() < 2, reason="one core has no two threads")

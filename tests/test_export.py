@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.model_spec.errors import InputError
 from gradparity.report.export import benchmarks, export_to
-from gradparity.results import BackendInfo, RunResult, Start, Timed, Timing, store
+from gradparity.results import BackendInfo, RunResult, Start, Timed, Timing
 from tests.conftest import Command
 from tests.report import samples
 
@@ -231,22 +229,3 @@ def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: 
     folder.rmdir()
     with pytest.raises(InputError, match="No such file"):
         export.write(run())
-
-
-@pytest.mark.slow
-def test_a_real_bench_exports_what_its_results_say(tmp_path: Path, command: Command) -> None:
-    file, folder = str(tmp_path / "bench.json"), str(tmp_path / "out")
-    arguments = ["--backends", "numpy", "--sizes", "50x4x3", "--profile", "brief", "--out", folder]
-    code, out, _ = command("bench", *arguments, "--export", "pytest-benchmark", file)
-    assert code == 0
-    assert f"Timings for pytest-benchmark: {file}" in out
-    (problem,) = store.read(folder).problems
-    (numpy,) = problem.timings
-    found = {each["name"]: each["stats"] for each in json.loads(Path(file).read_text())["benchmarks"]}
-    for name, timed in (("step[numpy-50x4x3]", numpy.step), ("loop[numpy-50x4x3]", numpy.loop)):
-        assert timed is not None
-        assert timed.step_ns is not None
-        assert found[name]["rounds"] == timed.step_ns.count
-        assert math.isclose(1e9 * found[name]["median"], timed.step_ns.median, rel_tol=1e-12)
-        assert math.isclose(1e9 * median(found[name]["data"]), timed.step_ns.median, rel_tol=1e-12)
-    assert any(line.startswith("step[numpy-50x4x3]") for line in compare(file, cwd=tmp_path))

@@ -27,6 +27,7 @@ def loss(params, data, xp):
 """
 
 
+@pytest.mark.slow
 def test_a_bench_times_the_hand_written_gradient_beside_autodiff_and_leaves_complete_results(tmp_path: Path):
     path = model_file(tmp_path, HEAD + LOSS + GRADIENT)
     result = gradparity.bench(path, backends=["numpy", "autograd"], profile="brief", steps=50)
