@@ -34,6 +34,14 @@ def vanishes(c: Coefficient) -> Coefficient:
     return np.array([bool(value.is_zero()) for value in c.ravel()], dtype=bool).reshape(c.shape)
 
 
+def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
+    """1 and -1 where elements are exactly inf and -inf, which only data are; 0 elsewhere."""
+    if c.dtype != object:
+        return np.where(np.isinf(c), np.sign(c), 0).astype(np.int8)
+    signs = [0 if value.is_finite() or value.is_nan() else int(value > 0) - int(value < 0) for value in c.ravel()]
+    return np.array(signs, dtype=np.int8).reshape(c.shape)
+
+
 def nothing(shape: tuple[int, ...]) -> Coefficient:
     """Zeros."""
     return np.zeros(shape, np.longdouble) if current().extended else np.full(shape, ZERO, dtype=object)

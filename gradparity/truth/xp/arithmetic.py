@@ -115,13 +115,14 @@ def bilinear(product: Callable[[Coefficient, Coefficient], Any], a: Array, b: Ar
     return Array(tuple(out))
 
 
-def compose(x: Array, jet: Jet, from_value: FromValue | None = None) -> Array:
+def compose(x: Array, jet: Jet, from_value: FromValue | None = None, *, constants: Coefficient | None = None) -> Array:
     """``f(x)`` of a smooth f, from its own coefficients at each value.
 
     ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
     y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula). For the tape f'(x) is a series too, whose
     coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as
-    frameworks compute them, from the rounded value.
+    frameworks compute them, from the rounded value. ``constants`` are what the jet takes beside each value, an exponent
+    for one: results are equal only where those are too.
     """
     X = x.balls()
     order = current().order if len(X) > 1 else 0
@@ -133,7 +134,7 @@ def compose(x: Array, jet: Jet, from_value: FromValue | None = None) -> Array:
     if order >= 2:
         curvature = np.multiply(F[2], np.multiply(X[1], X[1]))
         out.append(box(np.add(curvature, np.multiply(F[1], X[2])) if len(X) > 2 else curvature))
-    result = Array(_shared(X, tuple(out)) if current().share else tuple(out))
+    result = Array(_shared(X, tuple(out), constants) if current().share else tuple(out))
     if not is_traced:
         return result
     slope = Array((F[1], _times(2 * F[2], X[1])) if order else (F[1],))
@@ -150,12 +151,15 @@ def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | Non
     return [fill(values.shape, [each[k] for each in jets]) for k in range(order + 1)]
 
 
-def _shared(X: tuple[Coefficient, ...], Y: tuple[Coefficient, ...]) -> tuple[Coefficient, ...]:
-    """The same results, elements of equal exact arguments made one object: a proof of their equality.
+def _shared(
+    X: tuple[Coefficient, ...], Y: tuple[Coefficient, ...], constants: Coefficient | None
+) -> tuple[Coefficient, ...]:
+    """The same results, elements of equal exact arguments and constants made one object: a proof of their equality.
 
     The k-th coefficient of a result depends on the first k + 1 of its argument.
     """
-    keys: list[tuple[Any, ...] | None] = [()] * X[0].size
+    keys: list[tuple[Any, ...] | None]
+    keys = [()] * X[0].size if constants is None else [_key(value) for value in constants.ravel()]
     out = []
     for k, y in enumerate(Y):
         if k < len(X):

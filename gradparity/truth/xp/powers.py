@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from flint import arb
 
 from gradparity.truth.numbers.arrays import Array, asarray
-from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel
+from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel, vanishes
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
@@ -26,18 +28,44 @@ def power(a: Any, b: Any) -> Array:
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real and bool(np.all(b.series[0] >= 0)):
         return Array((box(np.power(a.series[0], b.series[0])),))
-    if not b.is_constant:
-        return exp(multiply(b, log(a)))
     a, b = broadcast_arrays(a, b)
+    if not b.is_constant:
+        return _varying_power(a, b)
     if current().extended:
         exponent = b.balls()[0]
         return compose(a, partial(extended_power_jet, p=exponent))
-    exponents = b.balls()[0].ravel()
-    if all(p.is_exact() and p.is_integer() for p in exponents):
-        note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents])
-        pairs = iter(exponents)
-        return compose(a, lambda value, n: power_jet(value, next(pairs), n))
-    return fractional_power(a, b)
+    whole = _each(b.balls()[0], lambda p: p.is_exact() and p.is_integer())
+    if whole.all():
+        return _whole_power(a, b)
+    if not whole.any():
+        return fractional_power(a, b)
+    # At a base of zero the exponent decides: each rule gets its own elements, and ones in place of the others.
+    one = asarray(1.0)
+    return choose(
+        whole,
+        _whole_power(choose(whole, a, one), choose(whole, b, one)),
+        fractional_power(choose(whole, one, a), choose(whole, asarray(0.5), b)),
+    )
+
+
+def _varying_power(a: Array, b: Array) -> Array:
+    """``e^(b log a)``; at a constant base of 0 under a positive exponent 0, as all of its derivatives are."""
+    gone = vanishes(a.balls()[0]) & _each(b.balls()[0], lambda exponent: exponent > 0)
+    if not a.is_constant or not gone.any():
+        return exp(multiply(b, log(a)))
+    return choose(gone, asarray(0.0), exp(multiply(b, log(choose(gone, asarray(1.0), a)))))
+
+
+def _each(c: Coefficient, holds: Callable[[arb], bool]) -> npt.NDArray[np.bool_]:
+    return np.array([bool(holds(value)) for value in c.ravel()], dtype=bool).reshape(c.shape)
+
+
+def _whole_power(a: Array, b: Array) -> Array:
+    """``a ** b`` for constant whole b, both of one shape; 1 for an exponent of 0, whatever the base (IEEE 754)."""
+    exponents = b.balls()[0]
+    note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents.ravel()])
+    pairs = iter(exponents.ravel())
+    return compose(a, lambda value, n: power_jet(value, next(pairs), n), constants=exponents)
 
 
 def sqrt(x: Any) -> Array:
@@ -55,11 +83,12 @@ def fractional_power(x: Array, p: Array) -> Array:
     note_singular("power" if any(q != HALF for q in P) else "sqrt", X[0], lambda value: bool(value < 0))
     exponents = iter(P)
     # Exact zeros are replaced by one for the smooth rule, then put right one by one.
-    zeros = [position for position, value in enumerate(X[0].ravel()) if value.is_zero()]
+    mask = _each(X[0], lambda value: value.is_zero())
+    zeros = [int(position) for position in np.flatnonzero(mask)]
+    base = choose(mask, asarray(1.0), x) if zeros else x
+    smooth = compose(base, lambda value, n: _root_jet(value, next(exponents), n), constants=p.balls()[0])
     if not zeros:
-        return compose(x, lambda value, n: _root_jet(value, next(exponents), n))
-    mask = np.array([value.is_zero() for value in X[0].ravel()], dtype=bool).reshape(x.shape)
-    smooth = compose(choose(mask, asarray(1.0), x), lambda value, n: _root_jet(value, next(exponents), n))
+        return smooth
     length = current().order + 1 if len(X) > 1 else 1
     out = [c.ravel().copy() for c in smooth.balls()]
     out += [np.full(x.size, ZERO, dtype=object) for _ in range(length - len(out))]
@@ -109,8 +138,7 @@ def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) 
         return [ZERO] * (order + 1)
     name = "sqrt" if p == HALF else "power"
     m = next((k for k, c in enumerate(rest, start=1) if not c.is_zero()), None)
-    if not p.is_integer():
-        context.kinks.append(Kink(name, index, active=m is not None))
+    context.kinks.append(Kink(name, index, active=m is not None))
     if m is None or context.side == 0:
         if m is None and context.side != 0 and p < 1:
             context.needs_order = max(context.needs_order, 2)
@@ -140,7 +168,7 @@ def norm2(x: Array) -> Array:
     if current().extended:
         return sqrt(total)
     values = total.balls()[0]
-    zeros = np.array([value.is_zero() for value in values.ravel()], dtype=bool).reshape(values.shape)
+    zeros = _each(values, lambda value: value.is_zero())
     if not zeros.any():
         return sqrt(total)
     smooth = sqrt(choose(zeros, asarray(1.0), total))

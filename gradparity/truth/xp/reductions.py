@@ -162,13 +162,15 @@ def _logical(name: str) -> Callable[..., Array]:
 
 
 def vector_norm(x: Any, axis: Axis = None, ord: Any = 2, *, keepdims: bool = False) -> Array:  # noqa: A002
-    """``(sum |x|^ord)^(1/ord)`` over the axes, for ord 1, 2, inf and other numbers above 0."""
+    """``(sum |x|^ord)^(1/ord)`` over the axes, for ord 1, 2 and other numbers but 0; inf and -inf are the ends."""
     x = asarray(x)
     if ord == 2:
         return keep(norm2(lanes(x, axis)), x, axis, keepdims)
     size = absolute(x)
-    if ord == math.inf:
-        return amax(size, axis, keepdims=keepdims)
+    if abs(ord) == math.inf:
+        return (amax if ord > 0 else amin)(size, axis, keepdims=keepdims)
+    if ord == 0:
+        return sum(not_equal(size, 0), axis, keepdims=keepdims)
     if ord == 1:
         return sum(size, axis, keepdims=keepdims)
     return power(sum(power(size, ord), axis, keepdims=keepdims), divide(1, ord))

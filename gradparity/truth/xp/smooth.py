@@ -15,11 +15,13 @@ import numpy as np
 from flint import arb
 
 from gradparity.truth.numbers.arrays import Array, asarray
-from gradparity.truth.numbers.balls import Coefficient
+from gradparity.truth.numbers.balls import Coefficient, infinities
 from gradparity.truth.numbers.lanes import root_pi
 from gradparity.truth.numbers.rounding import rounded
 from gradparity.truth.numbers.tape import Traced
 from gradparity.truth.xp.arithmetic import FromValue, Jet, add, compose, divide, multiply, note_singular, subtract
+from gradparity.truth.xp.kinks import choose
+from gradparity.truth.xp.shaping import broadcast_arrays
 
 
 def _exp(x: arb, n: int) -> tuple[arb, ...]:
@@ -198,8 +200,15 @@ def exp2(x: Any) -> Array:
 
 
 def logaddexp(a: Any, b: Any) -> Array:
-    """``log(e^a + e^b) = b + softplus(a - b)``."""
-    a, b = asarray(a), asarray(b)
+    """``log(e^a + e^b) = b + softplus(a - b)``; the other one beside -inf, which starts many a recursion, and inf."""
+    a, b = broadcast_arrays(a, b)
+    ends = [infinities(x.balls()[0]) for x in (a, b)]
+    if any(end.any() for end in ends):
+        # inf - inf is no number: where one is infinite the result is that one, or the other.
+        infinite, zero = (ends[0] != 0) | (ends[1] != 0), asarray(0.0)
+        inner = logaddexp(choose(infinite, zero, a), choose(infinite, zero, b))
+        first = (ends[0] > 0) | ((ends[1] < 0) & (ends[0] <= 0))
+        return choose(infinite, choose(first, a, b), inner)
     if isinstance(b, Traced) and not isinstance(a, Traced):
         # Its slope is then softplus's own, rounded as frameworks round theirs, and not one less that of the other side.
         a, b = b, a

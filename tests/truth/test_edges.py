@@ -1,0 +1,122 @@
+"""Functions at their edges: zeros, infinities, and equal elements that are computed from unequal constants.
+
+Values are those of IEEE 754 as NumPy has them, and of mpmath at 60 digits; derivatives are worked out by hand.
+"""
+
+import itertools
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradparity.truth.derivatives.reverse import differentiate
+from gradparity.truth.numbers.arrays import asarray
+from gradparity.truth.numbers.context import Context, evaluation
+from gradparity.truth.xp.namespace import xp
+
+INF = np.inf
+
+
+def values(x: Any) -> np.ndarray:
+    x = asarray(x)
+    return np.array([float(v) for v in x.balls()[0].ravel()]).reshape(x.shape)
+
+
+@given(
+    st.lists(st.sampled_from([0.5, 1.25, 2.0, -0.75]), min_size=2, max_size=6),
+    st.lists(st.sampled_from([0, 1, 2, 3, -1, 0.5, 1.5]), min_size=2, max_size=5),
+)
+@settings(deadline=None, max_examples=60)
+def test_equal_bases_under_unequal_exponents_share_no_result(bases: list[float], exponents: list[float]):
+    """Sharing proves ties: `t ** 0`, `t ** 1` and `t ** 2` of one t must not become one number."""
+    base = np.abs(bases) if any(p % 1 for p in exponents) else np.array(bases)
+    with evaluation(Context(share=True)):
+        got = asarray(base)[:, None] ** np.array(exponents)
+    with mpmath.workdps(60):
+        for (i, b), (j, p) in itertools.product(enumerate(base), enumerate(exponents)):
+            expected = mpmath.mpf(float(b)) ** mpmath.mpf(p)
+            ball = got.balls()[0][i, j]
+            assert abs(mpmath.mpf(ball.mid().str(40, radius=False)) - expected) <= 1e-30 * abs(expected)
+
+
+def test_a_polynomial_beside_a_tie_has_the_truth_of_one_without():
+    """The tie makes the engine share results; 2 (F w - y) F by hand, F being the powers 1, t, t^2, t^3."""
+    t, k, w = np.array([0.3, -1.2, 0.7, -1.2]), np.arange(4.0), np.array([0.1, -0.4, 0.2, 0.3])
+    y = np.array([1.0, 0.5, -0.2, 0.5])
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        s = xp.exp(-data["t"])
+        return xp.sum(s / xp.max(s) * (data["t"][:, None] ** data["k"] @ params["w"] - data["y"]) ** 2)
+
+    found = differentiate(loss, {"w": w}, {"t": t, "k": k, "y": y}, {"w": np.ones(4)})
+    assert found is not None
+    powers, weight = t[:, None] ** k, np.exp(-t) / np.exp(-t).max()
+    expected = powers.T @ (2 * weight * (powers @ w - y))
+    np.testing.assert_allclose(found.gradient["w"].as_longdouble().astype(float), expected, rtol=1e-13)
+
+
+def test_whole_and_fractional_exponents_of_zero_each_follow_their_own_rule():
+    base, exponents = np.array([0.0, 0.0, 0.0, 0.0, 4.0]), np.array([0.0, 0.5, 1.0, 1.5, 0.5])
+    assert values(xp.power(asarray(base), exponents)).tolist() == (base**exponents).tolist()  # 0 ** 0 is 1
+
+
+def test_a_whole_power_of_a_parameter_at_zero_keeps_its_derivative_beside_fractional_ones():
+    """``x_0^1 + x_1^2 + x_2^0.5`` at (0, 0, 4): gradient (1, 0, 1/4), Hessian diag(0, 2, -1/32)."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return xp.sum(params["x"] ** data["p"])
+
+    x, p = {"x": np.array([0.0, 0.0, 4.0])}, {"p": np.array([1.0, 2.0, 0.5])}
+    found = differentiate(loss, x, p, {"x": np.ones(3)})
+    assert found is not None
+    assert found.gradient["x"].as_longdouble().tolist() == [1, 0, 0.25]
+    assert found.product["x"].as_longdouble().tolist() == [0, 2, -1 / 32]
+
+
+def test_a_base_of_zero_under_a_parameter_moves_with_nothing():
+    """``0^n`` is 0 for every n > 0 near; ``2^n`` beside it has the derivatives ``2^n log 2`` and ``2^n log^2 2``."""
+    found = differentiate(
+        lambda params, data, xp: xp.sum(data["x"] ** params["n"]),
+        {"n": np.array(1.5)}, {"x": np.array([0.0, 2.0])}, {"n": np.array(1.0)},
+    )  # fmt: skip
+    assert found is not None
+    np.testing.assert_allclose(float(found.value.as_float()), 2**1.5, rtol=1e-15)
+    np.testing.assert_allclose(float(found.gradient["n"].as_longdouble()), 2**1.5 * np.log(2), rtol=1e-15)
+    np.testing.assert_allclose(float(found.product["n"].as_longdouble()), 2**1.5 * np.log(2) ** 2, rtol=1e-15)
+
+
+ENDS = [-INF, -1.5, 0.0, 700.0, INF]
+
+
+@pytest.mark.parametrize("extended", [False, True])
+def test_logaddexp_of_every_pair_of_ends_is_numpys(extended: bool):
+    a, b = np.array(list(itertools.product(ENDS, ENDS))).T
+    with evaluation(Context(extended=extended)):
+        got = values(xp.logaddexp(asarray(a), asarray(b)))
+    np.testing.assert_allclose(got, np.logaddexp(a, b), rtol=1e-15)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_logaddexp_beside_minus_infinity_has_the_derivatives_of_the_other_one(swapped: bool):
+    """``sum logaddexp(a, w)^2``: where a is -inf it is ``w^2``, with derivatives 2 w and 2."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        pair = (data["a"], params["w"])
+        return xp.sum(xp.logaddexp(*(pair[::-1] if swapped else pair)) ** 2)
+
+    w = {"w": np.array([0.5, -1.0])}
+    found = differentiate(loss, w, {"a": np.array([-INF, 0.0])}, {"w": np.ones(2)})
+    assert found is not None
+    soft, slope = np.logaddexp(0, -1.0), 1 / (1 + np.exp(1.0))
+    expected = [2 * 0.5, 2 * soft * slope], [2, 2 * slope**2 + 2 * soft * slope * (1 - slope)]
+    np.testing.assert_allclose(found.gradient["w"].as_longdouble().astype(float), expected[0], rtol=1e-15)
+    np.testing.assert_allclose(found.product["w"].as_longdouble().astype(float), expected[1], rtol=1e-15)
+
+
+@pytest.mark.parametrize("order", [INF, -INF, 0, 1, 2, 3, -1, 0.5])
+def test_vector_norms_of_every_order_are_numpys(order: float):
+    x = np.array([3.0, -1.0, 2.5, 0.5])
+    np.testing.assert_allclose(values(xp.linalg.norm(asarray(x), order)), np.linalg.norm(x, order), rtol=1e-14)
