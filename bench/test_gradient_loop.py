@@ -19,9 +19,9 @@ from gradparity.backends import BACKENDS, load, missing, place
 from gradparity.benchmark.clock import SystemClock
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import cpu_per_wall, warm_up
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 
 SIZES = [(4, 3, 3), (1000, 20, 10), (20_000, 50, 20)]
 FORMULATIONS = ["as_written", "reassociated", "blocked"]

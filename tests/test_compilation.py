@@ -12,8 +12,8 @@ import pytest
 
 from gradparity.backends import BACKENDS, missing
 from gradparity.backends.numpy_backend import backend as numpy_backend
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.worker import messages as m
 from gradparity.worker.backend import Worker
 from gradparity.worker.wire import Failed, Reply, Request

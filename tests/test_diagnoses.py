@@ -11,9 +11,9 @@ from sklearn.svm import LinearSVC
 from gradparity.judge.curvature import largest_curvature
 from gradparity.judge.diagnoses import diagnose, saturated_sigmoid, separable_data, unstable_learning_rate
 from gradparity.judge.separation import separating_direction
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.numerics.optimisers import Adam, GradientDescent, Momentum
 from gradparity.truth.logistic.path import trajectory
 from gradparity.truth.logistic.truth import reference

@@ -9,8 +9,8 @@ import pytest
 
 from gradparity.backends.protocol import Backend
 from gradparity.judge.verdicts import AGREES_FLOORS
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from tests.conftest import CORE, configured

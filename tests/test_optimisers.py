@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.numerics.optimisers import (
     LBFGS,
     OPTIMISERS,

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from gradparity.backends.protocol import Backend, Data, Loss, Params
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from gradparity.judge import separation
 from gradparity.judge.separation import by_linear_program, by_newton, separating_direction
-from gradparity.model_spec import Logistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic
 
 
 def plain(X: Any, y: Any) -> Problem:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import in_other_precision, make_problem
-from gradparity.model_spec.spec import from_dict, to_dict
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic, from_dict, to_dict
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ from gradparity.backends import BACKENDS
 from gradparity.backends.protocol import Backend
 from gradparity.backends.streamed import StreamedBackend
 from gradparity.judge.verdicts import judge
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data import row_file
 from gradparity.model_spec.data.datasets import Dataset, load
 from gradparity.model_spec.data.npy import open_rows, scan
 from gradparity.model_spec.data.row_file import Buffers, OnDisk
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.launch import Launch
 from gradparity.runner import session as engine

@@ -17,7 +17,7 @@ from rich.console import Console
 import gradparity
 from gradparity.backends import BACKENDS, Registration
 from gradparity.judge.verdicts import judge
-from gradparity.model_spec import InputError
+from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import Problem
 from gradparity.processes.backend import WorkerProcess
 from gradparity.report.terminal.tables import print_stress

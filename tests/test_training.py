@@ -25,9 +25,9 @@ from gradparity.judge.training import (
     judge_training,
     own_loop,
 )
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, UserProblem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.user_spec import UserSpec
 from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path, follow
 from gradparity.report.terminal.tables import training as training_table

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 
 #: c, start, first loss and loss after 100 steps of 0.01 on toy, loss summed over rows; known to 17 digits. The first is
 #: the printed output of HIPS autograd's own logistic regression example.

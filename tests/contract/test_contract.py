@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from gradparity.backends.protocol import Backend
 from gradparity.judge.training import judge_training, own_loop
 from gradparity.judge.verdicts import judge
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.problem import Problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.numerics.optimisers import GradientDescent, Path
 from gradparity.results import Finding
 from gradparity.truth.logistic.path import trajectory

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gradparity.backends.protocol import Backend
-from gradparity.model_spec import ProjectedLogistic
+from gradparity.model_spec.spec import ProjectedLogistic
 from tests.contract.problems import drawn
 
 

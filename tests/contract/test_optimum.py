@@ -10,9 +10,9 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from gradparity.backends.protocol import Backend
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 
 from gradparity.backends.protocol import Backend, Data, Params
 from gradparity.judge.training import GRADIENT_WRONG, judge_training
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.numerics.optimisers import OPTIMISERS, optimiser
 from gradparity.results import Training
 from gradparity.truth.logistic.path import trajectory

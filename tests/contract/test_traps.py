@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from gradparity.backends.protocol import Backend, Data, Params
 from gradparity.judge.diagnoses import diagnose
-from gradparity.model_spec import InputError, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
+from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.truth.logistic.truth import reference
 from gradparity.worker.evaluation import evaluate
 from tests.contract.problems import drawn

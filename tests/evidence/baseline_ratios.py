@@ -31,9 +31,9 @@ from gradparity.benchmark.profiles import PROFILES, Profile
 from gradparity.benchmark.protocol import Block, calibrate, rewarm, sample, warm_up
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import FLOOR, compare, verdict
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 
 SIZES = ("4x3x3", "1000x20x10", "200000x100x50")
 FORMULATIONS = ("as_written", "reassociated", "blocked")

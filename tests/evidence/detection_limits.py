@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import BACKENDS, load, missing
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from tests.evidence.wrong_rules import wrong_loss
 
 SIZES = {"4x3x3": ("toy", 3), "200x20x10": ("synthetic:200x20", 10), "569x30x5": ("breast_cancer", 5)}

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
-from gradparity.model_spec import Logistic
+from gradparity.model_spec.spec import Logistic
 from tests.mutants.frameworks import toolbox
 
 

@@ -6,9 +6,9 @@ from functools import cache
 
 import numpy as np
 
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference
 from tests.contract.problems import drawn, with_params

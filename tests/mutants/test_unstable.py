@@ -12,9 +12,8 @@ import pytest
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
 from gradparity.judge.verdicts import AGREES_FLOORS, needs_other_precision, told_apart
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, in_other_precision
-from gradparity.model_spec.spec import Logistic
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.results import Finding
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.reference import Reference

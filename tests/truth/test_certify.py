@@ -13,7 +13,7 @@ from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.model_spec import InputError
+from gradparity.model_spec.errors import InputError
 from gradparity.truth.derivatives.series import certify, certify_gradient
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures, to_float, to_longdouble

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
-from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.truth.derivatives.series import certify
 from gradparity.truth.logistic import closed_form
 from gradparity.truth.logistic.neutral import neutral_loss

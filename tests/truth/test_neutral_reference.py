@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gradparity.judge.verdicts import AGREES_FLOORS
-from gradparity.model_spec import ProjectedLogistic
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.logistic.neutral import neutral_loss
 from gradparity.truth.logistic.truth import reference

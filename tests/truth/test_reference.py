@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from gradparity.judge.verdicts import AGREES_FLOORS
-from gradparity.model_spec import Logistic, ProjectedLogistic
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.truth.logistic import extended
 from gradparity.truth.logistic import truth as module
 from gradparity.truth.logistic.floor import _sigmoid_difference, _softplus_difference, floor

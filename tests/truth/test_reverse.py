@@ -12,7 +12,8 @@ from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradparity.model_spec import InputError, ProjectedLogistic
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.model_spec.trees import leaves
 from gradparity.truth.derivatives.inputs import lines_of
 from gradparity.truth.derivatives.reverse import KinkError, coefficient, differentiate, pull_back

@@ -26,7 +26,8 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb, arb_mat
 
-from gradparity.model_spec import InputError, Logistic, ProjectedLogistic
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.numbers.balls import ZERO, exact, fill
 from gradparity.truth.numbers.context import MAX_BITS, START_BITS, precisions
