@@ -6,7 +6,6 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 _PROC_STAT = Path("/proc/stat")
 
@@ -27,23 +26,7 @@ class Counters:
     stolen_ns: int | None
 
 
-class Clock(Protocol):
-    """What measuring needs to know of time and of the process."""
-
-    def wall_ns(self) -> int:
-        """Monotonic wall-clock time, in nanoseconds."""
-        ...
-
-    def cpu_ns(self) -> int:
-        """CPU time of this process over all its threads, in nanoseconds."""
-        ...
-
-    def counters(self) -> Counters:
-        """Page faults, context switches and stolen time. Slow (tens of microseconds): read outside the timed span."""
-        ...
-
-
-class SystemClock:
+class Clock:
     """The machine's own clocks: ``perf_counter_ns``, ``process_time_ns``, ``getrusage`` and ``/proc/stat``."""
 
     def __init__(self) -> None:

@@ -19,8 +19,6 @@ LOOP_STEPS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 _NS_PER_S = 1_000_000_000
 #: A count found by doubling makes blocks of one to two times the length asked for.
 _BLOCK_OVERSHOOT = 1.5
-#: Blocks that calibration costs: 1 + 1/2 + 1/4 + ... of the doubling, one more of the last, and the confirmation.
-_CALIBRATION_BLOCKS = 4.0
 #: Blocks in a round (A B B A), and changes of worker in it, each followed by a re-warm.
 _BLOCKS_PER_ROUND = 4
 _SWITCHES_PER_ROUND = 3
@@ -76,18 +74,6 @@ class Profile:
         block_s = max(_BLOCK_OVERSHOOT * self.block_ns / _NS_PER_S, call_s)
         rewarm_s = max(REWARM_NS / _NS_PER_S, self.rewarm(call_s) * call_s) if self.rewarm(call_s) else 0.0
         return _BLOCKS_PER_ROUND * block_s + _SWITCHES_PER_ROUND * rewarm_s
-
-    def start_s(self, call_s: float, spawn_s: float) -> float:
-        """Seconds until a worker can be sampled: ``spawn_s`` to start and import, then warm-up and calibration."""
-        settle_s = max(self.warm_min_s, 2 * self.warm_window * call_s)
-        warm_s = max(min(settle_s, self.warm_cap_s), self.warm_calls * call_s)
-        block_s = _CALIBRATION_BLOCKS * self.block_ns / _NS_PER_S
-        return spawn_s + warm_s + max(block_s, 2 * call_s)
-
-    def pair_s(self, workers: int, call_s: float, spawn_s: float) -> float:
-        """Seconds for one pair of processes: ``workers`` of them, each but the reference compared with it once."""
-        comparison_s = self.rounds(call_s) * self.round_s(call_s)
-        return workers * self.start_s(call_s, spawn_s) + (workers - 1) * comparison_s
 
 
 _STANDARD = Profile(

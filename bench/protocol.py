@@ -192,12 +192,7 @@ def _call_for(call: Call, clock: Clock, *, least_calls: int, least_ns: int) -> t
             return calls, elapsed_ns
 
 
-def sample(call: Call, inner: int, clock: Clock, *, garbage_collector: bool = False) -> Block:
-    """Time one block of ``inner`` calls."""
-    return sample_with_output(call, inner, clock, garbage_collector=garbage_collector)[0]
-
-
-def sample_with_output(
+def sample(
     call: Callable[[], _Output], inner: int, clock: Clock, *, garbage_collector: bool = False
 ) -> tuple[Block, _Output]:
     """Time one block of ``inner`` calls, and return the last timed output too: it is checked against the truth.

@@ -106,7 +106,7 @@ def measure_limits(spec: Logistic, rows: int, clock: Clock, profile: Profile) ->
 def _blocks(call: Callable[[], object], clock: Clock, profile: Profile) -> list[Block]:
     warm_up(call, clock, profile)
     inner = calibrate(call, clock, profile.block_ns)
-    return [sample(call, inner, clock) for _ in range(BLOCKS)]
+    return [sample(call, inner, clock)[0] for _ in range(BLOCKS)]
 
 
 def _floors(least: Work, bytes_per_s: float, flops_per_s: float) -> tuple[float, float]:

@@ -70,17 +70,10 @@ class PairValue:
 
 
 def pair_value(rounds: Sequence[Round]) -> PairValue:
-    """The value of one pair of processes, from its rounds with one challenger.
-
-    Raises:
-        ValueError: there are no rounds, or they belong to several pairs.
-    """
-    pairs = {measured.pair for measured in rounds}
-    if len(pairs) != 1:
-        raise ValueError(f"rounds: got pairs {sorted(pairs)}, expected the rounds of one pair")
+    """The value of one pair of processes, from its rounds with one challenger."""
     values = sorted(measured.log_ratio for measured in rounds if not measured.disturbed)
     return PairValue(
-        pair=pairs.pop(),
+        pair=rounds[0].pair,
         log_ratio=median(values) if values else None,
         standard_error=median_error(values),
         rounds=len(rounds),

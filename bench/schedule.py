@@ -65,12 +65,8 @@ class Schedule:
         self._rounds = dict(rounds)
         self._pair = pair
         self._seed = seed
-        self._lost: set[str] = set()
-
-    @property
-    def lost(self) -> frozenset[str]:
-        """The workers taken out so far."""
-        return frozenset(self._lost)
+        #: The workers taken out so far.
+        self.lost: set[str] = set()
 
     def drop(self, name: str) -> None:
         """Take a lost worker out: its turns end at once, the others' go on.
@@ -78,7 +74,7 @@ class Schedule:
         Without the reference there are no more ratios, but the others' own times are still worth having: each of
         their rounds becomes two blocks of their own.
         """
-        self._lost.add(name)
+        self.lost.add(name)
 
     def __iter__(self) -> Iterator[Turn]:
         """Round by round, and in each round every challenger left, in an order drawn anew."""
@@ -87,11 +83,11 @@ class Schedule:
         for index in range(max(self._rounds.values(), default=0)):
             for position in rng.permutation(len(names)):
                 challenger = names[position]
-                if index < self._rounds[challenger] and challenger not in self._lost:
+                if index < self._rounds[challenger] and challenger not in self.lost:
                     yield self._turn(index, challenger)
 
     def _turn(self, index: int, challenger: str) -> Turn:
-        if self._reference in self._lost:
+        if self._reference in self.lost:
             return Turn(self._pair, index, None, challenger, (challenger, challenger))
         first, second = self._reference, challenger
         if not reference_first(self._pair, index):

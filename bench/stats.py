@@ -11,32 +11,13 @@ is computed on its logarithm, where "twice as fast" and "half as fast" lie equal
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, stdev
 from typing import Literal
 
 from gradparity.benchmark.profiles import Profile
-from gradparity.benchmark.rounds import PairValue, Round, pair_values
-
-__all__ = [
-    "Comparison",
-    "Control",
-    "MedianInterval",
-    "PairValue",
-    "Round",
-    "Verdict",
-    "between",
-    "compare",
-    "compare_pairs",
-    "control",
-    "control_of_pairs",
-    "median_interval",
-    "pair_values",
-    "pairs_needed",
-    "t_quantile",
-    "verdict",
-]
+from gradparity.benchmark.rounds import PairValue
 
 Verdict = Literal["faster", "slower", "equivalent", "undecided", "unstable"]
 
@@ -130,12 +111,7 @@ def pairs_needed(pairs: Sequence[PairValue], profile: Profile) -> int:
     return min(max(wanted, profile.pairs_min) + missing, profile.pairs_max)
 
 
-def control(aa_rounds: Iterable[Round] = ()) -> Control:
-    """``control_of_pairs``, from all A/A rounds of a run."""
-    return control_of_pairs(pair_values(aa_rounds))
-
-
-def control_of_pairs(aa_pairs: Sequence[PairValue]) -> Control:
+def control(aa_pairs: Sequence[PairValue] = ()) -> Control:
     """The scatter and the floor that the A/A pairs of a run give: floor = max(5%, twice the A/A sd).
 
     The true log ratio of identical workers is 0, so the deviations are taken from 0 and not from their mean.
@@ -157,12 +133,7 @@ def control_of_pairs(aa_pairs: Sequence[PairValue]) -> Control:
     )
 
 
-def compare(rounds: Iterable[Round], profile: Profile, aa: Control | None = None) -> Comparison:
-    """``compare_pairs``, from all rounds with one challenger."""
-    return compare_pairs(pair_values(rounds), profile, aa)
-
-
-def compare_pairs(pairs: Sequence[PairValue], profile: Profile, aa: Control | None = None) -> Comparison:
+def compare(pairs: Sequence[PairValue], profile: Profile, aa: Control | None = None) -> Comparison:
     """The ratio of reference to challenger over all pairs measured, with its interval."""
     values = _log_ratios(pairs)
     ratio = low = high = half_width = None

@@ -16,7 +16,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from gradparity.backends import BACKENDS, load, missing, place
-from gradparity.benchmark.clock import SystemClock
+from gradparity.benchmark.clock import Clock
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import cpu_per_wall, warm_up
 from gradparity.model_spec.data.datasets import load as load_data
@@ -55,7 +55,7 @@ def test_value_and_gradient(
     def call() -> Any:
         return backend.wait(program.value_and_gradient(params, data))
 
-    clock = SystemClock()
+    clock = Clock()
     warmth = warm_up(call, clock, PROFILES["quick"])  # before pytest-benchmark calibrates: compilation is not a step
     assert cpu_per_wall(call, clock, seconds=0.5) <= ONE_THREAD
     benchmark.group = "x".join(map(str, size))

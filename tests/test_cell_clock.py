@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.rounds import pair_values
 from gradparity.benchmark.stats import compare
 from gradparity.worker import messages as m
 from tests.bench.simulation import NOISY, QUIET
@@ -129,7 +130,7 @@ def test_a_quick_run_takes_one_pair_and_says_that_its_interval_rests_on_it(tmp_p
         assert ratio is not None
         assert ratio.within_process
         aa = problem.control if call == "step" else problem.loop_control
-        assert ratio == compare(timed_of(problem, "jax", call).rounds, PROFILES[profile], aa)
+        assert ratio == compare(pair_values(timed_of(problem, "jax", call).rounds), PROFILES[profile], aa)
     assert problem.control is not None
     assert problem.loop_control is not None
     assert problem.control.between_sd != problem.loop_control.between_sd

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gradparity.benchmark.profiles import Profile
 from gradparity.benchmark.rounds import pair_values
-from gradparity.benchmark.stats import compare_pairs, median_interval, verdict
+from gradparity.benchmark.stats import compare, median_interval, verdict
 from gradparity.judge.speed.choice import BY_HAND
 from gradparity.model_spec.spec import Formulation, Logistic, ProjectedLogistic
 from gradparity.results import Formulated, ProblemResult, Timed
@@ -36,7 +36,7 @@ def formulated(
 ) -> Formulated:
     """The verdict on another formulation, from its rounds against the problem's own."""
     aa, limits = problem.control, problem.limits
-    ratio = compare_pairs(pair_values(timed.rounds), profile, aa)
+    ratio = compare(pair_values(timed.rounds), profile, aa)
     other = spec.with_options(formulation=formulation)
     return Formulated(
         formulation=formulation,

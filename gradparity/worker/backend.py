@@ -176,20 +176,20 @@ class Worker:
         return m.MeasuredMemory(peak_resident_bytes())
 
     def _count_threads(self, request: m.CountThreads) -> m.CountedThreads:
-        from gradparity.benchmark.clock import SystemClock
+        from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.protocol import cpu_per_wall
 
-        return m.CountedThreads(cpu_per_wall(self.calls["step"], SystemClock(), request.seconds))
+        return m.CountedThreads(cpu_per_wall(self.calls["step"], Clock(), request.seconds))
 
     def _warm(self, request: m.Warm) -> m.Warmed:
-        from gradparity.benchmark.clock import SystemClock
+        from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.protocol import calibrate, warm_up
 
         if request.call not in self.calls:
             self.calls[request.call] = self._timed(request)
         call = self.calls[request.call]
-        profile, clock = PROFILES[request.profile], SystemClock()
+        profile, clock = PROFILES[request.profile], Clock()
         warm = warm_up(call, clock, profile)
         return m.Warmed(warm, calibrate(call, clock, request.block_ns, call_s=warm.call_s))
 
@@ -212,29 +212,29 @@ class Worker:
                 return timed_call(self.backend, program.value_and_gradient, params, data)
 
     def _measure_limits(self, request: m.MeasureLimits) -> m.MeasuredLimits:
-        from gradparity.benchmark.clock import SystemClock
+        from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.roofline import measure_limits
         from gradparity.model_spec.spec import from_dict
 
         profile, spec = PROFILES[request.profile], from_dict(request.spec)
         assert not isinstance(spec, UserSpec)  # noqa: S101  # nobody knows what its step cannot do without
-        return m.MeasuredLimits(measure_limits(spec, request.rows, SystemClock(), profile))
+        return m.MeasuredLimits(measure_limits(spec, request.rows, Clock(), profile))
 
     def _compilations(self) -> int:
         """How often the backend has compiled; 0 of one that does not count, or has nothing to compile."""
         return getattr(self.backend, "compilations", int)()
 
     def _sample(self, request: m.Sample) -> m.Sampled:
-        from gradparity.benchmark.clock import SystemClock
-        from gradparity.benchmark.protocol import rewarm, sample_with_output
+        from gradparity.benchmark.clock import Clock
+        from gradparity.benchmark.protocol import rewarm, sample
 
-        clock, call = SystemClock(), self.calls[request.call]
+        clock, call = Clock(), self.calls[request.call]
         if request.rewarm_calls:
             rewarm(call, clock, calls=request.rewarm_calls)
         collect = request.call == "collected"
         compiled_before = self._compilations()
-        block, output = sample_with_output(call, request.inner, clock, garbage_collector=collect)
+        block, output = sample(call, request.inner, clock, garbage_collector=collect)
         compiled = self._compilations() - compiled_before
         if compiled:
             raise RuntimeError(f"it compiled {compiled} more times while the {request.call} was timed")

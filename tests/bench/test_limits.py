@@ -161,9 +161,9 @@ def test_a_tiny_problem_is_read_at_the_rate_of_a_first_level_cache(monkeypatch: 
 
 
 def test_a_real_machine_reads_and_multiplies_at_a_finite_rate(monkeypatch: pytest.MonkeyPatch) -> None:
-    from gradparity.benchmark.clock import SystemClock
+    from gradparity.benchmark.clock import Clock
 
-    found = measure_limits(ProjectedLogistic(features=3, projection=2), 4, SystemClock(), PROFILES["brief"])
+    found = measure_limits(ProjectedLogistic(features=3, projection=2), 4, Clock(), PROFILES["brief"])
     assert 1e7 < found.read_bytes_per_s.median < 1e13
     assert 1e7 < found.flops_per_s.median < 1e13
     assert 0 < found.floor_ns < 1e6

@@ -27,8 +27,6 @@ def test_the_cost_of_a_round_is_four_blocks_and_three_rewarms() -> None:
     standard = PROFILES["standard"]
     assert standard.round_s(10e-6) == pytest.approx(4 * 0.075 + 3 * 0.005)
     assert standard.round_s(0.04) == pytest.approx(4 * 0.075 + 3 * 3 * 0.04)
-    assert standard.start_s(10e-6, spawn_s=2.0) == pytest.approx(2.0 + 0.2 + 0.2)
-    assert standard.start_s(2.0, spawn_s=2.0) == pytest.approx(2.0 + 6.0 + 4.0)
 
 
 def test_a_call_too_long_to_rewarm_costs_its_blocks_alone() -> None:
@@ -78,15 +76,27 @@ def test_a_loop_lasts_a_block_to_within_its_rounding_wherever_its_steps_are_not_
     assert steps == 1000 or loop_s > block_s / 2.5 * (1 - 1e-6)
 
 
+def start_s(profile: Profile, call_s: float) -> float:
+    """Warm-up and calibration: 1 + 1/2 + 1/4 + ... blocks of the doubling, one more of the last, and one to confirm."""
+    settle_s = max(profile.warm_min_s, 2 * profile.warm_window * call_s)
+    warm_s = max(min(settle_s, profile.warm_cap_s), profile.warm_calls * call_s)
+    return warm_s + max(4 * profile.block_ns / 1e9, 2 * call_s)
+
+
+def pair_s(profile: Profile, workers: int, call_s: float) -> float:
+    """One pair of processes, once started: every worker but the reference is compared with it once."""
+    return workers * start_s(profile, call_s) + (workers - 1) * profile.rounds(call_s) * profile.round_s(call_s)
+
+
 def cell_s(profile: Profile, backends: int, step_s: float) -> float:
     """About what a cell of ``bench`` takes: every kind of call that it times, and what is done once."""
     workers = backends + 1  # the reference's twin
     loop_s = profile.loop_steps(step_s) * step_s
     starts = 2 * backends * 2.0  # to be timed and to be checked; two seconds each, imports measured at 0.1 to 1.5
     threads, limits = 0.5 * workers, 2.5
-    step = profile.pair_s(workers, step_s, spawn_s=0.0)
-    loop = profile.pair_s(workers, loop_s, spawn_s=0.0) if profile.loop_steps(step_s) > 1 else 0.0
-    warm_s = profile.start_s(step_s, spawn_s=0.0)
+    step = pair_s(profile, workers, step_s)
+    loop = pair_s(profile, workers, loop_s) if profile.loop_steps(step_s) > 1 else 0.0
+    warm_s = start_s(profile, step_s)
     primals = backends * (2 * warm_s + 3 * profile.round_s(step_s))
     formulations = 2 * (2 * warm_s + 3 * profile.round_s(step_s))
     return starts + threads + limits + step + loop + primals + formulations
@@ -97,7 +107,7 @@ STEPS_S = (20e-6, 1e-3, 0.4)
 
 
 def test_five_backends_and_a_twin_at_three_sizes_have_their_steps_timed_in_under_150_seconds() -> None:
-    assert sum(QUICK.pair_s(6, step_s, spawn_s=2.0) for step_s in STEPS_S) < 140
+    assert sum(6 * 2.0 + pair_s(QUICK, 6, step_s) for step_s in STEPS_S) < 140
 
 
 def test_everything_that_bench_does_at_three_sizes_is_quick_in_under_five_minutes() -> None:

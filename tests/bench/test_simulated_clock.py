@@ -11,13 +11,11 @@ import pytest
 
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import calibrate, rewarm, sample, warm_up
-from gradparity.benchmark.rounds import PairValue, Round
+from gradparity.benchmark.rounds import PairValue, Round, pair_values
 from gradparity.benchmark.schedule import Schedule, twin
 from gradparity.benchmark.stats import (
     compare,
-    compare_pairs,
     control,
-    control_of_pairs,
     pairs_needed,
     t_quantile,
     verdict,
@@ -41,21 +39,21 @@ def measured(machine: str, profile: str, ratio: float) -> list[list[PairValue]]:
 
 def verdicts(machine: str, profile: str, ratio: float) -> Counter[str]:
     """Verdicts on a thousand runs, each with the floor of an A/A control of its own."""
-    controls = [control_of_pairs(pairs) for pairs in measured(machine, profile, 1.0)]
+    controls = [control(pairs) for pairs in measured(machine, profile, 1.0)]
     runs = measured(machine, profile, ratio)
     if ratio == 1.0:  # the control must not judge itself here
         controls = controls[1:] + controls[:1]
     return Counter(
-        verdict(compare_pairs(pairs, PROFILES[profile], aa), aa.floor) for pairs, aa in zip(runs, controls, strict=True)
+        verdict(compare(pairs, PROFILES[profile], aa), aa.floor) for pairs, aa in zip(runs, controls, strict=True)
     )
 
 
 def coverage(machine: str, profile: str, ratio: float) -> float:
     """Share of a thousand runs whose interval holds the true ratio."""
     chosen = PROFILES[profile]
-    controls = [control_of_pairs(pairs) for pairs in measured(machine, profile, 1.0)]
+    controls = [control(pairs) for pairs in measured(machine, profile, 1.0)]
     results = [
-        compare_pairs(pairs, chosen, aa) for pairs, aa in zip(measured(machine, profile, ratio), controls, strict=True)
+        compare(pairs, chosen, aa) for pairs, aa in zip(measured(machine, profile, ratio), controls, strict=True)
     ]
     known = [(r.low, r.high) for r in results if r.low is not None and r.high is not None]
     assert len(known) > 0.98 * RUNS
@@ -110,7 +108,7 @@ def test_asking_after_every_pair_would_stop_too_soon() -> None:
 
     def holds_when_asked_once(row: list[float]) -> bool:
         pairs = [PairValue(pair, value, None, 8, 0) for pair, value in enumerate(row)]
-        result = compare_pairs(pairs[: pairs_needed(pairs[: STANDARD.pairs_min], STANDARD)], STANDARD)
+        result = compare(pairs[: pairs_needed(pairs[: STANDARD.pairs_min], STANDARD)], STANDARD)
         assert result.low is not None
         assert result.high is not None
         return result.low <= 1 <= result.high
@@ -127,12 +125,12 @@ def test_a_machine_that_is_always_taken_away_is_unstable() -> None:
     for run in range(20):
         pairs = runs.measure(run, STANDARD)
         assert len(pairs) <= STANDARD.pairs_max
-        assert verdict(compare_pairs(pairs, STANDARD), 0.05) == "unstable"
+        assert verdict(compare(pairs, STANDARD), 0.05) == "unstable"
 
 
 def test_theft_is_discarded_and_counted() -> None:
     runs = simulate(replace(QUIET, steal_chance=0.1), 1.0, STANDARD, runs=50, seed=1)
-    results = [compare_pairs(runs.measure(run, STANDARD), STANDARD) for run in range(50)]
+    results = [compare(runs.measure(run, STANDARD), STANDARD) for run in range(50)]
     assert 0.1 < sum(r.discarded for r in results) / sum(r.rounds for r in results) < 0.4
 
 
@@ -172,14 +170,14 @@ def test_from_warm_up_to_verdict_the_true_ratios_are_found() -> None:
             if name != active:
                 rewarm(calls[name], clock, calls=QUICK.rewarm_calls)
                 active = name
-            blocks.append(sample(calls[name], inner[name], clock))
+            blocks.append(sample(calls[name], inner[name], clock)[0])
         outer, middle = (blocks[0], blocks[3]), (blocks[1], blocks[2])
         first_is_reference = turn.order[0] == "numpy"
         reference, challenger = (outer, middle) if first_is_reference else (middle, outer)
         rounds[turn.challenger].append(Round(0, turn.round, reference, challenger))
 
-    aa = control(rounds[twin("numpy")])
-    results = {name: compare(taken, QUICK, aa) for name, taken in rounds.items()}
+    aa = control(pair_values(rounds[twin("numpy")]))
+    results = {name: compare(pair_values(taken), QUICK, aa) for name, taken in rounds.items()}
     for name, result in results.items():
         assert result.ratio == pytest.approx(40e3 / cost_ns[name], rel=0.002)
         assert result.within_process

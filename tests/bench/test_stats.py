@@ -9,14 +9,12 @@ from hypothesis import strategies as st
 
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import Block
-from gradparity.benchmark.rounds import PairValue, Round, median_error, pair_value
+from gradparity.benchmark.rounds import PairValue, Round, median_error, pair_value, pair_values
 from gradparity.benchmark.stats import (
     Comparison,
     MedianInterval,
     compare,
-    compare_pairs,
     control,
-    control_of_pairs,
     median_interval,
     pairs_needed,
     t_quantile,
@@ -104,11 +102,6 @@ def test_a_pair_without_an_undisturbed_round_has_no_value() -> None:
     assert pair_value(rounds_with([0.1, 0.2], disturbed=1)).standard_error is None
 
 
-def test_rounds_of_two_pairs_are_not_one_pair() -> None:
-    with pytest.raises(ValueError, match=r"got pairs \[0, 1\]"):
-        pair_value([*rounds_with([0.1], pair=0), *rounds_with([0.1], pair=1)])
-
-
 def test_the_error_of_a_median_comes_from_its_neighbours_in_rank() -> None:
     # n = 8: c = 4.5 - 1.96 sqrt(2) = 1.73, so ranks 2 and 7; n = 20: c = 10.5 - 4.38 = 6.12, so ranks 6 and 15.
     assert median_error([0, 1, 2, 3, 4, 5, 6, 99]) == pytest.approx((6 - 1) / 3.92)
@@ -158,7 +151,7 @@ def test_a_pair_without_a_value_is_measured_again_up_to_the_most_allowed() -> No
 
 def test_the_interval_of_five_pairs_is_students() -> None:
     # Mean 0.1, s = 0.01 sqrt(2.5), half-width 2.776 s / sqrt(5) = 0.019632.
-    result = compare_pairs(pairs_with([0.08, 0.09, 0.10, 0.11, 0.12]), STANDARD)
+    result = compare(pairs_with([0.08, 0.09, 0.10, 0.11, 0.12]), STANDARD)
     assert result.ratio == pytest.approx(math.exp(0.1))
     assert result.half_width == pytest.approx(0.019632, abs=2e-6)
     assert result.low == pytest.approx(math.exp(0.1 - 0.019632), abs=5e-6)
@@ -168,14 +161,14 @@ def test_the_interval_of_five_pairs_is_students() -> None:
 
 def test_later_pairs_narrow_the_interval_by_their_number_and_not_by_their_scatter() -> None:
     first = [-0.08, -0.04, 0.0, 0.04, 0.08]
-    result = compare_pairs(pairs_with([*first, *([0.0] * 8)]), STANDARD)
+    result = compare(pairs_with([*first, *([0.0] * 8)]), STANDARD)
     assert result.half_width == pytest.approx(2.776445 * 0.04 * math.sqrt(2.5) / math.sqrt(13))
     assert result.half_width <= STANDARD.half_width
 
 
 def test_three_pairs_of_a_run_cut_short_have_a_wide_interval_of_their_own() -> None:
     # s = 0.01, 4.303 * 0.01 / sqrt(3) = 0.024843.
-    result = compare_pairs(pairs_with([0.09, 0.10, 0.11]), STANDARD)
+    result = compare(pairs_with([0.09, 0.10, 0.11]), STANDARD)
     assert not result.within_process
     assert result.half_width == pytest.approx(0.024843, abs=3e-6)
 
@@ -183,26 +176,26 @@ def test_three_pairs_of_a_run_cut_short_have_a_wide_interval_of_their_own() -> N
 def test_one_pair_is_widened_by_the_scatter_between_processes_and_says_so() -> None:
     # Rounds give 0.01 with 7 degrees of freedom, the assumption 0.016 with 4: variance 0.000356, and
     # df = 0.000356^2 / (0.0001^2 / 7 + 0.000256^2 / 4) = 7.115, between t(7) = 2.365 and t(8) = 2.306.
-    result = compare_pairs([PairValue(0, 0.1, 0.01, 8, 0)], QUICK)
+    result = compare([PairValue(0, 0.1, 0.01, 8, 0)], QUICK)
     assert result.within_process
     assert result.half_width is not None
     assert 2.306 < result.half_width / math.sqrt(0.000356) < 2.365
 
 
 def test_measured_scatter_between_processes_replaces_the_assumed_one_by_degrees() -> None:
-    quiet, loud = control_of_pairs(pairs_with([0.0])), control_of_pairs(pairs_with([0.1]))
+    quiet, loud = control(pairs_with([0.0])), control(pairs_with([0.1]))
     assert quiet.between_sd == pytest.approx(math.sqrt(4 * 0.016**2 / 5))
     # A tenth apart, of which rounds with an error of 1% explain a little.
     assert loud.between_sd == pytest.approx(math.sqrt((4 * 0.016**2 + 0.1**2 - 0.01**2) / 5))
     assert loud.between_df == 5
     pair = [PairValue(0, 0.1, 0.01, 8, 0)]
-    widths = [compare_pairs(pair, QUICK, aa).half_width for aa in (quiet, None, loud)]
+    widths = [compare(pair, QUICK, aa).half_width for aa in (quiet, None, loud)]
     assert widths == sorted(widths, key=lambda width: width or 0)
 
 
 def test_without_rounds_there_is_no_ratio_and_with_one_no_interval() -> None:
     assert compare([], QUICK) == Comparison(None, None, None, None, 0, 0, 0, True)
-    single = compare(rounds_with([0.1]), QUICK)
+    single = compare(pair_values(rounds_with([0.1])), QUICK)
     assert single.ratio == pytest.approx(math.exp(0.1))
     assert (single.low, single.high, single.half_width) == (None, None, None)
     assert verdict(single, 0.05) == "undecided"
@@ -214,10 +207,10 @@ def test_without_rounds_there_is_no_ratio_and_with_one_no_interval() -> None:
 def test_the_floor_is_five_percent_or_twice_the_scatter_of_identical_workers() -> None:
     assert control().floor == 0.05
     assert control().sd is None
-    assert control_of_pairs(pairs_with([0.01, -0.01])).floor == 0.05
+    assert control(pairs_with([0.01, -0.01])).floor == 0.05
     # About 0 and not about their mean: identical workers that always differ by 4% are no better than that.
-    assert control_of_pairs(pairs_with([0.04, 0.04, 0.04])).sd == pytest.approx(0.04)
-    assert control_of_pairs(pairs_with([0.04, 0.04, 0.04])).floor == pytest.approx(0.08)
+    assert control(pairs_with([0.04, 0.04, 0.04])).sd == pytest.approx(0.04)
+    assert control(pairs_with([0.04, 0.04, 0.04])).floor == pytest.approx(0.08)
 
 
 def result_with(low: float, high: float, *, discarded: int = 0) -> Comparison:
@@ -287,8 +280,8 @@ def test_a_median_lies_in_its_interval(values: list[float]) -> None:
     [
         rounds_with([0.1])[0],
         pair_value(rounds_with([0.1, 0.2])),
-        control_of_pairs(pairs_with([0.01])),
-        compare_pairs(pairs_with([0.1, 0.2, 0.3]), STANDARD),
+        control(pairs_with([0.01])),
+        compare(pairs_with([0.1, 0.2, 0.3]), STANDARD),
         compare([], QUICK),
         median_interval([1.0, 2.0]),
         STANDARD,

@@ -26,10 +26,10 @@ import numpy as np
 
 from gradparity.backends import BACKENDS, load, missing, place
 from gradparity.benchmark.baselines import MODULES, Baseline, baselines
-from gradparity.benchmark.clock import Clock, SystemClock
+from gradparity.benchmark.clock import Clock
 from gradparity.benchmark.profiles import PROFILES, Profile
 from gradparity.benchmark.protocol import Block, calibrate, rewarm, sample, warm_up
-from gradparity.benchmark.rounds import Round
+from gradparity.benchmark.rounds import Round, pair_values
 from gradparity.benchmark.stats import FLOOR, compare, verdict
 from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
@@ -115,9 +115,7 @@ def measure(backend_name: str, size: str, formulation: str, profile: Profile) ->
     for baseline in baselines(backend_name, formulation, params, data, problem.spec.block_rows):
         for what, ours, theirs, count, limit in pairs_of(baseline, step, loop, steps, rate):
             require_same(f"{backend_name} {size} {formulation}, {what} of {baseline.name}", ours, theirs, flat, limit)
-            yield timed(
-                ours, theirs, profile, count, (backend_name, size, formulation, what, baseline.name), SystemClock()
-            )
+            yield timed(ours, theirs, profile, count, (backend_name, size, formulation, what, baseline.name), Clock())
 
 
 def pairs_of(
@@ -161,7 +159,7 @@ def measure_fit(size: str, profile: Profile) -> Measured:
         return np.atleast_1d(value_and_gradient(w)[0])
 
     require_same(f"numpy {size}, fit of scikit-learn", ours, theirs, loss_at, SAME_OPTIMUM)
-    return timed(ours, theirs, profile, 1, ("numpy", size, "plain", "fit", "scikit-learn"), SystemClock())
+    return timed(ours, theirs, profile, 1, ("numpy", size, "plain", "fit", "scikit-learn"), Clock())
 
 
 def require_same(name: str, ours: Call, theirs: Call, flat: Callable[[Any], Any], limit: float) -> None:
@@ -184,10 +182,10 @@ def timed(
         for which in order:
             call = (ours, theirs)[which]
             rewarm(call, clock, calls=profile.rewarm_calls)
-            blocks[which].append(sample(call, inner[which], clock))
+            blocks[which].append(sample(call, inner[which], clock)[0])
         # The baseline is the reference, so that the verdict is on ours.
         rounds.append(Round(0, index, (blocks[1][0], blocks[1][1]), (blocks[0][0], blocks[0][1])))
-    found = compare(rounds, profile)
+    found = compare(pair_values(rounds), profile)
     backend, size, formulation, what, baseline = labels
     return Measured(
         backend=backend,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gradparity.benchmark.profiles import PROFILES
+from gradparity.benchmark.rounds import pair_values
 from gradparity.benchmark.schedule import twin
 from gradparity.benchmark.stats import Comparison, compare, control, verdict
 
@@ -62,8 +63,8 @@ def same_backend(backend: str, size: str, profile: str, seed: int) -> SameBacken
             workers[name].ask(load)
         seen: dict[str, Timed] = defaultdict(Timed)
         Timer(PROFILES[profile], seed=seed).measure(workers, backend, seen.__getitem__)
-    aa = control(seen[twin(backend)].rounds)
-    found = compare(seen[AGAIN].rounds, PROFILES[profile], aa)
+    aa = control(pair_values(seen[twin(backend)].rounds))
+    found = compare(pair_values(seen[AGAIN].rounds), PROFILES[profile], aa)
     return SameBackend(verdict(found, aa.floor), found, aa.floor)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from statistics import median
 
 from gradparity.backends import BACKENDS, load, missing, place
-from gradparity.benchmark.clock import Clock, SystemClock
+from gradparity.benchmark.clock import Clock
 from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.protocol import Call, calibrate, sample, warm_up
 from tests.evidence.baseline_ratios import FORMULATIONS, last_line, problem_of
@@ -99,7 +99,7 @@ def median_ns(call: Call, clock: Clock) -> float:
     profile = PROFILES["brief"]
     warm_up(call, clock, profile)
     inner = calibrate(call, clock, profile.block_ns)
-    return median(sample(call, inner, clock).call_ns for _ in range(BLOCKS))
+    return median(sample(call, inner, clock)[0].call_ns for _ in range(BLOCKS))
 
 
 def growth(backend: str, formulation: str, varied: str) -> Growth:
@@ -125,7 +125,7 @@ def main(arguments: list[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.worker:
         backend, formulation, size = chosen.worker
-        print(step_ns(backend, formulation, size, SystemClock()))
+        print(step_ns(backend, formulation, size, Clock()))
         return
     every: list[Growth] = []
     for backend in chosen.backends.split(","):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gradparity.benchmark.profiles import Profile
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import pair_values
-from gradparity.benchmark.stats import Control, compare_pairs, control_of_pairs, median_interval, verdict
+from gradparity.benchmark.stats import Control, compare, control, median_interval, verdict
 from gradparity.results import ProblemResult, Timed
 from gradparity.results.blocks import CALLS, rounds_of, timed_of
 
@@ -17,7 +17,7 @@ def summarise(problem: ProblemResult, profile: Profile) -> None:
     controls = {}
     for call in CALLS:
         aa = timed_of(problem.twin, call)
-        controls[call] = control_of_pairs(pair_values(aa.rounds if aa else []))
+        controls[call] = control(pair_values(aa.rounds if aa else []))
     problem.control, problem.loop_control = controls["step"], controls["loop"]
     for timing in [*problem.timings, *([problem.twin] if problem.twin else [])]:
         for call in CALLS:
@@ -43,5 +43,5 @@ def _summarise(timed: Timed, others: Sequence[Block], profile: Profile, aa: Cont
         timed.step_ns = median_interval([block.call_ns for block in blocks])
         timed.cpu_per_wall = sum(b.cpu_ns for b in blocks) / sum(b.wall_ns for b in blocks)
     if timed.rounds:
-        timed.ratio = compare_pairs(pair_values(timed.rounds), profile, aa)
+        timed.ratio = compare(pair_values(timed.rounds), profile, aa)
         timed.speed = verdict(timed.ratio, aa.floor) if aa is not None else None
