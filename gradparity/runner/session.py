@@ -187,7 +187,7 @@ class _Session:
         return {id(case): by_label[case.label].pop(0) for case in cases if by_label.get(case.label)}
 
     def _done(self, case: Case, earlier: ProblemResult | None) -> bool:
-        """Whether an earlier session has left nothing to do; it is display_path all the same."""
+        """Whether an earlier session has left nothing to do; it is shown all the same."""
         if earlier is None or not is_done(earlier, self.plan):
             return False
         if not case.made_on_demand:
