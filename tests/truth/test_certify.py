@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from gradparity.model_spec.errors import InputError
 from gradparity.truth.derivatives.series import certify, certify_gradient
+from gradparity.truth.numbers import context
 from gradparity.truth.numbers.context import NotCertifiableError
-from gradparity.truth.numbers.enclosure import Enclosure, Enclosures, to_float, to_longdouble
+from gradparity.truth.numbers.enclosure import Enclosure, Enclosures, to_longdouble
 
 TOY = {
     "X": np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]]),
@@ -65,7 +66,7 @@ def test_value_and_derivatives_enclose_mpmaths_digits(seed: int) -> None:
     with mpmath.workdps(100):
         expected = [mpmath.nstr(x, 45) for x in along(params, v)]
     for enclosure, digits in zip((result.value, result.first, result.second), expected, strict=True):
-        assert enclosure.accuracy_bits >= 70
+        assert enclosure.ball.rel_accuracy_bits() >= 70
         with flint.ctx.workprec(300):
             assert enclosure.ball.overlaps(arb(digits) + arb(0, 1) * arb(10) ** -38)
 
@@ -115,8 +116,11 @@ def test_composed_functions_enclose_sympys_derivatives(text: str, f: Any) -> Non
 @settings(max_examples=15, deadline=None)
 def test_a_higher_precision_only_narrows_the_enclosure(seed: int, scale: float) -> None:
     params, v = draw(seed, scale), draw(seed + 1)
-    coarse = certify(logistic, params, TOY, v, start_bits=128, max_bits=128)
-    fine = certify(logistic, params, TOY, v, start_bits=512)
+    coarse = certify(logistic, params, TOY, v, max_bits=context.START_BITS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "START_BITS", 512)
+        fine = certify(logistic, params, TOY, v)
+    assert fine.bits >= 512 > coarse.bits
     for part in ("value", "first", "second"):
         assert getattr(coarse, part).ball.contains(getattr(fine, part).ball)
 
@@ -184,12 +188,8 @@ def test_nested_parameters_keep_their_structure() -> None:
 
     result = certify_gradient(loss, params, {"k": 4, "name": "unused"})
     assert result.complete
-    np.testing.assert_array_equal(result.gradient["layers"][0].a.as_float(), [6.0, 12.0])
-    assert result.gradient["layers"][0].b[()].as_float() == 5
-    assert result.gradient["c"][0].as_float() == [[4.0]]
-    partial = certify_gradient(loss, params, {"k": 4}, ["c.0"])
-    assert not partial.gradient["layers"][0].b[()].is_finite
-    assert partial.gradient["c"][0].as_float() == [[4.0]]
+    found = {path: gradient.as_longdouble().tolist() for path, gradient in result.gradient.items()}
+    assert found == {"layers.0.0": [6.0, 12.0], "layers.0.1": 5.0, "c.0": [[4.0]]}
 
 
 def test_the_gradient_agrees_with_directional_derivatives() -> None:
@@ -208,8 +208,6 @@ def test_input_at_fault_is_named() -> None:
         certify(logistic, draw(0), TOY, {"w": np.ones(2)})
     with pytest.raises(InputError, match="direction at w"):
         certify(logistic, draw(0), TOY, draw(0) | {"w": np.ones(3)})
-    with pytest.raises(InputError, match="parameter path"):
-        certify_gradient(logistic, draw(0), TOY, ["v"])
     with pytest.raises(NotCertifiableError, match=r"xp\.sort"):
         certify(lambda p, d, xp: xp.sort(p), np.ones(2), {}, np.ones(2))
 
@@ -247,17 +245,14 @@ def test_float64_conversion_rounds_like_python_fractions(numerator: int, power: 
         ball = arb(numerator) * arb(2) ** power
     exact = Fraction(numerator) * Fraction(2) ** power
     expected = exact.numerator / exact.denominator
-    assert to_float(ball) == expected
-    assert Fraction(to_float(ball, "down")) <= exact <= Fraction(to_float(ball, "up"))
-    assert Enclosure(ball).contains(expected) == (Fraction(expected) == exact)
+    assert Enclosure(ball).as_float() == expected
 
 
 @pytest.mark.parametrize("power", [-1075, -1074, 0, 1023, 1024, 5000, -5000])
 def test_float64_conversion_handles_both_ends_of_the_range(power: int) -> None:
     value = arb(2) ** power
     expected = math.inf if power > 1023 else 2.0**power if power >= -1074 else 0.0
-    assert to_float(value) == expected
-    assert to_float(-value, "up") == (-float(np.finfo(float).max) if power > 1023 else -expected)
+    assert Enclosure(value).as_float() == expected
 
 
 @given(numerator=st.integers(-(2**200), 2**200), power=st.integers(-300, 100))
@@ -270,26 +265,12 @@ def test_longdouble_conversion_is_within_half_an_ulp(numerator: int, power: int)
     assert error <= abs(exact) / 2 ** (np.finfo(np.longdouble).nmant + 1)
 
 
-def test_the_error_of_a_number_is_bounded_on_both_sides() -> None:
-    enclosure = Enclosure(arb(1, 2.0**-90))
-    low, high = enclosure.error_of(1 + 2.0**-52)
-    assert low < 2.0**-52 < high
-    assert high < 2.0**-52 * (1 + 1e-10)
-    assert enclosure.error_of(1.0)[0] == 0
-    assert enclosure.error_of(math.nan) == (math.inf, math.inf)
-    assert enclosure.error_of(np.longdouble(1) + np.longdouble(2) ** -60)[1] > 2.0**-61
-    assert Enclosure(arb(2) ** -1080).error_of(0.0)[1] == 5e-324
-
-
 def test_an_array_of_enclosures_answers_elementwise() -> None:
     with flint.ctx.workprec(128):
-        array = Enclosures(np.array([[arb(1), arb(0)], [arb(1) / 3, arb(2) ** -2000]], dtype=object))
+        array = Enclosures(np.array([[arb(1, 0.25), arb(0)], [arb(3) / 4, arb(2) ** -20000]], dtype=object))
     np.testing.assert_array_equal(array.is_zero, [[False, True], [False, False]])
-    np.testing.assert_array_equal(array.as_float(), [[1, 0], [1 / 3, 0]])
-    np.testing.assert_array_equal(array.contains(np.array([[1.0, 0.0], [1 / 3, 0.0]])), [[True, True], [False, False]])
-    lower, upper = array.error_of(np.zeros((2, 2)))
-    assert np.all(lower <= upper)
+    np.testing.assert_array_equal(array.as_longdouble(), [[1, 0], [0.75, 0]])
+    np.testing.assert_allclose(array.radii(), [[0.25, 0], [0, 0]], rtol=1e-8)  # a radius has 30 bits, rounded up
+    assert array.as_longdouble().dtype == array.radii().dtype == np.longdouble
     assert array[0, 0].as_float() == 1
-    assert array[1].shape == (2,)
-    assert array.as_longdouble().dtype == np.longdouble
-    assert np.all(array.radii() >= 0)
+    assert array[1].balls.shape == (2,)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import Coefficient, exact, exact_balls
 from gradparity.truth.numbers.context import (
     MAX_BITS,
-    START_BITS,
     Context,
     Kink,
     OutOfTimeError,
@@ -48,9 +46,8 @@ class KinkError(Exception):
 
 
 def differentiate(
-    loss: Loss, params: Any, data: Any, direction: Any, *, goal_bits: int = 70, start_bits: int = START_BITS,
-    max_bits: int = MAX_BITS, seconds: float = 60.0,
-) -> Derivatives | None:  # fmt: skip
+    loss: Loss, params: Any, data: Any, direction: Any, *, max_bits: int = MAX_BITS, seconds: float = 60.0
+) -> Derivatives | None:
     """Enclose a loss, its gradient, and ``g.v`` and ``H v`` along `direction`.
 
     Args:
@@ -58,9 +55,7 @@ def differentiate(
         params: tree (dict, list, tuple) of arrays; each number is taken exactly.
         data: tree of arrays and plain Python values.
         direction: tree of arrays with the structure and shapes of `params`.
-        goal_bits: each entry's relative width is to be 2^-goal_bits or less.
-        start_bits: first working precision; it doubles until every entry is settled.
-        max_bits: last working precision.
+        max_bits: last working precision; it doubles until every entry is settled.
         seconds: time budget; the best known by then is returned.
 
     Returns:
@@ -71,17 +66,16 @@ def differentiate(
         InputError: the loss is no scalar, or the direction does not fit the parameters.
         NotCertifiableError: the loss uses a name without a certified form.
     """
-    began = time.monotonic()
-    deadline = began + seconds
+    deadline = time.monotonic() + seconds
     lines = lines_of(params, direction, exact_balls)
     constants = map_tree(lambda _, leaf: constant(leaf), data)
     best: Derivatives | None = None
     share = False
-    for bits in precisions(start_bits, max_bits, deadline):
+    for bits in precisions(max_bits, deadline):
         context = Context(bits=bits, order=1, deadline=deadline, share=share)
         try:
             with evaluation(context):
-                best = _enclosed(*pull_back(loss, params, lines, constants), lines, goal_bits, bits)
+                best = _enclosed(*pull_back(loss, params, lines, constants), lines, bits)
         except UndecidedError:
             # Equal numbers, computed alike, are one object from here on: ties of theirs can be proven.
             share = True
@@ -91,7 +85,7 @@ def differentiate(
             raise KinkError(tuple(dict.fromkeys(context.kinks)))
         if best and best.settled:
             break
-    return None if best is None else replace(best, seconds=time.monotonic() - began)
+    return best
 
 
 def pull_back(
@@ -144,15 +138,13 @@ def coefficient(adjoint: Array | None, k: int, shape: tuple[int, ...]) -> Coeffi
     return np.broadcast_to(series[k], shape) if k < len(series) else np.broadcast_to(exact(np.zeros(())), shape)
 
 
-def _enclosed(
-    value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], goal_bits: int, bits: int
-) -> Derivatives:
+def _enclosed(value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], bits: int) -> Derivatives:
     loss, along = (Enclosure(scalar(value, k)) for k in (0, 1))
     gradient, product = (
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
         for k in (0, 1)
     )
     return Derivatives(
-        value=loss, along=along, gradient=gradient, product=product, bits=bits, goal_bits=goal_bits,
+        value=loss, along=along, gradient=gradient, product=product, bits=bits,
         ignored=tuple(path for path, adjoint in adjoints.items() if adjoint is None),
     )  # fmt: skip

@@ -8,14 +8,12 @@ At a kink the series is evaluated again on the other side of t = 0: the result h
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.truth.derivatives.certificate import Certificate, GradientCertificate, Side
 from gradparity.truth.derivatives.inputs import Loss, constant, evaluated, lines_of
@@ -31,7 +29,7 @@ from gradparity.truth.numbers.context import (
     evaluation,
     precisions,
 )
-from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+from gradparity.truth.numbers.enclosure import GOAL_BITS, Enclosure, Enclosures
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
@@ -42,8 +40,8 @@ _UNKNOWN = Enclosure(arb.nan())
 
 
 def certify(
-    loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, goal_bits: int = 70,
-    start_bits: int = START_BITS, max_bits: int = MAX_BITS, seconds: float = 60.0,
+    loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, max_bits: int = MAX_BITS,
+    seconds: float = 60.0,
 ) -> Certificate:  # fmt: skip
     """Enclose a loss and its derivatives at `params` along `direction`.
 
@@ -53,8 +51,6 @@ def certify(
         data: tree of arrays and plain Python values.
         direction: tree of arrays with the structure and shapes of `params`.
         order: highest derivative wanted, 0 to 2; those above it are not numbers in the result.
-        goal_bits: each result's relative width is to be 2^-goal_bits or less.
-        start_bits: first working precision.
         max_bits: last working precision.
         seconds: time budget; what is known by then is returned.
 
@@ -63,12 +59,11 @@ def certify(
         NotCertifiableError: the loss uses a name without a certified form.
     """
     problem = _Problem(loss, params, data, direction)
-    began = time.monotonic()
-    deadline = began + seconds
+    deadline = time.monotonic() + seconds
     best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
-    for bits in precisions(start_bits, max_bits, deadline):
+    for bits in precisions(max_bits, deadline):
         try:
-            best = problem.enclose(bits, order, goal_bits, deadline)
+            best = problem.enclose(bits, order, deadline)
         except UndecidedError as problem_met:
             problem.share = True
             best = replace(best, status="undecided", reason=f"{problem_met} at {bits} bits", bits=bits)
@@ -80,63 +75,32 @@ def certify(
     else:
         if 2 * bits <= max_bits:
             best = replace(best, reason=f"{best.reason}; no time for more bits within {seconds} s")
-    return replace(_last_word(best, goal_bits), seconds=time.monotonic() - began)
+    return _last_word(best)
 
 
-def certify_gradient(
-    loss: Loss, params: Any, data: Any, paths: Iterable[str] | None = None, *, goal_bits: int = 70,
-    max_bits: int = MAX_BITS, seconds: float = 60.0,
-) -> GradientCertificate:  # fmt: skip
-    """Enclose the gradient of a loss, one first-order series for each coordinate.
-
-    `paths` picks arrays by their place in the tree, ``"w"`` or ``"layers.0.W"``; all of them without it.
-    The other arguments, and what is raised, are as for `certify`. For the built-in models
-    `closed_form.enclose` gives the same in one pass.
-    """
-    began = time.monotonic()
-    wanted = None if paths is None else set(paths)
+def certify_gradient(loss: Loss, params: Any, data: Any, *, seconds: float = 60.0) -> GradientCertificate:
+    """Enclose the gradient of a loss, one first-order series for each coordinate; arguments are as for `certify`."""
+    deadline = time.monotonic() + seconds
     found = {path: np.full(np.shape(leaf), arb.nan(), dtype=object) for path, leaf in leaves(params)}
     kinks: dict[tuple[str, tuple[int, ...]], Certificate] = {}
-    unsettled: dict[tuple[str, tuple[int, ...]], Certificate] = {}
     complete, bits = True, START_BITS
-    for path, index in _coordinates(params, wanted):
-        left = began + seconds - time.monotonic()
+    for path, index in ((path, index) for path, balls in found.items() for index in np.ndindex(*balls.shape)):
+        left = deadline - time.monotonic()
         if left <= 0:
             complete = False
             break
-        velocity = _unit(params, path, index)
-        result = certify(loss, params, data, velocity, order=1, goal_bits=goal_bits, max_bits=max_bits, seconds=left)
+        # Zero but for a one at this coordinate.
+        moves = {name: np.zeros(balls.shape) for name, balls in found.items()}
+        moves[path][index] = 1.0
+        velocity = map_tree(lambda name, _, moves=moves: moves[name], params)  # type: ignore[misc]
+        result = certify(loss, params, data, velocity, order=1, seconds=left)
         bits = max(bits, result.bits)
         found[path][index] = result.first.ball
         if result.is_kink:
             kinks[path, index] = result
-        if result.status != "certified":
-            unsettled[path, index] = result
-            complete = complete and result.status != "out_of_time"
-    return GradientCertificate(
-        gradient=map_tree(lambda name, _: Enclosures(found[name]), params), kinks=kinks, unsettled=unsettled,
-        complete=complete, bits=bits, seconds=time.monotonic() - began,
-    )  # fmt: skip
-
-
-def _unit(params: Any, path: str, index: tuple[int, ...]) -> Any:
-    """The tree of zeros with a one at one coordinate."""
-    move = {name: np.zeros(np.shape(leaf)) for name, leaf in leaves(params)}
-    move[path][index] = 1.0
-    return map_tree(lambda name, _: move[name], params)
-
-
-def _coordinates(params: Any, wanted: set[str] | None) -> list[tuple[str, tuple[int, ...]]]:
-    known = [path for path, _ in leaves(params)]
-    for path in wanted or ():
-        if path not in known:
-            raise InputError("parameter path", got=path, expected=f"one of {', '.join(known)}")
-    return [
-        (path, index)
-        for path, leaf in leaves(params)
-        if wanted is None or path in wanted
-        for index in np.ndindex(*np.shape(leaf))
-    ]
+        complete = complete and result.status != "out_of_time"
+    gradient = {path: Enclosures(balls) for path, balls in found.items()}
+    return GradientCertificate(gradient=gradient, kinks=kinks, complete=complete, bits=bits)
 
 
 class _Problem:
@@ -149,7 +113,7 @@ class _Problem:
         self.data = map_tree(lambda _, leaf: constant(leaf), data)
         self.lines = lines_of(params, direction, exact, still=False)
 
-    def enclose(self, bits: int, order: int, goal_bits: int, deadline: float) -> Certificate:
+    def enclose(self, bits: int, order: int, deadline: float) -> Certificate:
         """One certificate at one precision.
 
         Raises:
@@ -173,8 +137,8 @@ class _Problem:
         parts = [part for side in (right, left) for part in (side.first, side.second)[:order]]
         wanted = [value, *(part for part in parts if not (excused and part.ball.is_nan()))]
         return Certificate(
-            value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), singular=tuple(singular), bits=bits,
-            **_judge(wanted, singular, goal_bits, bits),
+            value=value, right=right, left=left, kinks=tuple(dict.fromkeys(kinks)), bits=bits,
+            **_judge(wanted, singular, bits),
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
@@ -190,23 +154,23 @@ class _Problem:
             )
 
 
-def _judge(wanted: list[Enclosure], singular: list[Any], goal_bits: int, bits: int) -> dict[str, Any]:
-    if all(each.is_tight(goal_bits) for each in wanted):
+def _judge(wanted: list[Enclosure], singular: list[Any], bits: int) -> dict[str, Any]:
+    if all(each.is_tight for each in wanted):
         if wanted[0].is_finite:
             return {"status": "certified", "reason": ""}
         return {"status": "not_finite", "reason": "the loss is infinite"}
     if any(not each.is_finite for each in wanted) and singular and bits >= _SINGULAR_BITS:
         name, index = singular[0]
         return {"status": "not_finite", "reason": f"{name} at index {index} has no finite value or derivative there"}
-    if all(each.is_settled(goal_bits) for each in wanted):
+    if all(each.is_settled for each in wanted):
         return {"status": "zero_unproven", "reason": "below every double, though not proven to be zero"}
-    return {"status": "loose", "reason": f"wider than 2^-{goal_bits} relative"}
+    return {"status": "loose", "reason": f"wider than 2^-{GOAL_BITS} relative"}
 
 
-def _last_word(best: Certificate, goal_bits: int) -> Certificate:
+def _last_word(best: Certificate) -> Certificate:
     """A loose result whose every loose part contains zero is a zero that could not be proven."""
     parts = [best.value, best.first, best.second, best.left.first]
-    loose = [part for part in parts if not part.is_settled(goal_bits) and not part.ball.is_nan()]
+    loose = [part for part in parts if not part.is_settled and not part.ball.is_nan()]
     if best.status != "loose" or not loose or any(part.zero_within is None for part in loose):
         return best
     within = min(part.zero_within or 0 for part in loose)

@@ -30,17 +30,19 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.numbers.balls import ZERO, exact, fill
-from gradparity.truth.numbers.context import MAX_BITS, START_BITS, precisions
+from gradparity.truth.numbers.context import MAX_BITS, precisions
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.matrices import to_mat
 
 Arrays = Mapping[str, npt.ArrayLike]
 
+#: No doubling of the precision is begun that would pass this.
+SECONDS = 60.0
+
 
 def enclose(
-    spec: Logistic, params: Arrays, data: Arrays, direction: Arrays, *, goal_bits: int = 70,
-    start_bits: int = START_BITS, max_bits: int = MAX_BITS, seconds: float = 60.0,
-) -> Derivatives:  # fmt: skip
+    spec: Logistic, params: Arrays, data: Arrays, direction: Arrays, *, max_bits: int = MAX_BITS
+) -> Derivatives:
     """Enclose the loss, its whole gradient, and ``g.v`` and ``H v`` along a direction.
 
     Args:
@@ -48,10 +50,7 @@ def enclose(
         params: ``w (L,)`` and ``W (F, L)``, or ``w (F,)``; each number is taken exactly.
         data: ``X (S, F)`` and ``y (S,)`` in {0, 1}.
         direction: with the names and shapes of `params`.
-        goal_bits: each entry's relative width is to be 2^-goal_bits or less.
-        start_bits: first working precision; it doubles until every entry is settled.
-        max_bits: last precision tried.
-        seconds: no doubling is begun that would pass this.
+        max_bits: last precision tried; it doubles until every entry is settled.
 
     Returns:
         The derivatives at the last precision tried.
@@ -61,12 +60,10 @@ def enclose(
     """
     model = _Model(spec, params, data)
     moves = model.matrices(direction)
-    for bits in precisions(start_bits, max_bits, time.monotonic() + seconds):
+    for bits in precisions(max_bits, time.monotonic() + SECONDS):
         with flint.ctx.workprec(bits):
             value, along, gradient, product = model.derivatives(moves)
-        found = Derivatives(
-            value=value, along=along, gradient=gradient, product=product, bits=bits, goal_bits=goal_bits
-        )
+        found = Derivatives(value=value, along=along, gradient=gradient, product=product, bits=bits)
         if found.settled:
             break
     return found

@@ -88,8 +88,8 @@ def with_rows(problem: Problem, rows: np.ndarray) -> Problem:
 def enclosures(problem: Problem) -> tuple[dict[tuple[str, str], Extended], dict[tuple[str, str], np.ndarray], int]:
     """Certified values of every block, rounded to extended precision; which entries are proven zero; the precision."""
     found = closed_form.enclose(problem.spec, problem.params, problem.data, problem.tangents)
-    values = {key: np.asarray(each.as_longdouble(), np.longdouble) for key, each in found.blocks.items()}
-    return values, {key: np.asarray(each.is_zero) for key, each in found.blocks.items()}, found.bits
+    values = {key: each.as_longdouble() for key, each in found.blocks.items()}
+    return values, {key: each.is_zero for key, each in found.blocks.items()}, found.bits
 
 
 def _require_series_agreement(problem: Problem) -> int:

@@ -21,7 +21,7 @@ from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, differentiate
 from gradparity.truth.derivatives.series import certify, certify_gradient
 from gradparity.truth.model.floor import Blocks, Tape
-from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+from gradparity.truth.numbers.enclosure import Enclosure
 from gradparity.truth.reference import BUDGET_S, Reference, TruthError
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
@@ -120,9 +120,9 @@ class _Search:
         if not found.complete:
             return _Found(values, f"extended precision, for want of time at {what}")
         truth, zero = dict(values), {}
-        for path, enclosures in leaves(found.gradient):
-            truth["gradient", path] = np.asarray(enclosures.as_longdouble(), np.longdouble)
-            zero["gradient", path] = np.asarray(enclosures.is_zero)
+        for path, enclosures in found.gradient.items():
+            truth["gradient", path] = enclosures.as_longdouble()
+            zero["gradient", path] = enclosures.is_zero
         kinks = {place: _interval(certificate) for place, certificate in found.kinks.items()}
         words = f"gradient certified in ball arithmetic at {found.bits} bits, entry by entry; {what}"
         return _Found(truth, f"{words}; the rest in extended precision", found.bits, False, zero, kinks)
@@ -165,16 +165,13 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     if found is None:
         return _Found(values, "extended precision, for want of time to enclose it")
     enclosed = found.blocks
-    truth = {key: np.asarray(each.as_longdouble(), np.longdouble) for key, each in enclosed.items()}
-    zero = {key: np.asarray(each.is_zero) for key, each in enclosed.items()}
+    truth = {key: each.as_longdouble() for key, each in enclosed.items()}
+    zero = {key: each.is_zero for key, each in enclosed.items()}
     words = f"certified in ball arithmetic at {found.bits} bits"
     wide = 0
     if not found.settled:
         for key, each in enclosed.items():
-            radii = np.asarray(
-                each.radii() if isinstance(each, Enclosures) else Enclosures(np.asarray(each.ball)).radii()
-            )
-            loose = ~(radii <= NARROW * floor[key])
+            loose = ~(each.radii() <= NARROW * floor[key])
             truth[key] = np.where(loose, values[key], truth[key])
             wide += int(loose.sum())
     if wide:

@@ -96,9 +96,9 @@ class Context:
             raise OutOfTimeError
 
 
-def precisions(start_bits: int, max_bits: int, deadline: float) -> Iterator[int]:
+def precisions(max_bits: int, deadline: float) -> Iterator[int]:
     """Working precisions that double, as long as another pass can be expected to end before `deadline`."""
-    bits = start_bits
+    bits = START_BITS
     while True:
         began = time.monotonic()
         yield bits
