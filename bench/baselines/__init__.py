@@ -6,12 +6,14 @@ labels in {0, 1}. One file per framework, which imports that framework and no ot
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 Arrays = Mapping[str, Any]
+#: ``value_and_gradient(params)`` of all rows, or ``(params, X, y)`` of some.
+ValueAndGradient = Callable[..., tuple[Any, Arrays]]
 #: Value and gradient at the parameters that the baseline was built with.
 Step = Callable[[], tuple[Any, Arrays]]
 #: ``loop(steps, learning_rate)``: the losses before each step of gradient descent, and the final parameters.
@@ -28,6 +30,36 @@ class Baseline:
     name: str
     step: Step | None
     loop: Loop | None
+
+
+def summed(of_rows: ValueAndGradient, batches: Sequence[tuple[Any, Any]]) -> ValueAndGradient:
+    """Value and gradient of all rows, from those of batches of ``X`` and ``y``."""
+
+    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
+        (X, y), *rest = batches
+        total, sums = of_rows(params, X, y)
+        for X, y in rest:
+            value, gradient = of_rows(params, X, y)
+            total, sums = total + value, {name: sums[name] + gradient[name] for name in sums}
+        return total, sums
+
+    return value_and_gradient
+
+
+def descending(
+    name: str, value_and_gradient: ValueAndGradient, params: Arrays, stack: Callable[[list[Any]], Any]
+) -> Baseline:
+    """A step, and the Python loop around it; ``stack`` makes the losses one array."""
+
+    def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
+        at, losses = params, []
+        for _ in range(steps):
+            value, gradient = value_and_gradient(at)
+            losses.append(value)
+            at = {name: at[name] - learning_rate * gradient[name] for name in at}
+        return stack(losses), at
+
+    return Baseline(name=name, step=lambda: value_and_gradient(params), loop=loop)
 
 
 #: Module of the baselines that each backend is held to. Each has ``baselines(formulation, params, data, block_rows)``.

@@ -14,7 +14,7 @@ from autograd import value_and_grad
 from autograd.extend import defvjp, primitive
 from scipy.special import expit
 
-from gradparity.benchmark.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline, descending, summed
 
 #: Loss of rows with logits ``z``.
 Rows = Callable[[Any, Any], Any]
@@ -42,39 +42,20 @@ defvjp(one_primitive, lambda _, z, y: lambda g: g * (expit(z) - y), None)
 
 def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Iterator[Baseline]:
     """``value_and_grad`` of each loss, over blocks of rows where those are asked for."""
-    for rows in (example, logaddexp, one_primitive):
-        yield _baseline(rows, formulation, params, data, block_rows)
+    X, y = data["X"], data["y"]
+    size = block_rows if formulation == "blocked" else len(y)
+    blocks = [(X[i : i + size], y[i : i + size]) for i in range(0, len(y), size)]
+    for name, rows in (("example", example), ("logaddexp", logaddexp), ("one_primitive", one_primitive)):
+        gradient_of = value_and_grad(loss_of(rows, formulation))
+        yield descending(name, summed(gradient_of, blocks), params, onp.array)
 
 
-def _baseline(rows: Rows, formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Baseline:
+def loss_of(rows: Rows, formulation: str) -> Callable[[Arrays, Any, Any], Any]:
+    """The loss of some rows as a function of the parameters."""
+
     def loss(params: Arrays, X: Any, y: Any) -> Any:
         if formulation == "as_written":
-            z = np.dot(np.dot(X, params["W"]), params["w"])
-        else:
-            z = np.dot(X, np.dot(params["W"], params["w"]))
-        return rows(z, y)
+            return rows(np.dot(np.dot(X, params["W"]), params["w"]), y)
+        return rows(np.dot(X, np.dot(params["W"], params["w"])), y)
 
-    gradient_of = value_and_grad(loss)
-    X, y = data["X"], data["y"]
-
-    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
-        if formulation != "blocked":
-            value, gradient = gradient_of(params, X, y)
-            return value, gradient
-        total, sums = 0.0, {name: onp.zeros_like(value) for name, value in params.items()}
-        for i in range(0, len(y), block_rows):
-            value, gradient = gradient_of(params, X[i : i + block_rows], y[i : i + block_rows])
-            total += value
-            for name in sums:
-                sums[name] += gradient[name]
-        return total, sums
-
-    def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
-        at, losses = params, []
-        for _ in range(steps):
-            value, gradient = value_and_gradient(at)
-            losses.append(value)
-            at = {name: at[name] - learning_rate * gradient[name] for name in at}
-        return onp.array(losses), at
-
-    return Baseline(name=getattr(rows, "__name__", "one_primitive"), step=lambda: value_and_gradient(params), loop=loop)
+    return loss

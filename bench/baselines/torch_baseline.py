@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - as everybody calls it
 from torch.func import grad_and_value
 
-from gradparity.benchmark.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline, ValueAndGradient, descending, summed
 
 #: ``loss(params, X, y)``.
 Loss = Callable[[Any, Any, Any], Any]
@@ -56,56 +56,32 @@ def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -
     rows = block_rows if formulation == "blocked" else len(y)
     batches = list(zip(X.split(rows), y.split(rows), strict=True))
     loss = loss_of(formulation)
-    yield descending("autograd.grad", on_leaves(loss, batches), params)
+    yield descending("autograd.grad", summed(on_leaves(loss), batches), params, torch.stack)
     yield module_and_sgd(loss, batches, params)
-    yield descending("torch.func", functional(loss, batches), params)
+    yield descending("torch.func", summed(functional(loss), batches), params, torch.stack)
 
 
-def on_leaves(loss: Loss, batches: list[Any]) -> Callable[[Arrays], tuple[Any, Arrays]]:
+def on_leaves(loss: Loss) -> ValueAndGradient:
     """``torch.autograd.grad`` of the loss in fresh leaves."""
 
-    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
-        leaves = [p.detach().requires_grad_() for p in params.values()]
-        total: Any = None
-        sums: Any = None
-        for X, y in batches:
-            value = loss(dict(zip(params, leaves, strict=True)), X, y)
-            gradients = torch.autograd.grad(value, leaves)
-            value = value.detach()
-            total = value if total is None else total + value
-            sums = gradients if sums is None else [a.add_(b) for a, b in zip(sums, gradients, strict=True)]
-        return total, dict(zip(params, sums, strict=True))
+    def value_and_gradient(params: Arrays, X: Any, y: Any) -> tuple[Any, Arrays]:
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        value = loss(leaves, X, y)
+        gradients = torch.autograd.grad(value, tuple(leaves.values()))
+        return value.detach(), dict(zip(leaves, gradients, strict=True))
 
     return value_and_gradient
 
 
-def functional(loss: Loss, batches: list[Any]) -> Callable[[Arrays], tuple[Any, Arrays]]:
+def functional(loss: Loss) -> ValueAndGradient:
     """``torch.func.grad_and_value`` of the loss."""
     transformed = grad_and_value(loss)
 
-    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
-        total, sums = None, None
-        for X, y in batches:
-            gradient, value = transformed(params, X, y)
-            total = value if total is None else total + value
-            sums = gradient if sums is None else {name: sums[name] + gradient[name] for name in sums}
-        return total, sums or {}
+    def value_and_gradient(params: Arrays, X: Any, y: Any) -> tuple[Any, Arrays]:
+        gradient, value = transformed(params, X, y)
+        return value, gradient
 
     return value_and_gradient
-
-
-def descending(name: str, value_and_gradient: Callable[[Arrays], tuple[Any, Arrays]], params: Arrays) -> Baseline:
-    """A step, and the Python loop around it."""
-
-    def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
-        at, losses = params, []
-        for _ in range(steps):
-            value, gradient = value_and_gradient(at)
-            losses.append(value)
-            at = {name: at[name] - learning_rate * gradient[name] for name in at}
-        return torch.stack(losses), at
-
-    return Baseline(name=name, step=lambda: value_and_gradient(params), loop=loop)
 
 
 def module_and_sgd(loss: Loss, batches: list[Any], params: Arrays) -> Baseline:

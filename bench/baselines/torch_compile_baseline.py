@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch.func import grad_and_value
 
-from gradparity.benchmark.baselines import Arrays, Baseline
+from gradparity.benchmark.baselines import Arrays, Baseline, descending, summed
 from gradparity.benchmark.baselines.torch_baseline import baselines as eager
-from gradparity.benchmark.baselines.torch_baseline import loss_of
+from gradparity.benchmark.baselines.torch_baseline import functional, loss_of
 
 
 def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Iterator[Baseline]:
@@ -28,30 +27,20 @@ def compiled(formulation: str, params: Arrays, data: Arrays, block_rows: int) ->
     X, y = data["X"], data["y"]
     rows = block_rows if formulation == "blocked" else len(y)
     batches = list(zip(X.split(rows), y.split(rows), strict=True))
-    transformed = grad_and_value(loss_of(formulation))
-    block = torch.compile(transformed)
+    of_rows = functional(loss_of(formulation))
+    value_and_gradient = summed(torch.compile(of_rows), batches)
+    if len(batches) > 1:
+        return descending("torch.compile", value_and_gradient, params, torch.stack)
 
     @torch.compile
     def whole_step(params: Any, X: Any, y: Any, learning_rate: Any) -> tuple[Any, Any]:
-        gradient, value = transformed(params, X, y)
+        value, gradient = of_rows(params, X, y)
         return value, {name: params[name] - learning_rate * gradient[name] for name in params}
-
-    def value_and_gradient(params: Arrays) -> tuple[Any, Arrays]:
-        total, sums = None, None
-        for batch in batches:
-            gradient, value = block(params, *batch)
-            total = value if total is None else total + value
-            sums = gradient if sums is None else {name: sums[name] + gradient[name] for name in sums}
-        return total, sums or {}
 
     def loop(steps: int, learning_rate: float) -> tuple[Any, Arrays]:
         at, losses, rate = params, [], torch.tensor(learning_rate, dtype=X.dtype)
         for _ in range(steps):
-            if len(batches) == 1:
-                value, at = whole_step(at, X, y, rate)
-            else:
-                value, gradient = value_and_gradient(at)
-                at = {name: at[name] - rate * gradient[name] for name in at}
+            value, at = whole_step(at, X, y, rate)
             losses.append(value)
         return torch.stack(losses), at
 
