@@ -9,6 +9,7 @@ in it still, as zeros; the parameters get a row of zeros there, which the result
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,7 +56,7 @@ class StreamedLoss:
         self.backend, self.spec = backend, spec
         # A chunk is a block: it stays in the last cache, and larger blocks make fewer calls.
         formulation = "reassociated" if spec.formulation == "blocked" else spec.formulation
-        widened = spec.with_options(features=spec.features + 1, formulation=formulation, reduction="sum", l2=0.0)
+        widened = replace(spec, features=spec.features + 1, formulation=formulation, reduction="sum", l2=0.0)
         self.chunk_loss = backend.loss(widened)
         #: Host arrays as the framework's, without a copy where it has a way; third parties need none.
         self.view: Callable[[Mapping[str, HostArray]], Data] = getattr(backend, "view", backend.put)

@@ -1,5 +1,7 @@
 """The one error for input that a person can put right."""
 
+from functools import partial
+
 
 class InputError(ValueError):
     """Input at fault: which rule it breaks, what came, what was expected, and what to do.
@@ -16,8 +18,4 @@ class InputError(ValueError):
         super().__init__(f"{message} {cure}" if cure else message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (self.rule, self.got, self.expected, self.cure)
-
-
-def _rebuild(rule: str, got: str, expected: str, cure: str) -> InputError:
-    return InputError(rule, got=got, expected=expected, cure=cure)
+        return partial(InputError, self.rule, got=self.got, expected=self.expected, cure=self.cure), ()

@@ -100,10 +100,6 @@ class Logistic(ParameterSpace):
         """The same in another precision."""
         return replace(self, dtype=dtype)
 
-    def with_options(self, **changes: Any) -> Self:
-        """A copy with some fields changed, validated like any other."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True, kw_only=True)
 class ProjectedLogistic(Logistic):

@@ -88,8 +88,8 @@ def test_a_scanned_file_is_described_like_the_same_data_in_memory(
     streamed, whole = scan(open_rows(path, target)), load(path, target=target)
     assert isinstance(whole, Dataset)
     assert (streamed.digest, streamed.labels, streamed.name) == (whole.digest, whole.labels, whole.name)
-    assert (streamed.rows, streamed.features, streamed.feature_names) == (ROWS, FEATURES, whole.feature_names)
-    assert streamed.file.largest == np.abs(whole.X).max()
+    assert (streamed.X.shape, streamed.y.shape) == ((ROWS, FEATURES), (ROWS,))
+    assert streamed.X.file.largest == np.abs(whole.X).max()
     some = np.array([0, 5, ROWS - 1])
     for rows in (slice(10, 60), some):
         np.testing.assert_array_equal(streamed.X[rows], whole.X[rows])
@@ -179,7 +179,8 @@ def test_a_wrong_label_column_is_not_what_memory_gives(tmp_path: Path) -> None:
     path = saved(tmp_path, matrix())
     spec = MODELS["mean, float64"]
     other = scan(open_rows(path, None))
-    turned = OnDisk(row_file.RowFile(**{**vars(other.file), "high": other.file.low}), "X", "float64")
+    file = other.X.file
+    turned = OnDisk(row_file.RowFile(**{**vars(file), "high": file.low}), "X", "float64")
     reading = StreamedBackend(configured("numpy"))
     program = reading.program(reading.loss(spec))
     params = reading.put(spec.initial(1))

@@ -32,6 +32,8 @@ class Case:
 
     oracle: Oracle = BUILT_IN
     source, digest, source_digest, expected = "", "", "", ""
+    #: What an earlier session has found.
+    earlier: ProblemResult | None = None
 
     def __init__(self, settings: Settings, names: Sequence[str], problem: Problem | UserProblem | None = None) -> None:
         self.settings, self.names = settings, names

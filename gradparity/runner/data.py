@@ -55,11 +55,12 @@ def problem_on(cell: Settings, data: Dataset | StreamedDataset, workers: int) ->
     Raises:
         InputError: the model does not fit the data, or the run would not fit in memory beside ``workers`` workers.
     """
-    spec = cell.spec(data.features)  # a fault of the model is said before one of memory
+    rows, features = data.X.shape
+    spec = cell.spec(features)  # a fault of the model is said before one of memory
     if isinstance(data, StreamedDataset):
-        _require_streaming(cell, data.rows, data.features, workers)
+        _require_streaming(cell, rows, features, workers)
     else:
-        _require_fits(data.name, data.rows, spec, workers)
+        _require_fits(data.name, rows, spec, workers)
     return make_problem(data.name, spec, data.X, data.y, seed=cell.seed, start=cell.start)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gradparity.benchmark.profiles import Profile
 from gradparity.benchmark.rounds import pair_values
@@ -37,7 +38,7 @@ def formulated(
     """The verdict on another formulation, from its rounds against the problem's own."""
     aa, limits = problem.control, problem.limits
     ratio = compare(pair_values(timed.rounds), profile, aa)
-    other = spec.with_options(formulation=formulation)
+    other = replace(spec, formulation=formulation)
     return Formulated(
         formulation=formulation,
         backend=backend,

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 import msgspec
 import psutil
@@ -81,10 +80,6 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
     return record.result
 
 
-#: The earlier problem of each case, by the case's identity.
-Places: TypeAlias = dict[int, ProblemResult]
-
-
 @dataclass
 class _Session:
     """What all problems of a run share. ``earlier`` has those of an earlier session, finished ones among them."""
@@ -99,13 +94,13 @@ class _Session:
     def measure(self, cases: Sequence[Case]) -> None:
         """Check, train and time every case that an earlier session has left something to do on."""
         self.record.result.problems = list(self.earlier)  # so that an interruption loses none of them
-        places = self._places(cases)
-        left = [case for case in cases if not self._done(case, places.get(id(case)))]
+        self._find_earlier(cases)
+        left = [case for case in cases if not self._done(case)]
         self.record.observer.planned(len(left))
         for count, groups in self._batches(left):
             deadline = self.launch.deadline.share(count) if self.plan.apart else self.launch.deadline
             if not self.plan.apart or self._affordable(groups[0][0], deadline):
-                self._measure(groups, places, deadline)
+                self._measure(groups, deadline)
 
     def _batches(self, cases: Sequence[Case]) -> Iterator[tuple[int, list[Sequence[Case]]]]:
         """Groups of cases that share their workers, in batches that are checked side by side; and cases still to do.
@@ -132,10 +127,10 @@ class _Session:
         self.record.result.left_out.append(said)
         return False
 
-    def _measure(self, groups: list[Sequence[Case]], places: Places, deadline: Deadline) -> None:
+    def _measure(self, groups: list[Sequence[Case]], deadline: Deadline) -> None:
         """Check groups side by side; then time their problems, each alone."""
         with ExitStack() as stack:
-            checked = [self._group(cases, places, deadline) for cases in groups]
+            checked = [self._group(cases, deadline) for cases in groups]
             for group in checked:
                 stack.enter_context(group.crew)
                 group.start(side_by_side=not self.plan.apart)
@@ -154,10 +149,8 @@ class _Session:
     def _clock(self, run: ProblemRun) -> CellClock:
         return CellClock(run.cell, run.crew, run.recorder, run.judging, self.start_times)
 
-    def _group(self, cases: Sequence[Case], places: Places, deadline: Deadline) -> Group:
-        recorders = [
-            self._recorder(case, places.get(id(case)), self.absent if case is cases[0] else ()) for case in cases
-        ]
+    def _group(self, cases: Sequence[Case], deadline: Deadline) -> Group:
+        recorders = [self._recorder(case, self.absent if case is cases[0] else ()) for case in cases]
         names = list(dict.fromkeys(name for case in cases for name in case.names))
         launch = msgspec.structs.replace(self.launch, threads=cases[0].settings.threads, deadline=deadline)
         label = STRESS if self.plan.shared else recorders[0].outcome.label
@@ -165,13 +158,13 @@ class _Session:
         pairs = zip(cases, recorders, strict=True)
         return Group(crew, [ProblemRun(Cell(case, self.plan), crew, recorder) for case, recorder in pairs])
 
-    def _recorder(self, case: Case, earlier: ProblemResult | None, absent: Sequence[Trouble]) -> Recorder:
+    def _recorder(self, case: Case, absent: Sequence[Trouble]) -> Recorder:
         """Where the case's findings are written: beside those of an earlier session, if there are any.
 
         Raises:
             InputError: the problem is another than it was then.
         """
-        outcome = case.result(absent)
+        outcome, earlier = case.result(absent), case.earlier
         if earlier is None:
             self.record.result.problems.append(outcome)
             return Recorder(self.record, outcome)
@@ -179,18 +172,20 @@ class _Session:
         earlier.troubles, earlier.idle = outcome.troubles, outcome.idle
         return Recorder(self.record, earlier)
 
-    def _places(self, cases: Sequence[Case]) -> Places:
-        """The earlier problem of each case, by the case's identity; those of one label in their order."""
+    def _find_earlier(self, cases: Sequence[Case]) -> None:
+        """Give each case its problem of an earlier session; those of one label in their order."""
         by_label: dict[str, list[ProblemResult]] = {}
         for problem in self.earlier:
             by_label.setdefault(problem.label, []).append(problem)
-        return {id(case): by_label[case.label].pop(0) for case in cases if by_label.get(case.label)}
+        for case in cases:
+            if by_label.get(case.label):
+                case.earlier = by_label[case.label].pop(0)
 
-    def _done(self, case: Case, earlier: ProblemResult | None) -> bool:
+    def _done(self, case: Case) -> bool:
         """Whether an earlier session has left nothing to do; it is shown all the same."""
-        if earlier is None or not is_done(earlier, self.plan):
+        if case.earlier is None or not is_done(case.earlier, self.plan):
             return False
         if not case.made_on_demand:
-            require_same_problem(earlier, case.result())
-        self.record.observer.finished(earlier)
+            require_same_problem(case.earlier, case.result())
+        self.record.observer.finished(case.earlier)
         return True

@@ -158,15 +158,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: a field of the model is out of its range.
         """
-        shared: dict[str, Any] = {
-            "features": features,
-            "logit_scale": self.logit_scale,
-            "formulation": self.formulation,
-            "numerics": self.numerics,
-            "reduction": self.reduction,
-            "l2": self.l2,
-            "dtype": self.dtype or "float64",
-        }
+        names = ("logit_scale", "formulation", "numerics", "reduction", "l2")
+        shared: dict[str, Any] = {name: getattr(self, name) for name in names}
+        shared |= {"features": features, "dtype": self.dtype or "float64"}
         if self.projection is None:
             return Logistic(**shared)
         return ProjectedLogistic(**shared, projection=self.projection)

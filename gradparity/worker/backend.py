@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,13 +203,13 @@ class Worker:
             case "loop":
                 descend, steps, rate = self.program.descend, request.steps, request.learning_rate
                 return timed_call(self.backend, descend, params, data, steps, rate)
-            case "collected":
+            case "collected" | "step":
                 return self.calls["step"]
             case "primal":
                 return timed_call(self.backend, self.program.value, params, data)
             case formulation:
                 assert not isinstance(self.problem, UserProblem)  # noqa: S101  # it has one formulation
-                program = self._build(self.problem.spec.with_options(formulation=formulation))[1]
+                program = self._build(replace(self.problem.spec, formulation=formulation))[1]
                 return timed_call(self.backend, program.value_and_gradient, params, data)
 
     def _measure_limits(self, request: m.MeasureLimits) -> m.MeasuredLimits:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.data.memory import require_memory
 from gradparity.model_spec.data.npy import npy_header
-from gradparity.model_spec.data.tables import Floats, Table, line_place, numbered, refusing, require_target, row_place
+from gradparity.model_spec.data.tables import Floats, Table, line_place, numbered, refusing, require_target
 from gradparity.model_spec.errors import InputError
 
 
@@ -39,7 +39,7 @@ def read_npz(path: Path, target: str | None) -> Table:
                 )
         arrays = {name: _npy_array(archive, name) for name in (found, *members)}
 
-    def cell(row: int, column: int | None) -> str | None:
+    def content(row: int, column: int | None) -> str:
         if column is None:
             value = arrays[found][row]
         else:
@@ -54,8 +54,7 @@ def read_npz(path: Path, target: str | None) -> Table:
         y=_real(arrays[found]),
         feature_names=numbered(columns["X"].shape[1]) if matrix else tuple(members),
         target=found,
-        cell=cell,
-        place=row_place,
+        content=content,
         boolean_target=arrays[found].dtype.kind == "b",
     )
 
@@ -115,11 +114,8 @@ def read_svmlight(path: Path, target: str | None) -> Table:
         require_memory(file, (rows, features), names=features)
         X = np.ascontiguousarray(sparse[:, first:].toarray())
 
-    def cell(row: int, column: int | None) -> str | None:
-        return str(y[row] if column is None else X[row, column])
-
     names = tuple(map(str, range(first, first + features)))
-    return Table(file, X, y, names, "label", cell, partial(line_place, partial(_svmlight_records, path)))
+    return Table(file, X, y, names, "label", place=partial(line_place, partial(_svmlight_records, path)))
 
 
 def _svmlight_records(path: Path) -> Iterator[tuple[int, list[str]]]:

@@ -126,7 +126,7 @@ def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[in
     numbers = features.select([_numbers(column, text=text) for column in features])
     labels = frame[target]
 
-    def cell(row: int, column: int | None) -> str | None:
+    def content(row: int, column: int | None) -> str | None:
         series = labels if column is None else features.to_series(column)
         value = series[row]
         if isinstance(value, str) and text:
@@ -140,7 +140,7 @@ def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[in
         y=_numbers(labels, text=text).to_numpy(),
         feature_names=tuple(features.columns),
         target=target,
-        cell=cell,
+        content=content,
         place=place,
         boolean_target=_is_boolean(labels, text=text),
     )

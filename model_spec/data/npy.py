@@ -20,42 +20,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class StreamedDataset:
-    """A `RowFile` that has been read through once, as a `Dataset` is data in memory.
-
-    ``digest`` is the one that the same data has in memory.
-    """
+    """The rows of a file that has been read through once, as a `Dataset` is data in memory; of the same ``digest``."""
 
     name: str
-    file: RowFile
+    X: OnDisk
+    y: OnDisk
     labels: tuple[str, str]
     source: str
     digest: str
-    standardised: bool = False
-
-    @property
-    def rows(self) -> int:
-        """S, the number of rows."""
-        return self.file.rows
-
-    @property
-    def features(self) -> int:
-        """F, the number of features."""
-        return self.file.features
-
-    @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names ``x1`` to ``xF``."""
-        return numbered(self.features)
-
-    @property
-    def X(self) -> OnDisk:  # noqa: N802  # as `Dataset` has it
-        """Features ``(S, F)``."""
-        return OnDisk(self.file, "X", "float64")
-
-    @property
-    def y(self) -> OnDisk:
-        """Labels ``(S,)``."""
-        return OnDisk(self.file, "y", "float64")
 
 
 def open_rows(source: str, target: str | None) -> RowFile:
@@ -114,11 +86,7 @@ def read_npy(path: Path, target: str | None) -> Table:
     with np.errstate(invalid="ignore"):  # a signalling NaN becomes one that is quiet, which the check of cells refuses
         values = file.read(0, file.rows).astype(np.float64, copy=False)
     X, y = np.ascontiguousarray(np.delete(values, file.target, axis=1)), values[:, file.target].copy()
-
-    def cell(row: int, column: int | None) -> str | None:
-        return str(y[row] if column is None else X[row, column])
-
-    return Table(file.path, X, y, numbered(file.features), str(file.target), cell, row_place)
+    return Table(file.path, X, y, numbered(file.features), str(file.target))
 
 
 def _column(source: str, target: str | None, columns: int) -> int:
@@ -176,9 +144,11 @@ def scan(file: RowFile) -> StreamedDataset:
     for number, packed in enumerate(bits):
         first = np.unpackbits(packed, count=min(rows_per_piece, file.rows - number * rows_per_piece)) == 1
         sha.update(np.ascontiguousarray(first if values[0] == high else ~first, "<f8").data)
+    file = replace(file, low=low, high=high, largest=largest)
     return StreamedDataset(
         name=Path(file.path).name,
-        file=replace(file, low=low, high=high, largest=largest),
+        X=OnDisk(file, "X", "float64"),
+        y=OnDisk(file, "y", "float64"),
         labels=(f"{low:g}", f"{high:g}"),
         source=f"file {file.path}, target column {file.target}; read in pieces",
         digest=sha.hexdigest(),

@@ -26,12 +26,18 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 _LISTED = 12
 
 
+def row_place(row: int) -> str:
+    """The row for people, who count from 1."""
+    return f"row {row + 1}"
+
+
 @dataclass(frozen=True, eq=False)
 class Table:
     """A file as read, unchecked: ``X (S, F)`` and ``y (S,)``, NaN wherever a cell is no number.
 
-    ``cell(row, column)`` is the file's own content as messages show it, None where there is none;
-    both count from 0, and column None is the target. ``place(row)`` is that row for people, ``row 3 (line 4)``.
+    ``content(row, column)`` is the file's own as messages show it, None where there is none; both count from 0, and
+    column None is the target; not given, it is the number itself. ``place(row)`` is that row for people,
+    ``row 3 (line 4)``.
     """
 
     file: str
@@ -39,9 +45,16 @@ class Table:
     y: Floats
     feature_names: tuple[str, ...]
     target: str
-    cell: Callable[[int, int | None], str | None]
-    place: Callable[[int], str]
+    content: Callable[[int, int | None], str | None] | None = None
+    place: Callable[[int], str] = row_place
     boolean_target: bool = False
+
+    def cell(self, row: int, column: int | None) -> str:
+        """A cell for messages."""
+        if self.content is None:
+            return str(self.y[row] if column is None else self.X[row, column])
+        text = self.content(row, column)
+        return "an empty cell" if text is None else _excerpt(text)
 
 
 def check_features(table: Table) -> None:
@@ -67,7 +80,7 @@ def check_features(table: Table) -> None:
     row, column = divmod(int(finite.argmin()), features)
     raise InputError(
         f"{table.file}, column {table.feature_names[column]!r}, {table.place(row)}",
-        got=_excerpt(table.cell(row, column)),
+        got=table.cell(row, column),
         expected="a finite number",
         cure="Correct the cell, or leave its row or column out of the file; write categories as numbers.",
     )
@@ -86,7 +99,7 @@ def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
         row = int(finite.argmin())
         raise InputError(
             f"{rule}, {table.place(row)}",
-            got=_excerpt(table.cell(row, None)),
+            got=table.cell(row, None),
             expected="numbers: two distinct ones, such as 0 and 1",
             cure="Map the two classes to 0 and 1 in the file, and leave out rows that have no label.",
         )
@@ -154,11 +167,6 @@ def numbered(features: int) -> tuple[str, ...]:
     return tuple(f"x{number}" for number in range(1, features + 1))
 
 
-def row_place(row: int) -> str:
-    """The row for people, who count from 1."""
-    return f"row {row + 1}"
-
-
 def line_place(records: Callable[[], Iterator[tuple[int, object]]], row: int) -> str:
     """The row of a text file, and the line that it begins on; ``records`` has the line of every row."""
     try:
@@ -187,9 +195,7 @@ def refusing(file: Path, kind: str, *also: type[BaseException]) -> Iterator[None
         ) from None
 
 
-def _excerpt(text: str | None) -> str:
-    if text is None:
-        return "an empty cell"
+def _excerpt(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= 60 else f"{text[:57]}..."
 

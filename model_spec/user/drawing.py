@@ -36,7 +36,7 @@ def draw_problem(model: UserModel, name: str, seed: int, dtype: DType | None = N
             tree = draw(random_stream(seed, which))
         where = place_of_function(draw)
         check_containers(where, tree)
-        is_leaf = is_array if kind == "data" else _anything
+        is_leaf = is_array if kind == "data" else lambda _: True
         forms[kind] = structure(tree, is_leaf)
         trees[kind] = {
             path: _checked(where, path, leaf, parameter=kind == "params")
@@ -98,10 +98,6 @@ def flat_tree(where: str, tree: Any, shapes: Mapping[str, tuple[int, ...]], kind
 def is_array(leaf: Any) -> bool:
     """Whether a leaf is an array of NumPy's, or one of its scalars."""
     return isinstance(leaf, np.ndarray | np.generic)
-
-
-def _anything(_: Any) -> bool:
-    return True
 
 
 def _checked(where: str, path: str, leaf: Any, *, parameter: bool) -> npt.NDArray[Any]:

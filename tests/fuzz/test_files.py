@@ -115,7 +115,7 @@ def test_rows_of_a_file_are_read_in_pieces_or_refused_in_words(tmp_path: Path):
         try:
             rows = read_rows(str(path), None)
             assert rows is not None
-            assert scan(rows).rows * rows.row_bytes <= path.stat().st_size
+            assert len(scan(rows).y) * rows.row_bytes <= path.stat().st_size
         except InputError as error:
             require_named(error)
 

@@ -123,7 +123,7 @@ def test_a_floor_is_never_below_one_rounding_of_its_entry(rows: int) -> None:
 def test_a_float32_logit_scale_that_is_no_float32_number_is_within_the_floor() -> None:
     # -0.7 is off by 1.7e-8 as a float32; every logit shares that, so no draw of separate roundings could show it.
     problem = drawn(Logistic(features=3, dtype="float32", logit_scale=-0.7, l2=0.1), 3000, seed=2, scale=5)
-    rounded = problem.spec.with_options(logit_scale=float(np.float32(-0.7)), l2=float(np.float32(0.1)))
+    rounded = replace(problem.spec, logit_scale=float(np.float32(-0.7)), l2=float(np.float32(0.1)))
     truth, other = extended.evaluate(problem).blocks, extended.evaluate(replace(problem, spec=rounded)).blocks
     noise = floor(problem, truth)
     for key, value in truth.items():
