@@ -72,8 +72,7 @@ def _rows(result: RunResult) -> Iterator[dict[str, Any]]:
             "dtype": problem.spec.get("dtype"),
             "rows": problem.rows,
         }
-        twins = [problem.twin] if problem.twin is not None else []
-        for timing in (*problem.timings, *twins):
+        for timing in problem.clocks:
             for call in CALLS:
                 timed: Timed | None = getattr(timing, call)
                 if timed is not None:
@@ -104,12 +103,4 @@ def _of_round(each: Round, challenger: str, role: str, reference: str) -> Iterat
 
 
 def _figures(block: Block) -> dict[str, Any]:
-    return {
-        "inner": block.inner,
-        "wall_ns": block.wall_ns,
-        "cpu_ns": block.cpu_ns,
-        "step_ns": block.call_ns,
-        "stolen_ns": block.stolen_ns,
-        "minor_faults": block.minor_faults,
-        "context_switches": block.context_switches,
-    }
+    return {**vars(block), "step_ns": block.call_ns}

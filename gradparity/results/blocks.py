@@ -25,9 +25,8 @@ def timed_of(timing: Timing | None, call: Call) -> Timed | None:
 
 def rounds_of(problem: ProblemResult, backend: str, call: Call) -> list[Round]:
     """All rounds that the backend took part in; those of the reference are the others' and its twin's."""
-    timings = [*problem.timings, *([problem.twin] if problem.twin else [])]
-    if backend != problem.reference:
-        timings = [timing for timing in problem.timings if timing.backend == backend]
+    reference = backend == problem.reference
+    timings = problem.clocks if reference else [each for each in problem.timings if each.backend == backend]
     seen = [timed for timing in timings if (timed := timed_of(timing, call)) is not None]
     return [each for timed in seen for each in timed.rounds]
 

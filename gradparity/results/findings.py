@@ -16,8 +16,8 @@ GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's value of one quantity of one parameter, against the truth.
 
-    ``rule`` is what decided the verdict, ``cause`` why the block is off, where an explanation accounts for all of it.
-    Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
+    ``rule`` is what decided the verdict, ``cause`` why the block disagrees, where an explanation accounts for all of
+    it. Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
     ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
     it is not a finite number.
     """
@@ -36,6 +36,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     worst_index: tuple[int, ...] = ()
     got: float | None = None
     truth: float | None = None
+
+    @property
+    def block(self) -> str:
+        """``gradient W``, or ``loss``."""
+        return f"{self.quantity} {self.parameter}".strip()
 
 
 def worst(findings: Sequence[Finding]) -> Finding:
@@ -56,6 +61,11 @@ class Disagreement(msgspec.Struct, frozen=True, kw_only=True):
     floors: list[list[float | None]]
     agreeing: list[str] = []
 
+    @property
+    def block(self) -> str:
+        """``gradient W``, or ``loss``."""
+        return f"{self.quantity} {self.parameter}".strip()
+
 
 class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
     """One backend's gradient against its own loss, along a direction that moves one parameter only.
@@ -75,7 +85,7 @@ class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outlier(msgspec.Struct, frozen=True, kw_only=True):
-    """A backend that is off, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
+    """A backend that disagrees, and in which way: its ``gradient`` is not that of its loss, or its ``loss`` is another.
 
     ``precision``: it computes in a lower one than it was asked to. ``cause`` is what explains its blocks, where known.
     """
@@ -129,6 +139,11 @@ class Training(msgspec.Struct, frozen=True, kw_only=True):
     evaluations: int | None = None
     reference_evaluations: tuple[int, int] | None = None
     stopped: str = ""
+
+    @property
+    def method(self) -> str:
+        """``gd``, or ``gd, own loop`` where the backend has its own."""
+        return f"{self.optimiser}, own loop" if self.own_loop else self.optimiser
 
 
 class Trouble(msgspec.Struct, frozen=True, kw_only=True):

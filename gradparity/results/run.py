@@ -71,6 +71,11 @@ class ProblemResult(msgspec.Struct, kw_only=True):
         return label(self.name, self.spec, self.threads)
 
     @property
+    def clocks(self) -> list[Timing]:
+        """Everybody who was timed, the twin of the reference last."""
+        return [*self.timings, *([self.twin] if self.twin else [])]
+
+    @property
     def not_good(self) -> list[Finding | Training]:
         """Findings and training runs whose verdict is not a good one, failures included."""
         judged: list[Finding | Training] = [*self.findings, *self.training]

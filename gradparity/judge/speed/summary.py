@@ -19,7 +19,7 @@ def summarise(problem: ProblemResult, profile: Profile) -> None:
         aa = timed_of(problem.twin, call)
         controls[call] = control(pair_values(aa.rounds if aa else []))
     problem.control, problem.loop_control = controls["step"], controls["loop"]
-    for timing in [*problem.timings, *([problem.twin] if problem.twin else [])]:
+    for timing in problem.clocks:
         for call in CALLS:
             timed = timed_of(timing, call)
             if timed is None:

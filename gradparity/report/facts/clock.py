@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from gradparity.benchmark.stats import Control
 from gradparity.formatting import duration, ratio, size, three
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Head, Table, heads, missing
-from gradparity.results import ProblemResult, Timed, Timing
+from gradparity.report.facts.view import Cell, Column, Figures, Table, missing, tabulated
+from gradparity.results import Formulated, ProblemResult, Timed, Timing
 
 #: So many times the floor, neither bandwidth nor flops bind.
 _FAR = 20
@@ -27,8 +27,7 @@ class ClockedCall:
 
     def of(self, problem: ProblemResult) -> list[tuple[Timing, Timed]]:
         """Everybody of whom it was timed, the twin of the reference last."""
-        everyone = [*problem.timings, *([problem.twin] if problem.twin else [])]
-        return [(timing, timed) for timing in everyone if (timed := self.timed(timing)) is not None]
+        return [(timing, timed) for timing in problem.clocks if (timed := self.timed(timing)) is not None]
 
 
 STEP = ClockedCall(
@@ -58,12 +57,23 @@ def starts(problem: ProblemResult) -> Table | None:
     timings = [timing for timing in problem.timings if timing.starts]
     if not timings:
         return None
-    figures = ("import", "build", "first call", "warm cache", "in all", "memory", "peak adds")
     notes = []
     if any(timing.compile_cache for timing in timings):
         notes = ["A cold first call compiles with an empty cache on disk, a warm one finds the last one's."]
-    columns = heads("backend", *figures, figures=figures, extra=("in all",))
-    return Table("Before the first step", columns, [_start(timing) for timing in timings], notes)
+    columns: list[Column[Timing]] = [
+        Column("backend", lambda t: Cell(t.backend)),
+        Figures("import", lambda t: words.seconds(t.import_s if imported(t) else None)),
+        Figures("build", lambda t: words.seconds(t.build_s if imported(t) else None)),
+        Figures("first call", lambda t: words.seconds(t.first_call_s, t.compile_cache)),
+        Figures(
+            "warm cache",
+            lambda t: words.seconds(t.warm_first_call_s if t.compile_cache == "cold" else None),
+        ),
+        Figures("in all", lambda t: words.seconds(t.start_s if imported(t) else None), extra=True),
+        Figures("memory", lambda t: _bytes(t, 0)),
+        Figures("peak adds", lambda t: _bytes(t, 1)),
+    ]
+    return tabulated("Before the first step", timings, columns, notes)
 
 
 def imported(timing: Timing) -> bool:
@@ -77,17 +87,9 @@ def memory(timing: Timing) -> tuple[int, int] | None:
     return None if peak is None or base is None else (base, max(0, peak - base))
 
 
-def _start(timing: Timing) -> list[Cell]:
-    known, resident = imported(timing), memory(timing)
-    return [
-        Cell(timing.backend),
-        words.seconds(timing.import_s if known else None),
-        words.seconds(timing.build_s if known else None),
-        words.seconds(timing.first_call_s, timing.compile_cache),
-        words.seconds(timing.warm_first_call_s if timing.compile_cache == "cold" else None),
-        words.seconds(timing.start_s if known else None),
-        *([Cell(size(value), value) for value in resident] if resident else [missing(), missing()]),
-    ]
+def _bytes(timing: Timing, which: int) -> Cell:
+    resident = memory(timing)
+    return Cell(size(resident[which]), resident[which]) if resident else missing()
 
 
 def steps(problem: ProblemResult, call: ClockedCall) -> Table | None:
@@ -96,34 +98,34 @@ def steps(problem: ProblemResult, call: ClockedCall) -> Table | None:
     if not found:
         return None
     several = any(timed.steps > 1 for _, timed in found)
-    primal = not several and any(timing.primal for timing, _ in found)
-    rows = [
-        [
-            Cell(timing.backend, note="A/A control" if timing is problem.twin else ""),
-            words.step(timed.step_ns),
-            words.compared(timed.ratio) if timed.ratio is not None or timed.speed is not None else Cell("1", 1.0),
-            words.verdict_cell(timed.speed or "reference"),
-            words.times(call.times_floor(timing)),
-            missing() if timed.cpu_per_wall is None else Cell(f"{timed.cpu_per_wall:.2f}", timed.cpu_per_wall),
-            *([words.compared(timing.primal.ratio if timing.primal else None)] if primal else []),
-            *([words.count(timed.steps)] if several else []),
-        ]
-        for timing, timed in found
-    ]
-    columns = [
-        Head("backend", bare=True),
-        Head("a step", figures=True, bare=True, title="median, and its 95% interval"),
-        Head(f"speed, {problem.reference} = 1", figures=True, title="how many times as fast, and its 95% interval"),
-        Head("verdict"),
-        Head("times floor", figures=True, title="its time over the least that this machine could do it in"),
-        Head("cpu/wall", figures=True, extra=True),
-        *([Head("over loss", figures=True, bare=True, title="its time over that of the loss alone")] if primal else []),
-        *([Head("steps a call", figures=True, extra=True)] if several else []),
+    columns: list[Column[tuple[Timing, Timed]]] = [
+        Column("backend", lambda c: Cell(c[0].backend, note="A/A control" if c[0] is problem.twin else ""), bare=True),
+        Figures("a step", lambda c: words.step(c[1].step_ns), bare=True, title="median, and its 95% interval"),
+        Figures(
+            f"speed, {problem.reference} = 1",
+            lambda c: words.speed(c[1]),
+            title="how many times as fast, and its 95% interval",
+        ),
+        Column("verdict", lambda c: words.verdict_cell(c[1].speed or "reference")),
+        Figures(
+            "times floor",
+            lambda c: words.times(call.times_floor(c[0])),
+            title="its time over the least that this machine could do it in",
+        ),
+        Figures("cpu/wall", lambda c: words.share(c[1].cpu_per_wall), extra=True),
+        Figures(
+            "over loss",
+            lambda c: words.compared(c[0].primal.ratio if c[0].primal else None),
+            bare=True,
+            title="its time over that of the loss alone",
+            shown=not several and any(timing.primal for timing, _ in found),
+        ),
+        Figures("steps a call", lambda c: words.count(c[1].steps), extra=True, shown=several),
     ]
     notes = [*_control(problem, call)]
     if call is STEP:
         notes = [*limits(problem), *notes, *_threads(problem), *_collected(problem)]
-    return Table(call.caption, columns, rows, notes)
+    return tabulated(call.caption, found, columns, notes)
 
 
 def formulations(problem: ProblemResult) -> Table | None:
@@ -131,27 +133,16 @@ def formulations(problem: ProblemResult) -> Table | None:
     if not problem.formulations:
         return None
     mine = str(problem.spec.get("formulation", "this"))
-    rows = [
-        [
-            Cell(found.formulation),
-            Cell(found.backend),
-            words.step(found.step_ns),
-            words.compared(found.ratio),
-            words.verdict_cell(found.speed),
-            words.nanoseconds(found.floor_ns),
-        ]
-        for found in problem.formulations
-    ]
-    columns = [
-        Head("formulation"),
-        Head("backend"),
-        Head("a step", figures=True, bare=True),
-        Head(f"speed, {mine} = 1", figures=True),
-        Head("verdict"),
-        Head("its floor", figures=True),
+    columns: list[Column[Formulated]] = [
+        Column("formulation", lambda f: Cell(f.formulation)),
+        Column("backend", lambda f: Cell(f.backend)),
+        Figures("a step", lambda f: words.step(f.step_ns), bare=True),
+        Figures(f"speed, {mine} = 1", lambda f: words.compared(f.ratio)),
+        Column("verdict", lambda f: words.verdict_cell(f.speed)),
+        Figures("its floor", lambda f: words.nanoseconds(f.floor_ns)),
     ]
     note = f"The same model, written otherwise: timed in turns with {mine}, in one process of one backend."
-    return Table("What the other formulations give", columns, rows, [note])
+    return tabulated("What the other formulations give", problem.formulations, columns, [note])
 
 
 def limits(problem: ProblemResult) -> list[str]:

@@ -54,7 +54,7 @@ class Fault:
     @property
     def blocks(self) -> list[str]:
         """All of its blocks, each once."""
-        return list(dict.fromkeys(map(words.block, self.findings)))
+        return list(dict.fromkeys(found.block for found in self.findings))
 
     @property
     def reasons(self) -> list[str]:
@@ -197,4 +197,4 @@ def _diverges(trainings: Iterable[Training]) -> str:
     if not known:
         return ""
     step, first = min(known, key=lambda pair: pair[0])
-    return f"training diverges at step {step} in {first.diverged} ({words.optimiser(first)})"
+    return f"training diverges at step {step} in {first.diverged} ({first.method})"

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from gradparity.formatting import duration, size
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Head, Note, Table, heads, missing, pairs
-from gradparity.results import ProblemResult, RunResult, Timed, Timing
+from gradparity.report.facts.view import Cell, Column, Figures, Note, Table, pairs, tabulated
+from gradparity.results import BackendInfo, OneThread, ProblemResult, RunResult, Timed, Timing
 
 
 def receipt_tables(result: RunResult) -> list[Table]:
     """Versions, the run, the machine."""
-    versions = Table(
-        "Backends and versions",
-        heads("backend", "versions", "threads"),
-        [
-            [Cell(info.name), Cell(_listed(info.versions)), Cell(words.threads(result.problems))]
-            for info in result.backends
-        ],
-    )
+    columns: list[Column[BackendInfo]] = [
+        Column("backend", lambda info: Cell(info.name)),
+        Column("versions", lambda info: Cell(", ".join(f"{name} {v}" for name, v in info.versions.items()) or "-")),
+        Column("threads", lambda _: Cell(words.threads(result.problems))),
+    ]
+    versions = tabulated("Backends and versions", result.backends, columns)
     return [versions, pairs("Run", _run(result)), pairs("Machine", _machine(result.machine))]
 
 
@@ -46,10 +45,6 @@ def receipt_notes(result: RunResult) -> list[Note]:
             if info.cure
         ),
     ]
-
-
-def _listed(versions: Mapping[str, str]) -> str:
-    return ", ".join(f"{name} {number}" for name, number in versions.items()) or "-"
 
 
 def _run(result: RunResult) -> list[tuple[str, str]]:
@@ -91,36 +86,42 @@ def _said(value: Any) -> str:
 
 
 def _problems(problems: list[ProblemResult]) -> Table:
-    rows = [[Cell(p.label), Cell(words.model(p)), Cell(p.source), Cell(p.truth), Cell(p.digest[:16])] for p in problems]
-    return Table("Problems", heads("problem", "model", "data", "truth", "digest of the data"), rows)
+    columns: list[Column[ProblemResult]] = [
+        Column("problem", lambda p: Cell(p.label)),
+        Column("model", lambda p: Cell(words.model(p))),
+        Column("data", lambda p: Cell(p.source)),
+        Column("truth", lambda p: Cell(p.truth)),
+        Column("digest of the data", lambda p: Cell(p.digest[:16])),
+    ]
+    return tabulated("Problems", problems, columns)
 
 
 def _counts(problems: list[ProblemResult]) -> Table:
     """Raw counts of every kind of call that was timed."""
-    figures = ("process pairs", "rounds", "discarded", "blocks", "calls a block", "warm-up calls", "cpu/wall alone")
     kinds = (("step", "step"), ("loop", "loop"), ("primal", "loss alone"), ("collected", "collector on"))
-    rows = [
-        [Cell(problem.label), Cell(timing.backend), Cell(name), *_count(timing, timed)]
+    counted = [
+        (problem, timing, name, timed)
         for problem in problems
-        for timing in (*problem.timings, *([problem.twin] if problem.twin else []))
+        for timing in problem.clocks
         for attribute, name in kinds
         if (timed := getattr(timing, attribute)) is not None
     ]
-    columns = [Head("problem"), Head("backend"), Head("call"), *(Head(name, figures=True) for name in figures)]
-    note = "A reference's blocks stand in the rounds of the others; results.json has every raw block."
-    return Table("Raw counts of the timing", columns, rows, [note])
-
-
-def _count(timing: Timing, timed: Timed) -> list[Cell]:
-    found, one = timed.ratio, timing.one_thread
-    return [
-        words.count(found.pairs if found else None),
-        words.count(len(timed.rounds)),
-        words.count(found.discarded if found else None),
-        words.count(4 * len(timed.rounds) + len(timed.blocks)),
-        Cell(", ".join(map(str, timed.inner)) or "-", max(timed.inner, default=0)),
-        words.count(sum(warm_up.calls for warm_up in timed.warm_ups)),
-        Cell(f"{one.cpu_per_wall:.2f}", one.cpu_per_wall, "tied to one core" if one.pinned else "")
-        if one is not None
-        else missing(),
+    columns: list[Column[tuple[ProblemResult, Timing, str, Timed]]] = [
+        Column("problem", lambda c: Cell(c[0].label)),
+        Column("backend", lambda c: Cell(c[1].backend)),
+        Column("call", lambda c: Cell(c[2])),
+        Figures("process pairs", lambda c: words.count(c[3].ratio.pairs if c[3].ratio else None)),
+        Figures("rounds", lambda c: words.count(len(c[3].rounds))),
+        Figures("discarded", lambda c: words.count(c[3].ratio.discarded if c[3].ratio else None)),
+        Figures("blocks", lambda c: words.count(4 * len(c[3].rounds) + len(c[3].blocks))),
+        Figures("calls a block", lambda c: Cell(", ".join(map(str, c[3].inner)) or "-", max(c[3].inner, default=0))),
+        Figures("warm-up calls", lambda c: words.count(sum(warm_up.calls for warm_up in c[3].warm_ups))),
+        Figures("cpu/wall alone", lambda c: _alone(c[1].one_thread)),
     ]
+    note = "A reference's blocks stand in the rounds of the others; results.json has every raw block."
+    return tabulated("Raw counts of the timing", counted, columns, [note])
+
+
+def _alone(proof: OneThread | None) -> Cell:
+    note = "tied to one core" if proof and proof.pinned else ""
+    return replace(words.share(proof.cpu_per_wall if proof else None), note=note)

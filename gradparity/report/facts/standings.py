@@ -9,8 +9,8 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.choice import Quickest, break_even, quickest
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Head, Table, heads, missing
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Training, worst
+from gradparity.report.facts.view import Cell, Column, Figures, Table, heads, missing, tabulated
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Timing, Training, worst
 
 #: What the figures of errors mean, for who sees them first.
 MEANING = (
@@ -91,32 +91,33 @@ def standings_table(lines: Sequence[Standing], *, problems: int) -> Table:
     Returns:
         The table; under it, what its figures mean.
     """
-    trained = any(line.training for line in lines)
-    rows = []
-    for line in lines:
-        shown = line.shown
-        where = f"{words.block(shown)}{f', {line.label}' if problems > 1 else ''}" if shown else ""
-        rows.append(
-            [
-                Cell(line.backend),
-                words.verdict_cell(line.verdict),
-                words.relative(shown.relative_error if shown else None),
-                words.sized(shown.floors if shown else None),
-                words.sized(shown.error_ulps if shown else None),
-                Cell(where or "-", kind="muted"),
-                *([words.verdict_cell(line.training)] if trained else []),
-            ]
-        )
-    columns = [
-        Head("backend"),
-        Head("verdict"),
-        Head("relative error", figures=True, title="largest error of the block over its largest true value"),
-        Head("floors", figures=True, title="error over its noise floor"),
-        Head("ulp", figures=True, title="error in units in the last place", extra=True),
-        Head("in"),
-        *([Head("training")] if trained else []),
+
+    def where(line: Standing) -> Cell:
+        return Cell(line.shown.block + f", {line.label}" * (problems > 1) if line.shown else "-", kind="muted")
+
+    columns: list[Column[Standing]] = [
+        Column("backend", lambda line: Cell(line.backend)),
+        Column("verdict", lambda line: words.verdict_cell(line.verdict)),
+        Figures(
+            "relative error",
+            lambda line: words.relative(line.shown.relative_error if line.shown else None),
+            title="largest error of the block over its largest true value",
+        ),
+        Figures(
+            "floors",
+            lambda line: words.sized(line.shown.floors if line.shown else None),
+            title="error over its noise floor",
+        ),
+        Figures(
+            "ulp",
+            lambda line: words.sized(line.shown.error_ulps if line.shown else None),
+            title="error in units in the last place",
+            extra=True,
+        ),
+        Column("in", where),
+        Column("training", lambda line: words.verdict_cell(line.training), shown=any(line.training for line in lines)),
     ]
-    return Table("Do they agree?", columns, rows, [MEANING])
+    return tabulated("Do they agree?", lines, columns, [MEANING])
 
 
 def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
@@ -130,19 +131,18 @@ def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
         The table.
     """
     steps = next((p.recommendation.steps for p in problems if p.recommendation), asked)
-    rows = [
-        [
-            Cell(problem.label),
-            Cell(" or ".join(problem.recommendation.choice) if problem.recommendation else "-"),
-            _quickest(quickest(problem, lambda timing: timing.step)),
-            _quickest(quickest(problem, lambda timing: timing.loop)),
-        ]
-        for problem in problems
-    ]
     told = problems if len(problems) <= _MOST_TOLD else []
     notes = [f"{problem.label}, {said}" for problem in told if (said := _break_even(problem))]
-    columns = heads("choose", f"for {steps:,} steps in all", "quickest step", "quickest loop")
-    return Table("Which to choose?", columns, rows, notes)
+    columns: list[Column[ProblemResult]] = [
+        Column("choose", lambda p: Cell(p.label)),
+        Column(
+            f"for {steps:,} steps in all",
+            lambda p: Cell(" or ".join(p.recommendation.choice) if p.recommendation else "-"),
+        ),
+        Column("quickest step", lambda p: _quickest(quickest(p, lambda timing: timing.step))),
+        Column("quickest loop", lambda p: _quickest(quickest(p, lambda timing: timing.loop))),
+    ]
+    return tabulated("Which to choose?", problems, columns, notes)
 
 
 def _break_even(problem: ProblemResult) -> str:
@@ -175,25 +175,15 @@ def times_table(problems: Sequence[ProblemResult]) -> Table | None:
 
 def problem_times(problem: ProblemResult) -> Table:
     """A row a backend: its step, its loop, how its step compares with the reference's, and its start."""
-    rows = []
-    for timing in problem.timings:
-        step = timing.step
-        speed = (step.speed or "reference") if step is not None else ""
-        compared = words.compared(step.ratio if step is not None else None)
-        rows.append(
-            [
-                Cell(timing.backend),
-                words.nanoseconds(_median(step)),
-                words.nanoseconds(_median(timing.loop)),
-                compared if speed not in ("", "reference") else Cell("1", 1.0) if speed else missing(),
-                words.verdict_cell(speed),
-                words.seconds(timing.start_s if timing.starts else None),
-            ]
-        )
-    speed_head = f"speed, {problem.reference} = 1"
-    figures = ("step", "loop", speed_head, "start")
-    columns = heads("backend", *figures[:3], "verdict", "start", figures=figures)
-    return Table("How long do they take?", columns, rows)
+    columns: list[Column[Timing]] = [
+        Column("backend", lambda t: Cell(t.backend)),
+        Figures("step", lambda t: words.nanoseconds(_median(t.step))),
+        Figures("loop", lambda t: words.nanoseconds(_median(t.loop))),
+        Figures(f"speed, {problem.reference} = 1", lambda t: words.speed(t.step)),
+        Column("verdict", lambda t: words.verdict_cell((t.step.speed or "reference") if t.step else "")),
+        Figures("start", lambda t: words.seconds(t.start_s if t.starts else None)),
+    ]
+    return tabulated("How long do they take?", problem.timings, columns)
 
 
 def _both(problem: ProblemResult, backend: str) -> Cell:

@@ -6,38 +6,37 @@ import math
 from collections.abc import Sequence
 
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Note, Table, heads
-from gradparity.results import Training
-
-_FIGURES = ("trained loss", "floors", "diverges", "steps compared", "loop")
+from gradparity.report.facts.view import Cell, Column, Figures, Note, Table, tabulated
+from gradparity.results import GOOD, Training
 
 
 def training_table(runs: Sequence[Training]) -> Table:
     """A row a run: whether losses and parameters of every step agree, and from which step on they do not."""
-    rows = [
-        [
-            Cell(ran.backend),
-            Cell(words.optimiser(ran)),
-            words.verdict_cell(ran.verdict),
-            words.loss(ran.final_loss),
-            words.sized(ran.floors),
-            Cell("nowhere", math.inf)
-            if ran.first_divergence is None
-            else Cell(f"step {ran.first_divergence:,}", ran.first_divergence, ran.diverged, kind="bad", mark="✗"),
-            Cell(f"{ran.checked_steps:,} of {ran.steps:,}", ran.checked_steps),
-            words.seconds(ran.loop_s),
-        ]
-        for ran in runs
+    columns: list[Column[Training]] = [
+        Column("backend", lambda ran: Cell(ran.backend)),
+        Column("optimiser", lambda ran: Cell(ran.method)),
+        Column("verdict", lambda ran: words.verdict_cell(ran.verdict)),
+        Figures("trained loss", lambda ran: words.loss(ran.final_loss)),
+        Figures("floors", lambda ran: words.sized(ran.floors)),
+        Figures("diverges", _divergence),
+        Figures(
+            "steps compared",
+            lambda ran: Cell(f"{ran.checked_steps:,} of {ran.steps:,}", ran.checked_steps),
+            extra=True,
+        ),
+        Figures("loop", lambda ran: words.seconds(ran.loop_s)),
     ]
     start = next((ran.initial_loss for ran in runs if ran.initial_loss is not None), None)
     trained = next((ran.reference_loss for ran in runs if ran.reference_loss is not None), None)
     known = [f"{what} {value:.12g}" for what, value in (("starts at", start), ("must end at", trained)) if value]
-    return Table(
-        "Training: every loss and parameter against the same steps in extended precision",
-        heads("backend", "optimiser", "verdict", *_FIGURES, figures=_FIGURES, extra=("steps compared",)),
-        rows,
-        [f"The loss {' and '.join(known)}."] if known else [],
-    )
+    caption = "Training: every loss and parameter against the same steps in extended precision"
+    return tabulated(caption, runs, columns, [f"The loss {' and '.join(known)}."] if known else [])
+
+
+def _divergence(ran: Training) -> Cell:
+    if ran.first_divergence is None:
+        return Cell("nowhere", math.inf)
+    return Cell(f"step {ran.first_divergence:,}", ran.first_divergence, ran.diverged, kind="bad", mark="✗")
 
 
 def training_notes(runs: Sequence[Training]) -> list[Note]:
@@ -49,8 +48,8 @@ def training_notes(runs: Sequence[Training]) -> list[Note]:
         if ran.checked_steps < ran.steps:
             texts.append(f"compared over the first {ran.checked_steps} steps: as far as the reference and the dtype go")
         for text in texts:
-            where = said.setdefault((text, words.good(ran.verdict)), {})
-            where.setdefault(words.optimiser(ran), []).append(ran.backend)
+            where = said.setdefault((text, ran.verdict in GOOD), {})
+            where.setdefault(ran.method, []).append(ran.backend)
     return [
         Note(
             "; ".join(f"{name} on {', '.join(dict.fromkeys(backends))}" for name, backends in where.items()) + ":",

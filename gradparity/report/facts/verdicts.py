@@ -8,10 +8,8 @@ from dataclasses import replace
 from gradparity.formatting import large
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Head, Kind, Note, Table, heads, missing
-from gradparity.results import Finding, ProblemResult, RunResult, worst
-
-_FIGURES = ("relative error", "floors", "error, ulp", "floor, ulp", "got", "truth")
+from gradparity.report.facts.view import Cell, Column, Figures, Head, Kind, Note, Table, missing, tabulated
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, worst
 
 
 def verdicts(problem: ProblemResult, *, most: int, grouped: bool = False) -> Table | None:
@@ -30,9 +28,9 @@ def verdicts(problem: ProblemResult, *, most: int, grouped: bool = False) -> Tab
     if not names:
         return None
     columns: dict[str, list[Finding]] = {}
-    many = len({words.block(found) for found in findings}) > most
+    many = len({found.block for found in findings}) > most
     for found in findings:
-        columns.setdefault(found.quantity if many and grouped else words.block(found), []).append(found)
+        columns.setdefault(found.quantity if many and grouped else found.block, []).append(found)
     cells = {
         (name, block): _cell(worst(own))
         for block, each in columns.items()
@@ -58,14 +56,14 @@ def _verdict(problem: ProblemResult, name: str) -> Cell:
     bad = words.bad_verdicts(problem, name)
     if not bad:
         return words.verdict_cell("agrees")
-    shown = words.block(worst([found for found in problem.findings if found.backend == name]))
+    shown = worst([found for found in problem.findings if found.backend == name]).block
     return replace(words.verdict_cell(bad[0], note=shown), text=", ".join(bad))
 
 
 def _cell(found: Finding) -> Cell:
     ulps = "" if found.error_ulps is None else f"{large(found.error_ulps)} ulp"
     text = found.verdict if found.floors is None else large(found.floors)
-    if words.good(found.verdict):
+    if found.verdict in GOOD:
         return Cell(text, found.floors, ulps, found.rule, heat(found.floors) if found.floors is not None else "good")
     note = ", ".join(filter(None, [found.verdict if found.floors is not None else found.cause, ulps]))
     kind, mark = words.kind(found.verdict), words.mark(found.verdict)
@@ -81,7 +79,7 @@ def heat(floors: float | None) -> Kind:
 
 def disagreements(problem: ProblemResult) -> Table | None:
     """A row for every block that does not agree: by how much, where, and why."""
-    bad = [found for found in problem.findings if not words.good(found.verdict)]
+    bad = [found for found in problem.findings if found.verdict not in GOOD]
     return _blocks("What does not agree: the worst entry of each block", bad, "why") if bad else None
 
 
@@ -91,23 +89,19 @@ def every(findings: Sequence[Finding]) -> Table:
 
 
 def _blocks(caption: str, findings: Sequence[Finding], why: str) -> Table:
-    rows = [
-        [
-            Cell(found.backend),
-            Cell(words.entry(found)),
-            words.verdict_cell(found.verdict),
-            words.relative(found.relative_error),
-            words.sized(found.floors),
-            words.sized(found.error_ulps),
-            words.sized(found.floor_ulps),
-            words.figure(found.got),
-            words.figure(found.truth),
-            Cell(found.cause or found.rule) if why == "why" else Cell(found.rule, note=found.cause),
-        ]
-        for found in findings
+    columns: list[Column[Finding]] = [
+        Column("backend", lambda f: Cell(f.backend)),
+        Column("block", lambda f: Cell(words.entry(f))),
+        Column("verdict", lambda f: words.verdict_cell(f.verdict)),
+        Figures("relative error", lambda f: words.relative(f.relative_error)),
+        Figures("floors", lambda f: words.sized(f.floors)),
+        Figures("error, ulp", lambda f: words.sized(f.error_ulps), extra=True),
+        Figures("floor, ulp", lambda f: words.sized(f.floor_ulps), extra=True),
+        Figures("got", lambda f: words.figure(f.got), extra=True),
+        Figures("truth", lambda f: words.figure(f.truth), extra=True),
+        Column(why, lambda f: Cell(f.cause or f.rule) if why == "why" else Cell(f.rule, note=f.cause)),
     ]
-    columns = heads("backend", "block", "verdict", *_FIGURES, why, figures=_FIGURES, extra=_FIGURES[2:])
-    return Table(caption, columns, rows)
+    return tabulated(caption, findings, columns)
 
 
 def everywhere(result: RunResult, keys: Sequence[str] = ()) -> Table:
@@ -143,13 +137,13 @@ def _worst(problem: ProblemResult, name: str) -> Cell:
     if failed is not None:
         return words.verdict_cell("failed", note=failed.stage)
     found = [finding for finding in problem.findings if finding.backend == name]
-    bad = [finding for finding in found if not words.good(finding.verdict)]
+    bad = [finding for finding in found if finding.verdict not in GOOD]
     if bad:
         shown = worst(bad)
         floors = "" if shown.floors is None else f"{large(shown.floors)} floors"
-        cell = words.verdict_cell(shown.verdict, shown.floors, ", ".join(filter(None, [words.block(shown), floors])))
+        cell = words.verdict_cell(shown.verdict, shown.floors, ", ".join(filter(None, [shown.block, floors])))
         return replace(cell, title=shown.cause or shown.rule, kind="warn" if problem.expected else cell.kind)
-    ran = next((run for run in problem.training if run.backend == name and not words.good(run.verdict)), None)
+    ran = next((run for run in problem.training if run.backend == name and run.verdict not in GOOD), None)
     if ran is not None:
         return replace(words.verdict_cell(ran.verdict, ran.floors, "training"), title=ran.reason)
     most = max((finding.floors or 0.0 for finding in found), default=None)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import KW_ONLY, dataclass
+from typing import Generic, Literal, TypeAlias, TypeVar
 
 #: How something looks: a colour in a terminal, a class in ``page.css``. Nothing rests on it alone.
 Kind: TypeAlias = Literal["", "good", "bad", "warn", "muted", "exact", "low", "mid", "high"]
+_Record = TypeVar("_Record")
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,28 @@ class Head:
     """
 
     text: str
+    _: KW_ONLY
     figures: bool = False
     title: str = ""
     extra: bool = False
     bare: bool = False
+
+
+@dataclass(frozen=True)
+class Column(Head, Generic[_Record]):
+    """A column with the cell that it has for each record; one that is not ``shown`` is left out of its table."""
+
+    cell: Callable[[_Record], Cell]
+    _: KW_ONLY
+    shown: bool = True
+
+
+@dataclass(frozen=True)
+class Figures(Column[_Record]):
+    """A column of numbers."""
+
+    _: KW_ONLY
+    figures: bool = True
 
 
 @dataclass(frozen=True)
@@ -72,6 +91,24 @@ class Note:
     short: str = ""
 
 
+def tabulated(
+    caption: str, records: Iterable[_Record], columns: Sequence[Column[_Record]], notes: Sequence[str] = ()
+) -> Table:
+    """A row for each record.
+
+    Args:
+        caption: what the table is of.
+        records: what its rows show, in order.
+        columns: the cells of each row.
+        notes: what stands below.
+
+    Returns:
+        The table.
+    """
+    shown = [column for column in columns if column.shown]
+    return Table(caption, shown, [[column.cell(record) for column in shown] for record in records], notes)
+
+
 def heads(*names: str, figures: Iterable[str] = (), extra: Iterable[str] = ()) -> list[Head]:
     """Columns by name.
 
@@ -84,7 +121,7 @@ def heads(*names: str, figures: Iterable[str] = (), extra: Iterable[str] = ()) -
         The heads.
     """
     numbers, more = set(figures), set(extra)
-    return [Head(name, name in numbers, extra=name in more) for name in names]
+    return [Head(name, figures=name in numbers, extra=name in more) for name in names]
 
 
 def missing() -> Cell:

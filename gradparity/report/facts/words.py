@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gradparity.benchmark.stats import Comparison, MedianInterval
 from gradparity.formatting import duration, large, ratio, three
 from gradparity.report.facts.view import Cell, Kind, missing
-from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Training
+from gradparity.results import Finding, ProblemResult, RunResult, Timed
 
 #: How every verdict looks, and a symbol, so that none is told by its colour alone; all are in common fonts.
 _LOOKS: Mapping[str, tuple[Kind, str]] = {
@@ -40,34 +40,25 @@ def verdict_cell(verdict: str, value: float | None = None, note: str = "") -> Ce
     return Cell(verdict, value, note, kind=kind(verdict), mark=mark(verdict)) if verdict else missing()
 
 
-def figure(value: float | None) -> Cell:
-    """Three significant digits, with an exponent where it takes one."""
-    return missing() if value is None else Cell(f"{value:.3g}", value)
+def _figures(said: Callable[[float], str]) -> Callable[[float | None], Cell]:
+    """What makes a cell of a number, or of none."""
+    return lambda value: missing() if value is None else Cell(said(value), value)
 
 
-def relative(value: float | None) -> Cell:
-    """A relative error with the two digits that it is good for."""
-    return missing() if value is None else Cell(f"{value:.2g}", value)
-
-
-def sized(value: float | None, unit: str = "") -> Cell:
-    """A figure that may be of any size, with its unit."""
-    return missing() if value is None else Cell(f"{large(value)} {unit}".strip(), value)
-
-
-def count(value: int | None) -> Cell:
-    """A whole number."""
-    return missing() if value is None else Cell(f"{value:,}", value)
-
-
-def times(value: float | None) -> Cell:
-    """How many times."""
-    return missing() if value is None else Cell(ratio(value), value)
-
-
-def nanoseconds(value: float | None) -> Cell:
-    """A time given in nanoseconds."""
-    return missing() if value is None else Cell(duration(value), value)
+#: Three significant digits, with an exponent where it takes one.
+figure = _figures("{:.3g}".format)
+#: A relative error with the two digits that it is good for.
+relative = _figures("{:.2g}".format)
+#: A figure that may be of any size.
+sized = _figures(large)
+#: A whole number.
+count = _figures("{:,}".format)
+#: A share, or CPU over wall-clock time.
+share = _figures("{:.2f}".format)
+#: How many times.
+times = _figures(ratio)
+#: A time given in nanoseconds.
+nanoseconds = _figures(duration)
 
 
 def seconds(value: float | None, note: str = "") -> Cell:
@@ -94,30 +85,22 @@ def compared(found: Comparison | None) -> Cell:
     return Cell(ratio(found.ratio), found.ratio, interval(found.low, found.high) or "no interval")
 
 
+def speed(found: Timed | None) -> Cell:
+    """How many times as fast as the reference, which itself is 1."""
+    if found is None:
+        return missing()
+    return compared(found.ratio) if found.ratio is not None or found.speed is not None else Cell("1", 1.0)
+
+
 def interval(low: float | None, high: float | None) -> str:
     """``[1.97, 2.03]``; nothing where an end is not known."""
     return "" if low is None or high is None else f"[{three(low)}, {three(high)}]"
 
 
-def block(found: Finding) -> str:
-    """``gradient W``, or ``loss``."""
-    return f"{found.quantity} {found.parameter}".strip()
-
-
 def entry(found: Finding) -> str:
     """The block and the entry of it that decided: ``gradient W[0, 1]``."""
     index = f"[{', '.join(map(str, found.worst_index))}]" if found.worst_index else ""
-    return block(found) + index
-
-
-def optimiser(ran: Training) -> str:
-    """What a report calls a training run: ``gd``, or ``gd, own loop`` where the backend has its own."""
-    return f"{ran.optimiser}, own loop" if ran.own_loop else ran.optimiser
-
-
-def run_name(ran: Training) -> str:
-    """A training run by backend and optimiser."""
-    return f"{ran.backend}, {optimiser(ran)}"
+    return found.block + index
 
 
 def backends(problem: ProblemResult) -> list[str]:
@@ -129,11 +112,6 @@ def backends(problem: ProblemResult) -> list[str]:
 def bad_verdicts(problem: ProblemResult, backend: str) -> list[str]:
     """What a backend got but good verdicts, each once."""
     return list(dict.fromkeys(found.verdict for found in problem.not_good if found.backend == backend))
-
-
-def good(verdict: str) -> bool:
-    """Whether a verdict leaves the exit code at 0."""
-    return verdict in GOOD
 
 
 def model(problem: ProblemResult) -> str:

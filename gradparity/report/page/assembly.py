@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
@@ -12,7 +12,7 @@ from gradparity.report.facts.overview import Overview
 from gradparity.report.facts.receipt import receipt_details, receipt_notes, receipt_tables
 from gradparity.report.facts.standings import choices_table
 from gradparity.report.facts.verdicts import disagreements, everywhere, problem_notes, status, verdicts
-from gradparity.report.facts.view import Note, Table
+from gradparity.report.facts.view import Note
 from gradparity.report.page import clock, differences, errors, sizes, totals, training
 from gradparity.report.page.figures import Looks
 from gradparity.report.page.view import Panel, Section
@@ -28,24 +28,15 @@ MOST_COLUMNS = 8
 _MOST_FAULTS, _MOST_CHOICES, _MOST_NOTES = 4, 8, 6
 
 
-@dataclass(frozen=True)
-class First:
-    """The first screen, with ``more`` that is folded away."""
-
-    overview: Overview
-    faults: Sequence[Note]
-    tables: Sequence[Table]
-    notes: Sequence[Note]
-    more: Sequence[Note]
-
-
-def first_screen(found: Overview) -> First:
-    """Who disagrees and why, which to choose, and what to know beside."""
-    tables = [replace(table, rows=table.rows[:_MOST_CHOICES], notes=[*table.notes, "Of more problems it stands below."])
-              if table is found.choices and len(table.rows) > _MOST_CHOICES else table
-              for table in found.tables]  # fmt: skip
+def first_screen(found: Overview) -> tuple[Overview, list[Note]]:
+    """Who disagrees and why, which to choose, and what to know beside; and more notes, to be folded away."""
+    choices = found.choices
+    if choices is not None and len(choices.rows) > _MOST_CHOICES:
+        said = [*choices.notes, "Of more problems it stands below."]
+        choices = replace(choices, rows=choices.rows[:_MOST_CHOICES], notes=said)
+    faults, notes = found.faults[:_MOST_FAULTS], found.notes[:_MOST_NOTES]
     more = [*found.faults[_MOST_FAULTS:], *found.notes[_MOST_NOTES:]]
-    return First(found, found.faults[:_MOST_FAULTS], tables, found.notes[:_MOST_NOTES], more)
+    return replace(found, faults=faults, notes=notes, choices=choices), more
 
 
 def sections(result: RunResult, *, lean: bool = False) -> list[Section]:
@@ -91,22 +82,26 @@ def _together(result: RunResult, keys: Sequence[str], looks: Looks) -> list[Sect
 
 def _problem(problem: ProblemResult, key: str, looks: Looks, *, opened: bool, every: bool) -> Section:
     """One problem: verdicts, reasons, training, time."""
-    found, points = status(problem), errors.errors(problem, key, looks)
+    found, points = status(problem), errors.errors(problem, looks)
     panels = [
         Panel("notes", "What to know", notes=problem_notes(problem)),
         _verdicts(problem),
         _disagreements(problem),
         differences.divergences(problem),
         differences.pairwise(problem),
-        points if every else replace(points, plots=(), folded=()),
-        training.training(problem, key, looks),
-        totals.totals(problem, key, looks),
-        clock.steps(problem, key, looks),
+        points if every or points is None else replace(points, plots=(), folded=()),
+        training.training(problem, looks),
+        totals.totals(problem, looks),
+        clock.steps(problem, looks),
         Panel("formulations", "Other formulations", tables=[table] if (table := formulations(problem)) else []),
-        clock.distance(problem, key, looks),
-        clock.starts(problem, key),
+        clock.distance(problem, looks),
+        clock.starts(problem),
     ]
-    kept = [replace(panel, key=f"{key}-{panel.key}") for panel in panels if panel]
+    kept = [
+        replace(panel, key=f"{key}-{panel.key}", plots=[replace(plot, key=f"{key}-{plot.key}") for plot in panel.plots])
+        for panel in panels
+        if panel
+    ]
     return Section(key, problem.label, kept, words.problem_lines(problem), found, opened or found[1] == "bad")
 
 

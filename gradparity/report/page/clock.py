@@ -9,7 +9,7 @@ from gradparity.formatting import duration, ratio, size, three
 from gradparity.report.facts import clock as facts
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall
-from gradparity.report.facts.view import Cell, Table, heads
+from gradparity.report.facts.view import Cell, Column, Figures, Table, tabulated
 from gradparity.report.page.figures import (
     Figure,
     Looks,
@@ -30,14 +30,14 @@ _ROW = 34  #: pixels a row of a plot with a row a backend
 _EDGE = 110  #: pixels for its axis and legend
 
 
-def steps(problem: ProblemResult, key: str, looks: Looks) -> Panel:
+def steps(problem: ProblemResult, looks: Looks) -> Panel:
     """Step and loop: tables, and their ratios to the reference as forest plots."""
     tables = [(call, table) for call in (STEP, LOOP) if (table := facts.steps(problem, call)) is not None]
-    plots = [plot for call, table in tables if (plot := _forest(problem, f"{key}-{call.key}", call, looks, table))]
+    plots = [plot for call, table in tables if (plot := _forest(problem, call, looks, table))]
     return Panel("steps", "Time of a step", tables=[table for _, table in tables], plots=plots)
 
 
-def _forest(problem: ProblemResult, key: str, call: ClockedCall, looks: Looks, table: Table) -> Plot | None:
+def _forest(problem: ProblemResult, call: ClockedCall, looks: Looks, table: Table) -> Plot | None:
     found = [(timing, timed) for timing, timed in call.of(problem) if timed.ratio and timed.ratio.ratio is not None]
     ratios = [(timing.backend, timed.ratio, timed.speed or "undecided") for timing, timed in found if timed.ratio]
     if not ratios:
@@ -64,7 +64,7 @@ def _forest(problem: ProblemResult, key: str, call: ClockedCall, looks: Looks, t
         "a difference is not called: it is what two identical workers may show."
     )
     title = f"Speed: {call.caption[0].lower()}{call.caption[1:]}"
-    return Plot(key, title, about, figure, table, _EDGE - 20 + _ROW * len(ratios))
+    return Plot(call.key, title, about, figure, table, _EDGE - 20 + _ROW * len(ratios))
 
 
 def _interval(row: str, name: str, found: Comparison, verdict: str, looks: Looks, *, whose: str) -> Figure:
@@ -76,15 +76,17 @@ def _interval(row: str, name: str, found: Comparison, verdict: str, looks: Looks
     return points([float(f"{middle:.5g}")], [label(row)], [hover], marker, error_x=error)
 
 
-def distance(problem: ProblemResult, key: str, looks: Looks) -> Panel:
+def distance(problem: ProblemResult, looks: Looks) -> Panel | None:
     """Times over the least that this machine could do them in."""
-    title = "Distance to the limit"
     timings = [t for t in problem.timings if t.times_floor is not None or t.loop_times_floor is not None]
     if not timings or problem.limits is None:
-        return Panel("distance", title)
-    figures = ("a step from Python", "a step in a loop")
-    rows = [[Cell(t.backend), words.times(t.times_floor), words.times(t.loop_times_floor)] for t in timings]
-    table = Table("Times the floor", heads("backend", *figures, figures=figures), rows, facts.limits(problem))
+        return None
+    columns: list[Column[Timing]] = [
+        Column("backend", lambda t: Cell(t.backend)),
+        Figures("a step from Python", lambda t: words.times(t.times_floor)),
+        Figures("a step in a loop", lambda t: words.times(t.loop_times_floor)),
+    ]
+    table = tabulated("Times the floor", timings, columns, facts.limits(problem))
     dots = [
         (timing.backend, name, floor)
         for timing in timings
@@ -104,7 +106,8 @@ def distance(problem: ProblemResult, key: str, looks: Looks) -> Panel:
         "A step's time over the least that this machine could do it in; the dashed line, 1, is that least. Filled: called "
         "from Python; hollow: in the backend's own loop."
     )
-    plot = Plot(f"{key}-distance", title, about, figure, table, _EDGE + _ROW * len(names))
+    title = "Distance to the limit"
+    plot = Plot("distance", title, about, figure, table, _EDGE + _ROW * len(names))
     return Panel("distance", title, plots=[plot])
 
 
@@ -124,12 +127,11 @@ def _key(name: str) -> Figure:
     return points([None], [None], [], marker, name=name)
 
 
-def starts(problem: ProblemResult, key: str) -> Panel:
+def starts(problem: ProblemResult) -> Panel | None:
     """What there is to pay before the first step, in time and in memory."""
-    title = "Before the first step"
     table = facts.starts(problem)
     if table is None:
-        return Panel("starts", title)
+        return None
     known = {timing.backend: timing for timing in problem.timings if timing.starts and facts.imported(timing)}
     costs: list[tuple[str, Callable[[Timing], float]]] = [
         ("import", lambda timing: timing.import_s),
@@ -141,7 +143,7 @@ def starts(problem: ProblemResult, key: str) -> Panel:
         for place, (name, cost) in enumerate(costs)
     ]
     about = "Seconds from an empty process to the first gradient: import, building the program, first call (compiling)."
-    plots = [_bars(f"{key}-starts", "Time to the first gradient", about, bars, list(known), "seconds", table)]
+    plots = [_bars("starts", "Time to the first gradient", about, bars, list(known), "seconds", table)]
     resident = {timing.backend: found for timing in problem.timings if (found := facts.memory(timing))}
     if resident:
         about = (
@@ -151,8 +153,8 @@ def starts(problem: ProblemResult, key: str) -> Panel:
             _bar(name, {who: (found[place] / 2**20, size(found[place])) for who, found in resident.items()}, 2 * place)
             for place, name in enumerate(("after the import", "more at its peak"))
         ]
-        plots.append(_bars(f"{key}-memory", "Memory", about, bars, list(resident), "MiB", table))
-    return Panel("starts", title, plots=plots)
+        plots.append(_bars("memory", "Memory", about, bars, list(resident), "MiB", table))
+    return Panel("starts", table.caption, plots=plots)
 
 
 def _bars(

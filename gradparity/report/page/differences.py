@@ -8,51 +8,40 @@ from gradparity.formatting import large
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
 from gradparity.report.facts.verdicts import divergence_notes
-from gradparity.report.facts.view import Cell, Head, Table, heads, missing
+from gradparity.report.facts.view import Cell, Column, Figures, Head, Table, heads, missing, tabulated
 from gradparity.report.page.view import Panel
-from gradparity.results import Disagreement, Pairwise, ProblemResult
+from gradparity.results import Disagreement, OwnDerivative, Pairwise, ProblemResult
 from gradparity.results.divergence import Divergence
 
 
-def divergences(problem: ProblemResult) -> Panel:
+def divergences(problem: ProblemResult) -> Panel | None:
     """The first tapped value at which each backend diverges."""
     found = problem.divergences
-    title = "Where they diverge"
     if found is None or not (found.found or found.notes):
-        return Panel("divergences", title)
-    figures = ("relative error", "ulps", "floors", "got", "expected")
-    table = Table(
-        "First tap at which a backend diverges",
-        heads("backend", "tap", "direction", "against", *figures, "what", figures=figures),
-        [_row(each) for each in found.found],
-    )
+        return None
+    columns: list[Column[Divergence]] = [
+        Column("backend", lambda d: Cell(d.backend)),
+        Column("tap", lambda d: Cell(d.tap + (f", call {d.occurrence + 1} of {d.of}" if d.of > 1 else ""))),
+        Column("direction", lambda d: Cell(d.direction)),
+        Column("against", lambda d: Cell(", ".join(d.against))),
+        Figures("relative error", lambda d: words.figure(d.relative)),
+        Figures("ulps", lambda d: words.figure(d.ulps)),
+        Figures("floors", lambda d: words.sized(d.floors)),
+        Figures("got", lambda d: words.figure(d.got)),
+        Figures("expected", lambda d: words.figure(d.expected)),
+        Column("what", lambda d: Cell("; ".join(filter(None, [d.kind, d.detail, d.resembles])))),
+    ]
+    table = tabulated("First tap at which a backend diverges", found.found, columns)
     about = f"{words.counted(found.taps, 'tapped value')} compared, forward (values) and backward (cotangents)."
     folded = [table] if found.found else []
-    return Panel("divergences", title, about, notes=divergence_notes(problem), folded=folded)
+    return Panel("divergences", "Where they diverge", about, notes=divergence_notes(problem), folded=folded)
 
 
-def _row(found: Divergence) -> list[Cell]:
-    call = f", call {found.occurrence + 1} of {found.of}" if found.of > 1 else ""
-    return [
-        Cell(found.backend),
-        Cell(found.tap + call),
-        Cell(found.direction),
-        Cell(", ".join(found.against)),
-        words.figure(found.relative),
-        words.figure(found.ulps),
-        words.sized(found.floors),
-        words.figure(found.got),
-        words.figure(found.expected),
-        Cell("; ".join(filter(None, [found.kind, found.detail, found.resembles]))),
-    ]
-
-
-def pairwise(problem: ProblemResult) -> Panel:
+def pairwise(problem: ProblemResult) -> Panel | None:
     """Every two backends in every block, and each gradient against its own loss."""
-    title = "Held against each other"
-    found = problem.pairwise
+    found, title = problem.pairwise, "Held against each other"
     if found is None:
-        return Panel("pairwise", title)
+        return None
     about = (
         "No truth is known for this model, so nothing here is certified. A cell is the largest difference of two backends "
         f"in any entry, in noise floors of both; up to {AGREES_FLOORS:g} agrees."
@@ -64,15 +53,11 @@ def pairwise(problem: ProblemResult) -> Panel:
     return Panel("pairwise", title, about, tables=[*matrices, *own])
 
 
-def _block(found: Disagreement) -> str:
-    return f"{found.quantity} {found.parameter}".strip()
-
-
 def _matrix(found: Pairwise, block: Disagreement) -> Table:
     agreeing = f"Agreeing: {', '.join(block.agreeing)}." if block.agreeing else "No majority agrees."
     rows = [[Cell(one), *(_apart(block.floors[i][j], same=i == j) for j in range(len(found.backends)))]
             for i, one in enumerate(found.backends)]  # fmt: skip
-    return Table(f"{_block(block)}: floors apart", _heads(found), rows, [agreeing])
+    return Table(f"{block.block}: floors apart", _heads(found), rows, [agreeing])
 
 
 def _summary(found: Pairwise) -> Table:
@@ -84,7 +69,7 @@ def _summary(found: Pairwise) -> Table:
             known = [(each.floors[i][j], each) for each in found.matrix]
             gaps = [pair for pair in known if pair[0] is None]
             apart, block = gaps[0] if gaps else max(known, key=lambda pair: pair[0] or 0)
-            row.append(replace(_apart(apart, same=i == j), note="" if i == j else _block(block)))
+            row.append(replace(_apart(apart, same=i == j), note="" if i == j else block.block))
         rows.append(row)
     return Table("Floors apart in the block where it is most", _heads(found), rows)
 
@@ -104,27 +89,20 @@ def _apart(floors: float | None, *, same: bool) -> Cell:
 
 
 def _own(found: Pairwise) -> Table:
-    figures = ("gradient along it", "its loss says", "within")
     consistent = {
         None: missing(),
         True: Cell("yes", kind="good", mark=words.mark("agrees")),
         False: Cell("no", kind="bad", mark=words.mark("wrong")),
     }
-    rows = [
-        [
-            Cell(own.backend),
-            Cell(own.parameter),
-            consistent[own.consistent],
-            words.figure(own.along),
-            words.figure(own.value),
-            words.figure(own.error),
-            Cell(own.kind),
-            words.count(own.evaluations),
-        ]
-        for own in found.own
+    columns: list[Column[OwnDerivative]] = [
+        Column("backend", lambda own: Cell(own.backend)),
+        Column("parameter", lambda own: Cell(own.parameter)),
+        Column("consistent", lambda own: consistent[own.consistent]),
+        Figures("gradient along it", lambda own: words.figure(own.along)),
+        Figures("its loss says", lambda own: words.figure(own.value)),
+        Figures("within", lambda own: words.figure(own.error)),
+        Column("kind", lambda own: Cell(own.kind)),
+        Figures("evaluations", lambda own: words.count(own.evaluations)),
     ]
-    return Table(
-        "Each gradient against its own loss, along a direction that moves one parameter",
-        heads("backend", "parameter", "consistent", *figures, "kind", "evaluations", figures=(*figures, "evaluations")),
-        rows,
-    )
+    caption = "Each gradient against its own loss, along a direction that moves one parameter"
+    return tabulated(caption, found.own, columns)

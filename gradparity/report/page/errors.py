@@ -13,11 +13,10 @@ from gradparity.report.page.view import Panel, Plot
 from gradparity.results import Finding, ProblemResult
 
 
-def errors(problem: ProblemResult, key: str, looks: Looks) -> Panel:
+def errors(problem: ProblemResult, looks: Looks) -> Panel | None:
     """Every error over its floor, both in ulps."""
-    title = "Errors against the floor"
     if not problem.findings:
-        return Panel("errors", title)
+        return None
     table, figure = every(problem.findings), _scatter(problem.findings, looks)
     if figure is None:
         return Panel("errors", "Every finding", folded=[table])
@@ -26,7 +25,8 @@ def errors(problem: ProblemResult, key: str, looks: Looks) -> Panel:
         f"the floor; above the dashed one, {AGREES_FLOORS:g} floors, it does not agree. Hollow points on the lower edge "
         "are exact."
     )
-    return Panel("errors", title, plots=[Plot(f"{key}-errors", title, about, figure, table, height=440)])
+    title = "Errors against the floor"
+    return Panel("errors", title, plots=[Plot("errors", title, about, figure, table, height=440)])
 
 
 def _scatter(findings: Sequence[Finding], looks: Looks) -> Figure | None:

@@ -152,23 +152,20 @@ def decades(values: Iterable[float]) -> tuple[float, float]:
 
 def line(x: Sequence[float], y: Sequence[float], name: str, dash: str = "dash") -> Figure:
     """A limit: a thin line that is no backend's."""
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": list(x),
-        "y": list(y),
-        "name": name,
-        "hoverinfo": "skip",
-        "line": {"color": "theme:muted", "width": 1.5, "dash": dash},
-    }
+    looks = {"color": "theme:muted", "width": 1.5, "dash": dash}
+    return scatter("lines", x, y, name=name, hoverinfo="skip", line=looks)
 
 
-def points(x: Sequence[Any], y: Sequence[Any], hover: Sequence[str], marker: Figure, **more: Any) -> Figure:
+def scatter(mode: str, x: Sequence[Any], y: Sequence[Any], **more: Any) -> Figure:
+    """A curve (``lines``), markers, or both."""
+    return {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **more}
+
+
+def points(
+    x: Sequence[Any], y: Sequence[Any], hover: Sequence[str], marker: Figure, *, mode: str = "markers", **more: Any
+) -> Figure:
     """Markers that each say what they are to who points at them."""
-    return {
-        "type": "scatter", "mode": "markers", "x": list(x), "y": list(y), "marker": marker, "hoverinfo": "text",
-        "hovertext": list(hover), **more,
-    }  # fmt: skip
+    return scatter(mode, x, y, marker=marker, hoverinfo="text", hovertext=list(hover), **more)
 
 
 def whiskers(ends: Sequence[tuple[float, float, float]], colour: str, thickness: float) -> Figure:

@@ -37,12 +37,14 @@ def render(result: RunResult) -> str:
 
 def _render(result: RunResult, *, lean: bool) -> str:
     found = sections(result, lean=lean)
+    first, more = first_screen(overview(result))
     plots = [plot for section in found for panel in section.panels for plot in panel.plots]
     style, script = _asset("page.css"), _asset("page.js")
     library, library_hash = plotly() if plots else ("", "")
     return template("page.html").render(
         result=result,
-        first=first_screen(overview(result)),
+        first=first,
+        more=more,
         lean=lean,
         sections=found,
         receipt=receipt(result),

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall
 from gradparity.report.facts.view import Cell, Table, heads, missing
-from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, time_axis, whiskers
+from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, points, scatter, time_axis, whiskers
 from gradparity.report.page.view import Panel, Plot
 from gradparity.results import ProblemResult, RunResult, Timing
 
@@ -61,14 +61,11 @@ def _plot(group: Sequence[ProblemResult], call: ClockedCall, key: str, looks: Lo
     floors = [(_size(p), p.limits.floor_ns) for p in group if p.limits is not None]
     if floors:
         reach += [floor for _, floor in floors]
-        data.append(
-            {
-                "type": "scatter", "mode": "lines", "name": "floor", "hoverinfo": "text",
-                "x": [size for size, _ in floors], "y": [float(f"{floor:.5g}") for _, floor in floors],
-                "hovertext": [f"<b>floor</b>: {words.nanoseconds(floor).text}" for _, floor in floors],
-                "line": {"color": "theme:muted", "width": 1.5, "dash": "dash"},
-            }
-        )  # fmt: skip
+        hover = [f"<b>floor</b>: {words.nanoseconds(floor).text}" for _, floor in floors]
+        looked = {"color": "theme:muted", "width": 1.5, "dash": "dash"}
+        heights = [float(f"{floor:.5g}") for _, floor in floors]
+        known = {"name": "floor", "hoverinfo": "text", "hovertext": hover, "line": looked}
+        data.append(scatter("lines", [size for size, _ in floors], heights, **known))
     ticks = {_size(problem): label(_shape(problem)) for problem in group}
     x = log_axis("rows x features x width", sizes) | {"tickvals": list(ticks), "ticktext": list(ticks.values())}
     x.pop("dtick", None)
@@ -111,15 +108,13 @@ def _line(name: str, found: Sequence[tuple[ProblemResult, _Ends]], looks: Looks)
         f"[{words.nanoseconds(low).text}, {words.nanoseconds(high).text}]"
         for problem, (low, middle, high) in found
     ]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(name),
-        "x": [_size(problem) for problem, _ in found],
-        "y": [float(f"{middle:.6g}") for _, (_, middle, _) in found],
-        "error_y": whiskers([ends for _, ends in found], looks.colour(name), 1.5),
-        "line": looks.curve(name),
-        "marker": looks.marker(name),
-        "hoverinfo": "text",
-        "hovertext": hover,
-    }
+    return points(
+        [_size(problem) for problem, _ in found],
+        [float(f"{middle:.6g}") for _, (_, middle, _) in found],
+        hover,
+        looks.marker(name),
+        mode="lines+markers",
+        name=label(name),
+        error_y=whiskers([ends for _, ends in found], looks.colour(name), 1.5),
+        line=looks.curve(name),
+    )

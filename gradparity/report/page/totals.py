@@ -20,6 +20,7 @@ from gradparity.report.page.figures import (
     layout,
     log_axis,
     points,
+    scatter,
     time_axis,
     upright,
 )
@@ -30,7 +31,7 @@ from gradparity.results import ProblemResult, Recommendation, Span
 _COUNTED = (1, 10, 100, 1_000, 10_000, 100_000)
 
 
-def totals(problem: ProblemResult, key: str, looks: Looks) -> Panel:
+def totals(problem: ProblemResult, looks: Looks) -> Panel:
     """A plot for loops and one for steps from Python; what to choose, and why."""
     chosen = problem.recommendation
     notes = []
@@ -44,7 +45,7 @@ def totals(problem: ProblemResult, key: str, looks: Looks) -> Panel:
     ):
         costs = _costs(problem, call)
         if costs:
-            plots.append(_plot(costs, spans, how, f"{key}-total-{call.key}", looks, chosen))
+            plots.append(_plot(costs, spans, how, f"total-{call.key}", looks, chosen))
     return Panel("choice", "Which to choose", notes=notes, plots=plots)
 
 
@@ -100,18 +101,17 @@ def _counts(most: int) -> list[int]:
 def _line(name: str, cost: Cost, counts: Sequence[int], looks: Looks) -> Figure:
     y_ns = [1e9 * total_s(cost, count) for count in counts]
     sizes = [looks.size(name) if _decade(count) else 0 for count in counts]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "name": label(name),
-        "x": counts,
-        "y": [float(f"{value:.6g}") for value in y_ns],
-        "line": looks.curve(name),
-        "marker": looks.marker(name) | {"size": sizes, "opacity": 1},
+    return scatter(
+        "lines+markers",
+        counts,
+        [float(f"{value:.6g}") for value in y_ns],
+        name=label(name),
+        line=looks.curve(name),
+        marker=looks.marker(name) | {"size": sizes, "opacity": 1},
         # The words that all points share are there once: a run of thirty problems has 20,000 of them.
-        "customdata": [duration(value) for value in y_ns],
-        "hovertemplate": f"<b>{label(name)}</b><br>up to step %{{x:,}}: %{{customdata}}<extra></extra>",
-    }
+        customdata=[duration(value) for value in y_ns],
+        hovertemplate=f"<b>{label(name)}</b><br>up to step %{{x:,}}: %{{customdata}}<extra></extra>",
+    )
 
 
 def _decade(count: int) -> bool:

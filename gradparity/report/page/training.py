@@ -21,6 +21,7 @@ from gradparity.report.page.figures import (
     log_axis,
     points,
     rounded,
+    scatter,
     thin,
     upright,
 )
@@ -32,31 +33,27 @@ MOST_POINTS = 240
 MOST_ROWS = 24
 
 
-def training(problem: ProblemResult, key: str, looks: Looks) -> Panel:
+def training(problem: ProblemResult, looks: Looks) -> Panel | None:
     """Runs, curves, and errors on the way."""
     runs = problem.training
     if not runs:
-        return Panel("training", "Training")
+        return None
     about = (
         "Every loss and every parameter against the same steps in extended precision. Up to "
         f"{PATH_FLOORS:g} floors agrees: a path adds up the errors of its steps."
     )
-    plots = [plot for plot in (_losses(runs, f"{key}-losses", looks), _floors(runs, f"{key}-path", looks)) if plot]
+    plots = [plot for plot in (_losses(runs, looks), _floors(runs, looks)) if plot]
     return Panel("training", "Training", about, training_notes(runs), [training_table(runs)], plots)
 
 
-def _losses(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
+def _losses(runs: Sequence[Training], looks: Looks) -> Plot | None:
     """Own loops one inside the other, the widest first; the others as thin lines with markers in turn."""
     curves = [ran for ran in runs if len(ran.losses) > 1]
     if not curves:
         return None
     names = list(dict.fromkeys(ran.backend for ran in curves))
     order = sorted(curves, key=lambda ran: not ran.own_loop)
-    shown: set[str] = set()
-    data = []
-    for ran in order:
-        data.append(_curve(ran, looks, names.index(ran.backend), len(names), named=ran.backend not in shown))
-        shown.add(ran.backend)
+    data = _named_once([_curve(ran, looks, names.index(ran.backend), len(names)) for ran in order])
     data += [_cross(ran, looks) for ran in curves if _where(ran) is not None]
     values = [value for ran in curves for value in ran.losses if value is not None and math.isfinite(value)]
     positive = bool(values) and min(values) > 0
@@ -81,7 +78,7 @@ def _losses(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
     if diverging:
         about += " A cross marks the first step that diverges from extended precision."
     table = _values("Loss by step", curves, [ran.losses for ran in curves], words.loss)
-    return Plot(key, "Loss over steps", about, figure, table, 400)
+    return Plot("losses", "Loss over steps", about, figure, table, 400)
 
 
 def _who(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> Figure:
@@ -92,11 +89,17 @@ def _who(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> F
     }
 
 
-def _curve(ran: Training, looks: Looks, place: int, of: int, *, named: bool) -> Figure:
+def _named_once(curves: list[Figure]) -> list[Figure]:
+    """The curves, of which the first of each backend is in the legend."""
+    names = [curve["name"] for curve in curves]
+    return [{**curve, "showlegend": names.index(curve["name"]) == place} for place, curve in enumerate(curves)]
+
+
+def _curve(ran: Training, looks: Looks, place: int, of: int) -> Figure:
     steps = thin(len(ran.losses), MOST_POINTS, [ran.first_divergence or 0])
     line = {"color": looks.colour(ran.backend), "width": 2.5 + 2.5 * (of - 1 - place)}
     y = rounded((ran.losses[step] for step in steps), 9)
-    made = _run(ran, steps, y, "loss %{y:.8g}", line=line, showlegend=named)
+    made = _run(ran, steps, y, "loss %{y:.8g}", line=line)
     if not ran.own_loop:
         every = max(1, len(steps) // 6)
         first = every * place // of
@@ -108,14 +111,15 @@ def _curve(ran: Training, looks: Looks, place: int, of: int, *, named: bool) -> 
     return made
 
 
+def _name(ran: Training) -> str:
+    return f"{ran.backend}, {ran.method}"
+
+
 def _run(ran: Training, steps: Sequence[int], y: Sequence[float | None], said: str, **more: Any) -> Figure:
     """The curve of a run; ``said`` is what a point says after its step."""
-    hover = f"<b>{label(words.run_name(ran))}</b><br>step %{{x:,}}: {said}<extra></extra>"
+    hover = f"<b>{label(_name(ran))}</b><br>step %{{x:,}}: {said}<extra></extra>"
     name = label(ran.backend)
-    return {
-        "type": "scatter", "mode": "lines", "name": name, "legendgroup": name, "x": list(steps), "y": list(y),
-        "hovertemplate": hover, **more,
-    }  # fmt: skip
+    return scatter("lines", steps, y, name=name, legendgroup=name, hovertemplate=hover, **more)
 
 
 def _where(ran: Training) -> int | None:
@@ -129,21 +133,25 @@ def _cross(ran: Training, looks: Looks) -> Figure:
     marker = {
         "symbol": "x", "size": 12, "color": looks.colour(ran.backend), "line": {"width": 1.5, "color": "theme:ink"},
     }  # fmt: skip
-    hover = (
-        f"<b>{label(words.run_name(ran))}</b><br>diverges at step {at:,}, {label(ran.diverged)}<br>{label(ran.reason)}"
+    hover = f"<b>{label(_name(ran))}</b><br>diverges at step {at:,}, {label(ran.diverged)}<br>{label(ran.reason)}"
+    return points(
+        [at],
+        rounded([ran.losses[at]], 9),
+        [hover],
+        marker,
+        legendgroup=label(ran.backend),
+        cliponaxis=False,
+        showlegend=False,
     )
-    more = {"legendgroup": label(ran.backend), "cliponaxis": False, "showlegend": False}
-    return points([at], rounded([ran.losses[at]], 9), [hover], marker, **more)
 
 
-def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
+def _floors(runs: Sequence[Training], looks: Looks) -> Plot | None:
     """Errors of loss and parameters over the steps that have both."""
     curves = [ran for ran in runs if any(value for value in _worst(ran).values())]
     if not curves:
         return None
     worst = [_worst(ran) for ran in curves]
     data, reach = [], [PATH_FLOORS]
-    shown: set[str] = set()
     for ran, floors in zip(curves, worst, strict=True):
         found = {step: value for step, value in floors.items() if value}
         steps = list(found)
@@ -152,12 +160,11 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
         trace = {"color": looks.colour(ran.backend), "width": 2, "dash": "solid" if ran.own_loop else "dot"}
         made = _run(ran, chosen, rounded(found[step] for step in chosen), "%{y:.3~g} floors", line=trace)
         made["mode"] = "lines" if len(chosen) > 1 else "markers"
-        data.append({**made, "showlegend": ran.backend not in shown, "marker": looks.marker(ran.backend) | {"size": 8}})
-        shown.add(ran.backend)
+        data.append({**made, "marker": looks.marker(ran.backend) | {"size": 8}})
     last = max(step for floors in worst for step in floors)
     limit = line([0, last], [PATH_FLOORS] * 2, f"{PATH_FLOORS:g} floors")
     figure = {
-        "data": [limit, *data],
+        "data": [limit, *_named_once(data)],
         "layout": layout(
             x=axis("step", rangemode="nonnegative"),
             y=log_axis("error, floors", reach, least=PATH_FLOORS / 1e4),
@@ -166,7 +173,7 @@ def _floors(runs: Sequence[Training], key: str, looks: Looks) -> Plot | None:
     about = "The largest error of each step, of the loss or of a parameter where it was recorded, in floors. Dotted: our optimiser."
     values = [[found.get(step) for step in range(last + 1)] for found in worst]
     table = _values("Floors by step", curves, values, words.sized)
-    return Plot(key, "Errors on the way", about, figure, table, 400)
+    return Plot("path", "Errors on the way", about, figure, table, 400)
 
 
 def _worst(ran: Training) -> dict[int, float | None]:
@@ -193,7 +200,7 @@ def _values(
         for step in chosen
     ]
     shown = [] if len(chosen) == longest else [f"{len(chosen)} of {longest:,} steps; results.json has all."]
-    heads = [Head(name, figures=True) for name in ("step", *map(words.run_name, runs))]
+    heads = [Head(name, figures=True) for name in ("step", *map(_name, runs))]
     return Table(caption, heads, rows, shown)
 
 

@@ -19,7 +19,7 @@ from gradparity.report.facts.view import Cell, Head, Note
 from gradparity.report.terminal.first_screen import print_first_screen
 from gradparity.report.terminal.plain import Printable
 from gradparity.report.terminal.style import STYLES, Shown
-from gradparity.results import ProblemResult, RunResult, Training
+from gradparity.results import GOOD, ProblemResult, RunResult, Training
 
 #: Columns of a text that is read in Python, and no terminal.
 _WIDTH = 112
@@ -78,7 +78,7 @@ def _sections(problem: ProblemResult, *, brief: bool) -> Iterable[RenderableType
     for table in (verdicts(problem, most=_MOST_COLUMNS, grouped=True), disagreements(problem)):
         if table is not None:
             yield Shown(table)
-    if problem.training and not (brief and all(words.good(ran.verdict) for ran in problem.training)):
+    if problem.training and not (brief and all(ran.verdict in GOOD for ran in problem.training)):
         yield training(problem.training)
     for table in clock_tables(problem):
         yield Shown(table)
