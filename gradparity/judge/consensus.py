@@ -180,7 +180,7 @@ class _Comparison:
     def _by_majority(self, finding: Finding, block: BlockAnswers) -> Finding:
         among = [name for name in block.agreeing if name != finding.backend]
         if finding.backend in block.agreeing:
-            alone = "the only answer that is not off by itself"
+            alone = "the only answer that is not wrong by itself"
             rule = f"pairwise: {f'agrees with {_list(among)}' if among else alone}"
             return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
         return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")

@@ -82,7 +82,7 @@ class BlockAnswers:
         self.agreeing: list[str] = []
 
     def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None) -> None:
-        """Settle who agrees, among voters whose block is not off by itself: its dtype, its numbers or its shape."""
+        """Settle who agrees, among voters whose block is not wrong by itself: its dtype, its numbers or its shape."""
         usable = [name for name in voters if name in self.values and self._sound(self.values[name], shape)]
         self.agreeing = majority(usable, self.apart, AGREES_FLOORS)
 

@@ -23,7 +23,7 @@ from gradparity.oracle.protocol import BUILT_IN, Oracle
 from gradparity.results import GOOD, Finding, Training, Verdict, worst
 from gradparity.truth.trajectory import Trajectory, blocks
 
-#: Noise floors that a run may be off by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
+#: Noise floors that a run may be wrong by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
 #: over 8: a path adds up the errors of its steps. The gradients on it are held to ``AGREES_FLOORS`` like any others.
 PATH_FLOORS = 32.0
 
@@ -250,7 +250,7 @@ def _words(finding: Finding) -> str:
     if finding.floors is None:
         return f"{where}: {finding.rule}"
     relative = "" if finding.relative_error is None else f", a relative {finding.relative_error:.2g}"
-    return f"{where} is off by {finding.floors:.3g} floors{relative}"
+    return f"{where} is wrong by {finding.floors:.3g} floors{relative}"
 
 
 def _amplified_detail(known: Trajectory) -> str:

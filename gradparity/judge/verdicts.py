@@ -178,7 +178,7 @@ def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Fi
     """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
 
     Counted in floors, the error of a poor formula is about the same in both precisions: it shrinks as the floor does. A
-    wrong rule is off by the same relative amount in both, which is 2^29 times as many floors in float64.
+    wrong rule is wrong by the same relative amount in both, which is 2^29 times as many floors in float64.
     """
     floors = {(f.quantity, f.parameter): f.floors for f in other}
     most = max((value for value in floors.values() if value is not None), default=0.0)

@@ -1,4 +1,4 @@
-"""Where the backends of one problem diverge: asked of the workers once something is off, since it evaluates anew."""
+"""Where the backends of one problem diverge: asked of the workers once something disagrees, since it evaluates anew."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def find_divergences(
     Those that agree come first, since the others are then what diverges from them. A worker that fails here is left
     out: it has answered everything that it is judged by.
     """
-    off = {found.backend for found in findings if found.verdict not in GOOD}
+    bad = {found.backend for found in findings if found.verdict not in GOOD}
     recorded: dict[str, Recorded] = {}
-    for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in off):
+    for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in bad):
         try:
             tapped = workers[name].ask(m.Record(seed))
         except WorkerFailed:

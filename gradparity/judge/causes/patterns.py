@@ -174,8 +174,8 @@ def _float32(block: WrongBlock) -> str:
         return ""
     if np.array_equal(block.got.astype(np.float32).astype(np.float64), block.got) and block.got.any():
         return "float32 leak: every entry is a float32 number"
-    # Anything may be off by 1e-7 in one place; if all of it is, and nothing by more, it went through float32.
-    return "float32 leak: every result is off by as much as float32 is" if block.float32_everywhere else ""
+    # Anything may be wrong by 1e-7 in one place; if all of it is, and nothing by more, it went through float32.
+    return "float32 leak: every result is wrong by as much as float32 is" if block.float32_everywhere else ""
 
 
 def _another_function(block: WrongBlock) -> str:

@@ -11,7 +11,7 @@ from gradparity.report.facts.view import Note
 from gradparity.results import Finding, ProblemResult, RunResult, Training, worst
 
 #: How the cause of a block begins where values diverge at a tap, which `Fault.divergences` say in full.
-_AT_A_TAP = ("diverges at", "parts at")
+_AT_A_TAP = "diverges at"
 
 
 @dataclass(frozen=True)
