@@ -16,7 +16,7 @@ import pytest
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.model_spec.errors import InputError
-from gradparity.report.export import benchmarks, export_to
+from gradparity.report.export import benchmarks, export_to, write_export
 from gradparity.results import BackendInfo, RunResult, Start, Timed, Timing
 from tests.conftest import Command
 from tests.report import samples
@@ -152,7 +152,7 @@ def test_pytest_benchmark_compares_one_file_by_problem_and_two_by_backend(tmp_pa
     both = run()
     both.problems += run(formulation="blocked").problems
     for name, result in (("one.json", both), ("two.json", run(scale=3))):
-        export_to("pytest-benchmark", str(tmp_path / name), "out").write(result)
+        write_export(result, export_to("pytest-benchmark", str(tmp_path / name), "out"))
     alone = compare("one.json", "--columns", "median,rounds,iterations", "--sort", "mean", cwd=tmp_path)
     heads = [line for line in alone if line.startswith("-") and "benchmark" in line]
     assert [head.strip("- ") for head in heads] == [
@@ -216,7 +216,7 @@ def test_an_earlier_file_stays_whole_until_the_new_one_is_there(tmp_path: Path) 
     link.symlink_to(path)
     export = export_to("pytest-benchmark", str(link), "out")
     assert path.read_text() == "earlier"
-    export.write(run())
+    write_export(run(), export)
     assert link.is_symlink()
     assert len(json.loads(path.read_text())["benchmarks"]) == 4
     assert {entry.name for entry in tmp_path.iterdir()} == {"earlier.json", "link.json"}
@@ -228,4 +228,4 @@ def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: 
     export = export_to("pytest-benchmark", str(folder / "x.json"), "out")
     folder.rmdir()
     with pytest.raises(InputError, match="No such file"):
-        export.write(run())
+        write_export(run(), export)

@@ -192,7 +192,7 @@ def _execute(
         printing.require_one(json=json, quiet=quiet, verbose=verbose)
         settings = settings_from(command, words, path)
         if export is not None:
-            from gradparity.report.export import export_to
+            from gradparity.report.export import export_to, write_export
 
             exported = export_to(*export, out=settings.out)
         prepare()
@@ -209,7 +209,7 @@ def _execute(
     else:
         printing.print_result(result, settings.out, [RESULTS_FILE, *written], quiet=quiet, verbose=verbose)
     if export is not None and exported is not None:
-        exported.write(result)
+        write_export(result, exported)
         if not (json or quiet):
             out.print(f"Timings for {export[0]}: {export[1]}", style="dim", soft_wrap=True)
     return exit_code(result)

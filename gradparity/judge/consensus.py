@@ -56,16 +56,6 @@ class Answers:
     own: Mapping[str, Derivative] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class MajorityReference(Reference):
-    """The median of a majority in place of the truth."""
-
-    @property
-    def method(self) -> str:
-        """What it is, in words for a report."""
-        return "the median of the backends that agree with each other; nothing is certified"
-
-
 def judge_pairwise(
     answers: Mapping[str, Answers],
     directions: Mapping[str, Mapping[str, Array]],
@@ -165,7 +155,7 @@ class _Comparison:
             truth = {key: block.median for key, block in decided.items()}
             floor = {key: block.floor_for(name) for key, block in decided.items()}
             zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-            reference = MajorityReference(Quantities(truth), Quantities(floor), zero, 0, 0, 0, 0.0)
+            reference = Reference(Quantities(truth), Quantities(floor), zero, 0, 0, 0, 0.0)
             found = judge_values(
                 name, self.answers[name].values, reference, self.dtype, sizes=self.sizes, against="the median"
             )
@@ -247,7 +237,7 @@ class _Comparison:
             for f in findings
             if f.backend == name and f.verdict != "agrees" and self.blocks[f.quantity, f.parameter].agreeing
         ]
-        blocks = [f"{f.quantity} {f.parameter}".rstrip() for f in bad]
+        blocks = [f.block for f in bad]
         cause = "; ".join(dict.fromkeys(f.cause for f in bad if f.cause))
         denied = [each.parameter for each in self.own if each.backend == name and each.consistent is False]
         off = self.another_loss(name)

@@ -246,11 +246,10 @@ def _beyond(finding: Finding) -> bool:
 
 
 def _words(finding: Finding) -> str:
-    where = f"{finding.quantity} {finding.parameter}".rstrip()
     if finding.floors is None:
-        return f"{where}: {finding.rule}"
+        return f"{finding.block}: {finding.rule}"
     relative = "" if finding.relative_error is None else f", a relative {finding.relative_error:.2g}"
-    return f"{where} is wrong by {finding.floors:.3g} floors{relative}"
+    return f"{finding.block} is wrong by {finding.floors:.3g} floors{relative}"
 
 
 def _amplified_detail(known: Trajectory) -> str:

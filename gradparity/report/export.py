@@ -7,7 +7,6 @@ raw block. The statistics are computed by pytest-benchmark itself, which is not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,7 +19,7 @@ from gradparity.benchmark.profiles import PROFILES
 from gradparity.model_spec.errors import InputError
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timing, Training
 from gradparity.results.blocks import CALLS, Call, blocks_of, rounds_of, timed_of
-from gradparity.results.store import RESULTS_FILE
+from gradparity.results.store import RESULTS_FILE, partial_of, replace_file
 
 FORMATS = ("pytest-benchmark",)
 #: What stands for a module's path in the full names.
@@ -29,28 +28,17 @@ _MODULE = "gradparity bench"
 _PARAMETERS = ("features", "projection", "formulation", "numerics", "reduction", "dtype")
 
 
-@dataclass(frozen=True)
-class Export:
-    """Where the timings go, tried before the run."""
+def write_export(result: RunResult, path: Path) -> None:
+    """Write the file whole or not at all.
 
-    path: Path
-
-    def write(self, result: RunResult) -> None:
-        """Write the file whole or not at all.
-
-        Raises:
-            InputError: it cannot be written any more.
-        """
-        document = msgspec.json.format(msgspec.json.encode(benchmarks(result, datetime.now(UTC))), indent=1)
-        partial = _partial(self.path)
-        try:
-            partial.write_bytes(document)
-            partial.replace(self.path)
-        except OSError as error:
-            raise _unwritable(self.path, error) from None
+    Raises:
+        InputError: it cannot be written any more.
+    """
+    content = msgspec.json.format(msgspec.json.encode(benchmarks(result, datetime.now(UTC))), indent=1)
+    replace_file(path, content, "--export", "")
 
 
-def export_to(kind: str, file: str, out: str) -> Export:
+def export_to(kind: str, file: str, out: str) -> Path:
     """Where ``--export`` goes, with proof that it can be written; what is there stays as it is until the end.
 
     Args:
@@ -74,24 +62,16 @@ def export_to(kind: str, file: str, out: str) -> Export:
             raise InputError("--export", got=f"{file}, the run's own results", expected="another file")
         if path.exists() and not path.is_file():
             raise InputError("--export", got=f"{file}, which is no file", expected="a file that can be written")
-        partial = _partial(path)
+        partial = partial_of(path)
         partial.touch()
         partial.unlink()
     except OSError as error:
-        raise _unwritable(Path(file), error) from None
+        raise InputError("--export", got=f"{file} ({error.strerror})", expected="a file that can be written") from None
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError("--export", got=repr(file), expected="the name of a file") from None
-    return Export(path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError("--export", got=f"{path} ({error.strerror})", expected="a file that can be written")
+    return path
 
 
 def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:

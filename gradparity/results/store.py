@@ -100,13 +100,29 @@ def save(result: RunResult, folder: Path) -> None:
     replace_file(folder / RESULTS_FILE, encode(result))
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def partial_of(path: Path) -> Path:
+    """Where a file is written before it takes its place."""
+    return path.with_name(path.name + _PARTIAL)
+
+
+def replace_file(
+    path: Path,
+    content: bytes,
+    option: str = "--out",
+    cure: str = "What was saved before is still there: make room, then go on with --resume.",
+) -> None:
     """Put a file in the place of another whole or not at all, and leave nothing else behind.
+
+    Args:
+        path: the file.
+        content: what is to be in it.
+        option: what named it, for who is told that it cannot be written.
+        cure: what helps then.
 
     Raises:
         InputError: there is no room, or the folder is no longer there or cannot be written.
     """
-    partial = path.with_name(path.name + _PARTIAL)
+    partial = partial_of(path)
     try:
         try:
             partial.write_bytes(content)
@@ -116,12 +132,8 @@ def replace_file(path: Path, content: bytes) -> None:
                 partial.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise InputError(
-            "--out",
-            got=f"{path} ({error.strerror})",
-            expected="a file that can be written",
-            cure="What was saved before is still there: make room, then go on with --resume.",
-        ) from None
+        got = f"{path} ({error.strerror})"
+        raise InputError(option, got=got, expected="a file that can be written", cure=cure) from None
 
 
 def remove_file(path: Path) -> None:

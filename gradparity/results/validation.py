@@ -32,42 +32,28 @@ _Scalar = str | int | float | None
 _Fields = TypeVar("_Fields")
 
 
-class _Settings(msgspec.Struct):
-    """What reports and comparisons say of the settings."""
-
-    steps: int = 1
-    threads: int = 1
-    thread_counts: list[int] | None = None
-    model: str | None = None
-    profile: _Scalar = None
-    numerics: _Scalar = None
-    reduction: _Scalar = None
-    l2: _Scalar = None
-    logit_scale: _Scalar = None
-    seed: _Scalar = None
+def _shown(name: str, *typed: tuple[str, Any] | tuple[str, Any, Any], scalars: str) -> type[msgspec.Struct]:
+    """What reports and comparisons say of a part of a result: fields with their types, and scalars of any."""
+    return msgspec.defstruct(name, [*typed, *((each, _Scalar, None) for each in scalars.split())])
 
 
-class _Machine(msgspec.Struct):
-    """What they say of the machine."""
-
-    cpu: _Scalar = None
-    cores: _Scalar = None
-    usable_cores: _Scalar = None
-    system: _Scalar = None
-    python: _Scalar = None
-
-
-class _BuiltIn(msgspec.Struct):
-    """Of a built-in model."""
-
-    features: int
-    formulation: str
-    dtype: str
-    reduction: str
-    numerics: _Scalar = None
-    projection: int | None = None
-    l2: _Scalar = None
-    logit_scale: _Scalar = None
+_Settings = _shown(
+    "_Settings",
+    ("steps", int, 1),
+    ("threads", int, 1),
+    ("thread_counts", list[int] | None, None),
+    ("model", str | None, None),
+    scalars="profile numerics reduction l2 logit_scale seed",
+)
+_Machine = _shown("_Machine", scalars="cpu cores usable_cores system python")
+#: Of a built-in model.
+_BuiltIn = _shown(
+    "_BuiltIn",
+    ("features", int),
+    *((name, str) for name in ("formulation", "dtype", "reduction")),
+    ("projection", int | None, None),
+    scalars="numerics l2 logit_scale",
+)
 
 
 class _Users(msgspec.Struct):

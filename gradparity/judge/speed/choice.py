@@ -7,7 +7,6 @@ number of steps on.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from gradparity.benchmark.break_even import Cost, crossing, envelope, total_s
@@ -32,18 +31,19 @@ def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
     if not correct:
         return None
     loops = {name: timing.loop if _step(timing.loop) else timing.step for name, timing in correct.items()}
-    best = min(correct, key=lambda name: total_s(_cost(correct[name], loops[name]), steps))
+    best = min(correct, key=lambda name: total_s(cost_of(correct[name], loops[name]), steps))
     choice = [best, *(name for name in correct if name != best and _tie(correct, loops, best, name, steps))]
     spans = _spans(correct, loops)
     looped = any(_step(timing.loop) for timing in correct.values())
-    step_spans = _spans(correct, {name: timing.step for name, timing in correct.items()})
+    by_step = {name: timing.step for name, timing in correct.items()}
+    step_spans = _spans(correct, by_step)
     reasons = [
         _total(correct[best], loops[best], steps),
         *([f"a tie: the totals of {', '.join(choice)} overlap, and no order is claimed"] if len(choice) > 1 else []),
         *([f"in a loop of the backend's own: {_said(spans, correct)}"] if looped else []),
         f"called step by step from Python: {_said(step_spans, correct)}",
-        *_lead({name: timing.step for name, timing in correct.items()}, "a step from Python"),
-        *(_lead({name: timing.loop for name, timing in correct.items()}, "a step in a loop")),
+        *_lead(by_step, "a step from Python"),
+        *_lead({name: timing.loop for name, timing in correct.items()}, "a step in a loop"),
         *doubts(correct.values()),
         *_by_hand(problem),
         *(_excluded(found) for found in bad.values()),
@@ -51,30 +51,20 @@ def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
     return Recommendation(choice=choice, reasons=reasons, steps=steps, spans=spans, step_spans=step_spans)
 
 
-@dataclass(frozen=True)
-class Quickest:
-    """The backends whose steps take least, best first, those that cannot be told from it among them; nanoseconds."""
+def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None]) -> tuple[list[str], float] | None:
+    """Who has the shortest median step of those that agree, the closed form apart; ``None`` without any.
 
-    names: tuple[str, ...]
-    step_ns: float
-
-
-def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None]) -> Quickest | None:
-    """Who has the shortest median step of those that agree, the closed form apart; ``None`` without any."""
-    bad = {found.backend for found in problem.not_good}
-    timed = {
-        timing.backend: (step.median, found.ratio)
-        for timing in problem.timings
-        if timing.backend not in bad
-        and timing.backend != BY_HAND
-        and (found := timed_of(timing)) is not None
-        and (step := found.step_ns) is not None
-    }
+    Returns:
+        The backends, best first, those that cannot be told from it among them; and nanoseconds.
+    """
+    bad = {found.backend for found in problem.not_good} | {BY_HAND}
+    found = {timing.backend: timed_of(timing) for timing in problem.timings if timing.backend not in bad}
+    timed = {name: (step.median, each.ratio) for name, each in found.items() if each and (step := each.step_ns)}
     if not timed:
         return None
     best = min(timed, key=lambda name: timed[name][0])
     ties = (name for name in timed if name != best and _overlap(timed[best][1], timed[name][1]))
-    return Quickest((best, *ties), timed[best][0])
+    return [best, *ties], timed[best][0]
 
 
 def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
@@ -104,7 +94,8 @@ def _step(timed: Timed | None) -> MedianInterval | None:
     return timed.step_ns if timed is not None else None
 
 
-def _cost(timing: Timing, timed: Timed | None, *, end: str = "median") -> Cost:
+def cost_of(timing: Timing, timed: Timed | None, *, end: str = "median") -> Cost:
+    """What a backend costs with the median of its timed step, or another end of its interval."""
     step = _step(timed)
     assert step is not None  # noqa: S101  # the callers' filter
     return Cost(
@@ -122,12 +113,12 @@ def _tie(correct: Mapping[str, Timing], loops: Mapping[str, Timed | None], best:
 
 
 def _range_s(timing: Timing, timed: Timed | None, steps: int) -> tuple[float, float]:
-    low, high = (total_s(_cost(timing, timed, end=end), steps) for end in ("low", "high"))
+    low, high = (total_s(cost_of(timing, timed, end=end), steps) for end in ("low", "high"))
     return low - START_SCATTER * timing.start_s, high + START_SCATTER * timing.start_s
 
 
 def _total(timing: Timing, timed: Timed | None, steps: int) -> str:
-    cost = _cost(timing, timed)
+    cost = cost_of(timing, timed)
     parts = [
         f"{duration(1e9 * timing.import_s)} of import",
         f"{duration(1e9 * (timing.build_s + timing.first_call_s))} of first call",
@@ -138,7 +129,7 @@ def _total(timing: Timing, timed: Timed | None, steps: int) -> str:
 
 def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> list[Span]:
     """Who is cheapest for how many steps, with the range that the intervals of the steps leave to each change."""
-    costs = {name: _cost(timing, timed[name]) for name, timing in correct.items()}
+    costs = {name: cost_of(timing, timed[name]) for name, timing in correct.items()}
     found: list[Span] = []
     for first, name in envelope(costs):
         if not found:
@@ -146,18 +137,11 @@ def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> 
             continue
         before = found[-1].backend
         ends = [
-            crossing(
-                replace(costs[before], step_s=_end(timed[before], slow)),
-                replace(costs[name], step_s=_end(timed[name], fast)),
-            )
+            crossing(cost_of(correct[before], timed[before], end=slow), cost_of(correct[name], timed[name], end=fast))
             for slow, fast in (("high", "low"), ("low", "high"))
         ]
         found.append(Span(first=first, backend=name, low=ends[0], high=ends[1]))
     return found
-
-
-def _end(timed: Timed | None, end: str) -> float:
-    return float(getattr(_step(timed), end)) / 1e9
 
 
 def _said(spans: list[Span], correct: Mapping[str, Timing]) -> str:
@@ -214,5 +198,5 @@ def _by_hand(problem: ProblemResult) -> list[str]:
 
 
 def _excluded(found: Finding | Training) -> str:
-    where = f"{found.quantity} {found.parameter}".rstrip() if isinstance(found, Finding) else "training"
+    where = found.block if isinstance(found, Finding) else "training"
     return f"{found.backend} is left out: {found.verdict} in {where}"

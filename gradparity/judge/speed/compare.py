@@ -27,6 +27,8 @@ _MACHINE = ("cpu", "cores", "usable_cores", "system", "python")
 _MODEL = ("projection", "formulation", "numerics", "reduction", "dtype", "l2", "logit_scale", "features")
 #: Settings that a problem's name does not tell, and what else a timing depends on.
 _SETTINGS = ("profile", "numerics", "reduction", "l2", "logit_scale", "seed")
+#: In the order in which they are told, before versions.
+_NAMED = (*_MACHINE, "threads", "command", *_SETTINGS)
 #: A median of fewer blocks than four has no interval to speak of: two reach 50%, three 75%, four 87.5%.
 _FEW_BLOCKS = 4
 
@@ -121,27 +123,23 @@ def _surroundings(old: RunResult, new: RunResult) -> Iterator[str]:
     for which, run in (("old", old), ("new", new)):
         if not run.complete:
             yield f"the {which} run was not finished"
-    for name in _MACHINE:
-        if old.machine.get(name) != new.machine.get(name):
-            yield f"{name}: {old.machine.get(name)} -> {new.machine.get(name)}"
-    threads, threads_new = (" and ".join(map(str, _threads(run))) for run in (old, new))
-    if threads != threads_new:
-        yield f"threads: {threads} -> {threads_new}"
-    if old.command != new.command:
-        yield f"command: {old.command} -> {new.command}"
-    for name in _SETTINGS:
-        if old.settings.get(name) != new.settings.get(name):
-            yield f"{name}: {old.settings.get(name)} -> {new.settings.get(name)}"
-    before, after = (
-        {
-            "gradparity": run.gradparity_version,
-            **{name: version for info in run.backends for name, version in info.versions.items()},
-        }
-        for run in (old, new)
-    )
-    for name in sorted({*before, *after}):
-        if before.get(name) != after.get(name):
+    before, after = _facts(old), _facts(new)
+    places = {name: place for place, name in enumerate(_NAMED)}
+    for name in sorted({*before, *after}, key=lambda name: (places.get(name, len(places)), name)):
+        if before.get(name, ABSENT) != after.get(name, ABSENT):
             yield f"{name}: {before.get(name, ABSENT)} -> {after.get(name, ABSENT)}"
+
+
+def _facts(run: RunResult) -> dict[str, Any]:
+    """All that timings depend on, by name; versions stand by the name of their package."""
+    return {
+        **{name: version for info in run.backends for name, version in info.versions.items()},
+        "gradparity": run.gradparity_version,
+        **{name: run.settings.get(name) for name in _SETTINGS},
+        **{name: run.machine.get(name) for name in _MACHINE},
+        "threads": " and ".join(map(str, _threads(run))),
+        "command": run.command,
+    }
 
 
 def _changes(old: ProblemResult | None, new: ProblemResult | None, unchanged: set[str]) -> Iterator[Change]:
@@ -167,12 +165,8 @@ def _verdicts(problem: ProblemResult | None, backend: str) -> dict[str, str]:
     """The verdict on every block and training run; one that is not good outranks another of the same block."""
     if problem is None:
         return {}
-    found = [(f"{f.quantity} {f.parameter}".strip(), f.verdict) for f in problem.findings if f.backend == backend]
-    found += [
-        (f"training with {ran.optimiser}{', own loop' if ran.own_loop else ''}", ran.verdict)
-        for ran in problem.training
-        if ran.backend == backend
-    ]
+    found = [(f.block, f.verdict) for f in problem.findings if f.backend == backend]
+    found += [(f"training with {ran.method}", ran.verdict) for ran in problem.training if ran.backend == backend]
     verdicts: dict[str, str] = {}
     for block, verdict in found:
         if block not in verdicts or verdict not in GOOD:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from gradparity.benchmark.schedule import is_twin
-from gradparity.judge.speed.choice import Quickest, break_even, quickest
+from gradparity.judge.speed.choice import break_even, quickest
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Cell, Column, Figures, Table, heads, missing, tabulated
@@ -154,10 +154,11 @@ def _break_even(problem: ProblemResult) -> str:
     return f"step by step from Python: {break_even(found.step_spans)}" if found is not None and found.step_spans else ""
 
 
-def _quickest(found: Quickest | None) -> Cell:
+def _quickest(found: tuple[list[str], float] | None) -> Cell:
     if found is None:
         return missing()
-    return Cell(" or ".join(found.names), found.step_ns, words.nanoseconds(found.step_ns).text)
+    names, step_ns = found
+    return Cell(" or ".join(names), step_ns, words.nanoseconds(step_ns).text)
 
 
 def times_table(problems: Sequence[ProblemResult]) -> Table | None:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from gradparity.benchmark.break_even import Cost, total_s
 from gradparity.formatting import duration
+from gradparity.judge.speed.choice import cost_of
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall, imported
 from gradparity.report.facts.view import Cell, Note, Table, heads
@@ -51,12 +52,7 @@ def totals(problem: ProblemResult, looks: Looks) -> Panel:
 
 def _costs(problem: ProblemResult, call: ClockedCall) -> dict[str, Cost]:
     return {
-        timing.backend: Cost(
-            import_s=timing.import_s,
-            build_s=timing.build_s,
-            first_call_s=timing.first_call_s,
-            step_s=timed.step_ns.median / 1e9,
-        )
+        timing.backend: cost_of(timing, timed)
         for timing in problem.timings
         if imported(timing) and (timed := call.timed(timing)) and timed.step_ns
     }

@@ -12,7 +12,6 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from gradparity.formatting import printable, shortened
-from gradparity.report.facts import words
 from gradparity.report.facts.view import Cell, Head, Kind, Table
 
 STYLES: dict[Kind, str] = {
@@ -27,11 +26,6 @@ _MOST_WORDS, _MOST_WORD = 240, 36
 def clean(text: str) -> str:
     """Somebody else's words on one line, without what a terminal would obey."""
     return shortened(printable(" ".join(text.split())), _MOST_WORDS)
-
-
-def styled(verdict: str) -> Text:
-    """A verdict in its colour."""
-    return Text(verdict, style=STYLES.get(words.kind(verdict), ""))
 
 
 @dataclass(frozen=True)
