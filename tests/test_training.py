@@ -26,9 +26,8 @@ from gradparity.judge.training import (
     own_loop,
 )
 from gradparity.model_spec.data.datasets import load
-from gradparity.model_spec.problem import Problem, UserProblem, make_problem
+from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
-from gradparity.model_spec.user_spec import UserSpec
 from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path, follow
 from gradparity.report.terminal.tables import training as training_table
 from gradparity.results import Training, store
@@ -36,11 +35,11 @@ from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 from gradparity.truth.logistic.path import trajectory
-from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import descend, train
 from tests.contract.problems import drawn, with_params
+from tests.truth.neutral_models import certified, problem_of
 
 
 def toy(**options: Any) -> Problem:
@@ -146,13 +145,6 @@ def test_a_reference_that_would_take_too_long_covers_the_first_steps(monkeypatch
 # --- reasons ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("which", [GradientDescent(0.5), Momentum(0.1), Adam(0.1), LBFGS()], ids=lambda o: o.name)
-def test_a_scaled_gradient_is_a_gradient_that_is_off_from_the_start(which: Optimiser) -> None:
-    found = judged(toy(), which, fault=scaled(1 + 1e-9))
-    assert (found.verdict, found.reason) == ("wrong", GRADIENT_WRONG)
-    assert "at step 0, gradient" in found.detail
-
-
 def test_a_gradient_that_goes_off_on_the_way_is_named_at_the_step_where_it_does() -> None:
     found = judged(toy(), GradientDescent(0.5), fault=scaled(1 + 1e-9, since=17))
     assert (found.verdict, found.reason, found.first_divergence) == ("wrong", GRADIENT_WRONG, 18)
@@ -212,8 +204,7 @@ class OracleOfRelu:
     """Answers of the process that knows a user's loss, where a judgement asks for them."""
 
     def at(self, problem: Any) -> Reference:
-        found = neutral_reference(relu_loss, problem.params, problem.data, problem.params, seed=0, budget_s=2.0)
-        return found.only("loss", "gradient")
+        return certified(relu_loss, problem).only("loss", "gradient")
 
     def points(self, _: Any) -> int:
         return 10
@@ -222,8 +213,7 @@ class OracleOfRelu:
 @pytest.mark.parametrize(("slope", "verdict", "reason"), [(0.0, "kink", KINK), (2.0, "wrong", GRADIENT_WRONG)])
 def test_a_run_that_meets_a_kink_may_take_either_side_and_no_other(slope: float, verdict: str, reason: str) -> None:
     # The first step, 4 / 4, ends at w = 0 exactly. There the reference's relu' is 1, which leads on to -1/2.
-    spec = UserSpec(path="model.py", parameters=(("w", (), "float64"),), forms="{}")
-    problem = UserProblem("relu", spec, {"w": np.array(1.0)}, {"one": np.array(1.0)}, {"w": np.array(1.0)})
+    problem = problem_of({"w": np.array(1.0)}, {"one": np.array(1.0)}, {"w": np.array(1.0)})
 
     def path(slope_at_zero: float) -> Path:
         def value_and_gradient(params: Any) -> Any:
@@ -231,7 +221,7 @@ def test_a_run_that_meets_a_kink_may_take_either_side_and_no_other(slope: float,
             relu, side = np.maximum(w, 0), np.where(w > 0, 1.0, np.where(w == 0, slope_at_zero, 0.0))
             return (relu + 1) ** 2, {"w": 2 * (relu + 1) * side}
 
-        return follow(GradientDescent(0.25), spec, value_and_gradient, problem.params, 3)
+        return follow(GradientDescent(0.25), problem.spec, value_and_gradient, problem.params, 3)
 
     ran, floor = path(slope), np.full(4, 1e-16, np.longdouble)
     known = Trajectory(GradientDescent(0.25), path(1.0), floor, {"w": floor}, floor, floor[:1], (4, 4), complete=True)

@@ -12,14 +12,11 @@ import pytest
 
 from gradparity.judge.verdicts import judge, told_apart
 from gradparity.model_spec.problem import UserProblem
-from gradparity.model_spec.user_spec import UserSpec
 from gradparity.results import Finding
-from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.reference import Reference
 from tests.conftest import configured
 from tests.mutants.frameworks import toolbox
-
-Loss = Callable[[Any, Any, Any], Any]
+from tests.truth.neutral_models import Loss, certified, problem_of
 
 WRONG_BRANCH = "wrong branch at a kink"
 Y = np.array([0.5, -1.75])
@@ -61,11 +58,8 @@ ANSWERS: dict[str, tuple[Callable[[float, float], float], str]] = {
 
 def at(loss: Loss, params: dict[str, Any], **data: Any) -> tuple[UserProblem, Reference]:
     """A model of the user's at its parameters, and its truth as a run finds it."""
-    tangents = {name: np.ones_like(value) for name, value in params.items()}
-    parameters = tuple((name, value.shape, str(value.dtype)) for name, value in params.items())
-    spec = UserSpec(path="model.py", parameters=parameters, forms="{}")  # type: ignore[arg-type]
-    truth = neutral_reference(loss, params, data, tangents, seed=0, budget_s=5.0)
-    return UserProblem("kink", spec, params, data, tangents), truth
+    problem = problem_of(params, data, {name: np.ones_like(value) for name, value in params.items()})
+    return problem, certified(loss, problem)
 
 
 @cache

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,8 @@ import numpy as np
 from gradparity.backends.protocol import Backend
 from gradparity.judge.consensus import Answers
 from gradparity.numerics.perturbation import floor_from, perturbed
-from gradparity.numerics.richardson import along, block_directions, derivative
+from gradparity.worker.evaluation import evaluations_at, own_derivatives
+from tests.truth.neutral_models import problem_of
 
 Tree = dict[str, Any]
 Loss = Callable[[Tree, Tree], Any]
@@ -83,27 +84,7 @@ def torch_loss(mistake: str = "") -> Loss:
 
 def answers_of(backend: Backend, loss: Loss, dtype: str = "float64", seed: int = 0, draws: int = 16) -> Answers:
     """What a worker answers: values at the inputs, floors from inputs beside them, derivatives of the float64 loss."""
-    program = backend.program(loss)
-    params, data, tangents = problem(dtype, seed)
-
-    def evaluate(params: Tree, data: Tree, tangents: Tree) -> dict[str, Mapping[str, Any]]:
-        p, d, t = (backend.put(tree) for tree in (params, data, tangents))
-        value, gradient = program.value_and_gradient(p, d)
-        return {
-            "loss": backend.get({"": value}),
-            "gradient": backend.get(gradient),
-            "jvp": backend.get({"": program.jvp(p, d, t)}),
-            "hvp": backend.get(program.hvp(p, d, t)),
-        }
-
-    values = evaluate(params, data, tangents)
-    moved = [evaluate(*drawn) for drawn in perturbed(params, data, tangents, seed=seed, draws=draws)]
-    wide = backend.put({k: v.astype(np.float64) if v.dtype.kind == "f" else v for k, v in data.items()})
-    value = along_value(backend, program, wide)
-    own = {k: derivative(along(value, params, direction)) for k, direction in block_directions(params, seed)}
-    return Answers(values, floor_from(values, moved, dtype), own)
-
-
-def along_value(backend: Backend, program: Any, data: Tree) -> Callable[[Tree], Any]:
-    """The backend's loss of host parameters."""
-    return lambda params: backend.get({"": program.value(backend.put(params), data)})[""]
+    program, inputs = backend.program(loss), problem(dtype, seed)
+    values, *moved = evaluations_at(backend, program, [inputs, *perturbed(*inputs, seed=seed, draws=draws)])
+    wide = problem_of(*inputs, seed).cast("float64")
+    return Answers(values, floor_from(values, moved, dtype), own_derivatives(backend, program, wide))

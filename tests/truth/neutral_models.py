@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradparity.model_spec.trees import map_tree
+from gradparity.model_spec.problem import AnyProblem, UserProblem
+from gradparity.model_spec.user_spec import UserSpec
+from gradparity.truth.model.truth import neutral_reference
+from gradparity.truth.reference import Reference
 
 Loss = Callable[[Any, Any, Any], Any]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    name: str
-    loss: Loss
-    params: dict[str, Any]
-    data: dict[str, Any]
-    tangents: dict[str, Any]
+def problem_of(params: dict[str, Any], data: dict[str, Any], tangents: dict[str, Any], seed: int = 0) -> UserProblem:
+    """A user's model at its parameters, wherever the model is."""
+    parameters = tuple((name, value.shape, str(value.dtype)) for name, value in params.items())
+    spec = UserSpec(path="model.py", parameters=parameters, forms="{}")  # type: ignore[arg-type]
+    return UserProblem("drawn", spec, params, data, tangents, seed)
+
+
+def certified(loss: Loss, problem: AnyProblem, budget_s: float = 5.0) -> Reference:
+    """The truth of a problem as a run finds it."""
+    return neutral_reference(
+        loss, dict(problem.params), dict(problem.data), dict(problem.tangents), seed=problem.seed, budget_s=budget_s
+    )
 
 
 def logistic(p: Any, d: Any, xp: Any) -> Any:
@@ -28,8 +35,8 @@ def logistic(p: Any, d: Any, xp: Any) -> Any:
 
 
 def perceptron(p: Any, d: Any, xp: Any) -> Any:
-    hidden = xp.tanh(d["X"] @ p["first"]["W"] + p["first"]["b"])
-    out = hidden @ p["second"]["W"] + p["second"]["b"]
+    hidden = xp.tanh(d["X"] @ p["W0"] + p["b0"])
+    out = hidden @ p["W1"] + p["b1"]
     return xp.mean((out[:, 0] - d["y"]) ** 2)
 
 
@@ -55,10 +62,10 @@ def gaussian_process(p: Any, d: Any, xp: Any) -> Any:
     return 0.5 * xp.sum(white * white) + xp.sum(xp.log(xp.diag(L)))
 
 
-def draw(name: str, seed: int) -> Drawn:
-    """A problem of 1 to some tens of rows, its numbers scaled by 1/10 to 3."""
+def draw(name: str, seed: int, shape: tuple[int, int, int] | None = None) -> tuple[Loss, UserProblem]:
+    """A loss and its problem of 1 to some tens of rows, its numbers scaled by 1/10 to 3."""
     rng = np.random.default_rng([seed, 7])
-    rows, features, width = (int(rng.integers(1, most)) for most in (60, 8, 6))
+    rows, features, width = shape or (int(rng.integers(1, most)) for most in (60, 8, 6))
     scale = 10 ** rng.uniform(-1, 0.5)
 
     def normal(*shape: int) -> np.ndarray:
@@ -70,8 +77,8 @@ def draw(name: str, seed: int) -> Drawn:
         loss, params = logistic, {"W": normal(features, width), "w": normal(width)}
         data = {"X": X, "y": rng.integers(0, 2, rows)}
     elif name == "perceptron":
-        first, second = {"W": normal(features, width), "b": normal(width)}, {"W": normal(width, 1), "b": normal(1)}
-        loss, params, data = perceptron, {"first": first, "second": second}, {"X": X, "y": x}
+        params = {"W0": normal(features, width), "b0": normal(width), "W1": normal(width, 1), "b1": normal(1)}
+        loss, data = perceptron, {"X": X, "y": x}
     elif name == "mixture":
         params = {"weights": normal(width), "means": normal(width), "widths": normal(width) / 3}
         loss, data = mixture, {"x": x}
@@ -81,7 +88,8 @@ def draw(name: str, seed: int) -> Drawn:
     else:
         params = {"size": normal(), "length": normal() / 3, "noise": -1 - abs(normal())}
         loss, data = gaussian_process, {"x": x[:25], "y": rng.standard_normal(len(x[:25]))}
-    return Drawn(name, loss, params, data, map_tree(lambda _, p: np.asarray(rng.standard_normal(np.shape(p))), params))
+    tangents = {key: np.asarray(rng.standard_normal(p.shape)) for key, p in params.items()}
+    return loss, problem_of(params, data, tangents, seed)
 
 
 MODELS = ("logistic", "perceptron", "mixture", "poisson", "gaussian_process")
