@@ -16,6 +16,7 @@ from gradparity.truth.logistic.truth import reference
 from tests.conftest import CORE, configured
 from tests.contract.problems import drawn
 from tests.evidence.false_alarms import Judge, build, campaign, problems
+from tests.mutants.harness import Scaled
 
 #: JAX compiles three programs for each new shape and specification.
 EXAMPLES = {"numpy": 100, "autograd": 60, "torch": 50, "jax": 8}
@@ -30,24 +31,13 @@ def test_no_drawn_problem_raises_an_alarm(name: str) -> None:
     assert max(finding.floors for _, finding in found if finding.floors is not None) < AGREES_FLOORS
 
 
-class OffBy:
-    """The closed form with its gradient wrong by a relative ``d``."""
-
-    def __init__(self, program: Any, d: float) -> None:
-        self.jvp, self.hvp, self._program, self._d = program.jvp, program.hvp, program, d
-
-    def value_and_gradient(self, params: Any, data: Any) -> Any:
-        value, gradient = self._program.value_and_gradient(params, data)
-        return value, {name: (1 + self._d) * array for name, array in gradient.items()}
-
-
 def test_the_same_campaign_does_raise_alarms_where_the_gradient_is_off_by_a_millionth_of_a_millionth() -> None:
     backend = configured("numpy")
     judge = Judge("numpy", backend)
 
     def off(problem: Problem) -> list[Finding]:
         loss = backend.loss(problem.spec)
-        judge.programs[problem.spec] = loss, OffBy(backend.program(loss), 1e-12)
+        judge.programs[problem.spec] = loss, Scaled(backend.program(loss), 1 + 1e-12)
         return judge(problem)
 
     found = list(campaign(problems().filter(lambda p: p.spec.dtype == "float64"), 30, off, seed=3))

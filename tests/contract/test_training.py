@@ -5,10 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
 import pytest
 
-from gradparity.backends.protocol import Backend, Data, Params
+from gradparity.backends.protocol import Backend
 from gradparity.judge.training import GRADIENT_WRONG, judge_training
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
@@ -18,6 +17,7 @@ from gradparity.results import Training
 from gradparity.truth.logistic.path import trajectory
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import train
+from tests.mutants.harness import Scaled
 
 STEPS = 100
 
@@ -55,17 +55,6 @@ def test_every_step_of_every_optimiser_agrees(backend: Backend, data: str, dtype
     assert found.floors < 16  # right frameworks were seen from 0.8 to 4
 
 
-class Scaled:
-    """A program whose gradient is ``factor`` times the right one."""
-
-    def __init__(self, program: Any, factor: float) -> None:
-        self.program, self.factor = program, factor
-
-    def value_and_gradient(self, params: Params, data: Data) -> Any:
-        value, gradient = self.program.value_and_gradient(params, data)
-        return value, {name: self.factor * g for name, g in gradient.items()}
-
-
 @pytest.mark.parametrize("which", OPTIMISERS)
 def test_a_gradient_off_by_one_part_in_a_billion_is_found_and_named(backend: Backend, which: str) -> None:
     program = Scaled(backend.program(backend.loss(real("breast_cancer", "float64").spec)), 1 + 1e-9)
@@ -75,12 +64,3 @@ def test_a_gradient_off_by_one_part_in_a_billion_is_found_and_named(backend: Bac
     assert "1e-09" in found.detail
     if which in ("gd", "momentum"):  # the other two divide a common factor of the gradient out again
         assert found.first_divergence == 1
-
-
-def test_losses_and_parameters_are_compared_at_every_step(backend: Backend) -> None:
-    found = trained(backend, backend.program(backend.loss(real("toy", "float64").spec)), "toy", "float64", "gd")
-    assert found.checked_steps == STEPS
-    assert found.recorded_steps == list(range(STEPS + 1))
-    assert {name: len(floors) for name, floors in found.parameter_floors.items()} == {"w": STEPS + 1, "W": STEPS + 1}
-    assert len(found.loss_floors) == len(found.losses) == STEPS + 1
-    assert np.isfinite(np.array(found.loss_floors, float)).all()

@@ -31,16 +31,33 @@ Change: TypeAlias = Callable[[dict[str, Any], Problem], Mapping[str, Any]]
 
 
 @dataclass
-class Changed:
-    """A right program whose answers pass through ``changes``, by quantity, on the way out."""
+class Passing:
+    """A program that passes every call on: mutants override one."""
 
     program: Program
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.program, name)
+
+
+@dataclass
+class Scaled(Passing):
+    """A program whose gradient is ``factor`` times the right one."""
+
+    factor: float
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
+        value, gradient = self.program.value_and_gradient(params, data)
+        return value, {name: self.factor * g for name, g in gradient.items()}
+
+
+@dataclass
+class Changed(Passing):
+    """A right program whose answers pass through ``changes``, by quantity, on the way out."""
+
     backend: Backend
     problem: Problem
     changes: Mapping[str, Change]
-
-    def value(self, params: Params, data: Data) -> Any:
-        return self.program.value(params, data)
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         value, gradient = self.program.value_and_gradient(params, data)
@@ -51,9 +68,6 @@ class Changed:
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         return self._out("hvp", self.program.hvp(params, data, tangents))
-
-    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Any, Params]:
-        raise NotImplementedError
 
     def _out(self, quantity: str, tree: Mapping[str, Any]) -> dict[str, Any]:
         if quantity not in self.changes:

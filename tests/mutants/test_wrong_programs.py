@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from gradparity.backends.protocol import Data, Params, Program
-from tests.mutants.harness import GW, HW, JVP, LOSS, Gw, Hw, assert_found, changed, right, verdicts
+from tests.mutants.harness import GW, HW, JVP, LOSS, Gw, Hw, Passing, assert_found, changed, right, verdicts
 from tests.mutants.problems import SHAPES
-
-
-@dataclass
-class Passing:
-    """A program that passes every call on: mutants override one."""
-
-    program: Program
-
-    def value(self, params: Params, data: Data) -> Any:
-        return self.program.value(params, data)
-
-    def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
-        return self.program.value_and_gradient(params, data)
-
-    def jvp(self, params: Params, data: Data, tangents: Params) -> Any:
-        return self.program.jvp(params, data, tangents)
-
-    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
-        return self.program.hvp(params, data, tangents)
-
-    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Any, Params]:
-        raise NotImplementedError
 
 
 def moved(params: Params, tangents: Params, step: float) -> Params:
@@ -61,9 +38,6 @@ class CentralDifferences(Passing):
 
 class WeightsCaptured(Passing):
     """The weights as they were at the first call ever, as a closure over a model keeps them."""
-
-    def value(self, params: Params, data: Data) -> Any:
-        return self.program.value(params, data)
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
         return self.program.value_and_gradient({name: 0.9 * value for name, value in params.items()}, data)
