@@ -11,12 +11,10 @@ import pytest
 from msgspec import structs
 from rich.console import Console
 
-from gradparity import results
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import Comparison, MedianInterval, control
 from gradparity.judge.speed.compare import compare_runs
-from gradparity.model_spec.errors import InputError
 from gradparity.report.terminal.compare import print_comparison
 from gradparity.results import (
     BackendInfo,
@@ -356,11 +354,3 @@ def test_a_file_that_is_no_result_is_the_users_to_put_right(
     code, _, said = command("compare", str(path), str(path))
     assert code == 2
     assert words in said
-
-
-def test_a_result_of_another_schema_is_refused_though_it_could_be_read(tmp_path: Path) -> None:
-    newer = run(1.0)
-    newer.schema_version = results.SCHEMA_VERSION + 1
-    store.save(newer, tmp_path)
-    with pytest.raises(InputError, match="schema version 4"):
-        store.read(str(tmp_path))

@@ -32,6 +32,11 @@ def answer(worker: Worker, request: Request[Any]) -> Reply:
     return m.decode_reply(worker.answer(request))
 
 
+def identity(graph: Any, _inputs: Any) -> Any:
+    """A compiler of Dynamo's that leaves the graph as it is."""
+    return graph.forward
+
+
 # --- torch.compile ---------------------------------------------------------------------------------------------------
 
 # A worker without its process, asked for torch-compile under a variable that makes torch.compile run eager code.
@@ -69,9 +74,6 @@ def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager
     import torch
 
     from gradparity.backends.torch_compiled import require_compilation
-
-    def identity(graph: Any, _inputs: Any) -> Any:
-        return graph.forward
 
     require_compilation()
     doubled = torch.compile(lambda x: 2 * x, backend=identity, dynamic=False)
@@ -142,9 +144,6 @@ def test_jax_counts_one_compilation_for_each_shape_and_none_for_a_shape_seen_bef
 def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_before() -> None:
     backend = configured("torch-compile")
     import torch
-
-    def identity(graph: Any, _inputs: Any) -> Any:
-        return graph.forward
 
     doubled = torch.compile(lambda x: 2 * x, backend=identity, dynamic=False)
 

@@ -70,37 +70,8 @@ def test_every_step_is_the_one_that_torch_takes(ours: Optimiser, theirs: Callabl
     assert path.params == pytest.approx(np.array(expected), rel=1e-12, abs=1e-14)
 
 
-def test_two_steps_of_the_heavy_ball_are_worked_by_hand() -> None:
-    # f = p^2 / 2 from 1 with lr 1/4 and mu 1/2: v = 1, p = 3/4; v = 1/2 + 3/4 = 5/4, p = 3/4 - 5/16 = 7/16.
-    path = follow(Momentum(0.25, 0.5), Logistic(features=1), square, {"w": np.ones(1)}, 2)
-    assert path.params[:, 0].tolist() == [1, 3 / 4, 7 / 16]
-    assert path.losses.tolist() == [1 / 2, 9 / 32, 49 / 512]
-    assert path.gradients[:, 0].tolist() == [1, 3 / 4, 7 / 16]
-    assert path.evaluations == 3
-
-
 def square(params: Tree) -> tuple[Any, Tree]:
     return (params["w"] ** 2).sum() / 2, {"w": params["w"]}
-
-
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e6])
-def test_the_first_step_of_adam_is_the_learning_rate_whatever_the_scale(scale: float) -> None:
-    # Bias-corrected, m^ = g and v^ = g^2 at first: a step of lr g / (|g| + eps).
-    def scaled(params: Tree) -> tuple[Any, Tree]:
-        return scale * params["w"].sum(), {"w": np.array([scale, -scale])}
-
-    path = follow(Adam(0.1, epsilon=1e-8), Logistic(features=2), scaled, {"w": np.zeros(2)}, 1)
-    expected = 0.1 * scale / (scale + 1e-8)
-    assert path.params[1] == pytest.approx([-expected, expected], rel=1e-14)
-
-
-def test_epsilon_stands_outside_the_root() -> None:
-    # g = 3, eps = 1: outside 3 / (3 + 1), inside 3 / sqrt(9 + 1).
-    def slope(params: Tree) -> tuple[Any, Tree]:
-        return 3 * params["w"].sum(), {"w": np.array([3.0])}
-
-    path = follow(Adam(1.0, epsilon=1.0), Logistic(features=1), slope, {"w": np.zeros(1)}, 1)
-    assert path.params[1, 0] == pytest.approx(-3 / 4, rel=1e-14)
 
 
 @pytest.mark.parametrize("which", [GradientDescent(0.1), Momentum(0.1), Adam(0.1)], ids=lambda o: o.name)

@@ -21,7 +21,7 @@ from gradparity.judge.verdicts import judge
 from gradparity.model_spec.data import row_file
 from gradparity.model_spec.data.datasets import Dataset, load
 from gradparity.model_spec.data.npy import open_rows, scan
-from gradparity.model_spec.data.row_file import Buffers, OnDisk
+from gradparity.model_spec.data.row_file import Buffers
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
@@ -62,20 +62,14 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(row_file, "PIECE_BYTES", 70 * (FEATURES + 1) * 8)
 
 
-def test_the_last_column_of_a_npy_file_is_the_label(tmp_path: Path) -> None:
-    values = matrix()
-    data = load(saved(tmp_path, values))
-    np.testing.assert_array_equal(data.X, values[:, :-1])
-    np.testing.assert_array_equal(data.y, values[:, -1] == 2)
-    assert data.labels == ("-1", "2")
-
-
-@pytest.mark.parametrize("target", ["0", "2", "-6"])
-def test_target_is_the_number_of_a_column(tmp_path: Path, target: str) -> None:
-    values = matrix(target=int(target))
+@pytest.mark.parametrize("target", [None, "0", "2", "-6"])
+def test_target_is_the_number_of_a_column_and_the_last_by_default(tmp_path: Path, target: str | None) -> None:
+    column = int(target or -1)
+    values = matrix(target=column)
     data = load(saved(tmp_path, values), target=target)
-    np.testing.assert_array_equal(data.X, np.delete(values, int(target), axis=1))
-    np.testing.assert_array_equal(data.y, values[:, int(target)] == 2)
+    np.testing.assert_array_equal(data.X, np.delete(values, column, axis=1))
+    np.testing.assert_array_equal(data.y, values[:, column] == 2)
+    assert data.labels == ("-1", "2")
 
 
 @pytest.mark.parametrize("target", [None, "3"])
@@ -173,19 +167,6 @@ def test_the_compiled_backend_reads_chunks_too(backend_of: Callable[[str], Backe
     # All in one test: every chunk length is compiled anew.
     path = saved(tmp_path, matrix(dtype="float32"))
     agree_with_memory("torch-compile", backend_of("torch-compile"), MODELS["sum, l2, float32"], path, "-1")
-
-
-def test_a_wrong_label_column_is_not_what_memory_gives(tmp_path: Path) -> None:
-    path = saved(tmp_path, matrix())
-    spec = MODELS["mean, float64"]
-    other = scan(open_rows(path, None))
-    file = other.X.file
-    turned = OnDisk(row_file.RowFile(**{**vars(file), "high": file.low}), "X", "float64")
-    reading = StreamedBackend(configured("numpy"))
-    program = reading.program(reading.loss(spec))
-    params = reading.put(spec.initial(1))
-    right, wrong = (program.value(params, {"X": X, "y": other.y}) for X in (other.X, turned))
-    assert abs(float(right) - float(wrong)) > 1e-6
 
 
 @pytest.mark.parametrize(

@@ -48,14 +48,8 @@ def test_with_several_threads_blocks_last_a_fifth_of_a_second_and_with_one_what_
     ("profile", "step_s", "steps"),
     [
         ("standard", 1e-6, 1000),  # 50,000 would fit
-        ("standard", 100e-6, 500),
-        ("standard", 1e-3, 50),
-        ("standard", 3e-3, 10),  # 16.7 would
         ("standard", 12e-3, 2),  # 4.2 would
         ("standard", 0.05, 1),
-        ("standard", 30.0, 1),
-        ("quick", 1e-3, 20),
-        ("quick", 15e-6, 1000),
         ("quick", 20e-6, 1000),  # 1000, which a division of floats makes 999.9999999999999
         ("brief", 1e-3, 10),
     ],

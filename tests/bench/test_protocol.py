@@ -38,17 +38,15 @@ def steady(cost_ns: float) -> tuple[SimulatedClock, SimulatedCall]:
     return clock, SimulatedCall(clock, lambda _call, _now: cost_ns)
 
 
-def test_a_steady_short_call_is_warm_after_a_fifth_of_a_second() -> None:
-    clock, call = steady(100 * US)
+# Two windows of five blocks, of a fiftieth of a second or of a call; a call too long for ten blocks still counts.
+@pytest.mark.parametrize(
+    "call_ns, calls", [(100 * US, 2000), (100 * MS, 10), (1 * S, 5), (2 * S, 3), (30 * S, 3)], ids=str
+)
+def test_a_steady_call_is_warm_after_ten_blocks_or_five_seconds(call_ns: int, calls: int) -> None:
+    clock, call = steady(call_ns)
     warm = warm_up(call, clock, STANDARD)
-    assert warm.converged
-    assert warm.seconds == pytest.approx(0.2)
-    assert warm.calls == call.calls == 2000
-
-
-def test_two_windows_of_five_blocks_are_needed_however_long_the_call() -> None:
-    clock, call = steady(100 * MS)
-    assert warm_up(call, clock, STANDARD) == protocol.WarmUp(calls=10, seconds=1.0, converged=True, call_s=0.1)
+    assert (warm.calls, call.calls, warm.converged) == (calls, calls, True)
+    assert (warm.seconds, warm.call_s) == pytest.approx((calls * call_ns / S, call_ns / S))
 
 
 def test_a_slow_first_call_is_not_taken_for_a_trend() -> None:
@@ -75,13 +73,6 @@ def test_a_call_that_never_settles_is_flagged_after_five_seconds() -> None:
     warm = warm_up(call, clock, STANDARD)
     assert not warm.converged
     assert 5 <= warm.seconds < 13
-
-
-@pytest.mark.parametrize("seconds, calls", [(1, 5), (2, 3), (30, 3)])
-def test_a_steady_call_too_long_for_ten_blocks_still_counts_as_warm(seconds: int, calls: int) -> None:
-    clock, call = steady(seconds * S)
-    warm = warm_up(call, clock, STANDARD)
-    assert warm == protocol.WarmUp(calls=calls, seconds=calls * seconds, converged=True, call_s=seconds)
 
 
 def test_a_long_call_that_halves_each_time_is_flagged() -> None:

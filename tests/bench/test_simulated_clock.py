@@ -20,7 +20,7 @@ from gradparity.benchmark.stats import (
     t_quantile,
     verdict,
 )
-from tests.bench.simulation import NOISY, QUIET, ROUGH, Machine, Runs, SimulatedCall, SimulatedClock, simulate
+from tests.bench.simulation import NOISY, QUIET, ROUGH, SimulatedCall, SimulatedClock, simulate
 
 STANDARD, QUICK = PROFILES["standard"], PROFILES["quick"]
 MACHINES = {"quiet": QUIET, "rough": ROUGH, "noisy": NOISY}
@@ -116,12 +116,8 @@ def test_asking_after_every_pair_would_stop_too_soon() -> None:
     assert 0.94 < fmean(holds_when_asked_once(row) for row in values.tolist()) < 0.96
 
 
-def all_disturbed(machine: Machine) -> Runs:
-    return simulate(replace(machine, intruder_chance=1.0), 1.0, STANDARD, runs=20, seed=1)
-
-
 def test_a_machine_that_is_always_taken_away_is_unstable() -> None:
-    runs = all_disturbed(QUIET)
+    runs = simulate(replace(QUIET, intruder_chance=1.0), 1.0, STANDARD, runs=20, seed=1)
     for run in range(20):
         pairs = runs.measure(run, STANDARD)
         assert len(pairs) <= STANDARD.pairs_max

@@ -2,7 +2,6 @@ import math
 from dataclasses import replace
 from statistics import median
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -270,23 +269,3 @@ def test_a_median_lies_in_its_interval(values: list[float]) -> None:
     assert interval.low <= interval.median <= interval.high
     assert interval.median == median(values)
     assert len(values) < 6 or 0.95 <= interval.coverage < 1
-
-
-# --- results are written as they are ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        rounds_with([0.1])[0],
-        pair_value(rounds_with([0.1, 0.2])),
-        control(pairs_with([0.01])),
-        compare(pairs_with([0.1, 0.2, 0.3]), STANDARD),
-        compare([], QUICK),
-        median_interval([1.0, 2.0]),
-        STANDARD,
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_every_figure_survives_the_way_through_json(value: object) -> None:
-    assert msgspec.json.decode(msgspec.json.encode(value), type=type(value)) == value

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from gradparity.judge.consensus import (
     ANOTHER_EACH,
@@ -180,22 +177,14 @@ def test_an_even_split_has_no_majority() -> None:
     assert all(UNDECIDED in f.rule for f in findings if f.verdict != "agrees")
 
 
-@settings(max_examples=40)
-@given(st.integers(0, 2**32), st.sampled_from([2, 3, 5]))
-def test_right_backends_are_never_called_anything_else(seed: int, count: int) -> None:
-    found, findings = compared(seed, backends(RIGHT, count))
-    assert bad(findings) == set()
-    assert found.outliers == []
-    assert all(each.consistent is not False for each in found.own)
-
-
 def test_a_seeded_campaign_of_right_backends_stays_well_within_the_floors() -> None:
-    worst, verdicts = 0.0, Counter[str]()
+    worst = 0.0
     for seed in range(150):
-        found, findings = compared(seed, backends(RIGHT, 3), own=seed % 5 == 0)
-        verdicts.update(f.verdict for f in findings)
+        found, findings = compared(seed, backends(RIGHT, (2, 3, 5)[seed % 3]), own=seed % 5 == 0)
+        assert bad(findings) == set()
+        assert found.outliers == []
+        assert all(each.consistent is not False for each in found.own)
         worst = max(worst, *(value or 0 for block in found.matrix for row in block.floors for value in row))
-    assert verdicts == {"agrees": 150 * 3 * 4}
     assert worst < AGREES_FLOORS / 2
 
 

@@ -16,23 +16,9 @@ PARAMS = {"W": _RNG.normal(size=(4, 4)), "v": _RNG.normal(size=4)}
 DATA = {"X": _RNG.normal(size=(4, 4))}
 
 
-def namespace(name: str) -> Any:
-    """The arrays' namespace of a backend that is configured."""
-    configured(name)
-    if name == "jax":
-        import jax.numpy as xp
-    elif name == "torch":
-        import torch as xp
-    elif name == "autograd":
-        import autograd.numpy as xp
-    else:
-        xp = np
-    return xp
-
-
 def network(name: str, fault: str = "") -> Any:
     """``sum_i (tanh(X W) v)_i^2`` with taps ``z``, ``h`` and ``out``, or with a fault between two of them."""
-    xp = namespace(name)
+    xp = configured(name).namespace()
 
     def loss(params: Any, data: Any) -> Any:
         z = tap("z", data["X"] @ params["W"])

@@ -16,7 +16,7 @@ from gradparity.results.divergence import Divergence, Divergences
 from gradparity.worker.messages import Recorded
 from gradparity.worker.recording import record
 from tests.conftest import configured
-from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
+from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, network
 
 RIGHT = {"a": np.array([[1.0, 2.0], [3.0, 5.0]]), "b": np.array([1.0, -2.0, 3.0]), "c": np.array(7.0)}
 
@@ -243,7 +243,7 @@ def test_correct_backends_do_not_diverge_over_drawn_networks():
 
         return loss
 
-    spaces = {name: namespace(name) for name in ("numpy", "autograd", "torch")}
+    spaces = {name: configured(name).namespace() for name in ("numpy", "autograd", "torch")}
     for seed in range(30):
         rng = np.random.default_rng(seed)
         rows, width = (int(rng.integers(1, most)) for most in (200, 30))

@@ -12,7 +12,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.worker.messages import Recorded
 from gradparity.worker.recording import record
 from tests.conftest import configured
-from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, namespace, network
+from tests.taps.models import DATA, DIFFERENTIATED, PARAMS, by_hand, network
 
 every = pytest.mark.parametrize("name", DIFFERENTIATED)
 
@@ -83,16 +83,6 @@ def test_numbers_integers_booleans_and_trees_are_recorded_leaf_by_leaf_and_retur
 
 
 @every
-def test_a_tapped_dictionary_of_parameters_is_taken_apart(name: str):
-    def loss(params, data):
-        return (tap("params", params)["v"] ** 2).sum()
-
-    got = of(name, loss)
-    assert set(got.values) == {"params.W#0", "params.v#0"}
-    np.testing.assert_allclose(got.cotangents["params.v#0"], 2 * PARAMS["v"])
-
-
-@every
 def test_float32_stays_float32(name: str):
     params, data = ({key: x.astype(np.float32) for key, x in tree.items()} for tree in (PARAMS, DATA))
     got = of(name, network(name), params, data, draws=2)
@@ -104,7 +94,7 @@ def test_float32_stays_float32(name: str):
 
 @every
 def test_the_cotangent_of_a_complex_value_has_one_convention(name: str):
-    xp = namespace(name)
+    xp = configured(name).namespace()
 
     def loss(params, data):
         z = tap("z", params["v"] * (1.0 + 2.0j))
@@ -118,7 +108,7 @@ def test_the_cotangent_of_a_complex_value_has_one_convention(name: str):
 
 @every
 def test_a_gradient_inside_the_loss_adds_no_cotangents_of_its_own(name: str):
-    xp = namespace(name)
+    xp = configured(name).namespace()
 
     def inner(w):
         return (tap("cubes", w**3) ** 2).sum()
@@ -150,7 +140,7 @@ def row_loss(xp: Any) -> Any:
 
 def batched(name: str, *, inside: bool) -> Any:
     """The network's loss with ``vmap`` over rows; ``inside``: over gradients of rows, as per-example gradients are."""
-    row = row_loss(namespace(name))
+    row = row_loss(configured(name).namespace())
     if name == "jax":
         import jax
 

@@ -10,7 +10,6 @@ import timeit
 import numpy as np
 import pytest
 
-import gradparity
 from gradparity import tap
 from gradparity.taps import probing
 from gradparity.worker.recording import recording, taps_of
@@ -20,11 +19,6 @@ from tests.conftest import configured
 @pytest.mark.parametrize("value", [np.ones(2), 1.5, 3, True, None, {"a": [1.0]}, "text"])
 def test_a_tap_returns_the_very_same_object(value):
     assert tap("anything", value) is value
-
-
-def test_the_package_exports_the_function():
-    assert gradparity.tap is tap
-    assert callable(gradparity.tap)
 
 
 def test_importing_tap_imports_no_more_than_the_standard_library():

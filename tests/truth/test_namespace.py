@@ -240,28 +240,6 @@ def test_a_matrix_product_of_any_size_encloses_the_exact_sum(shape: tuple[int, i
         assert sympy.Rational(mantissa) * sympy.Rational(2) ** exponent == total
 
 
-def test_linear_algebra_encloses_mpmaths_digits_and_derivatives() -> None:
-    D = RNG.standard_normal((3, 3))
-    D = D + D.T
-    functions = {
-        "det": (lambda n: n.linalg.det, mpmath.det),
-        "inv": (lambda n: lambda a: n.linalg.inv(a)[0, 2], lambda a: (a**-1)[0, 2]),
-        "cholesky": (lambda n: lambda a: n.linalg.cholesky(a)[2, 1], lambda a: mpmath.cholesky(a)[2, 1]),
-        "slogdet": (lambda n: lambda a: n.linalg.slogdet(a)[1], lambda a: mpmath.log(mpmath.det(a))),
-    }  # fmt: skip
-    line = Array(tuple(asarray(part).balls()[0] for part in (SPD, D)))
-    # mpmath's numerical derivative of 80 digits loses half of them at second order.
-    with mpmath.workdps(80):
-        exact = mpmath.matrix(SPD.tolist()), mpmath.matrix(D.tolist())
-        for ours, theirs in functions.values():
-            with evaluation(Context(bits=256)):
-                series = ours(xp)(line).balls()
-            expected = mpmath.taylor(lambda t, f=theirs: f(exact[0] + t * exact[1]), 0, 2)
-            for ball, value in zip(series, expected, strict=True):
-                assert ball.item().overlaps(enclosing(mpmath.nstr(value, 60), digits=25))
-                assert ball.item().rel_accuracy_bits() > 200
-
-
 def test_the_determinant_of_a_singular_matrix_has_its_derivative() -> None:
     line = Array(tuple(asarray(part).balls()[0] for part in (np.diag([0.0, 2.0, 3.0]), np.eye(3))))
     with evaluation(Context()):
