@@ -18,7 +18,7 @@ from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.reference import Reference, TruthError
-from gradparity.worker.evaluation import evaluate
+from gradparity.worker.evaluation import evaluations_at
 from tests.conftest import configured
 from tests.mutants.frameworks import toolbox
 from tests.truth import neutral_models as models
@@ -62,16 +62,14 @@ def drawn_with_truth(model: str, seed: int, compiled: bool) -> tuple[Loss, UserP
 def findings_on(backend: Backend, xp: Any, model: str, seed: int, compiled: bool = False) -> list[Finding]:
     """The verdicts on a backend that has the loss in a namespace."""
     loss, problem, truth = drawn_with_truth(model, seed, compiled)
-    written, program = in_namespace(loss, backend, xp)
-    evaluation = evaluate(backend, written, program, problem)
-    assert evaluation.impurity == ""
-    return judge(model, evaluation.quantities, truth, problem)
+    inputs = problem.params, problem.data, problem.tangents
+    (quantities,) = evaluations_at(backend, program_of(loss, backend, xp), [inputs])
+    return judge(model, quantities, truth, problem)
 
 
 @cache
-def in_namespace(loss: Loss, backend: Backend, xp: Any) -> tuple[Any, Any]:
-    written = lambda params, data: loss(params, data, xp)  # noqa: E731
-    return written, backend.program(written)
+def program_of(loss: Loss, backend: Backend, xp: Any) -> Any:
+    return backend.program(lambda params, data: loss(params, data, xp))
 
 
 @pytest.mark.parametrize("model", models.MODELS)
