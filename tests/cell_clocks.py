@@ -41,7 +41,6 @@ def pairs_of(timed: Timed) -> Counter[int]:
 
 
 def reasons(problem: ProblemResult) -> list[str]:
-    assert problem.recommendation is not None
     return problem.recommendation.reasons
 
 

@@ -14,9 +14,11 @@ os.environ.update(
     }
 )
 
+import subprocess
 import sys
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -57,6 +59,19 @@ def configured(name: str) -> Backend:
     return backend
 
 
+def python(*words: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Python in a process of its own."""
+    command, environment = [sys.executable, *words], plain() | environment
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, encoding="utf-8", timeout=300, check=False
+    )
+
+
+def plain() -> dict[str, str]:
+    """The environment without what would say how to print."""
+    return {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
+
+
 #: Takes the words after ``gradparity``; returns the exit code, standard output and standard error.
 Command: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -75,6 +90,20 @@ def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) 
 
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     return run
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
 
 
 @pytest.fixture(params=CORE)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,6 +14,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.report.blocks import BLOCKS_FILE, blocks_frame, write_blocks
 from gradparity.results import RunResult, Timed, store
 from gradparity.worker import messages as m
+from tests.conftest import python
 from tests.samples import SAMPLES, SCHEMA_2
 from tests.simulated_workers import STILL, Computer, Speed, clocked
 
@@ -50,7 +49,6 @@ def test_medians_from_parquet_are_those_in_results_json(sample: Path, tmp_path: 
         mine = table.filter(problem=problem, backend=backend, call=call)
         if call in ("primal", "collected"):  # its own step takes turns with it
             mine = mine.filter(role="challenger")
-        assert timed.step_ns is not None
         assert median(mine["wall_ns"] / mine["inner"]) == timed.step_ns.median
         assert median(mine["step_ns"]) == timed.step_ns.median
         assert len(mine) == timed.step_ns.count
@@ -126,6 +124,5 @@ assert "polars" not in sys.modules
 
 def test_a_run_without_timings_does_not_wait_for_polars(tmp_path: Path):
     broken = next(path for path in SAMPLES if path.stem == "broken")
-    command = [sys.executable, "-P", "-c", WITHOUT_POLARS, str(broken), str(tmp_path / BLOCKS_FILE)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    ran = python("-P", "-c", WITHOUT_POLARS, str(broken), str(tmp_path / BLOCKS_FILE))
     assert ran.returncode == 0, ran.stderr

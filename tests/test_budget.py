@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import math
 
-import pytest
-
 from gradparity.processes.deadline import UNLIMITED, Deadline, budget_of
-
-
-class Clock:
-    """Seconds that pass when the test says so."""
-
-    def __init__(self, now_s: float = 1000.0) -> None:
-        self.now_s = now_s
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.conftest import Clock
 
 
 def test_what_is_left_goes_down_and_below_zero(clock: Clock) -> None:

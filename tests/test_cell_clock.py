@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,7 +12,7 @@ from gradparity.benchmark.profiles import PROFILES
 from gradparity.benchmark.rounds import pair_values
 from gradparity.benchmark.stats import compare
 from gradparity.worker import messages as m
-from tests.bench.simulation import NOISY, QUIET
+from tests.bench.simulation import NOISY, QUIET, Machine
 from tests.cell_clocks import PAIR, SPEEDS, TRUE, pairs_of, timed_of, timing_of
 from tests.simulated_workers import STILL, Computer, Speed, clocked
 
@@ -27,9 +26,6 @@ def test_the_interval_covers_the_true_ratio_of_steps_and_of_loops_on_a_machine_t
         for call, ratios in TRUE.items():
             for name, true in ratios.items():
                 ratio = timed_of(problem, name, call).ratio
-                assert ratio is not None
-                assert ratio.low is not None
-                assert ratio.high is not None
                 assert ratio.ratio == pytest.approx(true, rel=0.1)
                 covered += ratio.low <= true <= ratio.high
                 seen += 1
@@ -43,16 +39,13 @@ def test_on_a_machine_where_nothing_varies_the_ratios_are_exact(tmp_path: Path) 
     for call, ratios in TRUE.items():
         for name, true in ratios.items():
             timed = timed_of(problem, name, call)
-            assert timed.ratio is not None
             assert timed.ratio.ratio == pytest.approx(true, rel=1e-6)
-            assert timed.step_ns is not None
             base = SPEEDS["numpy"].step_s if call == "step" else SPEEDS["numpy"].loop_s
             assert timed.step_ns.median == pytest.approx(1e9 * base / true, rel=1e-6)
             assert timed.speed == ("slower" if true < 1 else "faster")
             assert timed.cpu_per_wall == pytest.approx(1.0)
         reference = timed_of(problem, "numpy", call)
         assert reference.ratio is None
-        assert reference.step_ns is not None
         assert reference.step_ns.count > 100  # of every round that any other had with it
 
 
@@ -63,13 +56,9 @@ def test_what_is_not_a_ratio_is_as_the_machine_has_it(tmp_path: Path) -> None:
     assert torch.first_call_s == 0.01
     # A gradient takes three times as long as a loss alone, and another formulation half as long; with the collector
     # it takes twice as long, which is looked at where a backend tapes.
-    assert torch.primal is not None
-    assert torch.primal.ratio is not None
     assert torch.primal.ratio.ratio == pytest.approx(3.0, rel=1e-6)
     assert torch.collected is None
     taped = timing_of(problem, "autograd").collected
-    assert taped is not None
-    assert taped.ratio is not None
     assert taped.ratio.ratio == pytest.approx(0.5, rel=1e-6)
     assert [(found.formulation, found.backend) for found in problem.formulations] == [
         ("reassociated", "torch"),
@@ -84,30 +73,19 @@ def test_what_is_not_a_ratio_is_as_the_machine_has_it(tmp_path: Path) -> None:
 # Process pairs.
 
 
-@pytest.mark.parametrize("machine", [QUIET, NOISY], ids=["quiet", "noisy"])
+@pytest.mark.parametrize(("machine", "pairs"), [(STILL, 5), (NOISY, 15)], ids=["still", "noisy"])
 def test_the_standard_profile_takes_five_to_fifteen_pairs_of_processes_with_the_twin_in_each(
-    tmp_path: Path, machine: Any
+    tmp_path: Path, machine: Machine, pairs: int
 ) -> None:
-    computer = Computer(machine, PAIR, seed=1)
+    computer = Computer(machine, PAIR)
     problem = clocked(computer, tmp_path).outcome
     taken = Counter(name for name, _ in computer.started)
-    pairs = taken["numpy"]
-    assert 5 <= pairs <= 15
     assert taken == {"numpy": pairs, "jax": pairs, "numpy~twin": pairs, "numpy~limits": 1}
     for name in ("jax", "numpy~twin"):
         for call in ("step", "loop"):
             assert pairs_of(timed_of(problem, name, call)) == dict.fromkeys(range(pairs), 8)
     assert len(timing_of(problem, "jax").starts) == pairs
-    assert problem.control is not None
     assert problem.control.pairs == pairs
-
-
-def test_a_noisy_machine_takes_more_pairs_than_a_still_one(tmp_path: Path) -> None:
-    still, noisy = Computer(STILL, PAIR), Computer(NOISY, PAIR)
-    clocked(still, tmp_path)
-    clocked(noisy, tmp_path)
-    assert sum(name == "jax" for name, _ in still.started) == 5
-    assert sum(name == "jax" for name, _ in noisy.started) == 15
 
 
 def test_only_the_backend_whose_interval_is_wide_is_started_again(tmp_path: Path) -> None:
@@ -127,12 +105,9 @@ def test_a_quick_run_takes_one_pair_and_says_that_its_interval_rests_on_it(tmp_p
     assert Counter(name for name, _ in computer.started)["jax"] == 1
     for call in ("step", "loop"):
         ratio = timed_of(problem, "jax", call).ratio
-        assert ratio is not None
         assert ratio.within_process
         aa = problem.control if call == "step" else problem.loop_control
         assert ratio == compare(pair_values(timed_of(problem, "jax", call).rounds), PROFILES[profile], aa)
-    assert problem.control is not None
-    assert problem.loop_control is not None
     assert problem.control.between_sd != problem.loop_control.between_sd
 
 
@@ -177,9 +152,7 @@ def test_loops_of_different_lengths_compare_by_the_gradient_step(tmp_path: Path)
     slow, fast = timed_of(problem, "numpy", "loop"), timed_of(problem, "jax", "loop")
     assert (slow.steps, fast.steps) == (5, 1000)  # 50 ms of 8 ms, and of 40 us no more than 1000
     assert timed_of(problem, "numpy~twin", "loop").steps == 5
-    assert fast.ratio is not None
     assert fast.ratio.ratio == pytest.approx(800, rel=1e-6)
-    assert fast.step_ns is not None
     assert fast.step_ns.median == pytest.approx(10e3, rel=1e-6)
     (block, _) = fast.rounds[0].challenger
     assert block.inner == 1000 * fast.inner[0]

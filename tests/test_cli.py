@@ -19,29 +19,17 @@ import pytest
 
 from gradparity.results import store
 from gradparity.version import __version__
+from tests.conftest import plain, python
 
 pytestmark = pytest.mark.apart
 
-COMMAND = [sys.executable, "-P", "-m", "gradparity"]
+COMMAND = ["-P", "-m", "gradparity"]
 QUICKLY = ["check", "--backends", "numpy", "--data", "toy", "--steps", "3"]
-
-
-def surroundings() -> dict[str, str]:
-    """The environment without what would say how to print."""
-    return {name: value for name, value in os.environ.items() if name not in {"NO_COLOR", "FORCE_COLOR", "COLUMNS"}}
 
 
 def gradparity(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command away from any terminal; never a traceback, nor a control sequence unless colour is forced."""
-    ran = subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        cwd=cwd,
-        env=surroundings() | environment,
-    )
+    ran = python(*COMMAND, *arguments, cwd=cwd, **environment)
     assert "Traceback" not in ran.stdout + ran.stderr
     assert "\x1b" not in ran.stdout + ("" if "FORCE_COLOR" in environment else ran.stderr)
     return ran
@@ -100,14 +88,8 @@ def test_progress_away_from_a_terminal_is_plain_lines_on_standard_error(tmp_path
 def on_a_terminal(*arguments: str, cwd: Path, **environment: str) -> tuple[int, str]:
     """Exit code and everything that the command writes to a terminal of its own."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*COMMAND, *arguments],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        cwd=cwd,
-        env=surroundings() | {"TERM": "xterm-256color"} | environment,
-    ) as process:
+    command, environment = [sys.executable, *COMMAND, *arguments], plain() | {"TERM": "xterm-256color"} | environment
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd, env=environment) as process:
         os.close(theirs)
         try:
             written = b"".join(_until_closed(ours, time.monotonic() + 60))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -18,7 +16,7 @@ from gradparity.benchmark.rounds import Round
 from gradparity.model_spec.errors import InputError
 from gradparity.report.export import benchmarks, export_to, write_export
 from gradparity.results import BackendInfo, RunResult, Start, Timed, Timing
-from tests.conftest import Command
+from tests.conftest import Command, python
 from tests.report import samples
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -105,21 +103,13 @@ def test_a_backend_without_a_block_has_no_benchmark() -> None:
     assert not [name for name in by_name(result) if "torch" in name]
 
 
-def test_the_fields_are_those_that_pytest_benchmark_writes(tmp_path: Path) -> None:
+def test_the_fields_are_those_that_pytest_benchmark_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "test_one.py").write_text(
         "import pytest\n@pytest.mark.parametrize('n', [1])\ndef test_one(benchmark, n): benchmark(len, 'word')\n"
     )
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # beside which it times nothing
     arguments = ["-q", "--benchmark-json=theirs.json", "--benchmark-max-time=0.01", "--benchmark-min-rounds=2"]
-    subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
-        cwd=tmp_path,
-        check=True,
-        timeout=120,
-        capture_output=True,
-        env={
-            name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")
-        },  # it times nothing
-    )
+    assert python("-m", "pytest", "-p", "no:cacheprovider", *arguments, cwd=tmp_path).returncode == 0
     theirs, ours = json.loads((tmp_path / "theirs.json").read_text()), benchmarks(run(), NOW)
     assert set(ours) == set(theirs)
     assert set(ours["commit_info"]) == set(theirs["commit_info"]) - {"error"}
@@ -134,15 +124,7 @@ def test_the_fields_are_those_that_pytest_benchmark_writes(tmp_path: Path) -> No
 
 def compare(*arguments: str, cwd: Path) -> list[str]:
     """What the real command prints, by line."""
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest_benchmark", "compare", *arguments],
-        cwd=cwd,
-        check=False,
-        timeout=120,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"PY_COLORS": "0"},
-    )
+    ran = python("-m", "pytest_benchmark", "compare", *arguments, cwd=cwd, PY_COLORS="0")
     assert ran.returncode == 0, ran.stderr
     assert "Failed to load" not in ran.stdout + ran.stderr
     return ran.stdout.splitlines()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import python
+
 ROOT = Path(__file__).parents[1]
 
 FRAMEWORKS = {"autograd", "jax", "jaxlib", "torch"}
@@ -81,13 +83,7 @@ for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
 
 def loaded_after(program: str, *arguments: str) -> set[str]:
     """What a fresh interpreter has loaded after a program, less what any interpreter here has loaded from the start."""
-    ran = subprocess.run(
-        [sys.executable, "-P", "-c", program + REPORT, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    ran = python("-P", "-c", program + REPORT, *arguments)
     assert ran.returncode == 0, ran.stderr
     return set(json.loads(ran.stdout.splitlines()[-1])) - from_the_start()
 
@@ -95,8 +91,7 @@ def loaded_after(program: str, *arguments: str) -> set[str]:
 @cache
 def from_the_start() -> set[str]:
     """Modules that .pth files of the environment load into every interpreter."""
-    ran = subprocess.run([sys.executable, "-P", "-c", REPORT], capture_output=True, text=True, check=True)
-    loaded: set[str] = set(json.loads(ran.stdout))
+    loaded: set[str] = set(json.loads(python("-P", "-c", REPORT).stdout))
     assert not loaded & FRAMEWORKS
     assert not any(name.startswith("gradparity") for name in loaded)
     return loaded

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import python
 from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
 
 
@@ -17,8 +17,7 @@ def session(folder: Path, body: str, marker: str = "") -> subprocess.CompletedPr
     test = folder / "test_ports.py"
     marked = f"@pytest.mark.gradparity({marker})\n" if marker else ""
     test.write_text(f"import pytest\n\n{marked}def test_it(gradparity):\n    {body}\n", encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(test)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, timeout=300)
+    return python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--strict-markers", str(test), cwd=folder)
 
 
 def test_a_model_whose_backends_agree_passes_and_the_result_can_be_looked_at(tmp_path: Path):

@@ -80,7 +80,6 @@ def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing
     @given(place=st.integers(0, requests - 1))
     def holds(place: int) -> None:
         before = interrupted_at(place, tmp_path)
-        assert before is not None
         second = Computer(STILL, PAIR)
         after = clocked(second, tmp_path, profile="standard", earlier=kept(before)).outcome
         assert rounds(after) == rounds(whole)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 from gradparity.report.terminal.tables import text
 from gradparity.results import RunResult
 from gradparity.results.store import read
+from tests.conftest import Command, python
 from tests.samples import SAMPLES
 
 ROOT = Path(__file__).parents[1]
@@ -103,7 +103,7 @@ class MakesFolder:
 
 
 @pytest.mark.parametrize("kind", ["npz", "npy"])
-def test_an_array_of_pickled_objects_is_refused_and_not_unpickled(kind: str, tmp_path: Path):
+def test_an_array_of_pickled_objects_is_refused_and_not_unpickled(kind: str, tmp_path: Path, command: Command):
     made, file = tmp_path / "made", tmp_path / f"data.{kind}"
     objects = np.empty((4, 2), object)
     objects[...] = MakesFolder(made)
@@ -111,10 +111,10 @@ def test_an_array_of_pickled_objects_is_refused_and_not_unpickled(kind: str, tmp
         np.save(file, objects, allow_pickle=True)
     else:
         np.savez(file, X=objects, y=np.array([0, 1, 0, 1]))
-    ended = _gradparity("check", "--backends", "numpy", "--data", str(file), "--out", str(tmp_path / "out"))
-    assert ended.returncode == 2
-    assert str(file) in ended.stderr
-    assert "object" in ended.stderr
+    code, _, said = command("check", "--backends", "numpy", "--data", str(file), "--out", str(tmp_path / "out"))
+    assert code == 2
+    assert str(file) in said
+    assert "object" in said
     assert not made.exists()
     loaded = np.load(file, allow_pickle=True)  # the trap works: whoever allows pickles falls into it
     if kind == "npz":
@@ -159,7 +159,7 @@ def test_comparing_opens_the_two_files_and_no_path_that_they_name(tmp_path: Path
     script = _AUDITED.replace(
         "main()\n", f"sys.argv = [{str(log)!r}, 'compare', *{list(map(str, files))!r}]\n    main()\n", 1
     )
-    ended = _python("-c", script)
+    ended = python("-c", script, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
     seen = [line.partition(" ") for line in log.read_text().splitlines()]
     assert {event for event, _, _ in seen} <= {"open", "os.listdir", "os.scandir"}
@@ -207,21 +207,10 @@ def test_no_control_sequence_of_a_result_is_in_its_report(sample: Path, tmp_path
 @pytest.mark.parametrize("colours", [False, True])
 def test_no_control_sequence_of_a_result_reaches_the_terminal_by_compare(colours: bool, tmp_path: Path):
     hostile = _hostile_result(SAMPLES[1], tmp_path)
-    ended = _gradparity("compare", str(SAMPLES[1]), str(hostile), **({"FORCE_COLOR": "1"} if colours else {}))
+    words = ("-m", "gradparity", "compare", str(SAMPLES[1]), str(hostile))
+    ended = python(*words, **({"FORCE_COLOR": "1"} if colours else {}))
     assert ended.returncode == 0, ended.stderr
     assert "AMD EPYC" in ended.stdout
     own = re.compile(r"\x1b\[[0-9;]*m")
     assert bool(own.search(ended.stdout)) == colours
     assert all(line.isprintable() for line in own.sub("", ended.stdout).split("\n"))
-
-
-def _gradparity(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return _python("-m", "gradparity", *arguments, **environment)
-
-
-def _python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if name not in ("FORCE_COLOR", "NO_COLOR")}
-    command = [sys.executable, *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env={**kept, **environment}, capture_output=True, encoding="utf-8", timeout=60, check=False
-    )

@@ -55,11 +55,15 @@ def test_timeouts_and_memory_are_what_a_process_is_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"projection": "7"}, {"projection": None}, {"l2": 0.5}, {"data": "toy"}, {"standardise": False}]
-)
-def test_what_describes_the_built_in_model_is_refused_beside_another(given: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="an option of the built-in model"):
-        settings_from("check", given, "model.py")
+    ("option", "value"),
+    [("projection", "7"), ("projection", 3), ("projection", None), ("l2", 0.5), ("data", "toy"), ("standardise", False),
+     ("formulation", "blocked"), ("start", "zeros")],
+)  # fmt: skip
+def test_what_describes_the_built_in_model_is_refused_beside_another(option: str, value: Any) -> None:
+    with pytest.raises(
+        InputError, match=f"--{option}: got .* beside the path of a model, expected none: it is an option"
+    ):
+        settings_from("check", {option: value}, "model.py")
 
 
 @pytest.mark.parametrize("given", [{}, {"projection": "5", "l2": 0.0, "data": None}, {"projection": 5}])
@@ -89,14 +93,10 @@ def test_a_size_is_refused_for_the_workers_that_it_is_to_have(monkeypatch: pytes
         (
             {"sizes": "4x3x3, 50x4", "formulations": "blocked,as_written", "threads": "1,4"},
             [
-                ("synthetic:4x3", 3, "blocked", 1),
-                ("synthetic:4x3", 3, "blocked", 4),
-                ("synthetic:4x3", 3, "as_written", 1),
-                ("synthetic:4x3", 3, "as_written", 4),
-                ("synthetic:50x4", None, "blocked", 1),
-                ("synthetic:50x4", None, "blocked", 4),
-                ("synthetic:50x4", None, "as_written", 1),
-                ("synthetic:50x4", None, "as_written", 4),
+                (*size, formulation, threads)
+                for size in (("synthetic:4x3", 3), ("synthetic:50x4", None))
+                for formulation in ("blocked", "as_written")
+                for threads in (1, 4)
             ],
         ),
         (

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,8 @@ from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.problem import Group
 from gradparity.runner.settings import settings_from
+from tests.conftest import python
+from tests.test_layering import FRAMEWORKS
 
 # A whole check in a fresh interpreter: what is loaded when its worker is started, and when it is over.
 CHECK = """
@@ -42,16 +42,12 @@ assert "numpy" in said.getvalue()
 print(json.dumps([*at_start, modules()]))
 """
 
-FRAMEWORKS = {"autograd", "jax", "jaxlib", "torch"}
-
 
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> list[set[str]]:
     """Top-level modules when the worker of a check is started, and when the check is over."""
     out = str(tmp_path_factory.mktemp("check"))
-    ran = subprocess.run(
-        [sys.executable, "-P", "-c", CHECK, out], capture_output=True, text=True, check=False, timeout=120
-    )
+    ran = python("-P", "-c", CHECK, out)
     assert ran.returncode == 0, ran.stderr
     return [set(modules) for modules in json.loads(ran.stdout)]
 

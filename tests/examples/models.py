@@ -15,8 +15,6 @@ import numpy as np
 
 from gradparity.backends.protocol import Backend, Program
 from gradparity.model_spec.trees import leaves, map_tree
-from gradparity.truth.derivatives.certificate import Certificate
-from gradparity.truth.derivatives.series import certify
 from tests.conftest import configured
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -29,8 +27,6 @@ Flat = dict[str, np.ndarray[Any, Any]]
 def load_file(path: Path) -> ModuleType:
     """A Python file as a module of its own, whatever it is called."""
     spec = importlib.util.spec_from_file_location("example_" + "_".join(path.with_suffix("").parts[-3:]), path)
-    assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -99,17 +95,6 @@ class Example:
         point, data = (placed(backend, tree) for tree in (self.params if params is None else params, self.data))
         value, gradient = self.programs[name].value_and_gradient(point, data)
         return float(backend.get({"": value})[""].item()), dict(backend.get(gradient))
-
-    def along(self, name: str, direction: Any) -> tuple[float, Flat]:
-        """JVP and HVP by one framework."""
-        backend = configured(name)
-        point, data, tangents = (placed(backend, tree) for tree in (self.params, self.data, direction))
-        jvp = backend.get({"": self.programs[name].jvp(point, data, tangents)})[""]
-        return float(jvp.item()), dict(backend.get(self.programs[name].hvp(point, data, tangents)))
-
-    def certified(self, direction: Any, **options: Any) -> Certificate:
-        """Loss and directional derivative, enclosed."""
-        return certify(self.spec.loss, self.params, self.data, direction, **options)
 
     def direction(self, seed: int) -> Any:
         """A normal direction in the parameters' structure."""

@@ -44,7 +44,6 @@ def test_the_broken_port_is_found_and_the_place_where_its_gradient_is_lost():
     assert verdicts["torch", "loss"] == "agrees"
     assert verdicts["torch", "gradient"] == "wrong"
     assert {f.verdict for f in problem.findings if f.backend == "jax"} == {"agrees"}
-    assert problem.divergences is not None
     assert [str(found).partition(":")[0] for found in problem.divergences.found] == [
         "torch diverges from jax at `weight` (backward)"
     ]

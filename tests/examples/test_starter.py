@@ -2,48 +2,40 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+import gradparity
 from gradparity.cli.starter import write_starter
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.trees import leaves
-from tests.examples.models import Example, distance, load_file, norm
-
-FRAMEWORKS = ("autograd", "jax", "torch")
-PORTS = "# A backend that has its own code"
+from tests.conftest import Command
+from tests.examples.models import Example, load_file
 
 
-@pytest.fixture
-def uncommented(tmp_path: Path) -> Path:
+def uncommented(text: str) -> str:
     """The model with its ports and its gradient taken out of their comments."""
-    text = write_starter(tmp_path).read_text()
-    head, ports = text.split(PORTS)
+    head, ports = text.split("# A backend that has its own code")
     lines = [line.removeprefix("#").removeprefix(" ") for line in ports.splitlines()]
     code = [line for line in lines if line.startswith(("def ", "    ")) or not line]
-    assert sum(line.startswith("def ") for line in code) == 3
-    path = tmp_path / "uncommented.py"
-    path.write_text(head + "\n".join(code) + "\n")
-    return path
+    names = [line.partition("(")[0] for line in code if line.startswith("def ")]
+    assert sorted(names) == ["def gradient", "def loss_jax", "def loss_torch"]
+    return head + "\n".join(code) + "\n"
 
 
-def test_it_agrees_in_every_framework_and_with_the_certified_derivative(tmp_path: Path) -> None:
-    model = Example.at(write_starter(tmp_path / "model"))
-    direction = model.direction(1)
-    certificate = model.certified(direction)
-    assert certificate.status == "certified"
-    for name in FRAMEWORKS:
-        value, gradient = model.value_and_gradient(name)
-        assert certificate.value.error_of(value)[1] < 1e-14 * abs(value)
-        along = sum(np.vdot(gradient[path], leaf) for path, leaf in leaves(direction))
-        assert certificate.first.error_of(along)[1] < 1e-13 * norm(gradient)
-        assert certificate.second.error_of(
-            sum(np.vdot(model.along(name, direction)[1][path], leaf) for path, leaf in leaves(direction))
-        )[1] < 1e-12 * abs(certificate.second.as_float())
+@pytest.mark.apart
+@pytest.mark.parametrize("own", [False, True], ids=["as it stands", "with what it has commented out"])
+def test_it_agrees_with_the_certified_truth_in_every_framework(own: bool, tmp_path: Path) -> None:
+    path = write_starter(tmp_path / "model")
+    backends = ["autograd", "jax", "torch"]
+    if own:
+        path.write_text(uncommented(path.read_text()))
+        backends.append("numpy")
+    result = gradparity.check(path, backends=backends, steps=2)
+    assert result.ok, result
+    assert {found.backend for found in result.problems[0].findings} == set(backends)
+    assert result.problems[0].truth.startswith("certified in ball arithmetic")
 
 
 def test_its_truth_is_the_gradient_of_a_normal_log_density(tmp_path: Path) -> None:
@@ -62,20 +54,6 @@ def test_its_truth_is_the_gradient_of_a_normal_log_density(tmp_path: Path) -> No
     step = 1e-5
     slope = (density(params["log_s"] + step) - density(params["log_s"] - step)) / (2 * step)
     assert gradient["log_s"] == pytest.approx(slope, rel=1e-8)
-
-
-def test_the_ports_and_the_gradient_that_it_has_commented_out_agree(uncommented: Path, tmp_path: Path) -> None:
-    plain, ported = Example.at(tmp_path / "model.py"), Example.at(uncommented)
-    assert {name for name in dir(ported.spec) if name.startswith(("loss", "gradient"))} == {
-        "loss", "loss_torch", "loss_jax", "gradient",
-    }  # fmt: skip
-    value, gradient = plain.value_and_gradient("autograd")
-    for name in ("jax", "torch"):
-        other, theirs = ported.value_and_gradient(name)
-        assert other == pytest.approx(value, rel=1e-14)
-        assert distance(theirs, gradient) < 1e-13
-    by_hand = {path: np.asarray(g) for path, g in ported.spec.gradient(ported.params, ported.data).items()}
-    assert distance(by_hand, gradient) < 1e-13
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
@@ -101,13 +79,13 @@ def test_what_else_is_in_the_folder_stays(tmp_path: Path) -> None:
     load_file(tmp_path / "model.py")
 
 
-def test_the_command_says_what_it_wrote_and_a_second_time_what_is_in_the_way(tmp_path: Path) -> None:
-    words = [sys.executable, "-P", "-m", "gradparity", "new", "a model"]
-    first, second = (
-        subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=60) for _ in range(2)
-    )
-    assert first.returncode == 0
-    assert first.stdout.splitlines() == ["Written: a model/model.py", "Check it: gradparity check 'a model'"]
-    assert (second.returncode, second.stdout) == (2, "")
-    assert len(second.stderr.splitlines()) == 1
-    assert "which exists" in second.stderr
+def test_the_command_says_what_it_wrote_and_a_second_time_what_is_in_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = command("new", "a model")
+    assert code == 0
+    assert out.splitlines() == ["Written: a model/model.py", "Check it: gradparity check 'a model'"]
+    code, out, err = command("new", "a model")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "which exists" in err

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -124,7 +123,6 @@ def fuzz(target: str, inputs: st.SearchStrategy[_Input], read: Callable[[_Input]
         AssertionError: fewer inputs were read, or memory grew.
     """
     done = 0
-    slowest_s = 0.0
 
     @settings(
         max_examples=EXAMPLES[target],
@@ -136,12 +134,10 @@ def fuzz(target: str, inputs: st.SearchStrategy[_Input], read: Callable[[_Input]
     )
     @given(inputs)
     def each(data: _Input) -> None:
-        nonlocal done, slowest_s
+        nonlocal done
         done += 1
-        began_s = time.perf_counter()
         with no_longer_than(HANG_S):
             read(data)
-        slowest_s = max(slowest_s, time.perf_counter() - began_s)
 
     before_bytes = _resident_bytes()
     each()

@@ -8,21 +8,8 @@ import pytest
 from rich.console import Console
 
 from gradparity.report.terminal.progress import Remaining, Watch
+from tests.conftest import Clock
 from tests.report.samples import problem
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import sysconfig
 import venv
 from pathlib import Path
@@ -17,6 +14,7 @@ import pytest
 import gradparity
 from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
+from tests.conftest import Command
 from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
 
 
@@ -79,7 +77,6 @@ def test_without_a_neutral_loss_the_outlier_is_named_among_three(tmp_path: Path)
     by_three = {(f.backend, f.verdict) for f in problem.findings if f.quantity in ("loss", "gradient")}
     assert by_three == {("numpy", "agrees"), ("autograd", "agrees"), ("jax", "wrong")}
     assert "nothing is certified" in problem.truth
-    assert problem.pairwise is not None
     assert [(each.backend, each.kind) for each in problem.pairwise.outliers] == [("jax", "loss")]
     assert not problem.training
 
@@ -162,42 +159,15 @@ def test_a_model_at_fault_is_one_line_and_no_result(tmp_path: Path, text: str, s
     assert not (tmp_path / "out" / "results.json").exists()
 
 
-def gradparity_command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "gradparity", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, **environment},
-        timeout=300,
-    )
-
-
-def test_the_command_ends_with_the_code_of_the_verdict_and_of_a_fault(tmp_path: Path):
-    out = str(tmp_path / "out")
-    wrong = model_folder(tmp_path / "m", HEAD + LOSS, autograd=SUMMED_PORT)
-    ran = gradparity_command("check", wrong, "--backends", "autograd", "--steps", "2", "--out", out)
-    assert ran.returncode == 1, ran.stderr
-    assert "factor 6 (X.shape[0])" in ran.stdout
-    lacks = model_file(tmp_path, "import nosuchmodule\n")
-    ran = gradparity_command("check", lacks, "--backends", "autograd", "--out", out)
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].endswith("No module named 'nosuchmodule', expected a file that imports.")
-    assert "Traceback" not in ran.stderr
-
-
-@pytest.mark.parametrize(
-    ("option", "value"),
-    [("projection", 3), ("l2", 0.1), ("data", "toy"), ("formulation", "blocked"), ("start", "zeros")],
-)
-def test_options_of_the_built_in_model_are_refused_beside_a_path(option: str, value: Any):
-    with pytest.raises(InputError, match=f"--{option}: got .* beside the path of a model, expected none"):
-        gradparity.check("model.py", **{option: value})  # type: ignore[arg-type]
-
-
-def test_an_option_that_does_not_exist_is_an_error_of_type():
-    with pytest.raises(TypeError, match="unexpected option 'stepz'"):
-        gradparity.check(None, stepz=3)  # type: ignore[call-arg]
+def test_the_command_ends_with_the_code_of_the_verdict_and_of_a_fault(tmp_path: Path, command: Command):
+    asked = ("--backends", "autograd", "--steps", "2", "--out", str(tmp_path / "out"))
+    code, out, err = command("check", model_folder(tmp_path / "m", HEAD + LOSS, autograd=SUMMED_PORT), *asked)
+    assert code == 1, err
+    assert "factor 6 (X.shape[0])" in out
+    code, _, err = command("check", model_file(tmp_path, "import nosuchmodule\n"), *asked)
+    assert code == 2
+    assert err.splitlines()[-1].endswith("No module named 'nosuchmodule', expected a file that imports.")
+    assert "Traceback" not in err
 
 
 def another_interpreter(folder: Path, *packages: str) -> str:
@@ -236,27 +206,3 @@ def test_a_backend_runs_in_another_interpreter_that_has_little(tmp_path: Path):
 def test_an_interpreter_that_is_misspelt_is_refused_before_anything_starts(text: str, said: str):
     with pytest.raises(InputError, match=said):
         gradparity.check("model.py", backend=text)
-
-
-BACKEND = """
-from gradparity.backends.autograd_backend import AutogradBackend
-
-class Plain(AutogradBackend):
-    pass
-
-backend = Plain()
-"""
-
-
-def test_a_third_partys_backend_takes_a_users_model_too(tmp_path: Path):
-    info = tmp_path / "site" / "plain-1.0.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: plain\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[gradparity.backends]\nplain = plain_one:backend\n", encoding="utf-8")
-    (tmp_path / "site" / "plain_one.py").write_text(BACKEND, encoding="utf-8")
-    path, out = model_file(tmp_path, HEAD + LOSS), str(tmp_path / "out")
-    ran = gradparity_command(
-        "check", path, "--backends", "plain", "--steps", "2", "--out", out, PYTHONPATH=str(tmp_path / "site")
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert "plain agrees with the truth on model.py." in ran.stdout
