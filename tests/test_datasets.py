@@ -403,11 +403,6 @@ def test_a_parquet_file_at_fault_is_refused_with_its_place(parquet, columns, sai
     assert said in message
 
 
-def test_a_parquet_file_without_a_target_named_or_features_is_refused(parquet):
-    assert "one of a, y" in refusal(parquet(a=[1, 2], y=[0, 1]))
-    assert "feature columns: got none" in refusal(parquet(y=[0, 1]), target="y")
-
-
 # NPZ
 
 

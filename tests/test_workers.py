@@ -127,18 +127,6 @@ def test_a_worker_whose_time_is_up_is_killed_and_has_not_failed(tmp_path: Path):
         assert gone(worker.pid)
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system ties no process to a core")
-def test_a_worker_can_be_tied_to_one_core(tmp_path: Path):
-    with working(tmp_path, one_core=True) as worker:
-        assert psutil.Process(worker.pid).cpu_affinity() == [min(os.sched_getaffinity(0))]
-
-
-def test_compiled_code_goes_to_the_folder_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's own")
-    with working(tmp_path, compile_cache=tmp_path) as worker:
-        assert psutil.Process(worker.pid).environ()["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
-
-
 def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProcess):
     with pytest.raises(WorkerFailed, match="AttributeError") as raised:
         numpy_worker.ask(m.Evaluate())  # nothing is loaded
@@ -146,14 +134,19 @@ def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProce
     assert numpy_worker.stop() is not None
 
 
-def test_a_worker_gets_the_listed_variables_and_its_threads_and_nothing_else(
+def test_a_worker_gets_the_listed_variables_its_threads_its_folders_and_its_core_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("PYTHONWARNINGS", "error")
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    with working(tmp_path, threads=2) as worker:
-        environment = psutil.Process(worker.pid).environ()
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's own")
+    with working(tmp_path, threads=2, one_core=True, compile_cache=tmp_path) as worker:
+        process = psutil.Process(worker.pid)
+        environment = process.environ()
+        if hasattr(os, "sched_getaffinity"):  # elsewhere no process is tied to a core
+            assert process.cpu_affinity() == [min(os.sched_getaffinity(0))]
     assert "PYTHONWARNINGS" not in environment
+    assert environment["TORCHINDUCTOR_CACHE_DIR"] == str(tmp_path)
     assert {environment[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NPROC")} == {"2"}
 
 

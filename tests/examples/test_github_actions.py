@@ -11,30 +11,13 @@ from typing import Any
 import pytest
 
 from tests.docs.pages import ROOT
+from tests.user_model.models import GRADIENT, HEAD, LOSS
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed; the docs extra brings it")
 
 WORKFLOW = ROOT / "examples" / "github_actions" / "gradparity.yml"
-MODEL = """
-import numpy as np
-
-
-def parameters(rng):
-    return {"w": rng.standard_normal(3)}
-
-
-def data(rng):
-    return {"X": rng.standard_normal((8, 3))}
-
-
-def loss(params, data, xp):
-    return xp.mean((data["X"] @ params["w"]) ** 2)
-
-
-def gradient(params, data):
-    return {"w": 2 * data["X"].T @ (data["X"] @ params["w"]) / 8}
-"""
-WRONG = MODEL.replace("/ 8}", "/ 4}")
+MODEL = HEAD + LOSS + GRADIENT
+WRONG = MODEL.replace("/ len(r)", "/ 3")
 #: In place of GitHub: it knows of no comment, or of one, and writes down what it is asked.
 GH = """#!/bin/sh
 echo "$@" >> "$GH_LOG"

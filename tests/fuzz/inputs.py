@@ -38,7 +38,7 @@ HANG_S = 30.0
 #: What reading inputs of a few kilobytes may add to the memory of the process, most of it caches of libraries.
 MEMORY_BYTES = 256 * 2**20
 
-_Input = TypeVar("_Input")
+_Input, _Found = TypeVar("_Input"), TypeVar("_Found")
 
 #: What damaged files have in them: numbers at the edges of their types, and words that parsers know.
 _TELLING = (
@@ -116,13 +116,31 @@ def no_longer_than(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def fuzz(target: str, inputs: st.SearchStrategy[_Input], read: Callable[[_Input], object]) -> None:
-    """Read as many inputs as the target has: none may raise, hang or take much memory.
+def fuzz(
+    target: str,
+    inputs: st.SearchStrategy[_Input],
+    read: Callable[[_Input], _Found],
+    use: Callable[[_Found], object],
+    refusal: type[Exception],
+    *,
+    named: str = "",
+    accepted: int = 25,
+) -> None:
+    """Read as many inputs as the target has, and use what is read: none may hang or take much memory.
+
+    Args:
+        target: key of `EXAMPLES`.
+        inputs: what to read.
+        read: the reader.
+        use: what is made of an input that was accepted, in which nothing may be raised.
+        refusal: what the reader may raise, and nothing else.
+        named: how the words of every refusal begin.
+        accepted: the number of inputs of which more must be accepted, so that most of the reader is reached.
 
     Raises:
-        AssertionError: fewer inputs were read, or memory grew.
+        AssertionError: fewer inputs were read or accepted, or memory grew.
     """
-    done = 0
+    done = taken = 0
 
     @settings(
         max_examples=EXAMPLES[target],
@@ -134,15 +152,23 @@ def fuzz(target: str, inputs: st.SearchStrategy[_Input], read: Callable[[_Input]
     )
     @given(inputs)
     def each(data: _Input) -> None:
-        nonlocal done
+        nonlocal done, taken
         done += 1
         with no_longer_than(HANG_S):
-            read(data)
+            try:
+                found = read(data)
+            except refusal as error:
+                words = str(error)
+                assert words.startswith(named), words
+                return
+            taken += 1
+            use(found)
 
     before_bytes = _resident_bytes()
     each()
     grown_bytes = _resident_bytes() - before_bytes
     assert done >= EXAMPLES[target], f"{target}: {done} inputs, and there are no more"
+    assert taken > accepted, f"{target}: hardly any input got past its first byte"
     assert grown_bytes < MEMORY_BYTES, f"{target}: {grown_bytes / 2**20:.0f} MiB more than before"
 
 

@@ -123,21 +123,6 @@ def test_losses_that_exit_or_count_their_calls_fail_alone_and_are_told_apart(tmp
     assert "exited with code 9" in reasons["jax"]
 
 
-CHANGES = """
-def loss_numpy(params, data):
-    data["X"] *= 1.0 if data["X"][0, 0] == 0 else 0.5
-    return (data["X"] @ params["w"]).sum()
-
-def gradient(params, data):
-    return {"w": data["X"].sum(0), "b": params["b"]}
-"""
-
-
-def test_a_loss_that_changes_its_data_is_impure(tmp_path: Path):
-    result = check(model_file(tmp_path, HEAD + LOSS + CHANGES), "numpy")
-    assert verdicts(result) == {"numpy": {"impure"}}
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
