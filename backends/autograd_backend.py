@@ -17,7 +17,7 @@ from autograd import make_hvp, make_jvp, value_and_grad
 from autograd.extend import defjvp, defvjp, primitive
 from scipy.special import expit
 
-from gradparity.backends.host_arrays import HostArrays
+from gradparity.backends.host_arrays import HostArrays, descend
 from gradparity.backends.protocol import Array, Data, Loss, Params, Taps
 from gradparity.model_spec.spec import Logistic
 
@@ -119,12 +119,7 @@ class AutogradProgram:
         return make_hvp(self.loss)(params, data)[0](tangents)
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        losses = []
-        for _ in range(steps):
-            value, gradient = self.value_and_gradient(params, data)
-            losses.append(value)
-            params = {name: value - learning_rate * gradient[name] for name, value in params.items()}
-        return np.array(losses), params
+        return descend(self.value_and_gradient, params, data, steps, learning_rate)
 
 
 class AutogradBackend(HostArrays):

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from gradparity.backends.protocol import Array, HostArray
+from gradparity.backends.protocol import Array, Data, HostArray, Params
+
+
+def descend(
+    value_and_gradient: Callable[[Params, Data], tuple[Array, Params]],
+    params: Params,
+    data: Data,
+    steps: int,
+    learning_rate: float,
+) -> tuple[Array, Params]:
+    """Gradient descent as a Python loop: the losses, each before its update, and the final parameters."""
+    losses = []
+    for _ in range(steps):
+        value, gradient = value_and_gradient(params, data)
+        losses.append(value)
+        params = {name: value - learning_rate * gradient[name] for name, value in params.items()}
+    return np.array(losses), params
 
 
 class HostArrays:

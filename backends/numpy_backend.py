@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.special import expit
 
-from gradparity.backends.host_arrays import HostArrays
+from gradparity.backends.host_arrays import HostArrays, descend
 from gradparity.backends.protocol import Array, Data, Loss, NothingToRun, Params, Taps
 from gradparity.model_spec.spec import Logistic
 
@@ -78,11 +78,12 @@ class ClosedFormLoss:
         return self._plus_l2(product, tangents)
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        losses, blocks = np.empty(steps, self.spec.dtype), self._blocks(data)
-        for step in range(steps):
-            losses[step], gradient = self._value_and_gradient(params, data, blocks)
-            params = {name: value - learning_rate * gradient[name] for name, value in params.items()}
-        return losses, params
+        blocks = self._blocks(data)
+
+        def value_and_gradient(params: Params, data: Data) -> tuple[Array, Params]:
+            return self._value_and_gradient(params, data, blocks)
+
+        return descend(value_and_gradient, params, data, steps, learning_rate)
 
     def _value_and_gradient(self, params: Params, data: Data, blocks: list[Block]) -> tuple[Array, Params]:
         logits, (first, *rest) = self._logits(params), blocks
@@ -161,13 +162,7 @@ class HandWritten:
         return self.value(params, data), self.gradient(params, data)
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
-        losses = []
-        for _ in range(steps):
-            value, gradient = self.value_and_gradient(params, data)
-            losses.append(value)
-            # The rate as each parameter has it: a float32 array of no dimensions would come out as float64.
-            params = {name: p - p.dtype.type(learning_rate) * gradient[name] for name, p in params.items()}
-        return np.array(losses), params
+        return descend(self.value_and_gradient, params, data, steps, learning_rate)
 
 
 class NumpyBackend(HostArrays):

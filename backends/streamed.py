@@ -54,6 +54,7 @@ class StreamedLoss:
 
     def __init__(self, backend: Backend, spec: Logistic) -> None:
         self.backend, self.spec = backend, spec
+        self.host: Callable[[Params], dict[str, Any]] = backend.get
         # A chunk is a block: it stays in the last cache, and larger blocks make fewer calls.
         formulation = "reassociated" if spec.formulation == "blocked" else spec.formulation
         widened = replace(spec, features=spec.features + 1, formulation=formulation, reduction="sum", l2=0.0)
@@ -65,13 +66,17 @@ class StreamedLoss:
         self.buffers: dict[RowFile, Buffers] = {}
 
     def __call__(self, params: Params, data: Data) -> Array:
-        total = self.summed(lambda params, rows: (self.chunk_loss(params, rows), {}), data, params)[0]
-        return self.scalar(self.reduced(total, data) + self.penalty(self.host(params)))
+        return self.value(self.chunk_loss, params, data)
+
+    def value(self, of_chunk: Loss, params: Params, data: Data) -> Array:
+        """The loss of all rows, from a function that gives it for a chunk."""
+        total, _ = self.summed(lambda params, rows: (of_chunk(params, rows), {}), data, params)
+        return self.scalar(total + self.penalty(self.host(params)))
 
     def summed(
         self, call: Callable[..., tuple[Array | None, Params]], data: Data, *trees: Params
     ) -> tuple[Any, dict[str, Any]]:
-        """Sums over chunks of a scalar and of a tree shaped like the parameters, in extended precision."""
+        """Sums, or means, over rows of a scalar and of a tree shaped like the parameters, in extended precision."""
         file: RowFile = data["X"].file
         dtype = self.spec.dtype
         if file not in self.buffers:
@@ -84,8 +89,10 @@ class StreamedLoss:
             total = total + self.backend.get({"": scalar})[""]
             for name, value in self.backend.get(tree).items() if tree else ():
                 sums[name] = sums.get(name, np.longdouble(0)) + value
-        return total, {
-            name: np.delete(value, file.target, axis=0) if name == self.tall else value for name, value in sums.items()
+        rows = file.rows if self.spec.reduction == "mean" else 1
+        return total / rows, {
+            name: (np.delete(value, file.target, axis=0) if name == self.tall else value) / rows
+            for name, value in sums.items()
         }
 
     def widened(self, tree: Mapping[str, HostArray], file: RowFile) -> dict[str, HostArray]:
@@ -95,14 +102,8 @@ class StreamedLoss:
             for name, value in tree.items()
         }
 
-    def reduced(self, total: Any, data: Data) -> Any:
-        return total / len(data["y"]) if self.spec.reduction == "mean" else total
-
     def penalty(self, params: Totals) -> Any:
         return self.spec.l2 / 2 * sum(np.sum(np.square(p, dtype=np.longdouble)) for p in params.values())
-
-    def host(self, tree: Params) -> dict[str, Any]:
-        return self.backend.get(tree)
 
     def scalar(self, value: Any) -> Array:
         return self.placed({"": value})[""]
@@ -120,9 +121,7 @@ class StreamedProgram:
         self.chunk: Program = loss.backend.program(loss.chunk_loss)
 
     def value(self, params: Params, data: Data) -> Array:
-        loss = self.loss
-        total, _ = loss.summed(lambda params, rows: (self.chunk.value(params, rows), {}), data, params)
-        return loss.scalar(loss.reduced(total, data) + loss.penalty(loss.host(params)))
+        return self.loss.value(self.chunk.value, params, data)
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         value, gradient = self._value_and_gradient(params, data)
@@ -132,22 +131,22 @@ class StreamedProgram:
         loss = self.loss
         total, sums = loss.summed(self.chunk.value_and_gradient, data, params)
         at = loss.host(params)
-        gradient = {name: loss.reduced(sums[name], data) + loss.spec.l2 * at[name] for name in at}
-        return loss.reduced(total, data) + loss.penalty(at), gradient
+        gradient = {name: sums[name] + loss.spec.l2 * at[name] for name in at}
+        return total + loss.penalty(at), gradient
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
         loss = self.loss
         total, _ = loss.summed(lambda *arguments: (self.chunk.jvp(*arguments), {}), data, params, tangents)
         at, move = loss.host(params), loss.host(tangents)
         penalty = loss.spec.l2 * sum(np.vdot(np.asarray(at[name], np.longdouble), move[name]) for name in at)
-        return loss.scalar(loss.reduced(total, data) + penalty)
+        return loss.scalar(total + penalty)
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         loss = self.loss
         zero = loss.scalar(0.0)
         _, sums = loss.summed(lambda *arguments: (zero, self.chunk.hvp(*arguments)), data, params, tangents)
         move = loss.host(tangents)
-        return loss.placed({name: loss.reduced(sums[name], data) + loss.spec.l2 * move[name] for name in move})
+        return loss.placed({name: sums[name] + loss.spec.l2 * move[name] for name in move})
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
         losses = np.empty(steps, self.loss.spec.dtype)

@@ -97,17 +97,14 @@ _STANDARD = Profile(
 #: One pair of processes, because their starts are most of the cost: five backends and a twin at three sizes are 18
 #: starts of two seconds. Blocks of 20 ms: 50,000 clock readings long, and several of the system's 4 ms ticks, so that
 #: they are noisier than 50 ms but not biased; what the noise costs shows in the interval.
-_QUICK = Profile(
+_QUICK = replace(
+    _STANDARD,
     name="quick",
     pairs_min=1,
     pairs_max=1,
-    half_width=0.05,
     rounds_min=4,
-    rounds_max=8,
     comparison_s=4.0,
     block_ns=20_000_000,
-    warm_calls=3,
-    warm_min_s=0.2,
     warm_cap_s=2.5,
     warm_window=3,
     rewarm_calls=1,

@@ -12,13 +12,7 @@ from autograd.extend import Box, defjvp, defvjp, primitive
 from autograd.tracer import getval
 
 from gradparity.backends.protocol import Array, Data, Loss, Params, Sink
-
-
-class Passage:
-    """One call of a tap: which occurrence of its name it is, once the value is known."""
-
-    def __init__(self, sink: Sink, name: str) -> None:
-        self.sink, self.name, self.occurrence = sink, name, -1
+from gradparity.backends.taps import Passage
 
 
 @primitive

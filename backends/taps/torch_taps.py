@@ -14,13 +14,7 @@ import numpy as np
 import torch
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Sink
-
-
-class Passage:
-    """One call of a tap: which occurrence of its name it is, once the value is known."""
-
-    def __init__(self, sink: Sink, name: str) -> None:
-        self.sink, self.name, self.occurrence = sink, name, -1
+from gradparity.backends.taps import Passage
 
 
 class ValueThrough(torch.autograd.Function):
