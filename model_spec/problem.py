@@ -69,11 +69,6 @@ class Problem(AnyProblem):
     spec: Logistic
 
     @property
-    def rows(self) -> int:
-        """Number of rows S."""
-        return int(self.data["X"].shape[0])
-
-    @property
     def cells(self) -> int:
         """Entries of X."""
         return int(self.data["X"].size)

@@ -7,6 +7,7 @@ Nothing is downloaded: the bundled sets come with scikit-learn.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,9 +36,6 @@ class Dataset:
     """Features ``X (S, F)`` and labels ``y (S,)`` in {0.0, 1.0}: float64, C-contiguous, read-only.
 
     ``labels`` is what 0 and 1 mean in the source, ``source`` where the data came from in one line.
-
-    Raises:
-        InputError: the shapes of X, y and the feature names do not fit together.
     """
 
     name: str
@@ -46,7 +44,6 @@ class Dataset:
     feature_names: tuple[str, ...]
     labels: tuple[str, str]
     source: str
-    standardised: bool
 
     def __post_init__(self) -> None:
         for field, array in (("X", self.X), ("y", self.y)):
@@ -54,12 +51,6 @@ class Dataset:
             view = np.ascontiguousarray(array, np.float64).view()
             view.flags.writeable = False
             object.__setattr__(self, field, view)
-        if self.X.shape != (self.y.size, len(self.feature_names)) or self.y.ndim != 1:
-            raise InputError(
-                f"data set {self.name}",
-                got=f"X {self.X.shape}, y {self.y.shape} and {len(self.feature_names)} feature names",
-                expected="X (S, F), y (S,) and F names",
-            )
 
     @property
     def rows(self) -> int:
@@ -124,7 +115,7 @@ def _bundled(name: str) -> Dataset:
             y, labels = (target % 2).astype(np.float64), ("even", "odd")
         else:
             y, labels = target.astype(np.float64), ("malignant", "benign")
-    return Dataset(name, X, y, names, labels, source=f"bundled, {BUNDLED[name]}", standardised=False)
+    return Dataset(name, X, y, names, labels, source=f"bundled, {BUNDLED[name]}")
 
 
 def _synthetic(source: str, seed: int) -> Dataset:
@@ -146,12 +137,13 @@ def _synthetic(source: str, seed: int) -> Dataset:
         # One class only: the row least likely to be in it changes sides.
         y[z.argmin() if y[0] == 1.0 else z.argmax()] = 1.0 - y[0]
     made = f"synthetic, seed {seed}: standard normal X, labels Bernoulli(sigmoid(X beta))"
-    return Dataset(source, X, y, numbered(features), ("0", "1"), source=made, standardised=False)
+    return Dataset(source, X, y, numbered(features), ("0", "1"), source=made)
 
 
 def _from_file(source: str, target: str | None) -> Dataset:
     path = Path(source)
-    if not source or (not path.suffix and len(path.parts) == 1 and not _exists(path)):
+    # Of a name longer than the system allows, `Path.exists` raises.
+    if not source or (not path.suffix and len(path.parts) == 1 and not os.path.exists(source)):  # noqa: PTH110
         raise InputError(
             "data set",
             got=repr(source),
@@ -162,14 +154,7 @@ def _from_file(source: str, target: str | None) -> Dataset:
     y, labels = binary_labels(table) if table.X.shape[0] else (table.y, ("", ""))
     check_features(table)
     origin = f"file {source}, target {table.target!r}"
-    return Dataset(path.name, table.X, y, table.feature_names, labels, source=origin, standardised=False)
-
-
-def _exists(path: Path) -> bool:
-    try:
-        return path.exists()
-    except OSError:  # a name longer than the system allows
-        return False
+    return Dataset(path.name, table.X, y, table.feature_names, labels, source=origin)
 
 
 def _standardised(dataset: Dataset) -> Dataset:
@@ -185,4 +170,4 @@ def _standardised(dataset: Dataset) -> Dataset:
     deviation[constant] = 1.0
     X /= deviation
     X[:, constant] = 0.0
-    return replace(dataset, X=X, source=f"{dataset.source}; standardised", standardised=True)
+    return replace(dataset, X=X, source=f"{dataset.source}; standardised")

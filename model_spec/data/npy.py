@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,7 +12,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.data.memory import require_memory
 from gradparity.model_spec.data.row_file import PIECE_BYTES, OnDisk, RowFile
-from gradparity.model_spec.data.tables import Table, numbered, refusing, row_place
+from gradparity.model_spec.data.tables import Table, numbered, refusing, row_place, two_classes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.space import DType
 
@@ -108,8 +109,8 @@ def scan(file: RowFile) -> StreamedDataset:
     """
     import hashlib
 
+    rule = f"{file.path}, target column {file.target}"
     values: list[float] = []
-    where: list[int] = []
     sha, rows_per_piece, largest = hashlib.sha256(), max(1, PIECE_BYTES // file.row_bytes), 0.0
     sha.update(repr((file.rows, file.features)).encode())
     piece = np.empty((min(rows_per_piece, file.rows), file.columns), file.dtype)
@@ -123,23 +124,17 @@ def scan(file: RowFile) -> StreamedDataset:
             labels = rows[:, file.target]
             new = ~np.isin(labels, values)
             while new.any():
-                values.append(float(labels[new.argmax()]))
-                where.append(begin + int(new.argmax()))
+                row = int(new.argmax())
+                values.append(float(labels[row]))
+                newest = partial(row_place, begin + row)
                 if len(values) > 2:
-                    _refuse_third_label(file, values, where[2])
+                    two_classes(rule, values, f", after {values[0]:g} and {values[1]:g}", newest)
                 new &= labels != values[-1]
             bits.append(np.packbits(labels == values[0]))
             features = np.delete(rows, file.target, axis=1)
             largest = max(largest, float(features.max()), -float(features.min()))
             sha.update(np.ascontiguousarray(features, "<f8").data)
-    if len(values) < 2:
-        raise InputError(
-            f"{file.path}, target column {file.target}",
-            got=f"one class only, {values[0]:g} in every row",
-            expected="two classes",
-            cure="Include rows of the other class, or name another column with --target.",
-        )
-    low, high = sorted(values)
+    low, high = two_classes(rule, values, "", newest)
     sha.update(repr((file.rows,)).encode())
     for number, packed in enumerate(bits):
         first = np.unpackbits(packed, count=min(rows_per_piece, file.rows - number * rows_per_piece)) == 1
@@ -150,7 +145,7 @@ def scan(file: RowFile) -> StreamedDataset:
         X=OnDisk(file, "X", "float64"),
         y=OnDisk(file, "y", "float64"),
         labels=(f"{low:g}", f"{high:g}"),
-        source=f"file {file.path}, target column {file.target}; read in pieces",
+        source=f"file {rule}; read in pieces",
         digest=sha.hexdigest(),
     )
 
@@ -165,13 +160,4 @@ def _require_finite(file: RowFile, rows: Array, begin: int) -> None:
         got=str(rows[row, column]),
         expected="a finite number",
         cure="Correct the value, or leave its row or column out of the file.",
-    )
-
-
-def _refuse_third_label(file: RowFile, values: list[float], row: int) -> None:
-    raise InputError(
-        f"{file.path}, target column {file.target}, {row_place(row)}",
-        got=f"a third value, {values[2]:g}, after {values[0]:g} and {values[1]:g}",
-        expected="two distinct values, such as 0 and 1",
-        cure="Map the labels to two classes, or name another column with --target.",
     )

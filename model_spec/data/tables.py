@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -105,6 +105,24 @@ def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
         )
     first_rows = np.sort(np.unique(y, return_index=True)[1])
     seen = [float(y[row]) for row in first_rows[: _LISTED + 1]]
+    held = f"; the column holds {listing(map(_number, seen), len(first_rows))}"
+    low, high = two_classes(rule, seen, held, lambda: table.place(int(first_rows[2])))
+    names = ("false", "true") if table.boolean_target else (_number(low), _number(high))
+    return (y == high).astype(np.float64), names
+
+
+def two_classes(rule: str, seen: Sequence[float], held: str, third_place: Callable[[], str]) -> tuple[float, float]:
+    """The two labels, the lower one first.
+
+    Args:
+        rule: the column, for messages.
+        seen: its distinct values, in the order of the rows.
+        held: what is said of the others, should there be a third one.
+        third_place: where that one is.
+
+    Raises:
+        InputError: there are not exactly two.
+    """
     if len(seen) == 1:
         raise InputError(
             rule,
@@ -114,14 +132,13 @@ def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
         )
     if len(seen) > 2:
         raise InputError(
-            f"{rule}, {table.place(int(first_rows[2]))}",
-            got=f"a third value, {_number(seen[2])}; the column holds {listing(map(_number, seen), len(first_rows))}",
+            f"{rule}, {third_place()}",
+            got=f"a third value, {_number(seen[2])}{held}",
             expected="two distinct values, such as 0 and 1",
             cure="Map the labels to two classes, or name another target.",
         )
     low, high = sorted(seen)
-    names = ("false", "true") if table.boolean_target else (_number(low), _number(high))
-    return (y == high).astype(np.float64), names
+    return low, high
 
 
 def require_target(file: str, names: Iterable[str], target: str | None) -> str:
