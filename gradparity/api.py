@@ -81,23 +81,22 @@ class _Options(TypedDict, total=False):
     resume: bool
 
 
-class RunOptions(_Options, total=False):
-    """Options of ``run``."""
-
+class _Training(_Options, total=False):
     formulation: str
     optimiser: str | Iterable[str]
     momentum: float
     threads: int
+
+
+class RunOptions(_Training, total=False):
+    """Options of ``run``."""
+
     quick: bool
 
 
-class CheckOptions(_Options, total=False):
+class CheckOptions(_Training, total=False):
     """Options of ``check``."""
 
-    formulation: str
-    optimiser: str | Iterable[str]
-    momentum: float
-    threads: int
     stress: bool
     budget: float
 

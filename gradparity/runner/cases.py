@@ -17,7 +17,7 @@ from gradparity.results import ProblemResult, Trouble
 from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
 from gradparity.runner.plan import Plan
 from gradparity.runner.settings import Settings
-from gradparity.runner.stress import StressProblem, stress_problems
+from gradparity.runner.stress import stress_problems
 from gradparity.worker import messages as m
 
 #: Workers beside one of each backend that may hold the data at once: the A/A twin, and two that are being checked.
@@ -48,8 +48,8 @@ class Case:
 
     @property
     def made_on_demand(self) -> bool:
-        """Whether the data are made from the seed when the case's turn comes, and not read."""
-        return False
+        """Whether the data have still to be made from the seed, when the case's turn comes."""
+        return self._problem is None
 
     @property
     def gigabytes(self) -> float:
@@ -108,11 +108,6 @@ class BuiltInCase(Case):
         self.source, self.digest = data.source, data.digest
 
     @property
-    def made_on_demand(self) -> bool:
-        """Whether the data have still to be made or read."""
-        return self._problem is None
-
-    @property
     def gigabytes(self) -> float:
         """Size of X, before it is made."""
         if self._problem is not None:
@@ -144,18 +139,18 @@ def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list
     return [*cases]
 
 
-class StressCase(Case):
-    """A problem of the suite; backends that go through a C++ compiler get only those marked for them."""
-
-    def __init__(self, settings: Settings, names: Sequence[str], stress: StressProblem) -> None:
-        given = [name for name in names if stress.compiled or not settings.registration(name).compiler]
-        super().__init__(settings, given, stress.problem)
-        self.source, self.expected = stress.why, stress.expected
-
-
 def stress_cases(settings: Settings, names: Sequence[str]) -> list[Case]:
-    """The standard suite; the data and the model of ``settings`` are not looked at."""
-    return [StressCase(settings, names, each) for each in stress_problems(settings.seed)]
+    """The standard suite; the data and the model of ``settings`` are not looked at.
+
+    Backends that go through a C++ compiler get only the problems marked for them.
+    """
+    cases = []
+    for each in stress_problems(settings.seed):
+        given = [name for name in names if each.compiled or not settings.registration(name).compiler]
+        case = Case(settings, given, each.problem)
+        case.source, case.expected = each.why, each.expected
+        cases.append(case)
+    return cases
 
 
 class Cell:

@@ -72,15 +72,16 @@ def _awkward_data(seed: int) -> Iterator[StressProblem]:
     for dtype in DTYPES:
         spec, tiny = _spec(dtype=dtype), float(np.finfo(dtype).tiny)
         X, y, params = _draw(spec, SHAPE[0], seed)
-        columns = np.arange(spec.features)
+        second = np.arange(spec.features) == 1
+        tiny_second = np.where(second, tiny / 64, 1)
         apart = 10.0 ** np.linspace(-6, 6.1, spec.features)
         separable = X[:, :1] + 2 * np.sign(X[:, :1])
-        subnormal = params | {"W": params["W"] * np.where(columns[:, None] == 1, tiny / 64, 1)}
+        subnormal = params | {"W": params["W"] * tiny_second[:, None]}
         for name, why, data, labels, at in (
-            ("zero column", "its gradient is exactly zero", X * (columns != 1), y, params),
+            ("zero column", "its gradient is exactly zero", X * ~second, y, params),
             ("duplicate columns", "equal columns must get equal gradients", X[:, [0, 1, 0, 1]], y, params),
             ("features over 1e12 apart", "products of 1e-6 and 1e6 in one sum", X * apart, y, _tamed(params, apart)),
-            ("subnormal features", "may be flushed to zero, and nothing else", X * _one(columns, tiny / 64), y, params),
+            ("subnormal features", "may be flushed to zero, and nothing else", X * tiny_second, y, params),
             ("subnormal parameters", "may be flushed to zero, and nothing else", X, y, subnormal),
             ("separable data", "the residuals vanish, their digits do not",
              np.hstack([separable, X[:, 1:]]), (separable[:, 0] > 0) * 1.0, _direction(params, 20.0)),
@@ -171,10 +172,6 @@ def _at_logit(spec: Logistic, name: str, logit: float, seed: int) -> Problem:
 def _tamed(params: dict[str, Array], scales: Array) -> dict[str, Array]:
     """Parameters that bring features of such scales back to logits of order one."""
     return params | {"W": params["W"] / scales[:, None]}
-
-
-def _one(columns: Array, factor: float) -> Array:
-    return np.where(columns == 1, factor, 1.0)
 
 
 def _problem(name: str, spec: Logistic, X: Array, y: Array, params: dict[str, Array], seed: int) -> Problem:

@@ -26,22 +26,6 @@ LOG = "model.log"
 STRESS_SCALES = (1e-6, 30.0, 0.0)
 
 
-class UserCase(Case):
-    """A problem of the user's model, whose truth its process knows."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        names: Sequence[str],
-        problem: UserProblem,
-        process: ModelProcess,
-        idle: dict[str, str],
-    ) -> None:
-        super().__init__(settings, names, problem)
-        self.oracle, self.idle = process, idle
-        self.source, self.source_digest = display_path(Path(problem.spec.path)), source_digest(problem)
-
-
 @contextmanager
 def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iterator[list[Case]]:
     """Load the model, draw its problem, and see which backends have something to run; on leaving its process ends.
@@ -76,7 +60,14 @@ def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iter
                 expected="two or more to compare, or a loss(params, data, xp) that can be certified",
             )
         problems = [problem, *stressed(problem, process, settings)] if settings.stress else [problem]
-        yield [UserCase(cell, runs, each, process, idle) for each in problems for cell in settings.cells()]
+        cases = []
+        for each in problems:
+            source, digest = display_path(Path(each.spec.path)), source_digest(each)
+            for cell in settings.cells():
+                case = Case(cell, runs, each)
+                case.oracle, case.idle, case.source, case.source_digest = process, idle, source, digest
+                cases.append(case)
+        yield cases
 
 
 def source_digest(problem: UserProblem) -> str:
