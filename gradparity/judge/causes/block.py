@@ -69,8 +69,11 @@ class WrongBlock:
 
     def is_(self, candidate: Extended | Any, *, times: Any = 1.0) -> bool:
         """Whether a candidate explains every entry, to within the floor of values ``times`` as large."""
-        scale = max(1.0, abs(float(times)))
-        return bool((np.abs(self.value - candidate) <= self.floors * scale * self.floor).all())
+        return self.near(self.value, candidate, max(1.0, abs(float(times))) * self.floor)
+
+    def near(self, got: Any, expected: Any, floor: Any) -> bool:
+        """Whether all entries of ``got`` are within their noise floors of what is expected."""
+        return bool((np.abs(got - expected) <= self.floors * floor).all())
 
 
 def in_extended_precision(tree: Mapping[str, npt.NDArray[Any]]) -> dict[str, Extended]:

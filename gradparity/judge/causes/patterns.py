@@ -33,7 +33,7 @@ def explain(block: WrongBlock) -> str:
 def _transposed_shape(block: WrongBlock) -> str:
     if block.got.ndim != 2 or block.got.shape != block.truth.T.shape:
         return ""
-    return "transposed" if (np.abs(block.value.T - block.truth) <= block.floors * block.floor).all() else ""
+    return "transposed" if block.near(block.value.T, block.truth, block.floor) else ""
 
 
 def _not_finite(block: WrongBlock) -> str:
@@ -112,8 +112,8 @@ def _transpose(block: WrongBlock) -> str:
     if block.truth.ndim != 2:
         return ""
     turned = block.truth.T.reshape(block.truth.shape)  # square: the transpose; else its entries, in its order
-    floor = block.floor.T.reshape(block.truth.shape)
-    return "transposed" if (np.abs(block.value - turned) <= block.floors * np.maximum(floor, block.floor)).all() else ""
+    floor = np.maximum(block.floor, block.floor.T.reshape(block.truth.shape))
+    return "transposed" if block.near(block.value, turned, floor) else ""
 
 
 def _penalty(block: WrongBlock) -> Any:
@@ -153,11 +153,7 @@ def _permuted(block: WrongBlock) -> str:
         return ""
     got, order = np.sort(block.value, axis=None), np.argsort(block.truth, axis=None)
     truth, floor = block.truth.ravel()[order], block.floor.ravel()[order]
-    return (
-        "permuted block: the right entries in the wrong places"
-        if (np.abs(got - truth) <= block.floors * floor).all()
-        else ""
-    )
+    return "permuted block: the right entries in the wrong places" if block.near(got, truth, floor) else ""
 
 
 def _one_entry(block: WrongBlock) -> str:
@@ -170,7 +166,7 @@ def _one_entry(block: WrongBlock) -> str:
 def _float32(block: WrongBlock) -> str:
     if block.dtype != "float64":
         return ""
-    if (np.abs(block.value - block.truth) > block.floors * _FLOAT32 * block.floor).any():
+    if not block.near(block.value, block.truth, _FLOAT32 * block.floor):
         return ""
     if np.array_equal(block.got.astype(np.float32).astype(np.float64), block.got) and block.got.any():
         return "float32 leak: every entry is a float32 number"

@@ -33,9 +33,9 @@ def split(block: WrongBlock) -> str:
     part = slice(None, spec.features) if block.parameter == "w" else slice(spec.features, None)
     if block.got.size != truth[part].size:
         return ""
-    near = np.abs(block.value.ravel() - truth[part]) <= block.floors * floor[part]
-    width = shapes["w"][0]
-    return f"the flat vector [w, W] is split at F = {spec.features}, not at L = {width}" if near.all() else ""
+    if not block.near(block.value.ravel(), truth[part], floor[part]):
+        return ""
+    return f"the flat vector [w, W] is split at F = {spec.features}, not at L = {shapes['w'][0]}"
 
 
 def _flat(source: Any, quantity: str) -> Extended:

@@ -9,7 +9,7 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.choice import break_even, quickest
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Column, Figures, Table, heads, missing, tabulated
+from gradparity.report.facts.view import Cell, Column, Figures, Table, missing, number_heads, tabulated
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Timing, Training, worst
 
 #: What the figures of errors mean, for who sees them first.
@@ -171,7 +171,7 @@ def times_table(problems: Sequence[ProblemResult]) -> Table | None:
     names = dict.fromkeys(timing.backend for problem in timed for timing in problem.timings)
     rows = [[Cell(name), *(_both(problem, name) for problem in timed)] for name in names]
     labels = [problem.label for problem in timed]
-    return Table("How long do they take?", heads("step, and in a loop", *labels, figures=labels), rows)
+    return Table("How long do they take?", number_heads("step, and in a loop", *labels), rows)
 
 
 def problem_times(problem: ProblemResult) -> Table:

@@ -109,19 +109,9 @@ def tabulated(
     return Table(caption, shown, [[column.cell(record) for column in shown] for record in records], notes)
 
 
-def heads(*names: str, figures: Iterable[str] = (), extra: Iterable[str] = ()) -> list[Head]:
-    """Columns by name.
-
-    Args:
-        names: of all columns, in order.
-        figures: names of those that hold numbers.
-        extra: names of those that are left out where there is little room.
-
-    Returns:
-        The heads.
-    """
-    numbers, more = set(figures), set(extra)
-    return [Head(name, figures=name in numbers, extra=name in more) for name in names]
+def number_heads(first: str, *figures: str) -> list[Head]:
+    """A column that names each row, and columns of numbers."""
+    return [Head(first), *(Head(name, figures=True) for name in figures)]
 
 
 def missing() -> Cell:
@@ -131,4 +121,6 @@ def missing() -> Cell:
 
 def pairs(caption: str, rows: Iterable[tuple[str, str]]) -> Table:
     """A list of names with what each is."""
-    return Table(caption, heads("what", "value"), [[Cell(name), Cell(value)] for name, value in rows], fixed=True)
+    return Table(
+        caption, [Head("what"), Head("value")], [[Cell(name), Cell(value)] for name, value in rows], fixed=True
+    )

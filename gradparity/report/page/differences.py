@@ -8,7 +8,7 @@ from gradparity.formatting import large
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
 from gradparity.report.facts.verdicts import divergence_notes
-from gradparity.report.facts.view import Cell, Column, Figures, Head, Table, heads, missing, tabulated
+from gradparity.report.facts.view import Cell, Column, Figures, Table, missing, number_heads, tabulated
 from gradparity.report.page.view import Panel
 from gradparity.results import Disagreement, OwnDerivative, Pairwise, ProblemResult
 from gradparity.results.divergence import Divergence
@@ -57,7 +57,7 @@ def _matrix(found: Pairwise, block: Disagreement) -> Table:
     agreeing = f"Agreeing: {', '.join(block.agreeing)}." if block.agreeing else "No majority agrees."
     rows = [[Cell(one), *(_apart(block.floors[i][j], same=i == j) for j in range(len(found.backends)))]
             for i, one in enumerate(found.backends)]  # fmt: skip
-    return Table(f"{block.block}: floors apart", _heads(found), rows, [agreeing])
+    return Table(f"{block.block}: floors apart", number_heads("backend", *found.backends), rows, [agreeing])
 
 
 def _summary(found: Pairwise) -> Table:
@@ -71,11 +71,7 @@ def _summary(found: Pairwise) -> Table:
             apart, block = gaps[0] if gaps else max(known, key=lambda pair: pair[0] or 0)
             row.append(replace(_apart(apart, same=i == j), note="" if i == j else block.block))
         rows.append(row)
-    return Table("Floors apart in the block where it is most", _heads(found), rows)
-
-
-def _heads(found: Pairwise) -> list[Head]:
-    return heads("backend", *found.backends, figures=found.backends)
+    return Table("Floors apart in the block where it is most", number_heads("backend", *found.backends), rows)
 
 
 def _apart(floors: float | None, *, same: bool) -> Cell:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall
-from gradparity.report.facts.view import Cell, Table, heads, missing
+from gradparity.report.facts.view import Cell, Table, missing, number_heads
 from gradparity.report.page.figures import Figure, Looks, label, layout, log_axis, points, scatter, time_axis, whiskers
 from gradparity.report.page.view import Panel, Plot
 from gradparity.results import ProblemResult, RunResult, Timing
@@ -80,7 +80,7 @@ def _plot(group: Sequence[ProblemResult], call: ClockedCall, key: str, looks: Lo
         ]
         for problem in group
     ]
-    columns = heads("size", *found, "floor", figures=(*found, "floor"))
+    columns = number_heads("size", *found, "floor")
     return Plot(key, title, about, figure, Table(title, columns, rows), 420)
 
 

@@ -11,7 +11,7 @@ from gradparity.formatting import duration
 from gradparity.judge.speed.choice import cost_of
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall, imported
-from gradparity.report.facts.view import Cell, Note, Table, heads
+from gradparity.report.facts.view import Cell, Note, Table, number_heads
 from gradparity.report.page.figures import (
     Figure,
     Looks,
@@ -140,4 +140,4 @@ def _table(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, chosen: R
     ]
     if len(spans) == 1:
         notes = [f"{spans[0].backend} is the cheapest for any number of steps."]
-    return Table(f"Total time, {how}", heads("backend", *names, figures=names), rows, notes)
+    return Table(f"Total time, {how}", number_heads("backend", *names), rows, notes)

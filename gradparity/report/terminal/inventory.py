@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from rich.console import Console
 
 from gradparity.backends import missing, registered
-from gradparity.report.facts.view import Cell, Table, heads
+from gradparity.report.facts.view import Cell, Column, tabulated
 from gradparity.report.terminal.style import Shown
 from gradparity.results import BackendInfo
 
@@ -27,12 +27,12 @@ def inventory() -> list[BackendInfo]:
 
 def print_inventory(console: Console, found: list[BackendInfo]) -> None:
     """A row a backend."""
-    rows = [
-        [
-            Cell(info.name),
-            Cell("missing", kind="warn") if info.cure else Cell("available", kind="good"),
-            Cell(info.cure or ", ".join(f"{name} {number}" for name, number in info.versions.items())),
-        ]
-        for info in found
+    columns: list[Column[BackendInfo]] = [
+        Column("backend", lambda info: Cell(info.name)),
+        Column("status", lambda i: Cell("missing", kind="warn") if i.cure else Cell("available", kind="good")),
+        Column(
+            "version, or what adds it",
+            lambda info: Cell(info.cure or ", ".join(f"{name} {number}" for name, number in info.versions.items())),
+        ),
     ]
-    console.print(Shown(Table("", heads("backend", "status", "version, or what adds it"), rows)))
+    console.print(Shown(tabulated("", found, columns)))
