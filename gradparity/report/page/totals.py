@@ -66,7 +66,11 @@ def _plot(
     counts = _counts(most)
     data = [_line(name, cost, counts, looks) for name, cost in costs.items()]
     values = [value for trace in data for value in trace["y"]]
-    rings = [_ring(before, span, costs[span.backend]) for before, span in pairwise(spans) if span.backend in costs]
+    rings = [
+        _ring(before, span, costs[span.backend])
+        for before, span in pairwise(spans)
+        if span.first > 0 and span.backend in costs
+    ]
     figure = {
         "data": [*data, *rings],
         "layout": layout(
@@ -131,7 +135,7 @@ def _interval(span: Span) -> str:
 
 def _table(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, chosen: Recommendation | None) -> Table:
     asked = [chosen.steps] if chosen else []
-    counts = sorted({*_COUNTED, *asked, *(span.first for span in spans)})
+    counts = sorted(count for count in {*_COUNTED, *asked, *(span.first for span in spans)} if count > 0)
     names = [words.counted(count, "step") for count in counts]
     rows = [[Cell(name), *(words.seconds(total_s(cost, count)) for count in counts)] for name, cost in costs.items()]
     notes = [
