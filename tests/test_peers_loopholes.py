@@ -221,7 +221,7 @@ def long() -> tuple[Problem, Reference]:
 
 def test_an_all_zero_gradient_of_many_small_entries(name: str, long: tuple[Problem, Reference]) -> None:
     problem, reference_ = long
-    truth = reference_.truth.blocks["gradient", "w"]
+    truth = reference_.truth["gradient", "w"]
     assert truth.all()
     assert gradbench_accepts(truth, 0 * truth)
     assert not gradbench_accepts(truth * 20_000, 0 * truth)

@@ -134,7 +134,7 @@ def agree_with_memory(name: str, backend: Backend, spec: Logistic, path: str, ta
     assert evaluation.impurity == ""
     quantities = evaluation.quantities
     truth = reference(problem)
-    assert truth.certified_rows == ROWS
+    assert truth.method.startswith("certified in ball arithmetic at")
     findings = judge(name, quantities, truth, problem)
     assert {finding.quantity for finding in findings} == {"loss", "gradient", "jvp", "hvp"}
     assert [finding for finding in findings if finding.verdict != "agrees"] == []

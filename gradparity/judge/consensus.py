@@ -23,7 +23,6 @@ from gradparity.judge.distances import LOWER_PRECISION, BlockAnswers
 from gradparity.judge.figures import finite
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
-from gradparity.numerics.extended import Quantities
 from gradparity.numerics.perturbation import Floors
 from gradparity.numerics.richardson import Derivative
 from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
@@ -154,8 +153,7 @@ class _Comparison:
         if decided:
             truth = {key: block.median for key, block in decided.items()}
             floor = {key: block.floor_for(name) for key, block in decided.items()}
-            zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-            reference = Reference(Quantities(truth), Quantities(floor), zero, 0, 0, 0, 0.0)
+            reference = Reference(truth, floor, "the median of those that agree with each other; nothing is certified")
             found = judge_values(
                 name, self.answers[name].values, reference, self.dtype, sizes=self.sizes, against="the median"
             )

@@ -35,7 +35,7 @@ def largest_curvature(problem: Problem, params: Mapping[str, npt.NDArray[Any]]) 
     v = _unit({name: rng.standard_normal(shape).astype(np.longdouble) for name, shape in problem.spec.shapes.items()})
     best, shift = -np.inf, 0.0
     for _ in range(PRODUCTS):
-        blocks = evaluate(replace(problem, params=params, tangents=v)).blocks
+        blocks = evaluate(replace(problem, params=params, tangents=v))
         product = {name: blocks["hvp", name] for name in v}
         quotient = float(sum(np.vdot(v[name], product[name]) for name in v))
         settled = abs(quotient - best) <= SETTLED * abs(quotient) and quotient > 0

@@ -42,7 +42,7 @@ def saddle_start(problem: Problem, reference: Reference) -> Diagnosis | None:
     The Hessian couples w and W there, so that turning the tangent of W about turns the sign of the curvature: one of
     the two directions descends.
     """
-    gradient = [value for (quantity, _), value in reference.truth.blocks.items() if quantity == "gradient"]
+    gradient = [value for (quantity, _), value in reference.truth.items() if quantity == "gradient"]
     if any(value.any() for value in gradient):
         return None
     turned = replace(
@@ -63,7 +63,7 @@ def saddle_start(problem: Problem, reference: Reference) -> Diagnosis | None:
 
 def _curvature(problem: Problem) -> float:
     """``v^T H v`` for the problem's tangents v, over ``v^T v``."""
-    blocks = evaluate(problem).blocks
+    blocks = evaluate(problem)
     along = sum(np.vdot(blocks["hvp", name], tangent) for name, tangent in problem.tangents.items())
     norm = sum(np.vdot(tangent, tangent) for tangent in problem.tangents.values())
     return float(along / norm)

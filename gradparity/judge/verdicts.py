@@ -19,7 +19,7 @@ from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
 from gradparity.model_spec.problem import AnyProblem, Problem
-from gradparity.numerics.extended import Extended, Quantities
+from gradparity.numerics.extended import Extended
 from gradparity.results import Finding, Verdict
 from gradparity.truth.reference import Reference
 
@@ -66,14 +66,14 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
 
 def _nearest_side(reference: Reference, gradient: Mapping[str, npt.NDArray[Any]]) -> Reference:
     """The reference of one gradient: at a kink, whatever lies between both one-sided derivatives is true."""
-    truth, floor = ({key: v.copy() for key, v in each.blocks.items()} for each in (reference.truth, reference.floor))
+    truth, floor = ({key: v.copy() for key, v in each.items()} for each in (reference.truth, reference.floor))
     for (path, index), (low, high) in reference.kinks.items():
         key, got = ("gradient", path), gradient.get(path)
         if got is not None and got.shape == truth[key].shape and np.isfinite(got[index]):
             truth[key][index] = np.clip(got[index], low, high)
         # Draws fall on both sides of a kink: their spread is the step from side to side, and no noise.
         floor[key][index] = np.fmin(floor[key][index], KINK_FLOOR * max(abs(low), abs(high)))
-    return replace(reference, truth=Quantities(truth), floor=Quantities(floor))
+    return replace(reference, truth=truth, floor=floor)
 
 
 def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Finding:
@@ -90,8 +90,8 @@ def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Fin
     if finding.got is None:
         return finding  # of another shape or dtype, or not finite
     key = finding.quantity, finding.parameter
-    error = np.abs(quantities["gradient"][finding.parameter] - reference.truth.blocks[key])
-    beyond = ~(error <= AGREES_FLOORS * reference.floor.blocks[key])
+    error = np.abs(quantities["gradient"][finding.parameter] - reference.truth[key])
+    beyond = ~(error <= AGREES_FLOORS * reference.floor[key])
     outside = [sides for index, sides in kinks.items() if beyond[index]]
     if not outside or len(outside) < np.count_nonzero(beyond):
         return finding
@@ -149,11 +149,11 @@ def judge_values(
             parameter,
             quantities.get(quantity, {}).get(parameter),
             truth,
-            reference.floor.blocks[quantity, parameter],
+            reference.floor[quantity, parameter],
             (dtypes or {}).get(parameter, dtype),
             against,
         )
-        for (quantity, parameter), truth in reference.truth.blocks.items()
+        for (quantity, parameter), truth in reference.truth.items()
     }
     # Off everywhere, and nowhere by more than float32 is: 2^29 floors of float64 are one of float32.
     leaks = all(f.floors is not None and AGREES_FLOORS < f.floors <= 2**29 * AGREES_FLOORS for f in found.values())
@@ -286,5 +286,5 @@ def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: s
     """
     return [
         Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule=rule)
-        for quantity, parameter in reference.truth.blocks
+        for quantity, parameter in reference.truth
     ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -11,16 +10,9 @@ import numpy.typing as npt
 from gradparity.model_spec.errors import InputError
 
 Extended: TypeAlias = npt.NDArray[np.longdouble]
-
-
-@dataclass(frozen=True)
-class Quantities:
-    """Loss, gradient, directional derivative and Hessian-vector product, by name of quantity and parameter.
-
-    ``blocks["gradient", "W"]`` has the shape of ``W``; the scalars stand under the parameter ``""``.
-    """
-
-    blocks: dict[tuple[str, str], Extended]
+#: Loss, gradient, directional derivative and Hessian-vector product, by name of quantity and parameter:
+#: ``blocks["gradient", "W"]`` has the shape of ``W``; the scalars stand under the parameter ``""``.
+Blocks: TypeAlias = dict[tuple[str, str], Extended]
 
 
 def require_extended_precision() -> None:

@@ -19,7 +19,6 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
-from gradparity.numerics.extended import Quantities
 from gradparity.oracle import messages as mm
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.path import NeutralArithmetic
@@ -144,8 +143,8 @@ def _coarse(reference: Reference) -> Reference:
     A floor is proportional to the unit roundoff, and a reference takes that of float64 unless all are float32.
     """
     ratio = np.finfo(np.float32).eps / np.longdouble(np.finfo(np.float64).eps)
-    floor = {key: ratio * value for key, value in reference.floor.blocks.items()}
-    return replace(reference, floor=Quantities(floor))
+    floor = {key: ratio * value for key, value in reference.floor.items()}
+    return replace(reference, floor=floor)
 
 
 if __name__ == "__main__":

@@ -137,7 +137,7 @@ class Judging:
             self.pairwise.ask(name, worker, evaluation.quantities, second_order=second_order)
             return []
         if evaluation.without:
-            truth = truth.only(*({quantity for quantity, _ in truth.truth.blocks} - set(evaluation.without)))
+            truth = truth.only(*({quantity for quantity, _ in truth.truth} - set(evaluation.without)))
         return judge(name, evaluation.quantities, truth, problem)
 
     def train(self, name: str, worker: WorkerProcess, known: Trajectory) -> list[Training]:

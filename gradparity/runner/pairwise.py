@@ -10,7 +10,6 @@ import numpy as np
 
 from gradparity.judge.consensus import Answers, judge_pairwise
 from gradparity.judge.verdicts import lengths
-from gradparity.numerics.extended import Quantities
 from gradparity.numerics.perturbation import floor_from
 from gradparity.numerics.richardson import block_directions
 from gradparity.processes.backend import WorkerProcess
@@ -35,8 +34,7 @@ def unknown(problem: UserProblem, *, second_order: bool) -> Reference:
         shapes["jvp", ""] = ()
         shapes |= {("hvp", name): shape for name, shape in problem.spec.shapes.items()}
     blank = {key: np.full(shape, np.nan, np.longdouble) for key, shape in shapes.items()}
-    zero = {key: np.zeros(shape, bool) for key, shape in shapes.items()}
-    return Reference(Quantities(blank), Quantities(blank), zero, 0, 0, 0, 0.0, words=NO_TRUTH)
+    return Reference(blank, blank, NO_TRUTH)
 
 
 class PairwiseRun:
@@ -73,5 +71,4 @@ class PairwiseRun:
         if answer is None:
             return None
         truth = {(q, p): v.astype(np.longdouble) for q, tree in answer.values.items() for p, v in tree.items()}
-        zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-        return Reference(Quantities(truth), Quantities(dict(answer.floors)), zero, 0, 0, 0, 0.0, words=NO_TRUTH)
+        return Reference(truth, dict(answer.floors), NO_TRUTH)

@@ -15,7 +15,6 @@ from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.model_spec.data.row_file import RowFile
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import ProjectedLogistic
-from gradparity.numerics.extended import Quantities
 from gradparity.numerics.optimisers import Adam, GradientDescent, Path
 from gradparity.oracle import messages as mm
 from gradparity.truth.reference import Reference
@@ -28,8 +27,8 @@ _TREE = {"w": np.arange(3.0), "W": np.ones((3, 2), "float32"), "b": np.array(1.5
 _ARRAY = _TREE["w"]
 _BLOCK = Block(wall_ns=10**6, cpu_ns=10**6, inner=8, minor_faults=0, context_switches=1, stolen_ns=None)
 _PATH = Path(_ARRAY, _ARRAY.astype(int), _TREE["W"], _TREE["W"], evaluations=3)
-_FOUND = Quantities({("gradient", "a b"): _ARRAY.astype(np.longdouble)})
-_REFERENCE = Reference(_FOUND, _FOUND, {}, 4, 4, 64, 0.1, kinks={("w", (0,)): (1.0, 2.0)}, ignored=("b",))
+_FOUND = {("gradient", "a b"): _ARRAY.astype(np.longdouble)}
+_REFERENCE = Reference(_FOUND, _FOUND, "certified", 0.1, kinks={("w", (0,)): (1.0, 2.0)}, ignored=("b",))
 _RUN = Trajectory(Adam(), _PATH, _ARRAY, _TREE, _ARRAY, _ARRAY, evaluations=(3, 4), complete=True)
 _PROBLEM = make_problem("toy", ProjectedLogistic(features=3, projection=2), np.ones((2, 3)), [0.0, 1.0])
 _LOAD = m.load_request(_PROBLEM)

@@ -76,7 +76,7 @@ def right_gradient(case: str) -> dict[str, Any]:
 
 def found(case: str, gradient: dict[str, Any], loss_off: float = 0.0) -> dict[tuple[str, str], Finding]:
     problem, truth = kinked(case)
-    loss = np.asarray(float(truth.truth.blocks["loss", ""]) + loss_off)
+    loss = np.asarray(float(truth.truth["loss", ""]) + loss_off)
     findings = judge("jax", {"loss": {"": loss}, "gradient": gradient}, truth, problem)
     return {(finding.quantity, finding.parameter): finding for finding in findings}
 
@@ -152,7 +152,7 @@ def test_another_dtype_or_shape_or_no_block_is_no_answer_at_a_kink(entry: int | 
 def test_what_has_no_second_derivative_is_not_judged_and_a_kink_is_not_unstable() -> None:
     problem, truth = kinked("abs")
     quantities = {
-        "loss": {"": np.asarray(truth.truth.blocks["loss", ""], np.float64)},
+        "loss": {"": np.asarray(truth.truth["loss", ""], np.float64)},
         "gradient": right_gradient("abs"),
         "jvp": {"": np.asarray(7.0)},
         "hvp": {"x": np.full(3, 7.0), "y": np.full(2, 7.0)},

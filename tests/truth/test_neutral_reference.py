@@ -42,9 +42,9 @@ def test_a_built_in_model_has_the_same_truth_and_floor_when_written_neutrally(se
     expected, found = reference(problem), certified(neutral_loss(problem.spec), problem)
     assert found.method.startswith("certified in ball arithmetic")
     assert found.directions == 2
-    for key, truth in expected.truth.blocks.items():
-        np.testing.assert_allclose(found.truth.blocks[key], truth, rtol=1e-18, atol=0)
-        ours, theirs = (np.sqrt(np.mean(each.floor.blocks[key] ** 2)) for each in (found, expected))
+    for key, truth in expected.truth.items():
+        np.testing.assert_allclose(found.truth[key], truth, rtol=1e-18, atol=0)
+        ours, theirs = (np.sqrt(np.mean(each.floor[key] ** 2)) for each in (found, expected))
         assert 1 / 2 <= ours / theirs <= 2, key
 
 
@@ -107,10 +107,10 @@ def test_a_rule_that_is_off_by_one_part_in_a_trillion_is_seen(model: str) -> Non
 def test_the_floor_of_every_entry_is_positive_and_much_the_same_for_another_seed() -> None:
     loss, problem = models.draw("perceptron", 1)
     found, again = (certified(loss, replace(problem, seed=seed)) for seed in (1, 2))
-    for key, floor in found.floor.blocks.items():
+    for key, floor in found.floor.items():
         assert np.all(floor > 0)
         # Another seed has other draws, and the same floor to their accuracy.
-        assert np.all((again.floor.blocks[key] / floor > 1 / 3) & (again.floor.blocks[key] / floor < 3))
+        assert np.all((again.floor[key] / floor > 1 / 3) & (again.floor[key] / floor < 3))
 
 
 @pytest.mark.parametrize("name", models.MODELS)
@@ -119,7 +119,7 @@ def test_extended_precision_gives_the_certified_gradient_to_its_own_accuracy(nam
     found = certified(loss, problem)
     for key, each in Tape(loss, problem.params, problem.data, None).values().items():
         assert each.dtype == np.longdouble
-        assert np.all(np.abs(each - found.truth.blocks[key]) <= found.floor.blocks[key] / 100)
+        assert np.all(np.abs(each - found.truth[key]) <= found.floor[key] / 100)
 
 
 def test_a_kink_is_named_with_both_derivatives() -> None:
@@ -130,15 +130,15 @@ def test_a_kink_is_named_with_both_derivatives() -> None:
     )  # fmt: skip
     assert found.kinks == {("net.0.x", (0,)): (0.0, 3.0)}
     assert found.ignored == ("spare",)
-    assert found.truth.blocks["gradient", "net.0.x"].tolist()[1:] == [0.0, 7.0]
+    assert found.truth["gradient", "net.0.x"].tolist()[1:] == [0.0, 7.0]
     assert "a tie of maximum" in found.method
 
 
 def test_without_time_the_truth_says_that_it_is_not_enclosed() -> None:
     found, known = (certified(*models.draw("perceptron", 1), budget) for budget in (0.0, 5.0))
     assert found.method.startswith("extended precision, for want of time")
-    for key, truth in known.truth.blocks.items():
-        assert np.all(np.abs(found.truth.blocks[key] - truth) <= known.floor.blocks[key] / 100)
+    for key, truth in known.truth.items():
+        assert np.all(np.abs(found.truth[key] - truth) <= known.floor[key] / 100)
 
 
 def test_labels_as_floats_are_not_moved_away_from_their_class() -> None:
@@ -150,7 +150,7 @@ def test_labels_as_floats_are_not_moved_away_from_their_class() -> None:
     data = {"X": rng.standard_normal((20, 3)), "y": rng.integers(0, 2, 20).astype(float)}
     params = {"w": rng.standard_normal(3)}
     found = neutral_reference(loss, params, data, params, seed=0, budget_s=2.0)
-    assert np.all(found.floor.blocks["gradient", "w"] < 1e-14)
+    assert np.all(found.floor["gradient", "w"] < 1e-14)
 
 
 def test_what_has_no_certified_form_is_refused_by_name() -> None:

@@ -50,12 +50,12 @@ class WrongBlock:
     @cached_property
     def truth(self) -> Extended:
         """The true values."""
-        return self.reference.truth.blocks[self.quantity, self.parameter]
+        return self.reference.truth[self.quantity, self.parameter]
 
     @cached_property
     def floor(self) -> Extended:
         """The noise floor of each entry."""
-        return self.reference.floor.blocks[self.quantity, self.parameter]
+        return self.reference.floor[self.quantity, self.parameter]
 
     @cached_property
     def value(self) -> Extended:

@@ -177,7 +177,7 @@ def _float32(block: WrongBlock) -> str:
 def _another_function(block: WrongBlock) -> str:
     if block.quantity != "hvp":
         return ""
-    gradient = block.reference.truth.blocks.get(("gradient", block.parameter))
+    gradient = block.reference.truth.get(("gradient", block.parameter))
     if gradient is not None and block.is_(gradient):
         return "the gradient in place of the Hessian-vector product"
     return ""

@@ -39,7 +39,7 @@ def split(block: WrongBlock) -> str:
 
 
 def _flat(source: Any, quantity: str) -> Extended:
-    return np.concatenate([source.blocks[quantity, name].ravel() for name in ("w", "W")])
+    return np.concatenate([source[quantity, name].ravel() for name in ("w", "W")])
 
 
 def row(block: WrongBlock) -> str:
@@ -105,7 +105,7 @@ def gauss_newton(block: WrongBlock) -> str:
     spec = problem.spec
     plain = Logistic(features=spec.features, logit_scale=spec.logit_scale, reduction=spec.reduction, dtype=spec.dtype)
     u = {"w": params["W"] @ params["w"]}  # the gradient in u = W w of the model without a projection is g
-    g = evaluate(replace(problem, spec=plain, params=u, tangents=u)).blocks["gradient", "w"]
+    g = evaluate(replace(problem, spec=plain, params=u, tangents=u))["gradient", "w"]
     curvature = {"w": tangents["W"].T @ g, "W": np.multiply.outer(g, tangents["w"])}[block.parameter]
     return "the Gauss-Newton part of the Hessian only" if block.is_(block.truth - curvature) else ""
 
@@ -115,8 +115,8 @@ def finite_difference(block: WrongBlock) -> str:
     lower = {"hvp": "gradient", "jvp": "loss"}.get(block.quantity)
     if lower is None:
         return ""
-    rounding = block.floors * block.reference.floor.blocks[lower, block.parameter]
-    centre = evaluate(block.problem).blocks[lower, block.parameter]
+    rounding = block.floors * block.reference.floor[lower, block.parameter]
+    centre = evaluate(block.problem)[lower, block.parameter]
     for step in _STEPS:
         up, down = (_value(block, _moved(block.problem, way * step), lower) for way in (1, -1))
         for words, quotient in (("forward", (up - centre) / step), ("central", (up - down) / (2 * step))):
@@ -161,7 +161,7 @@ def _rounded(value: Any) -> Any:
 
 
 def _value(block: WrongBlock, problem: Problem, quantity: str = "") -> Extended:
-    return evaluate(problem).blocks[quantity or block.quantity, block.parameter]
+    return evaluate(problem)[quantity or block.quantity, block.parameter]
 
 
 EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (

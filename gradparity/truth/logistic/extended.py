@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Logistic
-from gradparity.numerics.extended import Extended, Quantities
+from gradparity.numerics.extended import Blocks, Extended
 
 Array: TypeAlias = npt.NDArray[Any]
 Tree: TypeAlias = dict[str, Extended]
@@ -49,7 +49,7 @@ def row_blocks(problem: Problem) -> Iterator[slice]:
     return (slice(begin, begin + step) for begin in range(0, problem.rows, step))
 
 
-def evaluate(problem: Problem) -> Quantities:
+def evaluate(problem: Problem) -> Blocks:
     """Every quantity of a problem in extended precision, by the closed form; rows in blocks, so memory stays small."""
     spec = problem.spec
     params, tangents = _tree(problem.params), _tree(problem.tangents)
@@ -73,14 +73,12 @@ def evaluate(problem: Problem) -> Quantities:
     gradient = {name: value + l2 * params[name] for name, value in gradient.items()}
     product = {name: value + l2 * tangents[name] for name, value in product.items()}
     penalty = l2 / 2 * sum((p * p).sum() for p in params.values())
-    return Quantities(
-        {
-            ("loss", ""): np.asarray(scale * loss + penalty),
-            **{("gradient", name): value for name, value in gradient.items()},
-            ("jvp", ""): np.asarray(sum((gradient[name] * tangents[name]).sum() for name in gradient)),
-            **{("hvp", name): value for name, value in product.items()},
-        }
-    )
+    return {
+        ("loss", ""): np.asarray(scale * loss + penalty),
+        **{("gradient", name): value for name, value in gradient.items()},
+        ("jvp", ""): np.asarray(sum((gradient[name] * tangents[name]).sum() for name in gradient)),
+        **{("hvp", name): value for name, value in product.items()},
+    }
 
 
 @dataclass(frozen=True)

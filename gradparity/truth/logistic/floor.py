@@ -17,7 +17,6 @@ of Monte Carlo arithmetic (Parker, 1997), taken as differences from the closed f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -25,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.problem import Problem
-from gradparity.numerics.extended import Extended
+from gradparity.numerics.extended import Blocks
 from gradparity.truth.logistic.extended import row_blocks, sigmoid, softplus
 from gradparity.truth.logistic.underflow import underflow
 from gradparity.truth.numbers.walks import Walk, expected_walk, walk
@@ -42,9 +41,7 @@ EXTENDED_CELLS = 10**5
 ROW_ROUNDINGS = 4
 
 
-def floor(
-    problem: Problem, truth: Mapping[tuple[str, str], Extended], draws: int | None = None
-) -> dict[tuple[str, str], Extended]:
+def floor(problem: Problem, truth: Blocks, draws: int | None = None) -> Blocks:
     """The noise floor of every entry of ``truth``; see the module. ``draws`` is chosen by size if not given."""
     u = np.longdouble(np.finfo(problem.spec.dtype).eps) / 2
     moves = _Moves(problem, draws or affordable_draws(problem))

@@ -16,7 +16,7 @@ import flint
 import numpy as np
 
 from gradparity.model_spec.problem import Problem
-from gradparity.numerics.extended import Extended, Quantities
+from gradparity.numerics.extended import Blocks
 from gradparity.truth.derivatives.series import certify
 from gradparity.truth.logistic import closed_form, extended
 from gradparity.truth.logistic.floor import floor as noise_floor
@@ -47,27 +47,30 @@ def reference(problem: Problem, *, draws: int | None = None, budget_s: float = B
     began = time.monotonic()
     rows = certified_rows(problem, budget_s)
     every = len(rows) == problem.rows
-    sample = problem if every and not problem.on_disk else with_rows(problem, rows)
-    truth, zero, bits = enclosures(sample)
+    sample = problem
+    if not every or problem.on_disk:
+        sample = replace(problem, data={name: values[rows] for name, values in problem.data.items()})
+    enclosed = closed_form.enclose(sample.spec, sample.params, sample.data, sample.tangents)
+    truth = {key: each.as_longdouble() for key, each in enclosed.blocks.items()}
     directions = _require_series_agreement(sample)
     floor = noise_floor(sample, truth, draws)
-    _require_extended_agreement(truth, extended.evaluate(sample).blocks, floor)
+    _require_extended_agreement(truth, extended.evaluate(sample), floor)
+    method = f"certified in ball arithmetic at {enclosed.bits} bits"
+    method += "" if directions else ", the series engine out of time"
     if not every:
-        truth = extended.evaluate(problem).blocks
-        zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
+        truth = extended.evaluate(problem)
         floor = noise_floor(problem, truth, draws)
-    return Reference(
-        Quantities(truth), Quantities(floor), zero, problem.rows, len(rows), bits, time.monotonic() - began, directions
-    )
+        method = (
+            f"closed form in extended precision, itself certified in ball arithmetic on {len(rows)} of "
+            f"{problem.rows} rows"
+        )
+    return Reference(truth, floor, method, time.monotonic() - began, directions)
 
 
 def extended_reference(problem: Problem, *, draws: int | None = None) -> Reference:
     """Truth and floor in extended precision alone, a tenth of the time: for points along a path, not for verdicts."""
-    began = time.monotonic()
-    truth = extended.evaluate(problem).blocks
-    zero = {key: np.zeros(value.shape, bool) for key, value in truth.items()}
-    floor = noise_floor(problem, truth, draws)
-    return Reference(Quantities(truth), Quantities(floor), zero, problem.rows, 0, 0, time.monotonic() - began)
+    truth = extended.evaluate(problem)
+    return Reference(truth, noise_floor(problem, truth, draws), "closed form in extended precision")
 
 
 def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
@@ -78,18 +81,6 @@ def certified_rows(problem: Problem, budget_s: float) -> np.ndarray:
     if affordable >= problem.rows:
         return np.arange(problem.rows)
     return np.sort(np.random.default_rng([problem.seed, 2]).choice(problem.rows, affordable, replace=False))
-
-
-def with_rows(problem: Problem, rows: np.ndarray) -> Problem:
-    """The same problem on some of its rows."""
-    return replace(problem, data={name: values[rows] for name, values in problem.data.items()})
-
-
-def enclosures(problem: Problem) -> tuple[dict[tuple[str, str], Extended], dict[tuple[str, str], np.ndarray], int]:
-    """Certified values of every block, rounded to extended precision; which entries are proven zero; the precision."""
-    found = closed_form.enclose(problem.spec, problem.params, problem.data, problem.tangents)
-    values = {key: each.as_longdouble() for key, each in found.blocks.items()}
-    return values, {key: each.is_zero for key, each in found.blocks.items()}, found.bits
 
 
 def _require_series_agreement(problem: Problem) -> int:
@@ -122,11 +113,7 @@ def _dot(product: Mapping[str, Enclosures], direction: Mapping[str, np.ndarray],
         return Enclosure(sum((product[name].balls * exact(move)).sum() for name, move in direction.items()))
 
 
-def _require_extended_agreement(
-    enclosed: dict[tuple[str, str], Extended],
-    values: dict[tuple[str, str], Extended],
-    floor: dict[tuple[str, str], Extended],
-) -> None:
+def _require_extended_agreement(enclosed: Blocks, values: Blocks, floor: Blocks) -> None:
     """Extended precision against balls: within the noise floor, which it must be well below to measure one."""
     for key, value in values.items():
         if (np.abs(value - enclosed[key]) > floor[key]).any():

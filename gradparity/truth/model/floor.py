@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from gradparity.model_spec.trees import map_tree
-from gradparity.numerics.extended import Extended
+from gradparity.numerics.extended import Blocks, Extended
 from gradparity.truth.derivatives.inputs import Line, Loss, constant, is_numeric, lines_of
 from gradparity.truth.derivatives.reverse import (
     coefficient,
@@ -27,8 +27,6 @@ from gradparity.truth.numbers.balls import extended
 from gradparity.truth.numbers.context import Context, evaluation
 from gradparity.truth.numbers.noise import Noise
 from gradparity.truth.xp.namespace import xp
-
-Blocks: TypeAlias = dict[tuple[str, str], Extended]
 
 #: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16).
 MOST_DRAWS, FEWEST_DRAWS = 32, 6
@@ -72,7 +70,7 @@ class Tape:
                 blocks[_BY_GRADIENT] = _along(adjoints, lines)
             return blocks
 
-    def floor(self, truth: Mapping[tuple[str, str], Extended], dtype: str, *, seed: int, seconds: float) -> Blocks:
+    def floor(self, truth: Blocks, dtype: str, *, seed: int, seconds: float) -> Blocks:
         """The floor of every entry of `truth`, from as many draws as time allows; infinite where one is no number."""
         rng = np.random.default_rng([seed, 5])
         base = self._evaluate()

@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec.trees import leaves, map_tree
-from gradparity.numerics.extended import Quantities, require_extended_precision
+from gradparity.numerics.extended import Blocks, require_extended_precision
 from gradparity.truth.derivatives.certificate import Certificate, Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, differentiate
 from gradparity.truth.derivatives.series import certify, certify_gradient
-from gradparity.truth.model.floor import Blocks, Tape
+from gradparity.truth.model.floor import Tape
 from gradparity.truth.numbers.enclosure import Enclosure
 from gradparity.truth.reference import BUDGET_S, Reference, TruthError
 
@@ -71,9 +71,7 @@ class _Found:
 
     truth: Blocks
     method: str
-    bits: int = 0
     certified: bool = False
-    zero: dict[tuple[str, str], Any] = field(default_factory=dict)
     kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
 
 
@@ -96,12 +94,8 @@ class _Search:
             found.method += f", confirmed by ball arithmetic in {directions} directions"
         elif not directions:
             found.method += ", forward mode out of time"
-        return Reference(
-            Quantities(found.truth), Quantities(floor),
-            {key: found.zero.get(key, np.zeros(value.shape, bool)) for key, value in found.truth.items()},
-            rows=0, certified_rows=0, bits=found.bits, seconds=time.monotonic() - self.began, directions=directions,
-            words=found.method, kinks=found.kinks, ignored=ignored,
-        )  # fmt: skip
+        seconds = time.monotonic() - self.began
+        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored)
 
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())
@@ -119,13 +113,10 @@ class _Search:
         found = certify_gradient(self.loss, self.params, self.data, seconds=self._left(0.9))
         if not found.complete:
             return _Found(values, f"extended precision, for want of time at {what}")
-        truth, zero = dict(values), {}
-        for path, enclosures in found.gradient.items():
-            truth["gradient", path] = enclosures.as_longdouble()
-            zero["gradient", path] = enclosures.is_zero
+        truth = values | {("gradient", path): each.as_longdouble() for path, each in found.gradient.items()}
         kinks = {place: _interval(certificate) for place, certificate in found.kinks.items()}
         words = f"gradient certified in ball arithmetic at {found.bits} bits, entry by entry; {what}"
-        return _Found(truth, f"{words}; the rest in extended precision", found.bits, False, zero, kinks)
+        return _Found(truth, f"{words}; the rest in extended precision", kinks=kinks)
 
     def _confirmed(self, found: _Found, floor: Blocks) -> int:
         """In how many random directions forward mode agrees."""
@@ -166,7 +157,6 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
         return _Found(values, "extended precision, for want of time to enclose it")
     enclosed = found.blocks
     truth = {key: each.as_longdouble() for key, each in enclosed.items()}
-    zero = {key: each.is_zero for key, each in enclosed.items()}
     words = f"certified in ball arithmetic at {found.bits} bits"
     wide = 0
     if not found.settled:
@@ -176,7 +166,7 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
             wide += int(loose.sum())
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
-    return _Found(truth, words, found.bits, not wide, zero)
+    return _Found(truth, words, not wide)
 
 
 def _interval(certificate: Certificate) -> tuple[float, float]:
