@@ -118,10 +118,8 @@ class _Tableau:
 
     def __init__(self, base: float) -> None:
         self.base, self.winners = base, list[_Entry]()
-        self.row, self.deviations = (
-            list[float](),
-            list[float](),
-        )  # of the last step, and of the last steps, newest first
+        self.row = list[float]()  # of the last step
+        self.deviations = list[float]()  # of the last steps, newest first
 
     def extend(self, estimate: float, step: float, deviation: float) -> float:
         """One more estimate, whose own rounding is ``deviation``; returns what rounding alone makes of its row."""

@@ -65,18 +65,6 @@ def _all_finite(c: Coefficient) -> bool:
     return all(value.is_finite() for value in c.ravel()) if c.dtype == object else bool(np.isfinite(c).all())
 
 
-def _add(node: Node, g: Array) -> Adjoints:
-    return _for_each(node, lambda: g, lambda: g)
-
-
-def _subtract(node: Node, g: Array) -> Adjoints:
-    return _for_each(node, lambda: g, lambda: negative(g))
-
-
-def _negative(_: Node, g: Array) -> Adjoints:
-    return (negative(g),)
-
-
 def _multiply(node: Node, g: Array) -> Adjoints:
     a, b = map(untraced, node.operands)
     return _for_each(node, lambda: times(g, b), lambda: times(g, a))
@@ -86,10 +74,6 @@ def _divide(node: Node, g: Array) -> Adjoints:
     """Of the quotient c: 1 / b, and -c / b."""
     part = where_used(g, divide(g, untraced(node.operands[1])))
     return _for_each(node, lambda: part, lambda: negative(times(part, node.result)))
-
-
-def _compose(node: Node, g: Array) -> Adjoints:
-    return (times(g, node.options["slope"]),)
 
 
 def _choose(node: Node, g: Array) -> Adjoints:
@@ -174,7 +158,10 @@ def _cholesky(node: Node, g: Array) -> Adjoints:
 
 
 RULES: dict[str, Rule] = {
-    "add": _add, "choose": _choose, "cholesky": _cholesky, "compose": _compose, "cumsum": _cumsum, "det": _det,
-    "divide": _divide, "join": _join, "matrix_product": _matrix_product, "multiply": _multiply, "negative": _negative,
-    "rearrange": _rearrange, "solve": _solve, "subtract": _subtract, "sum": _sum,
+    "add": lambda node, g: _for_each(node, lambda: g, lambda: g),
+    "subtract": lambda node, g: _for_each(node, lambda: g, lambda: negative(g)),
+    "negative": lambda _, g: (negative(g),),
+    "compose": lambda node, g: (times(g, node.options["slope"]),),
+    "choose": _choose, "cholesky": _cholesky, "cumsum": _cumsum, "det": _det, "divide": _divide, "join": _join,
+    "matrix_product": _matrix_product, "multiply": _multiply, "rearrange": _rearrange, "solve": _solve, "sum": _sum,
 }  # fmt: skip

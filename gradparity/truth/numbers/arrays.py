@@ -234,6 +234,13 @@ class Array:
         return f"Array(shape={self.shape}, order={len(self.series) - 1}, value={self.series[0]})"
 
 
+def named(function: Callable[..., Any], name: str, words: str) -> Callable[..., Any]:
+    """A function made by another, under a name and with words of its own."""
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = words
+    return function
+
+
 def asarray(value: Any) -> Array:
     """`value` as an Array; numbers are converted exactly, lists may hold Arrays.
 

@@ -26,10 +26,6 @@ def lanes(values: Any) -> Lanes:
     return np.asarray(values, np.longdouble).view(Lanes)
 
 
-def _method(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: function(self)
-
-
 def _by_balls(name: str) -> Callable[[Any], Any]:
     """A function that NumPy lacks, at 80 bits, element by element."""
 
@@ -51,7 +47,7 @@ _METHODS: dict[str, Callable[[Any], Any]] = {
 }  # fmt: skip
 
 for _name, _function in _METHODS.items():
-    setattr(Lanes, _name, _method(_function))
+    setattr(Lanes, _name, lambda self, function=_function: function(self))
 
 
 def root_pi(like: Any) -> Any:

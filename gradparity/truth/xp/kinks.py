@@ -9,12 +9,14 @@ are always found; the same object on both sides is a proof of equality at any pr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, unravel
 from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
 from gradparity.truth.numbers.tape import traced, untraced
@@ -71,12 +73,13 @@ def difference(a: Any, b: Any) -> Array:
     a, b = untraced(asarray(a)), untraced(asarray(b))
     if current().extended:
         return subtract(a, b)
-    A, B = a.balls(), b.balls()
-    zero = exact(0)
     subtract_same = np.frompyfunc(_gap, 2, 1)
-    pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
     shape = np.broadcast_shapes(a.shape, b.shape)
-    return Array(tuple(np.broadcast_to(box(subtract_same(p, q)), shape) for p, q in pairs))
+    return Array(tuple(np.broadcast_to(box(subtract_same(p, q)), shape) for p, q in _pairs(a, b)))
+
+
+def _pairs(a: Array, b: Array) -> Iterator[tuple[Coefficient, Coefficient]]:
+    return zip_longest(a.balls(), b.balls(), fillvalue=exact(0))
 
 
 def _gap(p: arb, q: arb) -> arb:
@@ -91,44 +94,23 @@ def compare(a: Any, b: Any, name: str) -> Coefficient:
     return signs(difference(a, b), name)
 
 
-def less(a: Any, b: Any) -> Array:
-    """``a < b``, decided."""
-    return Array((compare(a, b, "less") < 0,))
+def _comparison(holds: np.ufunc, sign: str) -> Callable[[Any, Any], Array]:
+    def function(a: Any, b: Any) -> Array:
+        return Array((holds(compare(a, b, holds.__name__), 0),))
+
+    return named(function, holds.__name__, f"``a {sign} b``, decided.")
 
 
-def less_equal(a: Any, b: Any) -> Array:
-    """``a <= b``, decided."""
-    return Array((compare(a, b, "less_equal") <= 0,))
-
-
-def greater(a: Any, b: Any) -> Array:
-    """``a > b``, decided."""
-    return Array((compare(a, b, "greater") > 0,))
-
-
-def greater_equal(a: Any, b: Any) -> Array:
-    """``a >= b``, decided."""
-    return Array((compare(a, b, "greater_equal") >= 0,))
-
-
-def equal(a: Any, b: Any) -> Array:
-    """``a == b``, decided."""
-    return Array((compare(a, b, "equal") == 0,))
-
-
-def not_equal(a: Any, b: Any) -> Array:
-    """``a != b``, decided."""
-    return Array((compare(a, b, "not_equal") != 0,))
+less, less_equal = _comparison(np.less, "<"), _comparison(np.less_equal, "<=")
+greater, greater_equal = _comparison(np.greater, ">"), _comparison(np.greater_equal, ">=")
+equal, not_equal = _comparison(np.equal, "=="), _comparison(np.not_equal, "!=")
 
 
 def choose(mask: Coefficient, a: Array, b: Array) -> Array:
     """Elements of `a` where the boolean `mask` holds, of `b` elsewhere."""
     if not a.is_real and not b.is_real:
         return Array((np.where(mask, a.series[0], b.series[0]),))
-    A, B = a.balls(), b.balls()
-    zero = exact(0)
-    pairs = [(A[k] if k < len(A) else zero, B[k] if k < len(B) else zero) for k in range(max(len(A), len(B)))]
-    return traced("choose", Array(tuple(np.where(mask, p, q) for p, q in pairs)), a, b, mask=mask)
+    return traced("choose", Array(tuple(np.where(mask, p, q) for p, q in _pairs(a, b))), a, b, mask=mask)
 
 
 def where(condition: Any, a: Any, b: Any) -> Array:

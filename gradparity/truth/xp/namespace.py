@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import box, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
 from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, powers, reductions, shaping, smooth
@@ -42,33 +42,25 @@ class Namespace:
         return f"<certified namespace {self.__name__}>"
 
 
-def isfinite(x: Any) -> Array:
-    """Whether each element is a finite number, decided."""
-    return _kind(x, "isfinite", "finite")
-
-
-def isnan(x: Any) -> Array:
-    """Whether each element is not a number, which only data can be: a parameter's is undecided."""
-    return _kind(x, "isnan", "nan")
-
-
-def isinf(x: Any) -> Array:
-    """Whether each element is infinite, decided."""
-    return _kind(x, "isinf", "infinite")
-
-
-def _kind(x: Any, name: str, wanted: str) -> Array:
-    x = asarray(x)
-    if current().extended:
+def _kind(of_numbers: np.ufunc, words: str) -> Callable[[Any], Array]:
+    def function(x: Any) -> Array:
+        x = asarray(x)
         values = x.balls()[0]
-        return Array((box({"finite": np.isfinite, "nan": np.isnan, "infinite": np.isinf}[wanted](values)),))
-    kinds = []
-    for position, value in enumerate(x.balls()[0].ravel()):
-        if value.is_nan() and not x.is_constant:
-            # A ball that is no number may stand for any: this precision does not say.
-            raise UndecidedError(name, unravel(position, x.shape))
-        kinds.append("finite" if value.is_finite() else "nan" if value.is_nan() else "infinite")
-    return Array((np.array([kind == wanted for kind in kinds], dtype=bool).reshape(x.shape),))
+        if current().extended:
+            return Array((box(of_numbers(values)),))
+        for position, value in enumerate(values.ravel()):
+            if value.is_nan() and not x.is_constant:
+                # A ball that is no number may stand for any: this precision does not say.
+                raise UndecidedError(of_numbers.__name__, unravel(position, x.shape))
+        like = [0.0 if ball.is_finite() else math.nan if ball.is_nan() else math.inf for ball in values.ravel()]
+        return Array((box(of_numbers(np.array(like).reshape(x.shape))),))
+
+    return named(function, of_numbers.__name__, f"Whether each element is {words}, decided.")
+
+
+isfinite = _kind(np.isfinite, "a finite number")
+isnan = _kind(np.isnan, "not a number, which only data can be: a parameter's is undecided")
+isinf = _kind(np.isinf, "infinite")
 
 
 def floor_divide(a: Any, b: Any) -> Array:

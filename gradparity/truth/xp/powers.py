@@ -83,16 +83,15 @@ def fractional_power(x: Array, p: Array) -> Array:
     note_singular("power" if any(q != HALF for q in P) else "sqrt", X[0], lambda value: bool(value < 0))
     exponents = iter(P)
     # Exact zeros are replaced by one for the smooth rule, then put right one by one.
-    mask = _each(X[0], lambda value: value.is_zero())
-    zeros = [int(position) for position in np.flatnonzero(mask)]
-    base = choose(mask, asarray(1.0), x) if zeros else x
+    zeros = vanishes(X[0])
+    base = choose(zeros, asarray(1.0), x) if zeros.any() else x
     smooth = compose(base, lambda value, n: _root_jet(value, next(exponents), n), constants=p.balls()[0])
-    if not zeros:
+    if not zeros.any():
         return smooth
     length = current().order + 1 if len(X) > 1 else 1
     out = [c.ravel().copy() for c in smooth.balls()]
     out += [np.full(x.size, ZERO, dtype=object) for _ in range(length - len(out))]
-    for position in zeros:
+    for position in map(int, np.flatnonzero(zeros)):
         rest = [c.ravel()[position] for c in X[1:]]
         for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
             out[k][position] = value
@@ -168,7 +167,7 @@ def norm2(x: Array) -> Array:
     if current().extended:
         return sqrt(total)
     values = total.balls()[0]
-    zeros = _each(values, lambda value: value.is_zero())
+    zeros = vanishes(values)
     if not zeros.any():
         return sqrt(total)
     smooth = sqrt(choose(zeros, asarray(1.0), total))

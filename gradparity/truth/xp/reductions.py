@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.rounding import rounded_scan
 from gradparity.truth.numbers.tape import traced
@@ -131,9 +131,7 @@ def _extreme(name: str, largest: bool) -> Callable[..., Array]:
         index = winners(rows, name, largest)[..., None]
         return keep(rows.map(lambda c: np.take_along_axis(c, index, axis=-1)[..., 0]), x, axis, keepdims)
 
-    wrapper.__name__ = wrapper.__qualname__ = name
-    wrapper.__doc__ = f"The {'largest' if largest else 'smallest'} element over the axes; ties are kinks."
-    return wrapper
+    return named(wrapper, name, f"The {'largest' if largest else 'smallest'} element over the axes; ties are kinks.")
 
 
 amax, amin = _extreme("max", True), _extreme("min", False)
@@ -145,9 +143,7 @@ def _position(name: str, largest: bool) -> Callable[..., Array]:
         index = Array((box(winners(lanes(Array(x.balls()), axis), name, largest)),))
         return keep(index, x, axis, keepdims)
 
-    wrapper.__name__ = wrapper.__qualname__ = name
-    wrapper.__doc__ = f"Position of the {'largest' if largest else 'smallest'} element, decided."
-    return wrapper
+    return named(wrapper, name, f"Position of the {'largest' if largest else 'smallest'} element, decided.")
 
 
 def _logical(name: str) -> Callable[..., Array]:
@@ -156,9 +152,7 @@ def _logical(name: str) -> Callable[..., Array]:
         truth = not_equal(x, 0).series[0] if x.is_real else x.series[0]
         return Array((box(getattr(np, name)(truth, axis=axis, keepdims=keepdims)),))
 
-    wrapper.__name__ = wrapper.__qualname__ = name
-    wrapper.__doc__ = f"As numpy.{name}, decided."
-    return wrapper
+    return named(wrapper, name, f"As numpy.{name}, decided.")
 
 
 def vector_norm(x: Any, axis: Axis = None, ord: Any = 2, *, keepdims: bool = False) -> Array:  # noqa: A002

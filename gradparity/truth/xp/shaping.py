@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, box, exact, nothing
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import add, divide, multiply
@@ -55,9 +55,7 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None) -> Ar
     if stop is None:
         start, stop = 0, start
     if all(isinstance(part, int | np.integer) for part in (start, stop, step)):
-        return (
-            astype(np.arange(start, stop, step), dtype) if dtype is not None else asarray(np.arange(start, stop, step))
-        )
+        return array(np.arange(start, stop, step), dtype)
     return add(start, multiply(step, np.arange(math.ceil((stop - start) / step))))
 
 
@@ -92,9 +90,7 @@ def _rearranged(name: str, function: Callable[..., Any]) -> Callable[..., Array]
     def wrapper(x: Any, *args: Any, **options: Any) -> Array:
         return asarray(x).map(lambda c: function(c, *args, **options))
 
-    wrapper.__name__ = wrapper.__qualname__ = name
-    wrapper.__doc__ = f"As numpy.{name}."
-    return wrapper
+    return named(wrapper, name, f"As numpy.{name}.")
 
 
 def broadcast_to(x: Any, shape: Any) -> Array:
@@ -150,19 +146,8 @@ def stack(arrays: Sequence[Any], axis: int = 0) -> Array:
     return _joined(np.stack, arrays, axis=axis)
 
 
-def hstack(arrays: Sequence[Any]) -> Array:
-    """As numpy.hstack."""
-    return _joined(np.hstack, arrays)
-
-
-def vstack(arrays: Sequence[Any]) -> Array:
-    """As numpy.vstack."""
-    return _joined(np.vstack, arrays)
-
-
-def column_stack(arrays: Sequence[Any]) -> Array:
-    """As numpy.column_stack."""
-    return _joined(np.column_stack, arrays)
+def _stacked(function: Callable[..., Any]) -> Callable[..., Array]:
+    return named(lambda arrays: _joined(function, arrays), function.__name__, f"As numpy.{function.__name__}.")
 
 
 def split(x: Any, parts: Any, axis: int = 0) -> list[Array]:
@@ -177,9 +162,7 @@ def _masked(name: str, keep: Callable[..., Any]) -> Callable[..., Array]:
         mask = keep(np.ones(asarray(x).shape[-2:], dtype=bool), k=k)
         return asarray(x).map(lambda c: np.where(mask, c, ZERO if c.dtype == object else c.dtype.type(0)))
 
-    wrapper.__name__ = wrapper.__qualname__ = name
-    wrapper.__doc__ = f"As numpy.{name}, over the last two axes."
-    return wrapper
+    return named(wrapper, name, f"As numpy.{name}, over the last two axes.")
 
 
 def diag(x: Any, k: int = 0) -> Array:
@@ -219,11 +202,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: _rearranged(function.__name__, function) for function in _REARRANGED
 } | {
     "arange": arange, "array": array, "asarray": array, "astype": astype, "broadcast_arrays": broadcast_arrays,
-    "broadcast_to": broadcast_to, "column_stack": column_stack, "concat": concatenate, "concatenate": concatenate,
+    "broadcast_to": broadcast_to, "column_stack": _stacked(np.column_stack),
+    "concat": concatenate, "concatenate": concatenate,
     "copy": asarray, "conj": asarray, "diag": diag, "eye": eye, "flatten": _rearranged("ravel", np.ravel), "full": full,
-    "full_like": full_like, "hstack": hstack, "identity": eye, "linspace": linspace,
+    "full_like": full_like, "hstack": _stacked(np.hstack), "identity": eye, "linspace": linspace,
     "matrix_transpose": matrix_transpose, "ones": ones, "ones_like": ones_like, "permute_dims": transpose,
     "reshape": reshape, "split": split, "stack": stack, "take": take, "take_along_axis": take_along_axis,
-    "transpose": transpose, "tril": _masked("tril", np.tril), "triu": _masked("triu", np.triu), "vstack": vstack,
+    "transpose": transpose, "tril": _masked("tril", np.tril), "triu": _masked("triu", np.triu),
+    "vstack": _stacked(np.vstack),
     "zeros": zeros, "zeros_like": zeros_like,
 }  # fmt: skip

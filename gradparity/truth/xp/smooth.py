@@ -14,116 +14,89 @@ from typing import Any
 import numpy as np
 from flint import arb
 
-from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, infinities
 from gradparity.truth.numbers.lanes import root_pi
 from gradparity.truth.numbers.rounding import rounded
 from gradparity.truth.numbers.tape import Traced
-from gradparity.truth.xp.arithmetic import FromValue, Jet, add, compose, divide, multiply, note_singular, subtract
+from gradparity.truth.xp.arithmetic import FromValue, add, compose, divide, multiply, note_singular, subtract
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.shaping import broadcast_arrays
 
 
-def _exp(x: arb, n: int) -> tuple[arb, ...]:
+def _exp(x: arb) -> tuple[arb, ...]:
     e = x.exp()
-    return (e, e, e / 2)[: n + 1]
+    return e, e, e / 2
 
 
-def _expm1(x: arb, n: int) -> tuple[arb, ...]:
-    return (x.expm1(), *_exp(x, n)[1:])
-
-
-def _log(x: arb, n: int) -> tuple[arb, ...]:
+def _log(x: arb) -> tuple[arb, ...]:
     # The logarithm of exactly 0 is -inf by proof; what python-flint gives is no number, which may be anything.
     value = arb.neg_inf() if isinstance(x, arb) and x.is_zero() else x.log()
-    return (value, *_inverse(x, n))
+    return value, *_inverse(x)
 
 
-def _log1p(x: arb, n: int) -> tuple[arb, ...]:
-    return (x.log1p(), *_inverse(1 + x, n))
-
-
-def _inverse(u: arb, n: int) -> tuple[arb, ...]:
+def _inverse(u: arb) -> tuple[arb, ...]:
     """Derivatives of the logarithm: 1/u, -1/(2 u^2)."""
-    return (1 / u, -1 / (2 * u * u))[:n]
+    return 1 / u, -1 / (2 * u * u)
 
 
-def _tanh(x: arb, n: int) -> tuple[arb, ...]:
+def _tanh(x: arb) -> tuple[arb, ...]:
     t, s = x.tanh(), x.sech() ** 2
-    return (t, s, -t * s)[: n + 1]
+    return t, s, -t * s
 
 
-def _sinh(x: arb, n: int) -> tuple[arb, ...]:
+def _sinh(x: arb) -> tuple[arb, ...]:
     s, c = x.sinh_cosh()
-    return (s, c, s / 2)[: n + 1]
+    return s, c, s / 2
 
 
-def _cosh(x: arb, n: int) -> tuple[arb, ...]:
+def _cosh(x: arb) -> tuple[arb, ...]:
     s, c = x.sinh_cosh()
-    return (c, s, c / 2)[: n + 1]
+    return c, s, c / 2
 
 
-def _sin(x: arb, n: int) -> tuple[arb, ...]:
+def _sin(x: arb) -> tuple[arb, ...]:
     s, c = x.sin_cos()
-    return (s, c, -s / 2)[: n + 1]
+    return s, c, -s / 2
 
 
-def _cos(x: arb, n: int) -> tuple[arb, ...]:
+def _cos(x: arb) -> tuple[arb, ...]:
     s, c = x.sin_cos()
-    return (c, -s, -c / 2)[: n + 1]
+    return c, -s, -c / 2
 
 
-def _tan(x: arb, n: int) -> tuple[arb, ...]:
+def _tan(x: arb) -> tuple[arb, ...]:
     t, s = x.tan(), x.sec() ** 2
-    return (t, s, t * s)[: n + 1]
+    return t, s, t * s
 
 
-def _atan(x: arb, n: int) -> tuple[arb, ...]:
-    d = 1 / (1 + x * x)
-    return (x.atan(), d, -x * d * d)[: n + 1]
+def _of_quotient(value: arb, d: arb, x: arb) -> tuple[arb, ...]:
+    """Of a function whose slope is d = 1 / (1 - x^2), or for -x 1 / (1 + x^2)."""
+    return value, d, x * d * d
 
 
-def _asin(x: arb, n: int) -> tuple[arb, ...]:
-    d = ((1 - x) * (1 + x)).rsqrt()
-    return (x.asin(), d, x * d**3 / 2)[: n + 1]
+def _of_root(value: arb, d: arb, x: arb) -> tuple[arb, ...]:
+    """Of a function whose slope is d = (1 - x^2)^(-1/2), or for -x (x^2 +- 1)^(-1/2)."""
+    return value, d, x * d**3 / 2
 
 
-def _acos(x: arb, n: int) -> tuple[arb, ...]:
-    return (x.acos(), *(-c for c in _asin(x, n)[1:]))
+def _asin(x: arb) -> tuple[arb, ...]:
+    return _of_root(x.asin(), ((1 - x) * (1 + x)).rsqrt(), x)
 
 
-def _asinh(x: arb, n: int) -> tuple[arb, ...]:
-    d = (1 + x * x).rsqrt()
-    return (x.asinh(), d, -x * d**3 / 2)[: n + 1]
-
-
-def _acosh(x: arb, n: int) -> tuple[arb, ...]:
-    d = ((x - 1) * (x + 1)).rsqrt()
-    return (x.acosh(), d, -x * d**3 / 2)[: n + 1]
-
-
-def _atanh(x: arb, n: int) -> tuple[arb, ...]:
-    d = 1 / ((1 - x) * (1 + x))
-    return (x.atanh(), d, x * d * d)[: n + 1]
-
-
-def _erf(x: arb, n: int) -> tuple[arb, ...]:
+def _erf(x: arb) -> tuple[arb, ...]:
     d = 2 * (-x * x).exp() / root_pi(x)
-    return (x.erf(), d, -x * d)[: n + 1]
+    return x.erf(), d, -x * d
 
 
-def _erfc(x: arb, n: int) -> tuple[arb, ...]:
-    return (x.erfc(), *(-c for c in _erf(x, n)[1:]))
-
-
-def _softplus(x: Any, n: int) -> tuple[arb, ...]:
+def _softplus(x: Any) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
     if isinstance(x, arb):
         value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
     else:
         value = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
     up, down = 1 / (1 + (-x).exp()), 1 / (1 + x.exp())
-    return (value, up, up * down / 2)[: n + 1]
+    return value, up, up * down / 2
 
 
 # How JAX, PyTorch and autograd alike compute slopes and half curvatures from the value they have at hand. Where the
@@ -146,42 +119,41 @@ def _softplus_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, .
 
 
 def _smooth(
-    name: str, jet: Jet, formula: str, singular: Callable[[arb], bool] | None = None,
+    name: str, jet: Callable[[Any], tuple[Any, ...]], formula: str, singular: Callable[[arb], bool] | None = None,
     from_value: FromValue | None = None,
 ) -> Callable[[Any], Array]:  # fmt: skip
     def function(x: Any) -> Array:
         x = asarray(x)
         if singular is not None:
             note_singular(name, x.balls()[0], singular)
-        return compose(x, jet, from_value)
+        return compose(x, lambda v, n: jet(v)[: n + 1], from_value)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"``{formula}``, element by element."
-    return function
-
-
-def _not_positive(x: arb) -> bool:
-    return bool(x <= 0)
+    return named(function, name, f"``{formula}``, element by element.")
 
 
 exp = _smooth("exp", _exp, "e^x")
-expm1 = _smooth("expm1", _expm1, "e^x - 1", from_value=_expm1_from_value)
-log = _smooth("log", _log, "log x", _not_positive)
-log1p = _smooth("log1p", _log1p, "log(1 + x)", lambda x: bool(x <= -1))
+expm1 = _smooth("expm1", lambda x: (x.expm1(), *_exp(x)[1:]), "e^x - 1", from_value=_expm1_from_value)
+log = _smooth("log", _log, "log x", lambda x: bool(x <= 0))
+log1p = _smooth("log1p", lambda x: (x.log1p(), *_inverse(1 + x)), "log(1 + x)", lambda x: bool(x <= -1))
 tanh = _smooth("tanh", _tanh, "tanh x", from_value=_tanh_from_value)
 sinh = _smooth("sinh", _sinh, "sinh x")
 cosh = _smooth("cosh", _cosh, "cosh x")
 sin = _smooth("sin", _sin, "sin x")
 cos = _smooth("cos", _cos, "cos x")
 tan = _smooth("tan", _tan, "tan x")
-arctan = _smooth("arctan", _atan, "arctan x")
+arctan = _smooth("arctan", lambda x: _of_quotient(x.atan(), 1 / (1 + x * x), -x), "arctan x")
 arcsin = _smooth("arcsin", _asin, "arcsin x", lambda x: bool(abs(x) >= 1))
-arccos = _smooth("arccos", _acos, "arccos x", lambda x: bool(abs(x) >= 1))
-arcsinh = _smooth("arcsinh", _asinh, "arsinh x")
-arccosh = _smooth("arccosh", _acosh, "arcosh x", lambda x: bool(x <= 1))
-arctanh = _smooth("arctanh", _atanh, "artanh x", lambda x: bool(abs(x) >= 1))
+arccos = _smooth("arccos", lambda x: (x.acos(), *(-c for c in _asin(x)[1:])), "arccos x", lambda x: bool(abs(x) >= 1))
+arcsinh = _smooth("arcsinh", lambda x: _of_root(x.asinh(), (1 + x * x).rsqrt(), -x), "arsinh x")
+arccosh = _smooth(
+    "arccosh", lambda x: _of_root(x.acosh(), ((x - 1) * (x + 1)).rsqrt(), -x), "arcosh x", lambda x: bool(x <= 1)
+)
+arctanh = _smooth(
+    "arctanh", lambda x: _of_quotient(x.atanh(), 1 / ((1 - x) * (1 + x)), x), "artanh x", lambda x: bool(abs(x) >= 1)
+)
 erf = _smooth("erf", _erf, "2/sqrt(pi) int_0^x e^(-s^2) ds")
-erfc = _smooth("erfc", _erfc, "1 - erf(x)")
+erfc = _smooth("erfc", lambda x: (x.erfc(), *(-c for c in _erf(x)[1:])), "1 - erf(x)")
+_soft = _smooth("softplus", _softplus, "log(1 + e^x)", from_value=_softplus_from_value)
 
 
 def log2(x: Any) -> Array:
@@ -212,4 +184,4 @@ def logaddexp(a: Any, b: Any) -> Array:
     if isinstance(b, Traced) and not isinstance(a, Traced):
         # Its slope is then softplus's own, rounded as frameworks round theirs, and not one less that of the other side.
         a, b = b, a
-    return add(b, compose(subtract(a, b), _softplus, _softplus_from_value))
+    return add(b, _soft(subtract(a, b)))
