@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from gradparity.model_spec.errors import InputError
 from gradparity.results import ProblemResult, RunResult, store
 from gradparity.results.blocks import CALLS, timed_of, timing_of
+from gradparity.runner.observer import NullObserver
 from gradparity.runner.plan import plan_of
 from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
+from gradparity.runner.session import run
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
 from gradparity.worker.wire import Request
@@ -96,6 +98,23 @@ def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing
         assert sampled <= everything - 4 * done
 
     holds()
+
+
+def test_a_session_that_is_killed_at_its_first_save_has_lost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    settings = Settings(command="check", out=str(tmp_path), data=("toy",), backends=["numpy"], steps=2)
+    found = run(settings, NullObserver())
+    store.save(msgspec.structs.replace(found, complete=False), tmp_path)
+    save = store.save
+
+    def killed(result: RunResult, folder: Path) -> None:
+        save(result, folder)
+        monkeypatch.setattr(store, "save", lambda *_: None)  # nothing is written by who was killed
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings, NullObserver(), resume=True)
+    assert msgspec.json.encode(store.read(str(tmp_path)).problems) == msgspec.json.encode(found.problems)
 
 
 def test_what_a_finished_problem_left_is_not_touched(whole: ProblemResult):

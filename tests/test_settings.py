@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import msgspec
+import numpy as np
 import psutil
 import pytest
 
@@ -39,6 +41,10 @@ def test_what_is_not_given_is_as_in_settings(command: Command) -> None:
         ("check", {"data": ["iris"]}, {"data": "iris"}, {"data": ("iris",)}),
         ("check", {"optimiser": ["gd", "adam"]}, {"optimiser": iter(["gd", "adam"])}, {"optimiser": ("gd", "adam")}),
         ("check", {"data": []}, {"data": None}, {}),
+        ("check", {"data": ["d.csv"]}, {"data": Path("d.csv")}, {"data": ("d.csv",)}),
+        ("check", {"steps": 3}, {"steps": np.int64(3)}, {"steps": 3}),
+        ("check", {"lr": 0.5}, {"lr": np.float32(0.5)}, {"learning_rate": 0.5}),
+        ("bench", {}, {"formulations": None, "sizes": None, "threads": None, "steps": None}, {}),
         ("run", {"quick": True}, {"quick": True}, {"profile": "brief"}),
     ],
 )
@@ -52,6 +58,12 @@ def test_words_and_values_mean_the_same(
 def test_timeouts_and_memory_are_what_a_process_is_allowed() -> None:
     allowance = settings_from("check", {"timeout": ["step=7", "import=9"], "memory_limit": 2.0}).allowance
     assert (allowance.timeouts_s, allowance.memory_gib) == ({"step": 7.0, "import": 9.0}, 2.0)
+
+
+@pytest.mark.parametrize("width", [2.7, [2], "wide"])
+def test_a_projection_that_is_no_integer_is_refused(width: Any) -> None:
+    with pytest.raises(InputError, match=r"--projection: got .*, expected an integer of 1 or more, or none"):
+        settings_from("check", {"projection": width})
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from operator import index
+from os import PathLike
 from typing import Any, NamedTuple
 
 from gradparity.model_spec.errors import InputError
 
 
 def as_given(value: Any) -> Any:
-    """The value itself."""
-    return value
+    """The value itself, a number of NumPy's as Python's."""
+    return value.item() if hasattr(value, "item") else value
 
 
-def several(value: str | Iterable[str]) -> tuple[str, ...]:
-    """The words of an option that may be repeated; one alone need be no list."""
-    return (value,) if isinstance(value, str) else tuple(value)
+def several(value: str | PathLike[str] | Iterable[str | PathLike[str]]) -> tuple[str, ...]:
+    """The words or paths of an option that may be repeated; one alone need be no list."""
+    values = [value] if isinstance(value, str | PathLike) else value
+    return tuple(str(each) if isinstance(each, PathLike) else each for each in values)
 
 
 def separate(value: str | int | Iterable[Any]) -> tuple[str, ...]:
@@ -47,8 +50,8 @@ def width(value: str | int | None) -> int | None:
         InputError: it is neither an integer nor ``none``.
     """
     try:
-        return None if value in (None, "none") else int(value)
-    except ValueError:
+        return None if value is None or value == "none" else int(value) if isinstance(value, str) else index(value)
+    except (TypeError, ValueError):
         raise InputError("--projection", got=repr(value), expected="an integer of 1 or more, or none") from None
 
 

@@ -75,6 +75,7 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
         earlier = (
             [each if is_done(each, plan) else kept(each) for each in go_on(record.result, folder)] if resume else []
         )
+        record.result.problems = list(earlier)  # before the first save: whatever ends this session loses none of them
         with record.session():
             _Session(plan, record, launch, absent, earlier).measure(cases)
     return record.result
@@ -93,7 +94,6 @@ class _Session:
 
     def measure(self, cases: Sequence[Case]) -> None:
         """Check, train and time every case that an earlier session has left something to do on."""
-        self.record.result.problems = list(self.earlier)  # so that an interruption loses none of them
         self._find_earlier(cases)
         left = [case for case in cases if not self._done(case)]
         self.record.observer.planned(len(left))

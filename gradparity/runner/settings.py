@@ -245,9 +245,12 @@ def settings_from(command: Command, given: Mapping[str, Any], model: str | None 
     fields: dict[str, Any] = {} if model is None else {"dtype": None}
     for option in options:
         value = given.get(option.name, option.default)
+        if value is None and option.name != "projection":  # where it says that there is none
+            value = option.default
         if option.field is not None and (value is not None or option.default is not None):
             fields[option.field or option.name] = option.parse(value)
-    fields = {name: value for name, value in fields.items() if value != ()}  # a list that may be empty was not given
+    # A list that may be empty was not given.
+    fields = {name: value for name, value in fields.items() if not (isinstance(value, tuple) and not value)}
     if fields.get("formulations") == ("all",):
         fields["formulations"] = get_args(Formulation)
     allowance = Allowance(timeouts_from(fields.pop("timeout", ())), fields.pop("memory_limit", None))

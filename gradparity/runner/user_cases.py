@@ -74,7 +74,10 @@ def source_digest(problem: UserProblem) -> str:
     """SHA-256 of the model's own files and of its arrays: what a run that goes on must find unchanged."""
     found = hashlib.sha256()
     path = Path(problem.spec.path)
-    for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+    files = (
+        sorted(file for file in path.rglob("*.py") if file.is_file()) if path.is_dir() else [path]
+    )  # editors leave links
+    for file in files:
         found.update(file.read_bytes())
     for tree in (problem.params, problem.data):
         for name, value in sorted(tree.items()):
