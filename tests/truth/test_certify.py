@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import flint
+import mpmath
 import numpy as np
 import pytest
 import sympy
@@ -39,6 +40,37 @@ def draw(seed: int, scale: float = 1.0) -> dict[str, np.ndarray]:
     return {"w": scale * rng.standard_normal(2), "W": scale * rng.standard_normal((3, 2))}
 
 
+def along(params: dict[str, np.ndarray], v: dict[str, np.ndarray]) -> list[mpmath.mpf]:
+    """Loss, first and second derivative of the toy logistic loss along v, by mpmath at 60 digits."""
+    exact = {k: [[mpmath.mpf(float(x)) for x in np.atleast_1d(row)] for row in a] for k, a in (params | {}).items()}
+    moves = {k: [[mpmath.mpf(float(x)) for x in np.atleast_1d(row)] for row in a] for k, a in v.items()}
+    rows = [[mpmath.mpf(float(x)) for x in row] for row in TOY["X"]]
+
+    def f(t: Any) -> Any:
+        W = [[a + t * b for a, b in zip(p, q, strict=True)] for p, q in zip(exact["W"], moves["W"], strict=True)]
+        w = [a[0] + t * b[0] for a, b in zip(exact["w"], moves["w"], strict=True)]
+        total = mpmath.mpf(0)
+        for x, y in zip(rows, TOY["y"].tolist(), strict=True):
+            z = sum(x[i] * W[i][j] * w[j] for i in range(3) for j in range(2))
+            total += mpmath.log1p(mpmath.exp(z)) - y * z
+        return total
+
+    return [f(mpmath.mpf(0)), mpmath.diff(f, 0), mpmath.diff(f, 0, 2)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_value_and_derivatives_enclose_mpmaths_digits(seed: int) -> None:
+    params, v = draw(seed), draw(seed + 100)
+    result = certify(logistic, params, TOY, v)
+    assert result.status == "certified"
+    with mpmath.workdps(100):
+        expected = [mpmath.nstr(x, 45) for x in along(params, v)]
+    for enclosure, digits in zip((result.value, result.first, result.second), expected, strict=True):
+        assert enclosure.ball.rel_accuracy_bits() >= 70
+        with flint.ctx.workprec(300):
+            assert enclosure.ball.overlaps(arb(digits) + arb(0, 1) * arb(10) ** -38)
+
+
 def test_the_naive_formula_is_the_same_mathematics() -> None:
     # Row logits near 800 need about 2,400 bits for 1 - q; the truth is finite where float64 gives inf.
     params, v = {"w": np.array([40.0, 1.0]), "W": 20 * np.eye(3, 2)}, draw(5)
@@ -47,6 +79,15 @@ def test_the_naive_formula_is_the_same_mathematics() -> None:
     assert results[1].bits > results[0].bits
     for part in ("value", "first", "second"):
         assert getattr(results[0], part).ball.overlaps(getattr(results[1], part).ball)
+
+
+def test_hips_autograds_example_starts_at_its_published_loss() -> None:
+    def example(p: Any, d: Any, xp: Any) -> Any:
+        prediction = 0.5 * (xp.tanh(d["X"] @ p["w"]) + 1)
+        return -xp.sum(xp.log(prediction * d["y"] + (1 - prediction) * (1 - d["y"])))
+
+    result = certify(example, {"w": np.zeros(3)}, TOY, {"w": np.ones(3)}, order=0)
+    assert result.value.as_float() == 2.772588722239781
 
 
 @pytest.mark.parametrize(
@@ -149,6 +190,15 @@ def test_nested_parameters_keep_their_structure() -> None:
     assert result.complete
     found = {path: gradient.as_longdouble().tolist() for path, gradient in result.gradient.items()}
     assert found == {"layers.0.0": [6.0, 12.0], "layers.0.1": 5.0, "c.0": [[4.0]]}
+
+
+def test_the_gradient_agrees_with_directional_derivatives() -> None:
+    params, v = draw(3), draw(4)
+    gradient = certify_gradient(logistic, params, TOY).gradient
+    total = sum(
+        (arb(float(m)) * b for k in v for m, b in zip(v[k].ravel(), gradient[k].balls.ravel(), strict=True)), arb(0)
+    )
+    assert certify(logistic, params, TOY, v).first.ball.overlaps(total)
 
 
 def test_input_at_fault_is_named() -> None:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+import flint
 import mpmath
 import numpy as np
 import pytest
 from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
@@ -65,6 +67,62 @@ def test_the_closed_form_is_the_series_in_random_directions(spec: Logistic, S: i
     for first in (found.along.ball, contract(found.gradient, v)):
         assert series.first.ball.overlaps(first)
     assert series.second.ball.overlaps(contract(found.product, v))
+
+
+def test_the_hessian_product_is_symmetric() -> None:
+    spec = ProjectedLogistic(features=3, projection=2, l2=0.3, reduction="mean")
+    params, u, v = draw(spec, 0), draw(spec, 1), draw(spec, 2)
+    products = [enclosed(spec, params, TOY, x).product for x in (u, v)]
+    assert contract(products[0], v).overlaps(contract(products[1], u))
+
+
+def test_the_gradient_encloses_mpmaths_sixty_digits() -> None:
+    spec = ProjectedLogistic(features=3, projection=2, logit_scale=2.0)
+    params = draw(spec, 7)
+    result = enclosed(spec, params, TOY)
+    with mpmath.workdps(60):
+        X, w, W = (mpmath.matrix(a.tolist()) for a in (TOY_X, params["w"], params["W"]))
+        z = X * W * w
+        r = mpmath.matrix([2 / (1 + mpmath.exp(-2 * z[i])) - 2 * int(TOY["y"][i]) for i in range(4)])
+        g = X.T * r
+        expected = {"w": W.T * g, "W": g * w.T}
+        with flint.ctx.workprec(256):
+            for name, gradient in result.gradient.items():
+                for index in np.ndindex(*gradient.balls.shape):
+                    digits = arb(mpmath.nstr(expected[name][(*index, 0)[:2]], 55)) + arb(0, 1) * arb(10) ** -50
+                    assert gradient[index].ball.overlaps(digits)
+
+
+def test_hips_autograds_example_ends_at_its_published_loss() -> None:
+    spec = Logistic(features=3, logit_scale=2.0)
+    w = np.zeros(3)
+    assert enclosed(spec, {"w": w}, TOY).value.as_float() == 2.772588722239781
+    for _ in range(100):
+        w = w - 0.01 * enclosed(spec, {"w": w}, TOY).gradient["w"].as_longdouble().astype(float)
+    assert enclosed(spec, {"w": w}, TOY).value.as_float() == pytest.approx(0.38900754315581143, rel=1e-14)
+
+
+def test_scipys_double_precision_lies_within_its_rounding() -> None:
+    spec = Logistic(features=4)
+    params, data = draw(spec, 1), problem(50, 4)
+    by_scipy = data["X"].T @ (expit(data["X"] @ params["w"]) - data["y"])
+    true = enclosed(spec, params, data).gradient["w"]
+    assert true.is_settled
+    assert np.all(np.abs(true.as_longdouble() - by_scipy) < 1e-13)
+
+
+def test_the_zero_start_is_a_proven_saddle() -> None:
+    spec = ProjectedLogistic(features=3, projection=2)
+    zeros = spec.initial(start="zeros")
+    result = enclosed(spec, zeros, TOY)
+    assert all(np.all(part.is_zero) for part in result.gradient.values())
+    # v^T H v = 2 (r . X W' w') changes its sign with w'.
+    v = draw(spec, 3)
+    curvatures = []
+    for sign in (1, -1):
+        move = v | {"w": sign * v["w"]}
+        curvatures.append(float(contract(enclosed(spec, zeros, TOY, move).product, move).mid()))
+    assert curvatures[0] == -curvatures[1] != 0
 
 
 def test_a_column_of_zeros_has_a_proven_zero_gradient() -> None:

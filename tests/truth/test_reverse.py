@@ -7,6 +7,7 @@ import flint
 import mpmath
 import numpy as np
 import pytest
+import sympy
 from flint import arb
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,7 +49,13 @@ MORE: list[Callable[..., Any]] = [
     lambda n, w: n.where(w(A) > 0, n.log(w(A)), 0.0), lambda n, w: n.where(w(A) > 0, w(A) ** 0.5 / w(A), 1.0),
     lambda n, w: n.where(np.array([True, False]), 1 / (w(V)[:2] - V[:2] * np.array([0.0, 1.0])), 2.0),
     lambda n, w: w(A).sum(axis=0) @ w(A).T @ w(V), lambda n, w: w(A)[np.array([0, 0, 2])] * 2,
-    lambda n, w: 1 - w(V), lambda n, w: w(A).mT, lambda n, w: w(A).real, lambda n, w: next(iter(w(A))),
+    *(lambda n, w, f=f: getattr(w(A), f)() for f in (
+        "conj", "cumprod", "cumsum", "flatten", "max", "mean", "min", "prod", "ravel", "squeeze", "std", "sum",
+        "transpose", "var", "diagonal", "trace",
+    )),
+    lambda n, w: w(A).clip(-0.5, 0.5), lambda n, w: w(A).dot(w(cases.M)), lambda n, w: w(A).repeat(2, axis=0),
+    lambda n, w: w(A).swapaxes(0, 1), lambda n, w: w(A).take(np.array([1, 2]), axis=1), lambda n, w: 1 - w(V),
+    lambda n, w: w(A).mT, lambda n, w: w(A).real, lambda n, w: w(A).astype(float), lambda n, w: next(iter(w(A))),
 ]  # fmt: skip
 
 #: Names with nothing to differentiate: constants, types, what creates arrays, and what is constant between jumps.
@@ -188,6 +195,26 @@ def test_the_built_in_models_closed_form_overlaps_in_every_entry(seed: int) -> N
         for path in params:
             pairs = zip(ours[path].balls.ravel(), theirs[path].balls.ravel(), strict=True)
             assert all(a.overlaps(b) for a, b in pairs)
+
+
+def test_gradient_and_hessian_enclose_sympys_digits() -> None:
+    # Rosenbrock's function times a saturating one; H v by SymPy's own derivatives at 40 digits.
+    x, y = sympy.symbols("x y")
+    expression = (1 - x) ** 2 + 100 * (y - x**2) ** 2 + sympy.log(1 + sympy.exp(x * y)) * sympy.atan(x)
+    point, v = {"x": np.array(0.3), "y": np.array(-1.7)}, {"x": np.array(0.5), "y": np.array(2.0)}
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        a, b = p["x"], p["y"]
+        return (1 - a) ** 2 + 100 * (b - a**2) ** 2 + xp.logaddexp(0.0, a * b) * xp.arctan(a)
+
+    found = differentiate(loss, point, {}, v)
+    assert found is not None
+    exact = {x: sympy.Rational(0.3), y: sympy.Rational(-1.7)}
+    along = {name: sum(sympy.diff(expression, name, other) * sympy.Rational(float(v[other.name])) for other in (x, y))
+             for name in (x, y)}  # fmt: skip
+    for name in (x, y):
+        for ours, theirs in ((found.gradient, sympy.diff(expression, name)), (found.product, along[name])):
+            assert overlaps_digits(ours[name.name][()].ball, sympy.N(theirs.subs(exact), 40))
 
 
 def test_log_determinant_and_solve_have_the_published_derivatives() -> None:
