@@ -9,6 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
+import scipy.special
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -120,3 +121,60 @@ def test_logaddexp_beside_minus_infinity_has_the_derivatives_of_the_other_one(sw
 def test_vector_norms_of_every_order_are_numpys(order: float):
     x = np.array([3.0, -1.0, 2.5, 0.5])
     np.testing.assert_allclose(values(xp.linalg.norm(asarray(x), order)), np.linalg.norm(x, order), rtol=1e-14)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_choice_between_shapes_that_stretch_differentiates_in_full(swapped: bool):
+    """``sum where(x > 0, x, d)`` with d of more axes: x is taken in each of its rows, so the gradient is their number."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        picked = (data["d"], params["x"]) if swapped else (params["x"], data["d"])
+        return xp.sum(xp.where((params["x"] < 0) if swapped else (params["x"] > 0), *picked) ** 2)
+
+    x = {"x": np.array([3.0, -1.0]) * (-1 if swapped else 1)}
+    x["x"] = np.abs(x["x"]) if swapped else x["x"]
+    found = differentiate(loss, x, {"d": np.full((3, 1), 2.0)}, {"x": np.ones(2)})
+    assert found is not None
+    taken = np.array([1.0, 1.0]) if swapped else np.array([1.0, 0.0])
+    assert found.gradient["x"].as_longdouble().tolist() == (3 * 2 * x["x"] * taken).tolist()
+    assert found.product["x"].as_longdouble().tolist() == (3 * 2 * taken).tolist()
+    assert found.value.as_float() == 3 * (x["x"] ** 2 * taken + 4 * (1 - taken)).sum()
+
+
+@pytest.mark.parametrize("name", [
+    "arccosh", "arcsinh", "arctan", "ceil", "cosh", "erf", "erfc", "exp", "exp2", "expm1", "floor", "log", "log1p",
+    "sign", "sinh", "sqrt", "square", "tanh", "reciprocal", "sin", "cos", "tan", "arctanh", "arcsin",
+])  # fmt: skip
+@pytest.mark.parametrize("extended", [False, True])
+def test_functions_at_their_ends_are_numpys(name: str, extended: bool):
+    """A finite number, an infinity or none, where NumPy has that; erf and erfc as SciPy has them."""
+    x = np.array([-INF, -1.0, 1.0, INF])
+    with np.errstate(all="ignore"):
+        expected = getattr(scipy.special if name.startswith("erf") else np, name)(x)
+    with evaluation(Context(extended=extended)):
+        got = getattr(xp, name)(asarray(x)).balls()[0]
+        assert [bool(np.isfinite(v) if extended else v.is_finite()) for v in got] == np.isfinite(expected).tolist()
+        np.testing.assert_allclose([float(v) for v in got], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("power", [-3, -2, -1, 0, 1, 2, 3, 0.5, 1.5, -0.5])
+def test_powers_of_infinities_are_numpys(power: float):
+    x = np.array([INF, -INF] if power % 1 == 0 else [INF])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(values(xp.power(asarray(x), power)), x**power)
+
+
+def test_equal_infinities_are_told_to_be_equal():
+    """Masks of -inf: nothing to choose between, and IEEE 754 has them equal."""
+    x, y = np.array([INF, -INF, 1.0]), np.array([INF, -INF, -INF])
+    assert values(xp.maximum(asarray(x), y)).tolist() == [INF, -INF, 1.0]
+    assert values(xp.max(asarray(np.array([INF, 0.0, INF])))) == INF
+    assert (asarray(x) == y).series[0].tolist() == [True, True, False]
+
+
+def test_traces_of_many_matrices_are_numpys():
+    x = np.arange(12.0).reshape(2, 2, 3)
+    np.testing.assert_array_equal(values(xp.trace(asarray(x))), np.trace(x))
+    np.testing.assert_array_equal(values(asarray(x).trace()), x.trace())
+    np.testing.assert_array_equal(values(xp.trace(asarray(x), 1, 1, 2)), np.trace(x, 1, 1, 2))
+    np.testing.assert_array_equal(values(xp.linalg.trace(asarray(x))), np.linalg.trace(x))

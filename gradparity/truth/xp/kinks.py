@@ -17,8 +17,9 @@ import numpy as np
 from flint import arb
 
 from gradparity.truth.numbers.arrays import Array, asarray, named
-from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, unravel
+from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, infinities, unravel
 from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
+from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.numbers.tape import traced, untraced
 from gradparity.truth.xp.arithmetic import multiply, negative, subtract
 
@@ -68,7 +69,8 @@ def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...])
 def difference(a: Any, b: Any) -> Array:
     """``a - b`` where one object on both sides gives the exact zero, whatever its radius.
 
-    A ball is one true number, so equal to itself; one that is no number proves nothing, as NaN equals nothing.
+    A ball is one true number, so equal to itself; one that is no number proves nothing, as NaN equals nothing. An
+    infinity equals itself as well, in IEEE 754.
     """
     a, b = untraced(asarray(a)), untraced(asarray(b))
     if current().extended:
@@ -83,7 +85,9 @@ def _pairs(a: Array, b: Array) -> Iterator[tuple[Coefficient, Coefficient]]:
 
 
 def _gap(p: arb, q: arb) -> arb:
-    return ZERO if p is q and not p.is_nan() else p - q
+    if p.is_finite():
+        return ZERO if p is q else p - q
+    return ZERO if is_infinite(p) and is_infinite(q) and (p > 0) == (q > 0) else p - q
 
 
 def compare(a: Any, b: Any, name: str) -> Coefficient:
@@ -110,6 +114,8 @@ def choose(mask: Coefficient, a: Array, b: Array) -> Array:
     """Elements of `a` where the boolean `mask` holds, of `b` elsewhere."""
     if not a.is_real and not b.is_real:
         return Array((np.where(mask, a.series[0], b.series[0]),))
+    # A coefficient that only one of them has is stretched as the values are.
+    mask = np.broadcast_to(mask, np.broadcast_shapes(np.shape(mask), a.shape, b.shape))
     return traced("choose", Array(tuple(np.where(mask, p, q) for p, q in _pairs(a, b))), a, b, mask=mask)
 
 
@@ -175,14 +181,15 @@ def floor(x: Any) -> Array:
     if current().extended:
         return Array((np.floor(values),))
     whole = []
+    ends = infinities(values)
     for position, value in enumerate(values.ravel()):
-        nearest = value.floor()
-        if not nearest.is_exact():
+        nearest = value if ends.flat[position] else value.floor()
+        if not (nearest.is_exact() or ends.flat[position]):
             raise UndecidedError("floor", unravel(position, values.shape))
         whole.append(nearest)
     base = Array((fill(values.shape, whole),))
     # A value that is exactly whole and falls along t belongs to the step below.
-    below = np.minimum(signs(subtract(x, base), "floor"), 0)
+    below = np.minimum(signs(choose(ends == 0, subtract(x, base), asarray(0.0)), "floor"), 0)
     return Array((box(np.add(base.series[0], exact(below))),))
 
 

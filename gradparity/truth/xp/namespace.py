@@ -159,7 +159,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _ALL: dict[str, Callable[..., Any]] = (
-    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | _ELEMENTWISE | _SMOOTH | {"trace": linalg.trace}
+    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | _ELEMENTWISE | _SMOOTH
 )
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}

@@ -13,6 +13,7 @@ from flint import arb
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel, vanishes
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
+from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.shaping import broadcast_arrays
@@ -101,7 +102,18 @@ def fractional_power(x: Array, p: Array) -> Array:
 def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
     """x^p, p x^(p-1), p (p-1)/2 x^(p-2); a factor of zero stops before a negative power of zero."""
     factors = (ONE, p, p * (p - 1) / 2)
-    return tuple(ZERO if factor.is_zero() else factor * x ** (p - k) for k, factor in enumerate(factors[: n + 1]))
+    return tuple(ZERO if factor.is_zero() else factor * _raised(x, p - k) for k, factor in enumerate(factors[: n + 1]))
+
+
+def _raised(x: arb, p: arb) -> arb:
+    """``x ** p``, also of infinite x, of which FLINT's own is no number."""
+    if not is_infinite(x):
+        return x**p
+    if not p > 0:
+        return ONE if p.is_zero() else ZERO
+    if x < 0 and not p.is_integer():
+        return NAN
+    return -x if x < 0 and (p / 2).is_integer() else x
 
 
 def extended_power_jet(x: Any, n: int, *, p: Coefficient) -> tuple[Any, ...]:

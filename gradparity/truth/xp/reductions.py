@@ -155,6 +155,11 @@ def _logical(name: str) -> Callable[..., Array]:
     return named(wrapper, name, f"As numpy.{name}, decided.")
 
 
+def trace(x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+    """Sum of a diagonal, of the first two axes unless others are named."""
+    return sum(asarray(x).map(lambda c: np.diagonal(c, offset, axis1, axis2)), -1)
+
+
 def vector_norm(x: Any, axis: Axis = None, ord: Any = 2, *, keepdims: bool = False) -> Array:  # noqa: A002
     """``(sum |x|^ord)^(1/ord)`` over the axes, for ord 1, 2 and other numbers but 0; inf and -inf are the ends."""
     x = asarray(x)
@@ -184,5 +189,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "all": _logical("all"), "amax": amax, "amin": amin, "any": _logical("any"),
     "argmax": _position("argmax", True), "argmin": _position("argmin", False), "cumprod": cumprod,
     "cumsum": cumsum, "cumulative_sum": cumsum, "diff": diff, "max": amax,
-    "mean": mean, "min": amin, "prod": prod, "std": std, "sum": sum, "var": var,
+    "mean": mean, "min": amin, "prod": prod, "std": std, "sum": sum, "trace": trace, "var": var,
 }  # fmt: skip

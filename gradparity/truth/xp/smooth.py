@@ -8,6 +8,7 @@ Reference: NIST Digital Library of Mathematical Functions, sections 4.20, 4.34 a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,12 +28,6 @@ from gradparity.truth.xp.shaping import broadcast_arrays
 def _exp(x: arb) -> tuple[arb, ...]:
     e = x.exp()
     return e, e, e / 2
-
-
-def _log(x: arb) -> tuple[arb, ...]:
-    # The logarithm of exactly 0 is -inf by proof; what python-flint gives is no number, which may be anything.
-    value = arb.neg_inf() if isinstance(x, arb) and x.is_zero() else x.log()
-    return value, *_inverse(x)
 
 
 def _inverse(u: arb) -> tuple[arb, ...]:
@@ -118,6 +113,21 @@ def _softplus_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, .
     return slope, rounded(slope * rounded(1 - slope) / 2)
 
 
+INFINITY = math.inf
+
+#: Values at exact points, where FLINT has no number, which may be anything; or any sine at all.
+_KNOWN: dict[str, dict[float, float]] = {
+    "log": {0: -INFINITY}, "log1p": {-1: -INFINITY}, "arctanh": {1: INFINITY, -1: -INFINITY},
+    "erf": {INFINITY: 1, -INFINITY: -1}, "erfc": {INFINITY: 0, -INFINITY: 2},
+    "sin": {INFINITY: math.nan, -INFINITY: math.nan}, "cos": {INFINITY: math.nan, -INFINITY: math.nan},
+}  # fmt: skip
+
+
+def _corrected(name: str, x: Any, f: tuple[Any, ...]) -> tuple[Any, ...]:
+    known = _KNOWN.get(name, {}) if isinstance(x, arb) else {}
+    return next(((arb(value), *f[1:]) for point, value in known.items() if x == point), f)
+
+
 def _smooth(
     name: str, jet: Callable[[Any], tuple[Any, ...]], formula: str, singular: Callable[[arb], bool] | None = None,
     from_value: FromValue | None = None,
@@ -126,14 +136,14 @@ def _smooth(
         x = asarray(x)
         if singular is not None:
             note_singular(name, x.balls()[0], singular)
-        return compose(x, lambda v, n: jet(v)[: n + 1], from_value)
+        return compose(x, lambda v, n: _corrected(name, v, jet(v))[: n + 1], from_value)
 
     return named(function, name, f"``{formula}``, element by element.")
 
 
 exp = _smooth("exp", _exp, "e^x")
 expm1 = _smooth("expm1", lambda x: (x.expm1(), *_exp(x)[1:]), "e^x - 1", from_value=_expm1_from_value)
-log = _smooth("log", _log, "log x", lambda x: bool(x <= 0))
+log = _smooth("log", lambda x: (x.log(), *_inverse(x)), "log x", lambda x: bool(x <= 0))
 log1p = _smooth("log1p", lambda x: (x.log1p(), *_inverse(1 + x)), "log(1 + x)", lambda x: bool(x <= -1))
 tanh = _smooth("tanh", _tanh, "tanh x", from_value=_tanh_from_value)
 sinh = _smooth("sinh", _sinh, "sinh x")
