@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.truth.derivatives.reverse import differentiate
+from gradparity.truth.model.floor import Tape
 from gradparity.truth.numbers.arrays import asarray
 from gradparity.truth.numbers.context import Context, evaluation
 from gradparity.truth.xp.namespace import xp
@@ -125,7 +126,7 @@ def test_vector_norms_of_every_order_are_numpys(order: float):
 
 @pytest.mark.parametrize("swapped", [False, True])
 def test_a_choice_between_shapes_that_stretch_differentiates_in_full(swapped: bool):
-    """``sum where(x > 0, x, d)`` with d of more axes: x is taken in each of its rows, so the gradient is their number."""
+    """``sum where(x > 0, x, d)`` with d of more axes: x counts once in each of its rows."""
 
     def loss(params: Any, data: Any, xp: Any) -> Any:
         picked = (data["d"], params["x"]) if swapped else (params["x"], data["d"])
@@ -178,3 +179,43 @@ def test_traces_of_many_matrices_are_numpys():
     np.testing.assert_array_equal(values(asarray(x).trace()), x.trace())
     np.testing.assert_array_equal(values(xp.trace(asarray(x), 1, 1, 2)), np.trace(x, 1, 1, 2))
     np.testing.assert_array_equal(values(xp.linalg.trace(asarray(x))), np.linalg.trace(x))
+
+
+@pytest.mark.parametrize("matrix", [np.full((2, 2), 0.3), np.zeros((1, 1)), np.zeros((3, 3)), np.diag([1.0, 2.0, 0.0])])
+def test_a_determinant_of_zero_has_its_cofactors_in_extended_precision_too(matrix: np.ndarray):
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return xp.linalg.det(params["a"])
+
+    v = np.arange(1.0, 1 + matrix.size).reshape(matrix.shape)
+    found = differentiate(loss, {"a": matrix}, {}, {"a": v})
+    assert found is not None
+    extended = Tape(loss, {"a": matrix}, {}, {"a": v}).values()
+    for quantity, balls in (("gradient", found.gradient["a"]), ("hvp", found.product["a"])):
+        np.testing.assert_allclose(extended[quantity, "a"], balls.as_longdouble(), rtol=1e-15, atol=1e-18)
+
+
+@pytest.mark.parametrize(
+    ("name", "x"),
+    [("log", -1.5), ("log1p", -2.0), ("log2", -1.0), ("arccosh", -3.0), ("arctanh", 2.0), ("arcsin", 2.0)],
+)
+def test_a_function_without_a_value_has_no_slope(name: str, x: float):
+    """Its formula has one: ``1 / x`` for the logarithm. Where the branch is not taken it counts for nothing."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return getattr(xp, name)(params["x"])
+
+    def guarded(params: Any, data: Any, xp: Any) -> Any:
+        return xp.where(data["taken"], getattr(xp, name)(params["x"]), 3 * params["x"])
+
+    at = {"x": np.array(x)}
+    found = differentiate(loss, at, {}, {"x": np.array(1.0)}, max_bits=256)
+    assert found is not None
+    assert found.value.ball.is_nan()
+    assert found.gradient["x"].balls.item().is_nan()
+    assert found.product["x"].balls.item().is_nan()
+    extended = Tape(loss, at, {}, {"x": np.array(1.0)}).values()
+    assert all(np.isnan(value).all() for value in extended.values())
+    found = differentiate(guarded, at, {"taken": np.array(False)}, {"x": np.array(1.0)})
+    assert found is not None
+    assert found.gradient["x"].as_float() == 3
+    assert found.product["x"].is_zero

@@ -145,10 +145,14 @@ def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | Non
     if current().noise is not None and from_value is not None:
         value = rounded(np.asarray(jet(lanes(values), 0)[0]))
         return [value, *from_value(values, value)][: order + 1]
+    # Where a function has no value it has no slope, though the formula might: log x at -1 is one.
     if current().extended:
-        return [rounded(np.broadcast_to(np.asarray(f), values.shape)) for f in jet(lanes(values), order)]
-    jets = [jet(value, order) for value in values.ravel()]
-    return [fill(values.shape, [each[k] for each in jets]) for k in range(order + 1)]
+        jets = [rounded(np.broadcast_to(np.asarray(f), values.shape)) for f in jet(lanes(values), order)]
+        undefined = np.isnan(jets[0])
+        return [np.where(undefined, jets[0], f) for f in jets] if undefined.any() else jets
+    each = [jet(value, order) for value in values.ravel()]
+    each = [f[:1] * len(f) if f[0].is_nan() else f for f in each]
+    return [fill(values.shape, [f[k] for f in each]) for k in range(order + 1)]
 
 
 def _shared(

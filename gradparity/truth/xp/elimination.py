@@ -31,6 +31,11 @@ def solve(a: Array, b: Array) -> Array:
     return Array(tuple(out))
 
 
+def is_regular(a: Array) -> bool:
+    """Whether elimination meets no pivot of zero, by which the derivatives of a determinant would be divided."""
+    return bool(np.all(np.diagonal(_lu(a.balls()[0])[1])))
+
+
 def det(a: Array) -> Array:
     """The product of the pivots, d; along t, d tr(A_0^-1 A_1)."""
     A = a.balls()

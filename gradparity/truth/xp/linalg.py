@@ -66,7 +66,7 @@ def inv(a: Any) -> Array:
 def det(a: Any) -> Array:
     """Determinant by Faddeev and LeVerrier, division by whole numbers only: singular matrices are no exception."""
     a = _square(a, "det")
-    if current().extended:
+    if current().extended and elimination.is_regular(a):
         return traced("det", elimination.det(a), a)
     n = a.shape[0]
     identity = np.eye(n)

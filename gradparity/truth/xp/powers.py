@@ -105,8 +105,8 @@ def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
     return tuple(ZERO if factor.is_zero() else factor * _raised(x, p - k) for k, factor in enumerate(factors[: n + 1]))
 
 
-def _raised(x: arb, p: arb) -> arb:
-    """``x ** p``, also of infinite x, of which FLINT's own is no number."""
+def _raised(x: Any, p: Any) -> Any:
+    """``x ** p`` of balls, also of an infinite x, of which FLINT's own is no number."""
     if not is_infinite(x):
         return x**p
     if not p > 0:
