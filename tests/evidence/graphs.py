@@ -65,7 +65,7 @@ LINES = [
     "xp.arccosh({a} * {a} + 1.5)", "xp.log(xp.abs({a}))", "xp.maximum({a}, 0.0)", "xp.minimum({a}, {a})", "{a} ** k0",
     "xp.abs({a}) ** xp.asarray([0.0, 0.5, 1.0])", "{a}[..., None] ** np.arange(3)", "xp.stack([{a}, {a} * 1.0])",
     # Ties of equal data: the engine shares the results of equal numbers from there on.
-    "{a} * xp.max(xp.exp(d0))", "xp.where(xp.tanh(d0) >= xp.max(xp.tanh(d0)), {a}, {b})",
+    "{a} * xp.max(xp.exp(d0))",
 ]  # fmt: skip
 
 SHAPES: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (2, 2), (1, 2), (2, 1), (2, 3)]

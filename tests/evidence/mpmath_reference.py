@@ -244,8 +244,12 @@ def _power(x: Any, p: Any) -> Any:
     return x ** (int(p) if mpmath.isint(p) and abs(p) < 1000 else p)
 
 
-def _unary(f: Callable[[Any], Any], slopes: Callable[[Any, Any], tuple[Any, Any]]) -> Callable[[Number], Number]:
+def _unary(
+    f: Callable[[Any], Any], slopes: Callable[[Any, Any], tuple[Any, Any]], edge: int | None = None
+) -> Callable[[Number], Number]:
     def function(x: Number) -> Number:
+        if edge and 0 < abs(abs(x.v) - edge) < mpf(10) ** (15 - mpmath.mp.dps):
+            STATE.near += 1  # rounding decides whether there is a value at all
         value = real(f, x.v)
         return x.chain(value, lambda: slopes(x.v, value) if not mpmath.isnan(value) else (NAN, NAN))
 
@@ -285,12 +289,12 @@ UNARY: dict[str, Callable[[Number], Number]] = {
     "sinh": _unary(mpmath.sinh, lambda x, y: (mpmath.cosh(x), y)),
     "cosh": _unary(mpmath.cosh, lambda x, y: (mpmath.sinh(x), y)),
     "tanh": _unary(mpmath.tanh, lambda x, y: (1 - y * y, -2 * y * (1 - y * y))),
-    "arcsin": _unary(mpmath.asin, lambda x, y: _inverse_root(1 - x * x, lambda d, c: (d, x * c))),
-    "arccos": _unary(mpmath.acos, lambda x, y: _inverse_root(1 - x * x, lambda d, c: (-d, -x * c))),
+    "arcsin": _unary(mpmath.asin, lambda x, y: _inverse_root(1 - x * x, lambda d, c: (d, x * c)), 1),
+    "arccos": _unary(mpmath.acos, lambda x, y: _inverse_root(1 - x * x, lambda d, c: (-d, -x * c)), 1),
     "arcsinh": _unary(mpmath.asinh, lambda x, y: _inverse_root(1 + x * x, lambda d, c: (d, -x * c))),
-    "arccosh": _unary(mpmath.acosh, lambda x, y: _inverse_root(x * x - 1, lambda d, c: (d, -x * c))),
+    "arccosh": _unary(mpmath.acosh, lambda x, y: _inverse_root(x * x - 1, lambda d, c: (d, -x * c)), 1),
     "arctan": _unary(mpmath.atan, lambda x, y: (1 / (1 + x * x), -2 * x / (1 + x * x) ** 2)),
-    "arctanh": _unary(mpmath.atanh, lambda x, y: (inverse(1 - x * x), 2 * x * inverse(1 - x * x) ** 2)),
+    "arctanh": _unary(mpmath.atanh, lambda x, y: (inverse(1 - x * x), 2 * x * inverse(1 - x * x) ** 2), 1),
     "erf": _unary(mpmath.erf, lambda x, y: _bell(x, 1)),
     "erfc": _unary(mpmath.erfc, lambda x, y: _bell(x, -1)),
     "sqrt": root,
