@@ -36,16 +36,6 @@ settings.register_profile(
 settings.load_profile("gradparity")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of a file share what they compile and certify, so that one process has them all, unless they are `apart`.
-
-    Those start processes of their own, or compile something of their own: any process may have the next of them.
-    """
-    for item in items:
-        if not any(item.iter_markers("apart")) and not any(item.iter_markers("xdist_group")):
-            item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
-
-
 @cache
 def configured(name: str) -> Backend:
     """The backend of that name in this process, or the reason why there is none, as a skip."""

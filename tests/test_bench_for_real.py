@@ -17,7 +17,7 @@ from gradparity.results import ProblemResult, RunResult, Timed, Timing, store
 from gradparity.runner import clock as cell_clock
 from tests.conftest import Command
 
-pytestmark = [pytest.mark.slow, pytest.mark.apart]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

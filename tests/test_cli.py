@@ -21,8 +21,6 @@ from gradparity.results import store
 from gradparity.version import __version__
 from tests.conftest import plain, python
 
-pytestmark = pytest.mark.apart
-
 COMMAND = ["-P", "-m", "gradparity"]
 QUICKLY = ["check", "--backends", "numpy", "--data", "toy", "--steps", "3"]
 

@@ -54,7 +54,6 @@ print(type(reply).__name__, getattr(reply, "message", ""))
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 @pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS"])
 def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str) -> None:
     if missing(BACKENDS["torch-compile"]):
@@ -67,7 +66,6 @@ def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager_code() -> None:
     """Without ``fullgraph``, which the built-in model has, Dynamo goes back to eager code at its limit."""
     configured("torch-compile")
@@ -140,7 +138,6 @@ def test_jax_counts_one_compilation_for_each_shape_and_none_for_a_shape_seen_bef
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_before() -> None:
     backend = configured("torch-compile")
     import torch
@@ -156,7 +153,6 @@ def test_torch_counts_a_compilation_for_each_shape_and_none_for_a_shape_seen_bef
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_anew() -> None:
     backend = configured("torch-compile")
     backend.program(backend.loss(SMALL))  # imports Dynamo and sets its switches

@@ -161,7 +161,6 @@ def test_a_file_in_chunks_gives_what_its_rows_give_in_memory(
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 @pytest.mark.usefixtures("small_chunks")
 def test_the_compiled_backend_reads_chunks_too(backend_of: Callable[[str], Backend], tmp_path: Path) -> None:
     # All in one test: every chunk length is compiled anew.

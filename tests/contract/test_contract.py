@@ -66,7 +66,6 @@ def test_descent_reaches_the_published_loss(name: str, backend: Backend, index: 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 @pytest.mark.parametrize("formulation", ["as_written", "blocked"])
 def test_torch_compile_agrees_and_reaches_the_published_loss(
     backend_of: Callable[[str], Backend], formulation: str
@@ -119,7 +118,6 @@ def test_several_blocks_and_a_rest_agree(name: str, backend: Backend) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: Callable[[str], Backend]) -> None:
     backend, problem = backend_of("torch-compile"), several_blocks()
     most = problem.spec.block_rows
@@ -131,7 +129,6 @@ def test_torch_compile_traces_several_blocks_and_a_rest_and_agrees(backend_of: C
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_block(
     backend_of: Callable[[str], Backend],
 ) -> None:
@@ -157,7 +154,6 @@ def test_torch_compile_compiles_the_loss_of_many_blocks_once_and_not_block_by_bl
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("torch.compile")
 def test_torch_compile_descends_any_number_of_steps_without_compiling_again(
     backend_of: Callable[[str], Backend],
 ) -> None:

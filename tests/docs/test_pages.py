@@ -28,8 +28,6 @@ _FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?")
 _WORST_COLUMN = re.compile(r"(?<=[0-9-])  (?:loss|jvp|(?:gradient|hvp) [\w.]+)(?:, [\w.:]+)?(?=\s)")
 _WORST = re.compile(r"\bin (?:loss|jvp|(?:gradient|hvp) [\w.]+)(?:\[.*?\])? (?=\((?:relative|[0-9]))")
 
-pytestmark = pytest.mark.apart
-
 PAGES = [page for page in pages() if any(block.kind == "run" for block in blocks(page))]
 CSV = "age,dose,died\n" + "".join(f"{30 + i % 17},{(7 * i) % 11},{(i * i) % 3 % 2}\n" for i in range(40))
 

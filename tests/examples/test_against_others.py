@@ -17,7 +17,6 @@ from sklearn.mixture import GaussianMixture
 from tests.examples.models import Example, Flat, distance, example, norm
 
 FRAMEWORKS = ("autograd", "jax", "torch")
-pytestmark = pytest.mark.xdist_group("examples")
 
 
 def by_tape(value: Any, arrays: dict[str, Any]) -> tuple[float, Flat]:

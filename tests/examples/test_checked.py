@@ -8,8 +8,6 @@ import pytest
 
 import gradparity
 
-pytestmark = pytest.mark.apart
-
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 BACKENDS = ("autograd", "jax", "torch")
 RIGHT = sorted(

@@ -19,7 +19,6 @@ MODELS = (
     "poisson_glm", "kalman_filter", "attention_block", "logistic_regression",
 )  # fmt: skip
 FRAMEWORKS = ("autograd", "jax", "torch")
-pytestmark = pytest.mark.xdist_group("examples")
 
 
 #: JAX takes seconds to compile all the derivatives of one of these.

@@ -24,7 +24,6 @@ def uncommented(text: str) -> str:
     return head + "\n".join(code) + "\n"
 
 
-@pytest.mark.apart
 @pytest.mark.parametrize("own", [False, True], ids=["as it stands", "with what it has commented out"])
 def test_it_agrees_with_the_certified_truth_in_every_framework(own: bool, tmp_path: Path) -> None:
     path = write_starter(tmp_path / "model")

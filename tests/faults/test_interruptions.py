@@ -17,8 +17,6 @@ from gradparity.results import SCHEMA_VERSION, ProblemResult, store
 from tests.faults.harness import command, ended, eventually, gone, saved, wait_for_a_hanging_worker
 from tests.user_model.models import HEAD, LOSS, model_file
 
-pytestmark = pytest.mark.apart
-
 RUN = ("run", "--quick", "--backends", "numpy,sound", "--data", "toy", "--steps", "20")
 TWO = ("check", "--backends", "numpy,sound", "--data", "toy", "--data", "iris", "--projection", "2", "--steps", "20")
 CHECK = ("check", "--backends", "sound,hanging", "--data", "toy", "--steps", "3")

@@ -16,8 +16,6 @@ from gradparity.results import store
 from gradparity.worker import messages as m
 from tests.faults.harness import check, command, ended, eventually, gone, saved
 
-pytestmark = pytest.mark.apart
-
 
 def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report(plugins: Path, tmp_path: Path):
     faults = {

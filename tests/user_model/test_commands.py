@@ -9,8 +9,6 @@ import pytest
 import gradparity
 from tests.user_model.models import GRADIENT, HEAD, LOSS, model_file
 
-pytestmark = pytest.mark.apart
-
 MIXED = """
 import numpy as np
 
