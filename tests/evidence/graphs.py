@@ -66,6 +66,10 @@ LINES = [
     "xp.abs({a}) ** xp.asarray([0.0, 0.5, 1.0])", "{a}[..., None] ** np.arange(3)", "xp.stack([{a}, {a} * 1.0])",
     # Ties of equal data: the engine shares the results of equal numbers from there on.
     "{a} * xp.max(xp.exp(d0))",
+    # Square matrices, which seldom come by themselves.
+    "xp.linalg.det({a} + np.eye(2))", "xp.linalg.inv({a} + np.eye(2))", "xp.linalg.slogdet({a} - np.eye(2))[1]",
+    "xp.linalg.solve({a} * np.eye(2), {a} + np.eye(2))", "xp.linalg.matrix_power({a} + np.eye(2), 2)",
+    "xp.linalg.cholesky(xp.exp(-{a} ** 2) + np.eye(2))",
 ]  # fmt: skip
 
 SHAPES: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (2, 2), (1, 2), (2, 1), (2, 3)]

@@ -224,6 +224,15 @@ def power(x: Number, p: Number) -> Number:
     if p.g is not None:
         if not x.v and x.g is None and p.v > 0:
             return number(0)  # 0 ** p for all p near
+        if not x.v > 0:  # a number perhaps, but none for the exponents near it
+            fixed = power(x, Number(p.v))
+            g, h = fixed.g or [mpf(0)] * len(p.g), fixed.h or [mpf(0)] * len(p.g)
+            moves = [bool(q or r) for q, r in zip(p.g, p.h, strict=True)]
+            along = moves[-1]
+            return Number(
+                fixed.v, [NAN if moved else q for moved, q in zip(moves, g, strict=True)],
+                [NAN if moved or along else r for moved, r in zip(moves, h, strict=True)],
+            )  # fmt: skip
         return UNARY["exp"](p * UNARY["log"](x))
     if mpmath.isint(p.v) and p.v == 0:
         return number(1)

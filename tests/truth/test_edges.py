@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.truth.derivatives.reverse import differentiate
+from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.numbers.arrays import asarray
 from gradparity.truth.numbers.context import Context, evaluation
@@ -219,3 +220,33 @@ def test_a_function_without_a_value_has_no_slope(name: str, x: float):
     assert found is not None
     assert found.gradient["x"].balls.item() == 3
     assert found.product["x"].is_zero
+
+
+def test_an_exponent_that_is_not_known_is_no_square_root():
+    """Of balls, "not unequal to 1/2" is no proof of being it: `std` of one number is no number at any precision."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return xp.sum(xp.abs(params["x"]) ** xp.std(xp.exp(data["d"])))
+
+    found = differentiate(loss, {"x": np.array([4.0])}, {"d": np.array([0.3])}, {"x": np.ones(1)}, max_bits=256)
+    assert found is not None
+    assert not found.value.is_finite
+    assert not found.gradient["x"].balls.item().is_finite()
+    with evaluation(Context()):
+        nearly_half = xp.exp(xp.log(asarray(0.5))) + 2.0**-200  # a ball around both
+        power = xp.power(asarray(4.0), nearly_half).balls()[0].item()
+        assert power.contains(2)
+        assert not power.is_exact()
+
+
+@pytest.mark.parametrize("shift", [-1.0, 0.0, 1.0])
+def test_zero_to_an_exponent_that_is_not_known_has_no_slope(shift: float):
+    """``x^(1 + e)`` at 0 has a slope of 0, 1 or infinity as e is above, at or below 0: a ball around 0 does not say."""
+    exponent = lambda xp: 3 * (xp.asarray(1.0) / 3) + shift  # noqa: E731
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return params["x"] ** exponent(xp)
+
+    certificate = certify(loss, {"x": np.array(0.0)}, {}, {"x": np.array(1.0)}, max_bits=256)
+    assert certificate.right.first.ball.is_nan() or (shift > 0 and certificate.right.first.is_zero)
+    assert certificate.value.is_zero or (shift < 0 and certificate.value.ball.is_nan())

@@ -81,7 +81,7 @@ def fractional_power(x: Array, p: Array) -> Array:
         exponent = p.balls()[0]
         return compose(x, _extended_root_jet if np.all(exponent == 0.5) else partial(extended_power_jet, p=exponent))
     X, P = x.balls(), p.balls()[0].ravel()
-    note_singular("power" if any(q != HALF for q in P) else "sqrt", X[0], lambda value: bool(value < 0))
+    note_singular("sqrt" if all(q == HALF for q in P) else "power", X[0], lambda value: bool(value < 0))
     exponents = iter(P)
     # Exact zeros are replaced by one for the smooth rule, then put right one by one.
     zeros = vanishes(X[0])
@@ -128,11 +128,12 @@ def _extended_root_jet(x: Any, n: int) -> tuple[Any, ...]:
 
 
 def _root_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
-    if p != HALF:
-        return power_jet(x, p, n)
-    root = x.sqrt()
-    slope = 1 / (2 * root)
-    return (root, slope, -slope / (4 * x))[: n + 1]
+    # Of balls, "equal" and "unequal" are both proofs: an exponent that is neither is no square root.
+    if p == HALF:
+        root = x.sqrt()
+        slope = 1 / (2 * root)
+        return (root, slope, -slope / (4 * x))[: n + 1]
+    return power_jet(x, p, n)
 
 
 def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) -> list[arb]:
@@ -145,6 +146,8 @@ def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) 
     if p <= 0:
         context.singular.append(("power", index))
         return [INFINITY] + [NAN] * order
+    if not p > 0:  # too wide to say
+        return [NAN] * (order + 1)
     if not rest:
         return [ZERO] * (order + 1)
     name = "sqrt" if p == HALF else "power"
@@ -169,7 +172,7 @@ def _power_at_zero(rest: list[arb], p: arb, order: int, index: tuple[int, ...]) 
             out.append(lead**p * context.side**k)
         else:
             # |t|^start with k - 1 < start < k has an infinite k-th coefficient; beyond it nothing is known.
-            out.append(INFINITY * context.side**k if start > k - 1 else NAN)
+            out.append(INFINITY * context.side**k if k - 1 < start and start < k else NAN)
     return out
 
 
