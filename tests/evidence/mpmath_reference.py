@@ -228,10 +228,10 @@ def power(x: Number, p: Number) -> Number:
             fixed = power(x, Number(p.v))
             g, h = fixed.g or [mpf(0)] * len(p.g), fixed.h or [mpf(0)] * len(p.g)
             moves = [bool(q or r) for q, r in zip(p.g, p.h, strict=True)]
-            along = moves[-1]
+            both = [moved or (moves[-1] and bool(q)) for moved, q in zip(moves, x.g or g, strict=True)]
             return Number(
                 fixed.v, [NAN if moved else q for moved, q in zip(moves, g, strict=True)],
-                [NAN if moved or along else r for moved, r in zip(moves, h, strict=True)],
+                [NAN if moved else r for moved, r in zip(both, h, strict=True)],
             )  # fmt: skip
         return UNARY["exp"](p * UNARY["log"](x))
     if mpmath.isint(p.v) and p.v == 0:
