@@ -27,7 +27,7 @@ from gradparity.processes.deadline import Deadline
 from gradparity.processes.launch import Launch
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.worker import messages as m
-from gradparity.worker.wire import Stopped, encode
+from gradparity.worker.wire import Stop, Stopped, encode
 from tests.faults.harness import gone
 
 # Messages.
@@ -94,7 +94,8 @@ def test_a_message_of_another_protocol_version_is_refused(numpy_worker: WorkerPr
 
 
 def test_a_worker_asked_to_stop_says_so_and_is_gone(numpy_worker: WorkerProcess):
-    assert numpy_worker.stop() == Stopped()
+    assert numpy_worker.ask(Stop()) == Stopped()
+    numpy_worker.stop()  # that it has gone already is no failure
     assert gone(numpy_worker.pid)
 
 
@@ -131,7 +132,7 @@ def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProce
     with pytest.raises(WorkerFailed, match="AttributeError") as raised:
         numpy_worker.ask(m.Evaluate())  # nothing is loaded
     assert raised.value.alive
-    assert numpy_worker.stop() is not None
+    assert numpy_worker.ask(m.Configure(BACKENDS["numpy"].target, 1)).versions
 
 
 def test_a_worker_gets_the_listed_variables_its_threads_its_folders_and_its_core_and_nothing_else(

@@ -22,7 +22,7 @@ import msgspec
 from gradparity.formatting import printable, shortened
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory
-from gradparity.worker.wire import Failed, ReplyT, Request, Stop, Stopped, encode
+from gradparity.worker.wire import Failed, ReplyT, Request, Stop, encode
 
 #: Characters of a traceback that are kept: its end, where the error is.
 MOST_DETAIL = 20_000
@@ -159,12 +159,11 @@ class Peer:
         limit = self.launch.allowance.memory_gib
         return "" if limit is None else f" (--memory-limit {limit:g})"
 
-    def stop(self) -> Stopped | None:
-        """End the worker in good order, or kill it; what it used, if it still said so."""
+    def stop(self) -> None:
+        """End the process in good order, or kill it."""
         try:
-            return self.ask(Stop())
-        except WorkerFailed:
-            return None
+            with contextlib.suppress(WorkerFailed):
+                self.ask(Stop())
         finally:
             self.close()
 

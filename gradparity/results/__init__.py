@@ -6,7 +6,10 @@ no truth.
 """
 
 from gradparity.results.findings import (
+    DIFFERS,
     GOOD,
+    NO_ANSWER,
+    UNREPEATABLE,
     Diagnosis,
     Disagreement,
     Finding,
@@ -22,8 +25,11 @@ from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, Problem
 from gradparity.results.timing import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
 
 __all__ = [
+    "DIFFERS",
     "GOOD",
+    "NO_ANSWER",
     "SCHEMA_VERSION",
+    "UNREPEATABLE",
     "BackendInfo",
     "Checked",
     "Diagnosis",

@@ -11,6 +11,12 @@ import msgspec
 Verdict: TypeAlias = Literal["agrees", "unstable", "wrong", "kink", "nonfinite", "impure", "nondeterministic", "failed"]
 #: Verdicts that leave the exit code at 0 and a backend in the ranking.
 GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
+#: Numbers differ, which taps may explain.
+DIFFERS: frozenset[Verdict] = frozenset({"wrong", "unstable", "nonfinite"})
+#: Nothing is known of a backend, not even where failing is what a problem is there to show; there is nothing to time.
+NO_ANSWER: frozenset[Verdict] = frozenset({"failed", "impure"})
+#: Two calls give two answers: a training run would be held to something else than it was given.
+UNREPEATABLE: frozenset[Verdict] = frozenset({"impure", "nondeterministic"})
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

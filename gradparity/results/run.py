@@ -10,7 +10,7 @@ import msgspec
 from gradparity.benchmark.roofline import Limits
 from gradparity.benchmark.stats import Control
 from gradparity.results.divergence import Divergences
-from gradparity.results.findings import GOOD, Diagnosis, Finding, Pairwise, Training, Trouble
+from gradparity.results.findings import GOOD, NO_ANSWER, Diagnosis, Finding, Pairwise, Training, Trouble
 from gradparity.results.timing import Formulated, Recommendation, Start, Timing
 
 #: Goes up when a field changes its name or meaning; new fields have defaults and do not raise it.
@@ -80,7 +80,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
         """Findings and training runs whose verdict is not a good one, failures included."""
         judged: list[Finding | Training] = [*self.findings, *self.training]
         bad = [found for found in judged if found.verdict not in GOOD]
-        return [found for found in bad if found.verdict in ("failed", "impure")] if self.expected else bad
+        return [found for found in bad if found.verdict in NO_ANSWER] if self.expected else bad
 
 
 def label(name: str, spec: Mapping[str, Any], threads: int) -> str:

@@ -117,10 +117,10 @@ class BuiltInCase(Case):
 
     @property
     def label(self) -> str:
-        """What the cell is called, before its data are made."""
-        cell = self.settings
+        """What the cell is called, before its data are made too: a file by its name, as in the results."""
+        cell, name = self.settings, self.settings.data[0] if self._problem is None else self._problem.name
         fields = {"projection": cell.projection, "formulation": cell.formulation, "dtype": cell.dtype}
-        return results.label(cell.data[0], {k: v for k, v in fields.items() if v is not None}, cell.threads)
+        return results.label(name, {k: v for k, v in fields.items() if v is not None}, cell.threads)
 
 
 def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list[Case]:

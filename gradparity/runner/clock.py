@@ -18,7 +18,7 @@ from gradparity.model_spec.problem import Problem
 from gradparity.model_spec.spec import Logistic
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.peer import WorkerFailed
-from gradparity.results import OneThread, Timed, Timing
+from gradparity.results import NO_ANSWER, OneThread, Timed, Timing
 from gradparity.results.blocks import CALLS, Call, timed_of
 from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Crew, Member
@@ -172,7 +172,7 @@ class CellClock(Listener):
         return False
 
     def _hopeless(self) -> set[str]:
-        return {found.backend for found in self.recorder.outcome.findings if found.verdict in ("failed", "impure")}
+        return {found.backend for found in self.recorder.outcome.findings if found.verdict in NO_ANSWER}
 
     def _prove_one_thread(self, name: str) -> None:
         """Hold CPU time against wall-clock time; where more than one thread works, start again on one core."""

@@ -92,7 +92,8 @@ class Judging:
         if problem.on_disk:  # an extended-precision run would read the file for every step and every draw
             self.recorder.diagnose(*diagnose(problem, self.truth))
             said = "training and loops are not held to a reference: the data are read from a file in pieces"
-            self.recorder.leave_out(said)
+            cure = "Check a part of the rows that fits into memory."
+            self.recorder.diagnose(Diagnosis(name="no reference run", finding=said, cure=cure))
         elif cell.plan.trains == "all":
             self.runs = [cell.oracle.trajectory(problem, each, self.steps) for each in cell.settings.optimisers()]
             self.recorder.diagnose(*diagnose(problem, self.truth, self.runs))

@@ -13,7 +13,7 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.model_spec.problem import UserProblem
 from gradparity.processes.machine import usable_cores
 from gradparity.processes.peer import WorkerFailed
-from gradparity.results import Checked
+from gradparity.results import DIFFERS, UNREPEATABLE, Checked
 from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Crew, Member
 from gradparity.runner.record import Record, Recorder
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 #: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
 FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
-#: Verdicts that say that numbers differ, which taps may explain.
-DIFFERS = frozenset({"wrong", "unstable", "nonfinite"})
 
 
 class ProblemRun:
@@ -87,7 +85,7 @@ class ProblemRun:
         peak_bytes = worker.ask(m.MeasureMemory(calls)).peak_bytes
         found = self.judging.evaluate(name, worker)
         self.recorder.found(name, found)
-        if found and found[0].verdict not in ("impure", "nondeterministic"):
+        if found and found[0].verdict not in UNREPEATABLE:
             for known in self.judging.runs:
                 self.recorder.trained(self.judging.train(name, worker, known))
         self.recorder.checked(Checked(backend=name, peak_resident_bytes=peak_bytes, start=start))

@@ -6,8 +6,7 @@ import time
 
 _started_s, _cpu_started_s = time.perf_counter(), time.process_time()
 
-import numpy as np  # noqa: E402
+import numpy  # noqa: E402, F401
 
 #: Wall-clock and CPU seconds that importing NumPy took in this process.
 NUMPY_S, NUMPY_CPU_S = time.perf_counter() - _started_s, time.process_time() - _cpu_started_s
-NUMPY_VERSION = np.__version__

@@ -11,12 +11,14 @@ class Printed(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
+        self._ended = False
         self.first = ""
 
     def write(self, text: str) -> int:
-        """Pass the text on, and keep its first line."""
-        if not self.first:
-            self.first = next((line.strip()[:200] for line in text.splitlines() if line.strip()), "")
+        """Pass the text on, and keep its first line, which may come in parts."""
+        if not self._ended:
+            line, end, _ = (self.first + text).lstrip().partition("\n")
+            self.first, self._ended = line[:200], bool(end)
         return self._stream.write(text)
 
     def flush(self) -> None:

@@ -5,7 +5,7 @@ Runs in a worker, where the backend is imported. Nothing is traced here but the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
@@ -13,8 +13,6 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.drawing import flat_tree
 from gradparity.model_spec.user.model import UserModel, display_path, load_model, place_of_function
 from gradparity.model_spec.user_spec import UserSpec
-
-Nest = Callable[[Mapping[str, Any]], Any]
 
 
 class UserLoss:

@@ -282,6 +282,16 @@ def test_a_run_that_is_not_the_same_is_not_gone_on_with_and_a_finished_one_is_sh
     assert msgspec.to_builtins(after.problems) == msgspec.to_builtins(before.problems)
 
 
+def test_a_file_in_a_folder_is_the_same_problem_in_the_next_session(tmp_path: Path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "p.csv").write_text("a,y\n0.5,1\n-1.5,0\n2,1\n0.1,0\n")
+    words = ("check", "--data", "sub/p.csv", "--target", "y", "--backends", "numpy", "--steps", "3")
+    assert ended(*words, cwd=tmp_path)[0] == 0
+    before = saved(tmp_path)
+    assert ended(*words, "--resume", cwd=tmp_path)[0] == 0
+    assert msgspec.to_builtins(saved(tmp_path).problems) == msgspec.to_builtins(before.problems)
+
+
 def test_a_model_that_was_changed_is_not_gone_on_with(tmp_path: Path):
     words = ("check", model_file(tmp_path, HEAD + LOSS), "--backends", "autograd", "--steps", "3")
     assert ended(*words, cwd=tmp_path)[0] == 0

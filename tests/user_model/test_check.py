@@ -85,13 +85,13 @@ IGNORED = HEAD.replace('"b": np.array(0.5)', '"b": np.array(0.5), "layers": [{"u
 
 
 def test_an_ignored_parameter_is_a_warning_that_names_it_and_prints_are_told(tmp_path: Path):
-    text = IGNORED + LOSS.replace("    r =", "    print('seen')\n    r =")
+    text = IGNORED + LOSS.replace("    r =", "    print('seen', 3)\n    r =")
     result = check(model_file(tmp_path, text), "numpy", "autograd")
     assert result.ok
     (problem,) = result.problems
     found = {each.name: each.finding for each in problem.diagnoses}
     assert "layers.0.unused" in found["an ignored parameter"]
-    assert "'seen'" in found["the model prints on autograd"]
+    assert "'seen 3'" in found["the model prints on autograd"]
     assert problem.idle == {"numpy": "it has no autodiff, and the model has no gradient(params, data) written by hand"}
 
 
