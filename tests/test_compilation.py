@@ -82,6 +82,7 @@ def test_code_that_would_be_compiled_too_often_ends_in_an_error_and_not_in_eager
             doubled(torch.ones(3))
 
 
+@pytest.mark.slow
 def test_two_models_that_differ_in_a_constant_alone_do_not_share_compiled_code() -> None:
     """The graphs of the first, whose inputs look the same, would be found for the second too."""
     given = problem()

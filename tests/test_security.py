@@ -118,7 +118,8 @@ def test_an_array_of_pickled_objects_is_refused_and_not_unpickled(kind: str, tmp
     assert not made.exists()
     loaded = np.load(file, allow_pickle=True)  # the trap works: whoever allows pickles falls into it
     if kind == "npz":
-        assert loaded["X"].dtype == object
+        with loaded:
+            assert loaded["X"].dtype == object
     assert made.is_dir()
 
 
