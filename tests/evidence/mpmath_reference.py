@@ -228,7 +228,11 @@ def power(x: Number, p: Number) -> Number:
             fixed = power(x, Number(p.v))
             g, h = fixed.g or [mpf(0)] * len(p.g), fixed.h or [mpf(0)] * len(p.g)
             moves = [bool(q or r) for q, r in zip(p.g, p.h, strict=True)]
-            both = [moved or (moves[-1] and bool(q)) for moved, q in zip(moves, x.g or g, strict=True)]
+            still = [not (q or r) for q, r in zip(x.g or g, x.h or g, strict=True)]
+            both = [moved or (moves[-1] and not stays) for moved, stays in zip(moves, still, strict=True)]
+            if not x.v and p.v > 0:  # 0 to whatever power, where the base stays
+                moves = [moved and not stays for moved, stays in zip(moves, still, strict=True)]
+                both = [moved and not (stays and still[-1]) for moved, stays in zip(both, still, strict=True)]
             return Number(
                 fixed.v, [NAN if moved else q for moved, q in zip(moves, g, strict=True)],
                 [NAN if moved else r for moved, r in zip(both, h, strict=True)],

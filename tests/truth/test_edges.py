@@ -250,3 +250,18 @@ def test_zero_to_an_exponent_that_is_not_known_has_no_slope(shift: float):
     certificate = certify(loss, {"x": np.array(0.0)}, {}, {"x": np.array(1.0)}, max_bits=256)
     assert certificate.right.first.ball.is_nan() or (shift > 0 and certificate.right.first.is_zero)
     assert certificate.value.is_zero or (shift < 0 and certificate.value.ball.is_nan())
+
+
+def test_a_zero_under_a_negative_exponent_leaves_the_other_elements_their_derivatives():
+    """``sum x^-0.5`` at (0, 4) is infinite; its slope in the second is ``-x^-1.5 / 2 = -1/16``, in the first none."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return xp.sum(params["x"] ** -0.5)
+
+    found = differentiate(loss, {"x": np.array([0.0, 4.0])}, {}, {"x": np.array([0.0, 1.0])}, max_bits=256)
+    assert found is not None
+    assert found.value.as_float() == INF
+    assert found.gradient["x"].balls[0].is_nan()
+    assert found.gradient["x"].balls[1] == -1 / 16
+    assert found.product["x"].balls[0].is_nan()
+    assert found.product["x"].balls[1] == 3 / 128

@@ -14,6 +14,7 @@ from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel, vanishes
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
 from gradparity.truth.numbers.enclosure import is_infinite
+from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.shaping import broadcast_arrays
@@ -96,7 +97,10 @@ def fractional_power(x: Array, p: Array) -> Array:
         rest = [c.ravel()[position] for c in X[1:]]
         for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
             out[k][position] = value
-    return Array(tuple(c.reshape(x.shape) for c in out))
+    result = Array(tuple(c.reshape(x.shape) for c in out))
+    # On the tape a zero has a kink, or a slope that is no number; the other elements keep theirs.
+    nowhere = Array((np.full(x.shape, NAN, dtype=object),) * length)
+    return traced("choose", result, traced("compose", result, x, slope=nowhere), smooth, mask=zeros)
 
 
 def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
