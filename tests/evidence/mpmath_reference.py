@@ -93,6 +93,8 @@ class Number:
 
     @scalar
     def __sub__(self, other: Any) -> Any:
+        if other is self:
+            return Number(self.v - self.v)  # whatever its slopes are
         return self + number(other) * -1
 
     @scalar

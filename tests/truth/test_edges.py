@@ -265,3 +265,38 @@ def test_a_zero_under_a_negative_exponent_leaves_the_other_elements_their_deriva
     assert found.gradient["x"].balls[1] == -1 / 16
     assert found.product["x"].balls[0].is_nan()
     assert found.product["x"].balls[1] == 3 / 128
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_logaddexp_of_a_logarithm_of_zero_certifies_no_slope(swapped: bool):
+    """``logaddexp(0, log x)`` is ``log(1 + x)``, with slope 1 at 0: that of the logarithm is infinite and counts."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        pair = (0.0, xp.log(params["x"]))
+        return xp.logaddexp(*(pair[::-1] if swapped else pair))
+
+    at, v = {"x": np.array(0.0)}, {"x": np.array(1.0)}
+    found, series = differentiate(loss, at, {}, v, max_bits=256), certify(loss, at, {}, v, max_bits=256)
+    assert found is not None
+    assert found.value.is_zero
+    assert found.gradient["x"].balls.item().is_nan()
+    assert found.product["x"].balls.item().is_nan()
+    assert series.value.is_zero
+    assert series.first.ball.is_nan()
+
+
+def test_logaddexp_with_a_mask_of_minus_infinity_keeps_the_others_slopes():
+    """``logaddexp(x, y + mask)``: a mask of -inf is data, and x's slope is 1."""
+
+    def loss(params: Any, data: Any, xp: Any) -> Any:
+        return xp.sum(xp.logaddexp(params["x"], params["y"] + data["mask"]))
+
+    found = differentiate(
+        loss,
+        {"x": np.array(0.5), "y": np.array(2.0)},
+        {"mask": np.array(-INF)},
+        {"x": np.array(1.0), "y": np.array(1.0)},
+    )
+    assert found is not None
+    assert found.gradient["x"].balls.item() == 1
+    assert found.gradient["y"].is_zero

@@ -181,6 +181,19 @@ def exp2(x: Any) -> Array:
     return exp(multiply(x, log(2)))
 
 
+def _of_a_limit(x: Any, n: int) -> tuple[Any, ...]:
+    """Zero, with slopes that are no numbers where x is infinite."""
+    if isinstance(x, arb):
+        slope: Any = arb(0) if x.is_finite() else arb.nan()
+        return (arb(0), slope, slope)[: n + 1]
+    slope = np.where(np.isfinite(x), 0, np.longdouble(np.nan))
+    return (np.zeros_like(slope), slope, slope)[: n + 1]
+
+
+def _finite(c: Coefficient) -> Any:
+    return np.isfinite(c) if c.dtype != object else np.vectorize(lambda value: value.is_finite(), otypes=[bool])(c)
+
+
 def logaddexp(a: Any, b: Any) -> Array:
     """``log(e^a + e^b) = b + softplus(a - b)``; the other one beside -inf, which starts many a recursion, and inf."""
     a, b = broadcast_arrays(a, b)
@@ -190,7 +203,13 @@ def logaddexp(a: Any, b: Any) -> Array:
         infinite, zero = (ends[0] != 0) | (ends[1] != 0), asarray(0.0)
         inner = logaddexp(choose(infinite, zero, a), choose(infinite, zero, b))
         first = (ends[0] > 0) | ((ends[1] < 0) & (ends[0] <= 0))
-        return choose(infinite, choose(first, a, b), inner)
+        out = choose(infinite, choose(first, a, b), inner)
+        for x, end in zip((a, b), ends, strict=True):
+            # An infinity of data counts for nothing; one that is a limit may: log(1 + x) comes of log x, and has a slope.
+            limit = (end != 0) & ~np.logical_and.reduce([_finite(c) for c in (np.zeros(x.shape), *x.balls()[1:])])
+            if limit.any():
+                out = add(out, compose(choose(limit, x, zero), _of_a_limit))
+        return out
     if isinstance(b, Traced) and not isinstance(a, Traced):
         # Its slope is then softplus's own, rounded as frameworks round theirs, and not one less that of the other side.
         a, b = b, a
