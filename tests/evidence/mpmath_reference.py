@@ -255,7 +255,7 @@ def power(x: Number, p: Number) -> Number:
 
 def _power(x: Any, p: Any) -> Any:
     if not x:
-        return mpf(1) if not p else (mpf(0) if p > 0 else mpf("nan"))
+        return mpf(1) if not p else (mpf(0) if p > 0 else mpf("inf"))
     return x ** (int(p) if mpmath.isint(p) and abs(p) < 1000 else p)
 
 

@@ -205,7 +205,7 @@ def logaddexp(a: Any, b: Any) -> Array:
         first = (ends[0] > 0) | ((ends[1] < 0) & (ends[0] <= 0))
         out = choose(infinite, choose(first, a, b), inner)
         for x, end in zip((a, b), ends, strict=True):
-            # An infinity of data counts for nothing; one that is a limit may: log(1 + x) comes of log x, and has a slope.
+            # An infinity of data counts for nothing. One that is a limit may: logaddexp(0, log x) is log(1 + x).
             limit = (end != 0) & ~np.logical_and.reduce([_finite(c) for c in (np.zeros(x.shape), *x.balls()[1:])])
             if limit.any():
                 out = add(out, compose(choose(limit, x, zero), _of_a_limit))
