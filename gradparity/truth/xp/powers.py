@@ -113,10 +113,10 @@ def _raised(x: Any, p: Any) -> Any:
     """``x ** p`` of balls, also of an infinite x, of which FLINT's own is no number."""
     if not is_infinite(x):
         return x**p
-    if not p > 0:
-        return ONE if p.is_zero() else ZERO
     if x < 0 and not p.is_integer():
         return NAN
+    if not p > 0:
+        return ONE if p.is_zero() else ZERO
     return -x if x < 0 and (p / 2).is_integer() else x
 
 
