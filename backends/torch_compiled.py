@@ -8,7 +8,7 @@ steps, and no recompilation for another number of them, since each call runs up 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import torch
@@ -143,6 +143,7 @@ def in_one_graph(function: Callable[..., Any]) -> Callable[..., Any]:
     own.__code__ = own.__code__.replace()
     compiled = torch.compile(own, options={"guard_filter_fn": keep} if keep else None)
 
+    @wraps(function)
     def call(*arguments: Any) -> Any:
         nonlocal known
         if known:
