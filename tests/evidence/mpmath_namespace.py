@@ -7,27 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from tests.evidence.mpmath_reference import (
-    UNARY,
-    Number,
+from tests.evidence.mpmath_arrays import (
     cholesky,
     determinant,
     each,
     inverse_matrix,
     length,
     lift,
-    logaddexp,
-    number,
-    order,
-    pick,
-    power,
     product,
     reduced,
-    root,
     total,
     variance,
-    whole,
 )
+from tests.evidence.mpmath_reference import UNARY, Number, logaddexp, number, order, pick, power, root, whole
 
 #: Elements change places, or are multiplied and added by their own operators.
 _NUMPYS = (

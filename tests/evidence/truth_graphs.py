@@ -31,8 +31,9 @@ from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.numbers.enclosure import is_infinite, to_longdouble
 from gradparity.truth.xp.namespace import xp
 from tests.evidence import graphs
+from tests.evidence.mpmath_arrays import lift
 from tests.evidence.mpmath_namespace import mp_xp
-from tests.evidence.mpmath_reference import STATE, Number, lift
+from tests.evidence.mpmath_reference import STATE, Number
 
 DIGITS = (60, 2000)
 #: Relative agreement asked of mpmath's digits, which are lost by cancellation: a disagreement is looked at with more.
