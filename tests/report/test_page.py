@@ -14,6 +14,7 @@ import pytest
 
 from gradparity.formatting import large, three
 from gradparity.report.page import document
+from tests.report import samples as made
 from tests.report.samples import BREAKING, SCRIPT, samples
 
 SAMPLES = samples()
@@ -132,6 +133,14 @@ def test_names_from_outside_are_text_and_nothing_else():
     assert parsed.faults == []
     assert any(SCRIPT in cell for cell in parsed.cells)  # as text it is there
     assert any(BREAKING in cell for cell in parsed.cells)
+
+
+@pytest.mark.parametrize("ulps", [5e-324, 1e-300, 1.7e308])
+def test_a_floor_of_any_number_of_ulps_has_its_place_on_the_plot(ulps: float):
+    """Beside a truth of exactly 0 a unit in the last place is 5e-324."""
+    zero = made.problem("zero", ["jax"])
+    zero.findings = [made.finding("jax", floor_ulps=ulps, error_ulps=ulps)]
+    assert "Errors against the floor" in document(made.run(zero))
 
 
 def test_plotly_is_given_no_markup_of_others():

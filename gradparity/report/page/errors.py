@@ -36,7 +36,7 @@ def _scatter(findings: Sequence[Finding], looks: Looks) -> Figure | None:
     floors = [f.floor_ulps or 0.0 for f in shown]
     positive = [f.error_ulps for f in shown if f.error_ulps]
     low, high = decades(floors)
-    ends = [10**low, 10**high]
+    ends = [10.0 ** max(low, -307), 10.0 ** min(high, 307)]  # beside a truth of 0 a floor is any number of ulps
     bottom = min([*positive, ends[0]]) / 3
     names = dict.fromkeys(f.backend for f in shown)
     limits = [
