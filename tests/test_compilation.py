@@ -56,8 +56,8 @@ print(type(reply).__name__, getattr(reply, "message", ""))
 @pytest.mark.slow
 @pytest.mark.parametrize("variable", ["TORCHDYNAMO_DISABLE", "TORCH_COMPILE_DISABLE", "TORCHDYNAMO_SUPPRESS_ERRORS"])
 def test_eager_code_is_not_loaded_under_the_name_of_compiled_code(variable: str) -> None:
-    if missing(BACKENDS["torch-compile"]):
-        pytest.skip("torch-compile cannot run here")
+    if cure := missing(BACKENDS["torch-compile"]):
+        pytest.skip(f"torch-compile cannot run here: {cure}")
     ran = subprocess.run(
         [sys.executable, "-c", LOAD], env=os.environ | {variable: "1"}, capture_output=True, text=True, timeout=240
     )
