@@ -108,12 +108,8 @@ class AutogradProgram:
             self.value_and_gradient = loss.blocked_value_and_gradient
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
-        try:
-            value, slope = make_jvp(self.loss)(params, data)(tangents)
-            return np.asarray(slope, np.asarray(value).dtype)  # scalars of float32 come out as float64
-        except NotImplementedError:  # a reverse rule alone, as linalg.cholesky has
-            gradient = self.value_and_gradient(params, data)[1]
-            return sum(np.vdot(gradient[name], tangents[name]) for name in gradient)
+        value, slope = make_jvp(self.loss)(params, data)(tangents)
+        return np.asarray(slope, np.asarray(value).dtype)  # scalars of float32 come out as float64
 
     def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
         return make_hvp(self.loss)(params, data)[0](tangents)

@@ -97,7 +97,7 @@ def direction(params: Params) -> Array:
 
 
 class JaxProgram:
-    """Five compiled functions. Forward over reverse is the Hessian-vector product."""
+    """Five compiled functions. Forward over reverse is the Hessian-vector product, where there is a forward mode."""
 
     def __init__(self, loss: Loss) -> None:
         value_and_grad = loss.value_and_grad if isinstance(loss, BuiltInLoss) else jax.value_and_grad(loss)
@@ -107,8 +107,18 @@ class JaxProgram:
             return jax.jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
 
         @jax.jit
-        def hvp(params: Params, data: Data, tangents: Params) -> Params:
+        def forward_over_reverse(params: Params, data: Data, tangents: Params) -> Params:
             return jax.jvp(lambda params: value_and_grad(params, data)[1], (params,), (tangents,))[1]
+
+        @jax.jit
+        def reverse_over_reverse(params: Params, data: Data, tangents: Params) -> Params:
+            return jax.vjp(lambda params: value_and_grad(params, data)[1], params)[1](tangents)[0]
+
+        def hvp(params: Params, data: Data, tangents: Params) -> Params:
+            try:
+                return forward_over_reverse(params, data, tangents)
+            except TypeError:  # a `jax.custom_vjp` within the gradient
+                return reverse_over_reverse(params, data, tangents)
 
         @partial(jax.jit, static_argnames="steps")
         def descend(params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:

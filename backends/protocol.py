@@ -31,7 +31,11 @@ class NothingToRun(Exception):
 class Program(Protocol):
     """A differentiated loss. Parameters and data are arguments, never closed over: a compiler would fold them.
 
-    ``jvp`` and ``hvp`` may be ``None`` where there is no such derivative, as of a gradient written by hand.
+    ``jvp`` and ``hvp`` may be ``None``, or raise, where there is no such derivative: of a gradient written by hand, or
+    of an operation that has no forward mode. Then loss and gradient are compared, and the report says what was not.
+
+    One with several ways to the HVP may have ``hvps`` more, from the name of each to a function like ``hvp``, the one
+    that the framework's users get first. The first two that do not raise are both judged.
 
     One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
     called once, before any clock starts.

@@ -173,7 +173,11 @@ class CompiledProgram(TorchProgram):
         self.value = compiled(loss)
         self.value_and_gradient = compiled(self.value_and_gradient)
         self.jvp = compiled(self.jvp)
-        self.hvp = compiled(self.hvp)
+        if self.built_in:
+            self.hvp = compiled(self.hvp)
+        else:  # what is compiled has no double backward
+            self.hvp = compiled(self.hvps["forward over reverse"])
+            self.hvps = {"forward over reverse": self.hvp, "double backward": self.hvps["double backward"]}
 
     def differentiated(self, loss: Loss) -> ValueAndGradient:
         whole = func_value_and_gradient(loss)

@@ -1,7 +1,8 @@
 """PyTorch, eager.
 
 ``backward`` on fresh leaves costs less around a small graph than ``torch.autograd.grad``; JVP and HVP are
-``torch.func`` transforms, forward over reverse, of all rows at once, since blocks are about the gradient's traffic.
+``torch.func`` transforms, forward over reverse, of all rows at once, since blocks are about the gradient's traffic. Of
+a user's loss HVPs go both ways, and double backward first: users get it, and the two may differ.
 
 Softplus is one kernel each way: ``F.softplus`` turns linear at its threshold, which at 20 is off by 2e-9 and at 37 by
 less than rounding. Its second derivative, though, is formed from ``z`` rounded to 1 in one tail, where it is zero.
@@ -138,40 +139,26 @@ def forward_over_reverse(loss: Loss) -> Callable[..., Params]:
     return program_hvp
 
 
-def any_loss_jvp(loss: Loss, value_and_gradient: ValueAndGradient) -> Callable[..., Array]:
-    """Forward mode, or the gradient times the tangents where an operation of the user's has no forward mode."""
-    forward = forward_jvp(loss)
-
-    def program_jvp(params: Params, data: Data, tangents: Params) -> Array:
-        try:
-            return forward(params, data, tangents)
-        except (NotImplementedError, RuntimeError):
-            gradient = value_and_gradient(params, data)[1]
-            return sum((gradient[name] * tangents[name]).sum() for name in params)
-
-    return program_jvp
-
-
-def any_loss_hvp(loss: Loss) -> Callable[..., Params]:
-    """Forward over reverse, or reverse over reverse where an operation of the user's has no forward mode."""
-    forward = forward_over_reverse(loss)
+def double_backward(loss: Loss) -> Callable[..., Params]:
+    """The HVP by reverse over reverse: a second ``backward``, as ``torch.autograd.functional`` makes."""
 
     def program_hvp(params: Params, data: Data, tangents: Params) -> Params:
-        try:
-            return forward(params, data, tangents)
-        except (NotImplementedError, RuntimeError):
-            leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
-            flat = tuple(leaves.values())
-            gradient = torch.autograd.grad(loss(leaves, data), flat, create_graph=True, materialize_grads=True)
-            along = sum((g * tangents[name]).sum() for name, g in zip(leaves, gradient, strict=True))
-            product = torch.autograd.grad(along, flat, materialize_grads=True)
-            return dict(zip(leaves, product, strict=True))
+        leaves = {name: p.detach().requires_grad_() for name, p in params.items()}
+        flat = tuple(leaves.values())
+        gradient = torch.autograd.grad(loss(leaves, data), flat, create_graph=True, materialize_grads=True)
+        along = sum((g * tangents[name]).sum() for name, g in zip(leaves, gradient, strict=True))
+        if not along.requires_grad:  # the gradient depends on no parameter
+            return {name: torch.zeros_like(p) for name, p in params.items()}
+        along.backward()  # autograd.grad() of the leaves would pass by what @once_differentiable refuses, and give 0
+        return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in leaves.items()}
 
     return program_hvp
 
 
 class TorchProgram:
     """The loss and its derivatives, eager."""
+
+    hvps: Mapping[str, Callable[..., Params]] = {}
 
     def __init__(self, loss: Loss) -> None:
         self.value = loss
@@ -181,7 +168,9 @@ class TorchProgram:
             self.jvp = forward_jvp(loss)
             self.hvp = forward_over_reverse(BuiltInLoss(loss.spec, softplus=curved_softplus))
         else:
-            self.jvp, self.hvp = any_loss_jvp(loss, self.value_and_gradient), any_loss_hvp(loss)
+            self.jvp = forward_jvp(loss)
+            self.hvps = {"double backward": double_backward(loss), "forward over reverse": forward_over_reverse(loss)}
+            self.hvp = self.hvps["double backward"]
 
     def arrange(self, data: Data) -> Data:
         """X column by column: MKL's products with a vector read rows from memory at a third of that speed here."""

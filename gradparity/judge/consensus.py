@@ -148,7 +148,8 @@ class _Comparison:
 
     def findings(self, name: str) -> list[Finding]:
         """A finding on every block of one backend."""
-        decided = {key: block for key, block in self.blocks.items() if block.agreeing}
+        given = self.answers[name].values
+        decided = {key: block for key, block in self.blocks.items() if block.agreeing and key[0] in given}
         against_majority: dict[Key, Finding] = {}
         if decided:
             truth = {key: block.median for key, block in decided.items()}
@@ -163,6 +164,7 @@ class _Comparison:
                 self._by_majority(against_majority[key], block) if key in decided else self._alone(name, block)
             )
             for key, block in self.blocks.items()
+            if key[0] in self.answers[name].values  # what a backend has no way to is no error of its
         ]
 
     def _by_majority(self, finding: Finding, block: BlockAnswers) -> Finding:

@@ -161,6 +161,15 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
+class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
+    """A quantity that a backend has no way to, so that it was not compared: why, and what would give it."""
+
+    backend: str
+    quantity: str
+    reason: str
+    cure: str
+
+
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """Something about the problem itself that a person should know, with what to do about it."""
 

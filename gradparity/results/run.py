@@ -10,7 +10,7 @@ import msgspec
 from gradparity.benchmark.roofline import Limits
 from gradparity.benchmark.stats import Control
 from gradparity.results.divergence import Divergences
-from gradparity.results.findings import GOOD, NO_ANSWER, Diagnosis, Finding, Pairwise, Training, Trouble
+from gradparity.results.findings import GOOD, NO_ANSWER, Diagnosis, Finding, NotGiven, Pairwise, Training, Trouble
 from gradparity.results.timing import Formulated, Recommendation, Start, Timing
 
 #: Goes up when a field changes its name or meaning; new fields have defaults and do not raise it.
@@ -61,6 +61,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     timings: list[Timing] = []
     troubles: list[Trouble] = []
     diagnoses: list[Diagnosis] = []
+    not_given: list[NotGiven] = []
     pairwise: Pairwise | None = None
     divergences: Divergences | None = None
     recommendation: Recommendation | None = None

@@ -24,6 +24,7 @@ from gradparity.runner.cases import Cell
 from gradparity.runner.crew import patience_s
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED
+from gradparity.runner.ways import both, differing, explained, not_given
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
@@ -129,17 +130,24 @@ class Judging:
         evaluation = worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+        self.recorder.not_given(name, not_given(name, evaluation.without))
         if evaluation.printed:
             said = f"it printed {evaluation.printed!r} while it was evaluated; the process's log has all of it"
             cure = "Printing takes time, which is timed too: leave it out of the loss."
             self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
         if self.pairwise is not None:
             self.recorder.begin("evaluation at moved inputs", name)
-            self.pairwise.ask(name, worker, evaluation.quantities, second_order=second_order)
+            self.pairwise.ask(name, worker, evaluation.quantities)
             return []
         if evaluation.without:
             truth = truth.only(*({quantity for quantity, _ in truth.truth} - set(evaluation.without)))
-        return judge(name, evaluation.quantities, truth, problem)
+        found = explained(judge(name, evaluation.quantities, truth, problem), evaluation.instead)
+        if m.OTHER_HVP not in evaluation.quantities:
+            return found
+        otherwise = {**evaluation.quantities, "hvp": evaluation.quantities[m.OTHER_HVP]}
+        second = judge(name, otherwise, truth, problem)
+        self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
+        return list(both(found, second, evaluation.hvps))
 
     def train(self, name: str, worker: WorkerProcess, known: Trajectory) -> list[Training]:
         """The verdicts on a backend's run with an optimiser of ours, and in its own loop of gradient descent.
@@ -193,6 +201,10 @@ class Judging:
             return
         self.recorder.outcome.pairwise, found = judged
         self.recorder.outcome.findings += found
+        for name, quantities in self.pairwise.alone().items():
+            alone = dict.fromkeys(quantities, "no other backend gives one to hold it against")
+            known = [each for each in self.recorder.outcome.not_given if each.backend == name]
+            self.recorder.not_given(name, [*known, *not_given(name, alone)])
 
     def find_divergence(self, workers: Mapping[str, WorkerProcess]) -> None:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +39,10 @@ def unknown(problem: UserProblem, *, second_order: bool) -> Reference:
     return Reference(blank, blank, NO_TRUTH)
 
 
+def _without(values: _Values, quantities: Collection[str]) -> _Values:
+    return {quantity: tree for quantity, tree in values.items() if quantity not in quantities}
+
+
 class PairwiseRun:
     """What the backends of one problem have answered so far; safe to add to from several threads."""
 
@@ -45,13 +51,13 @@ class PairwiseRun:
         self.answers: dict[str, Answers] = {}
         self._lock = Lock()
 
-    def ask(self, name: str, worker: WorkerProcess, values: _Values, *, second_order: bool) -> None:
+    def ask(self, name: str, worker: WorkerProcess, values: _Values) -> None:
         """Evaluate a backend at inputs off by a rounding, and differentiate its own loss by differences.
 
         Raises:
             WorkerFailed: the worker failed.
         """
-        moved = worker.ask(m.Perturb(second_order))
+        moved = worker.ask(m.Perturb())
         floors = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
         own = worker.ask(m.Extrapolate()).slopes
         with self._lock:
@@ -61,9 +67,17 @@ class PairwiseRun:
         """The comparison, or ``None`` where fewer than two backends have answered."""
         if len(self.answers) < 2:
             return None
-        problem = self.problem
+        problem, lone = self.problem, self.alone()
         directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
-        return judge_pairwise(self.answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+        answers = {
+            name: replace(answer, values=_without(answer.values, lone[name])) for name, answer in self.answers.items()
+        }
+        return judge_pairwise(answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+
+    def alone(self) -> dict[str, list[str]]:
+        """The quantities of each backend that no other gives, and that are held against nothing."""
+        given = Counter(quantity for answer in self.answers.values() for quantity in answer.values)
+        return {name: [q for q in answer.values if given[q] < 2] for name, answer in self.answers.items()}
 
     def reference_of(self, name: str) -> Reference | None:
         """A backend's own answers as what its later ones are held to."""

@@ -22,6 +22,7 @@ from gradparity.results import (
     Checked,
     Diagnosis,
     Finding,
+    NotGiven,
     ProblemResult,
     RunResult,
     Session,
@@ -160,6 +161,11 @@ class Recorder:
         """Add what is to be said about the problem, unless an earlier session has."""
         with self.record.lock:
             self.outcome.diagnoses += [each for each in said if each not in self.outcome.diagnoses]
+
+    def not_given(self, name: str, said: Sequence[NotGiven]) -> None:
+        """Take what a backend has no way to, in place of what is written of it."""
+        with self.record.lock:
+            self.outcome.not_given = [each for each in self.outcome.not_given if each.backend != name] + [*said]
 
     def leave_out(self, what: str) -> None:
         """Name something that the time budget does not allow."""

@@ -108,6 +108,7 @@ def kept(problem: ProblemResult) -> ProblemResult:
         findings=[found for found in problem.findings if found.backend in names],
         training=[ran for ran in problem.training if ran.backend in names],
         timings=[_finished(timing, problem.stages) for timing in problem.timings if timing.backend in names],
+        not_given=[each for each in problem.not_given if each.backend in names],
         twin=_finished(problem.twin, problem.stages) if problem.twin else None,
         diagnoses=[said for said in problem.diagnoses if said.name != NOTHING_TO_COMPARE],
         troubles=[],

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
     from gradparity.model_spec.problem import Problem
     from gradparity.model_spec.spec import Logistic
-    from gradparity.worker.evaluation import TimedCall
+    from gradparity.worker.evaluation import Asked, TimedCall
     from gradparity.worker.stdout import Printed
 
 
@@ -47,6 +47,7 @@ class Worker:
         self.calls: dict[m.Call, TimedCall] = {}
         self.names: Sequence[str] = ()
         self.printed: Printed | None = None
+        self.asked: Asked
         self._built: dict[Logistic | UserSpec, tuple[Loss, Program]] = {}
 
     def answer(self, request: Request[Any]) -> bytes:
@@ -124,10 +125,10 @@ class Worker:
         return self._built[spec]
 
     def _evaluate(self, request: m.Evaluate) -> m.Evaluated:
-        from gradparity.worker.evaluation import evaluate
+        from gradparity.worker.evaluation import Asked, evaluate
 
-        second = request.second_order
-        found = evaluate(self.backend, self.loss, self.program, self.problem, second_order=second)
+        self.asked = Asked.of(self.loss, self.program, self.problem, second_order=request.second_order)
+        found = evaluate(self.backend, self.loss, self.program, self.problem, asked=self.asked)
         return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
 
     def _extrapolate(self, _request: m.Extrapolate) -> m.Extrapolated:
@@ -138,7 +139,7 @@ class Worker:
         wide = problem.cast("float64")
         return m.Extrapolated(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
 
-    def _perturb(self, request: m.Perturb) -> m.Perturbed:
+    def _perturb(self, _request: m.Perturb) -> m.Perturbed:
         from gradparity.numerics.perturbation import along_line, perturbed
         from gradparity.worker.evaluation import evaluations_at
 
@@ -148,7 +149,7 @@ class Worker:
                 self.backend,
                 self.program,
                 inputs(problem.params, problem.data, problem.tangents, seed=problem.seed),
-                second_order=request.second_order,
+                self.asked,
             )
             for inputs in (perturbed, along_line)
         )

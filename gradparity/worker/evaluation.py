@@ -5,17 +5,20 @@ from __future__ import annotations
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from gradparity.backends import place
 from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
-from gradparity.model_spec.problem import AnyProblem
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.numerics.richardson import Derivative
-from gradparity.worker.messages import Descended, Evaluated
+from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
 from gradparity.worker.user_loss import require_scalar
 from gradparity.worker.wire import Arrays, Host
 
@@ -23,12 +26,58 @@ TimedCall = Callable[[], Any]
 Quantities = dict[str, Arrays]
 
 
+@dataclass
+class Asked:
+    """Which quantities a program is asked for; what it turns out not to give is not asked for again.
+
+    A framework may have no second derivative, or no forward mode, of an operation in a loss of the user's: then loss
+    and gradient are compared all the same. ``without`` says why a quantity is not given, ``""`` where nobody asks for
+    it; ``instead`` how it is obtained where the framework's own way raised; ``failed`` which ways have.
+    """
+
+    second_order: bool = True
+    forgiving: bool = False
+    without: dict[str, str] = field(default_factory=dict)
+    instead: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True) -> Asked:
+        """What to ask of a program that differentiates a problem's loss."""
+        asked = cls(second_order, isinstance(problem, UserProblem))
+        for name in ("jvp", "hvp"):
+            if not second_order:
+                asked.without[name] = ""
+            elif getattr(program, name, None) is None:  # of a gradient written by hand nobody expects more
+                asked.without[name] = "" if hasattr(loss, "gradient") else f"its program has no {name}"
+        return asked
+
+    def attempt(self, way: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a way to a quantity gives; ``None`` where it raises what says that there is no such way."""
+        if way in self.failed:
+            return None
+        try:
+            return function(*arguments)
+        except Exception as error:
+            forgiven = self.forgiving and not isinstance(error, InputError | MemoryError) and not _is_leak(error)
+            if not (forgiven or isinstance(error, NotImplementedError)):
+                raise
+            self.failed[way] = _first_line(error)
+            return None
+
+
 def evaluate(
-    backend: Backend, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True
+    backend: Backend,
+    loss: Loss,
+    program: Program,
+    problem: AnyProblem,
+    *,
+    second_order: bool = True,
+    asked: Asked | None = None,
 ) -> Evaluated:
     """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
 
-    Without ``second_order``, the loss and the gradient only.
+    Without ``second_order``, the loss and the gradient only; ``asked`` comes to know what the backend does not give.
 
     The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
     state it reads, since it runs its Python only once.
@@ -41,44 +90,66 @@ def evaluate(
         words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
         return Evaluated({}, impurity=words, verdict="nondeterministic" if draws else "impure")
 
-    without = _without(program, second_order)
+    asked = asked or Asked.of(loss, program, problem, second_order=second_order)
     try:
-        first, second = (_quantities(backend, program, params, data, tangents, without=without) for _ in range(2))
+        first, second = (quantities_at(backend, program, params, data, tangents, asked=asked, most=2) for _ in range(2))
     except Exception as error:
         if _is_leak(error):
             words = f"a traced value leaked out of the loss: {_first_line(error)}"
             return Evaluated({}, impurity=words, verdict="impure")
         raise
+    hvps = tuple(way for way in _hvps(program) if way not in asked.failed)[:2] if OTHER_HVP in first else ()
+    answer = Evaluated(first, asked.without, instead=asked.instead, hvps=hvps)
     touched = _inputs_touched(backend, problem, params, data, tangents)
     if touched:
-        return Evaluated(first, without, impurity=touched, verdict="impure")
+        return replace(answer, impurity=touched, verdict="impure")
     difference = _difference(first, second)
-    return Evaluated(first, without, impurity=difference, verdict="nondeterministic" if difference else "")
+    return replace(answer, impurity=difference, verdict="nondeterministic" if difference else "")
 
 
 def evaluations_at(
-    backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], *, second_order: bool = True
+    backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], asked: Asked | None = None
 ) -> list[Quantities]:
-    """Every quantity at each of some parameters, data and tangents."""
-    without = _without(program, second_order)
-    return [_quantities(backend, program, *map(backend.put, trees), without=without) for trees in inputs]
+    """Every quantity, or those that are asked for, at each of some parameters, data and tangents."""
+    which = asked or Asked()
+    placed = (map(backend.put, trees) for trees in inputs)
+    return [quantities_at(backend, program, *trees, asked=which) for trees in placed]
 
 
-def _without(program: Program, second_order: bool) -> tuple[str, ...]:
-    """Quantities that are not asked for, or that the backend does not compute for such a loss."""
-    return tuple(name for name in ("jvp", "hvp") if not second_order or getattr(program, name) is None)
+def _hvps(program: Program) -> dict[str, Callable[..., Params]]:
+    """The ways to the HVP, the one that the framework's users get first."""
+    return getattr(program, "hvps", None) or {"": program.hvp}
 
 
-def _quantities(
-    backend: Backend, program: Program, params: Params, data: Data, tangents: Params, *, without: Sequence[str]
+def quantities_at(
+    backend: Backend, program: Program, params: Params, data: Data, tangents: Params, *, asked: Asked, most: int = 1
 ) -> Quantities:
-    """Copies, since a backend may give the same buffers again at the next call."""
+    """Copies, since a backend may give the same buffers again at the next call; by at most so many ways to the HVP."""
     value, gradient = program.value_and_gradient(params, data)
-    found = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
-    if "jvp" not in without:
-        found["jvp"] = backend.get({"": program.jvp(params, data, tangents)})
-    if "hvp" not in without:
-        found["hvp"] = backend.get(program.hvp(params, data, tangents))
+    found: dict[str, Arrays] = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+    found = _copied(found)
+    if "jvp" not in asked.without:
+        slope = asked.attempt("jvp", program.jvp, params, data, tangents)
+        if slope is None:
+            asked.instead["jvp"] = f"the gradient times the direction: {asked.failed['jvp']}"
+            along = backend.get(tangents)
+            terms = [np.vdot(g, along[name]) for name, g in found["gradient"].items()]
+            found["jvp"] = {"": np.asarray(sum(terms), found["loss"][""].dtype)}
+        else:
+            found |= _copied({"jvp": backend.get({"": slope})})
+    if "hvp" not in asked.without:
+        ways = _hvps(program)
+        given = (asked.attempt(way, function, params, data, tangents) for way, function in ways.items())
+        names = ("hvp", OTHER_HVP)[:most]
+        found |= _copied(
+            {name: backend.get(each) for name, each in zip(names, (p for p in given if p is not None), strict=False)}
+        )
+        if "hvp" not in found:
+            asked.without["hvp"] = asked.failed[next(iter(ways))]
+    return found
+
+
+def _copied(found: dict[str, Any]) -> Quantities:
     return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
 
 

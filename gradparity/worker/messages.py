@@ -19,7 +19,10 @@ from gradparity.numerics.optimisers import Optimiser, Path
 from gradparity.numerics.richardson import Derivative
 from gradparity.worker.wire import Arrays, Host, Reply, Request, Stop, decoder, reply_decoder
 
-PROTOCOL = 5
+PROTOCOL = 6
+
+#: The quantity of a second way to the HVP, such as forward over reverse beside a double backward.
+OTHER_HVP = "other hvp"
 
 #: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
 #: garbage collector on, and the step in each of the formulations.
@@ -87,12 +90,15 @@ class Evaluated(Reply, frozen=True):
 
     ``impurity`` says how a second call differed from the first, if it did, and ``verdict`` what that makes it: a loss
     that keeps state or changes its arguments is ``impure``; one that draws, or rounds in another order, is not.
-    ``without`` names the quantities that the backend does not compute for such a loss; ``printed`` is the first line
-    that the user's code printed.
+    ``without`` has the quantities that are not given, with why, ``""`` where nobody asked for them; ``instead`` how one
+    is obtained that the framework has no way of its own to. ``hvps`` names the ways to the HVP: of two the second's is
+    the quantity `OTHER_HVP`. ``printed`` is the first line that the user's code printed.
     """
 
     quantities: dict[str, Arrays]
-    without: tuple[str, ...] = ()
+    without: dict[str, str] = msgspec.field(default_factory=dict)
+    instead: dict[str, str] = msgspec.field(default_factory=dict)
+    hvps: tuple[str, ...] = ()
     printed: str = ""
     impurity: str = ""
     verdict: Literal["", "impure", "nondeterministic"] = ""
@@ -114,11 +120,9 @@ class Perturbed(Reply, frozen=True):
 
 
 class Perturb(Request[Perturbed], frozen=True):
-    """The same quantities at the loaded problem's inputs moved by one rounding, in seeded draws, and along a line."""
+    """What the evaluation before gave, at inputs moved by one rounding, in seeded draws, and along a line."""
 
     stage = "evaluation at moved inputs"
-
-    second_order: bool = True
 
 
 class Extrapolated(Reply, frozen=True):

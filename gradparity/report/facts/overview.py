@@ -97,6 +97,9 @@ def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Se
     if failed and (found or good):
         stages = list(dict.fromkeys(t.stage for t in result.troubles))
         said = f"{said.rstrip('.')}; {listed(failed)} failed in {listed(stages)}."
+    missing = not_given(result.problems)
+    if missing:
+        said = f"{said.rstrip('.')}; not compared: {listed(list(missing))}."
     return said if state != "incomplete" else f"Not finished. So far: {said[0].lower()}{said[1:]}"
 
 
@@ -125,6 +128,14 @@ def _nothing(result: RunResult) -> str:
     return f"Nothing was compared{': ' + said[0].rstrip('.') if said else ''}."
 
 
+def not_given(problems: Iterable[ProblemResult]) -> dict[str, tuple[str, str]]:
+    """What a backend has no way to, ``hvp of torch``, with why and what would give it: the first problem's words."""
+    said: dict[str, tuple[str, str]] = {}
+    for each in (each for problem in problems for each in problem.not_given):
+        said.setdefault(f"{each.quantity} of {each.backend}", (each.reason, each.cure))
+    return said
+
+
 def _asked(result: RunResult) -> str:
     """What the run was of, as the end of a sentence: ``toy and iris``, ``12 problems``, ``the stress suite``."""
     labels = [problem.label for problem in result.problems]
@@ -147,6 +158,8 @@ def _notes(result: RunResult) -> Iterable[Note]:
     idle = [each for problem in result.problems for each in problem.idle.items()]
     for name, why in dict(reversed(idle)).items():  # of several problems the first's words
         yield _remark("Nothing to run:", f"{name}: {why}")
+    for what, (reason, cure) in not_given(result.problems).items():
+        yield _remark(f"Not compared, {what}:", words.sentence(reason), cure)
     yield from _expected(result.problems)
     diagnoses = [(problem.label, each) for problem in result.problems for each in problem.diagnoses]
     for name in dict.fromkeys(each.name for _, each in diagnoses):
