@@ -24,7 +24,7 @@ class Trajectory:
     Attributes:
         optimiser: with its hyperparameters as the problem's dtype rounds them.
         path: the run itself, in extended precision (L-BFGS: gradients and loss rounded to the dtype).
-        loss_floor: ``(n + 1,)``; how far the loss moves when rounding errors are made along the way.
+        loss_floor: ``(n + 1,)``; how far the loss moves when rounding errors are made along the way, where known.
         floors: by parameter, ``(m,)`` at ``path.steps``; the same for the parameter's root mean square.
         amplification: ``(m,)``; the largest floor of a parameter over the rounding of that parameter itself.
         final_floor: of the last loss of each run, however many iterations each took.
@@ -90,30 +90,31 @@ def reference_run(
         kept = min(len(run.losses) for run in (path, *runs))
         losses = path.losses[:kept].astype(np.longdouble)
         moved_losses = np.array([run.losses[:kept] for run in runs], np.longdouble) - losses
-        loss_floor = _grown(_rms(moved_losses, 0)) + u * np.abs(losses) + tiny
+        loss_floor = _grown(_rms_of_runs(moved_losses)) + u * np.abs(losses) + tiny
         steps_kept = path.steps[path.steps < kept]
         runs_params = [_at(run, steps_kept) for run in runs]
         floors, amplification = {}, np.zeros(len(steps_kept), np.longdouble)
         for name, block in blocks(problem).items():
             true = path.params[: len(steps_kept), block].astype(np.longdouble)
             unit, least = unit_and_tiny(dtypes[name])
-            spread = _rms(np.array([_rms(params[:, block] - true, 1) for params in runs_params]), 0)
+            spread = _rms_of_runs(np.array([_rms(params[:, block] - true, 1) for params in runs_params]))
             rounding = unit * _rms(true, 1)
             floors[name] = _grown(spread) + rounding + least
             # The rounding of the largest parameters so far: near a zero crossing the present ones have almost none.
             amplification = np.maximum(amplification, floors[name] / (_grown(rounding) + least))
         finals = np.array([run.losses[-1] for run in runs], np.longdouble) - path.losses[-1]
-        final_floor = _rms(finals, 0) + loss_floor[-1]
+        final_floor = _rms_of_runs(finals) + loss_floor[-1]
+        known = _known_steps(loss_floor, floors, steps_kept)
     counts = [run.evaluations for run in (path, *runs)]
     return Trajectory(
         which,
         path,
-        loss_floor,
+        loss_floor[:known],
         floors,
         amplification,
         np.asarray(final_floor),
         (min(counts), max(counts)),
-        affordable == steps,
+        affordable == steps and known == kept,
     )
 
 
@@ -198,6 +199,22 @@ def _at(run: Path, steps: Any) -> Extended:
 
 def _rms(values: Any, axis: int) -> Any:
     return np.sqrt(np.mean(values * values, axis=axis))
+
+
+def _rms_of_runs(values: Any) -> Any:
+    """Over the runs that are numbers there, if more than half are; else nan."""
+    numbers = np.isfinite(values)
+    squares = np.where(numbers, values * values, 0)
+    counts = numbers.sum(0)
+    return np.sqrt(np.where(2 * counts > len(values), squares.sum(0) / np.maximum(counts, 1), np.nan))
+
+
+def _known_steps(loss_floor: Extended, floors: dict[str, Extended], steps: Any) -> int:
+    """Steps up to the first at which a floor is no number: from there on nothing is known of a run."""
+    unknown = [int(np.argmin(np.isfinite(loss_floor)))] if not np.isfinite(loss_floor).all() else []
+    for floor in floors.values():
+        unknown += [int(steps[np.argmin(np.isfinite(floor))])] if not np.isfinite(floor).all() else []
+    return min(unknown, default=len(loss_floor))
 
 
 def _grown(values: Any) -> Any:

@@ -132,7 +132,7 @@ def _scatter(c: Coefficient, places: Coefficient, size: int) -> Coefficient:
         out[places] = c.ravel()
         return out[1:]
     np.add.at(out, places, c.ravel())
-    return rounded_scatter(out, c.ravel(), places, counts)[1:]
+    return rounded_scatter(c.ravel(), places, out)[1:]
 
 
 def _solve(node: Node, g: Array) -> Adjoints:

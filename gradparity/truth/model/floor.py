@@ -1,9 +1,10 @@
-"""The noise floor of a neutral loss: its own tape evaluated again and again, every step of it rounded at random.
+"""The noise floor of a neutral loss: its own tape evaluated again and again, every step of it rounded.
 
-A draw moves every input and every result of a primitive, there and back, by one rounding of the dtype (`noise`). How
-far an entry moves from where it is without, in the root mean square over draws and in quadrature with one rounding of
-the entry itself, is its floor: a backend that computes the loss as it is written does no better. Numbers of the data
-that are whole, labels and counts, are exact in every dtype and stay.
+A draw moves every input and every result of a primitive, there and back, by one rounding of the dtype at random
+(`noise.Noise`). How far an entry moves from where it is without, in the root mean square over draws and in quadrature
+with one rounding of the entry itself, is its floor: a backend that computes the loss as it is written does no better.
+So is how far it moves where all is rounded as it really is (`noise.Nearest`), which is more where many roundings are
+alike. Numbers of the data that are whole, labels and counts, are exact in every dtype and stay.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ from gradparity.truth.derivatives.reverse import (
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import extended
 from gradparity.truth.numbers.context import Context, evaluation
-from gradparity.truth.numbers.noise import Noise
+from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
+from gradparity.truth.numbers.walks import ACCUMULATORS
 from gradparity.truth.xp.namespace import xp
 
 #: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16).
 MOST_DRAWS, FEWEST_DRAWS = 32, 6
+
+#: Draws in which an entry has to be a number, or nothing is said of it.
+FEWEST_NUMBERS = 3
+#: Shares of a rounding that draws are made with where whole ones leave the domain of the loss. Extended precision
+#: itself rounds by 2^-11 of what float64 does: half as much noise again.
+SMALLER_STEPS = {"float64": (2.0**-10,), "float32": (2.0**-10, 2.0**-30)}
 
 _BY_GRADIENT = ("jvp", "by gradient")
 
@@ -47,13 +55,13 @@ class Tape:
         self.order = 0 if direction is None else 1
         self.ignored: tuple[str, ...] = ()
 
-    def values(self, noise: Noise | None = None) -> Blocks:
+    def values(self, noise: Roundings | None = None) -> Blocks:
         """Every block: loss and gradient, along a direction JVP and Hessian-vector product; with `noise`, one draw."""
         blocks = self._evaluate(noise)
         blocks.pop(_BY_GRADIENT, None)
         return blocks
 
-    def _evaluate(self, noise: Noise | None = None) -> Blocks:
+    def _evaluate(self, noise: Roundings | None = None) -> Blocks:
         with evaluation(Context(order=self.order, extended=True, noise=noise)):
             lines = self.lines if noise is None else {path: _rounded(line, noise) for path, line in self.lines.items()}
             data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
@@ -71,23 +79,67 @@ class Tape:
             return blocks
 
     def floor(self, truth: Blocks, dtype: str, *, seed: int, seconds: float) -> Blocks:
-        """The floor of every entry of `truth`, from as many draws as time allows; infinite where one is no number."""
+        """The floor of every entry of `truth`, from as many draws as time allows; nan where none is known."""
         rng = np.random.default_rng([seed, 5])
         base = self._evaluate()
-        squares = {key: np.zeros_like(value) for key, value in base.items()}
+        spread = _Spread(base)
         deadline = time.monotonic() + seconds
-        draws = 0
-        while draws < FEWEST_DRAWS or (draws < MOST_DRAWS and time.monotonic() < deadline):
-            moved = self._evaluate(Noise(dtype, rng))
-            squares = {key: square + (moved[key] - base[key]) ** 2 for key, square in squares.items()}
-            draws += 1
+        while spread.draws < FEWEST_DRAWS or (spread.draws < MOST_DRAWS and time.monotonic() < deadline):
+            spread.add(self._evaluate(Noise(dtype, rng)))
+        variances = spread.variances()
+        for share in SMALLER_STEPS[dtype]:
+            if all(np.isfinite(variances[key]).all() for key in truth):
+                break
+            smaller = _Spread(base)
+            for _ in range(FEWEST_DRAWS):
+                smaller.add(self._evaluate(Noise(dtype, rng, share)))
+            found = {key: value / np.longdouble(share) ** 2 for key, value in smaller.variances().items()}
+            variances = {key: np.where(np.isfinite(value), value, found[key]) for key, value in variances.items()}
+        systematic = {key: np.zeros_like(value) for key, value in base.items()}
+        for accumulators in ACCUMULATORS:
+            moved = self._evaluate(Nearest(dtype, accumulators))
+            systematic = {key: np.fmax(value, _square(moved[key], base[key])) for key, value in systematic.items()}
         # A backend may differentiate forwards, or multiply its gradient with the direction.
+        squares = {key: value + systematic[key] for key, value in variances.items()}
         by_gradient = squares.pop(_BY_GRADIENT, None)
         if by_gradient is not None:
             squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
         unit = np.longdouble(np.finfo(dtype).eps) / 2
-        floors = {key: np.sqrt(square / draws + (unit * truth[key]) ** 2) for key, square in squares.items()}
-        return {key: np.where(np.isnan(value), np.inf, value) for key, value in floors.items()}
+        return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
+
+
+class _Spread:
+    """How far draws are from where there is no noise, in the mean square over those that are numbers.
+
+    A draw that leaves the domain of the loss in some entry, the logarithm of a number that has become negative, says
+    nothing about that entry.
+    """
+
+    def __init__(self, base: Blocks) -> None:
+        self.base, self.draws = base, 0
+        self.squares = {key: np.zeros_like(value) for key, value in base.items()}
+        self.counts = {key: np.zeros(value.shape, int) for key, value in base.items()}
+
+    def add(self, moved: Blocks) -> None:
+        """One draw."""
+        self.draws += 1
+        for key, value in moved.items():
+            square = _square(value, self.base[key])
+            numbers = np.isfinite(square)
+            self.squares[key] = self.squares[key] + np.where(numbers, square, 0)
+            self.counts[key] += numbers
+
+    def variances(self) -> Blocks:
+        """By entry, nan where too few draws are numbers."""
+        return {
+            key: np.where(self.counts[key] >= FEWEST_NUMBERS, square / np.maximum(self.counts[key], 1), np.nan)
+            for key, square in self.squares.items()
+        }
+
+
+def _square(moved: Extended, base: Extended) -> Extended:
+    with np.errstate(all="ignore"):
+        return np.asarray((moved - base) ** 2)
 
 
 def _along(adjoints: Mapping[str, Array | None], lines: Mapping[str, Line]) -> Extended:
@@ -99,13 +151,13 @@ def _along(adjoints: Mapping[str, Array | None], lines: Mapping[str, Line]) -> E
     return np.asarray(total.balls()[0])
 
 
-def _rounded(line: Line, noise: Noise) -> Line:
+def _rounded(line: Line, noise: Roundings) -> Line:
     return tuple(noise.rounded(c) for c in line)
 
 
-def _input(leaf: Any, noise: Noise | None) -> Any:
+def _input(leaf: Any, noise: Roundings | None) -> Any:
     """A leaf of the data, whose numbers that are not whole are off by a rounding."""
     if noise is None or not is_numeric(leaf) or np.asarray(leaf).dtype.kind != "f":
         return constant(leaf)
     values = extended(leaf)
-    return constant(np.where(values == np.rint(values), values, noise.rounded(values)))
+    return Array((np.where(values == np.rint(values), values, noise.rounded(values)),))

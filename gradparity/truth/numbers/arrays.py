@@ -257,4 +257,5 @@ def asarray(value: Any) -> Array:
         return Array((array,))
     if array.dtype.kind in "iu" and array.dtype != np.uint64:
         return Array((array.astype(np.int64),))
-    return Array((exact(array),))
+    noise, numbers = current().noise, exact(array)
+    return Array((numbers if noise is None else noise.constant(numbers),))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import flint
 import numpy as np
 
-from gradparity.truth.numbers.noise import Noise
+from gradparity.truth.numbers.noise import Roundings
 
 START_BITS = 128
 MAX_BITS = 16384
@@ -76,7 +76,7 @@ class Context:
             be proven; slower, so only where a comparison was undecided.
         needs_order: the order at which a coefficient that is unknown at this order would be known.
         extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
-        noise: what moves every result by a rounding, in extended precision; see `noise`.
+        noise: what rounds every result, in extended precision; see `noise`.
     """
 
     bits: int = START_BITS
@@ -88,7 +88,7 @@ class Context:
     singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     needs_order: int = 0
     extended: bool = False
-    noise: Noise | None = None
+    noise: Roundings | None = None
 
     def check_time(self) -> None:
         """Raise OutOfTimeError past the deadline."""

@@ -1,9 +1,14 @@
-"""Rounding as an experiment: every result of a primitive is moved by one rounding, at random.
+"""Rounding as an experiment: every result of a primitive moved by one rounding at random, or rounded as it really is.
 
-Monte Carlo arithmetic: each element becomes ``x (1 + u xi)``, with xi a standard normal number and u the unit roundoff
-of the dtype that the backends work in. A sum of n terms rounds each of its partial sums s_k, an error of variance
-``u^2 sum_k s_k^2`` (`walks`). An element below the smallest normal number may be flushed to zero, as XLA does: its
-rounding is as large as itself. Normal numbers, not signs: those of few draws cancel by accident.
+Monte Carlo arithmetic (`Noise`): each element becomes ``x (1 + u xi)``, with xi a standard normal number and u the unit
+roundoff of the dtype that the backends work in. A sum of n terms rounds each of its partial sums s_k, an error of
+variance ``u^2 sum_k s_k^2`` (`walks`). An element below the smallest normal number may be flushed to zero, as XLA does:
+its rounding is as large as itself. Normal numbers, not signs: those of few draws cancel by accident.
+
+What rounds the same way every time is no random walk: equal terms added up, a step that is taken again and again, a
+constant that the dtype does not hold. `Nearest` rounds every result to the dtype as a program does.
+
+Infinities round to themselves.
 
 Reference: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002 (1997); Higham, Accuracy and Stability of Numerical
 Algorithms, 2002, section 4.2.
@@ -11,31 +16,159 @@ Algorithms, 2002, section 4.2.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.truth.numbers.walks import added_up, expected_walk, walk
+
 Values = npt.NDArray[Any]
+
+#: Products of a matrix product whose partial sums are followed one by one; of more, the mean over all orders is taken.
+CELLS_FOLLOWED = 2**18
+#: The same for sums in the dtype, which are as much faster; of more, BLAS adds them up.
+CELLS_ADDED = 2**21
+
+
+class Roundings(Protocol):
+    """What an evaluation does to every result of a primitive."""
+
+    def rounded(self, x: Values) -> Values:
+        """Each element rounded once."""
+
+    def constant(self, x: Values) -> Values:
+        """Numbers written in the loss, which a backend rounds to its dtype."""
+
+    def product(self, a: Values, b: Values, product: Values) -> Values:
+        """A matrix product whose terms and partial sums round; shapes (..., m, k), (..., k, n) and (..., m, n)."""
+
+    def sum(self, terms: Values, total: Values) -> Values:
+        """A sum over the last axis whose partial sums round."""
+
+    def scan(self, terms: Values, axis: int) -> Values:
+        """Running sums whose every step rounds: an error stays in all that follow."""
+
+    def scatter(self, terms: Values, places: Values, out: Values) -> Values:
+        """Sums of the terms that share a place."""
 
 
 class Noise:
-    """The roundings of one draw."""
+    """The roundings of one draw, at random.
 
-    def __init__(self, dtype: str, rng: np.random.Generator) -> None:
-        self.unit = np.longdouble(np.finfo(dtype).eps) / 2
+    Args:
+        dtype: what results are rounded to.
+        rng: of the roundings.
+        share: of a rounding that is made: smaller steps stay in a domain that whole ones leave.
+    """
+
+    def __init__(self, dtype: str, rng: np.random.Generator, share: float = 1.0) -> None:
+        self.dtype, self.rng, self.share = dtype, rng, np.longdouble(share)
+        self.unit = self.share * np.finfo(dtype).eps / 2
         self.tiny = np.longdouble(np.finfo(dtype).tiny)
-        self.rng = rng
 
     def rounded(self, x: Values) -> Values:
         """Each element rounded once."""
         size = np.abs(x)
-        relative = np.where(size < self.tiny, 1, self.unit) if np.any(size < self.tiny) else self.unit
-        return np.asarray(x + x * relative * self._normal(x.shape))
+        relative = np.where(size < self.tiny, self.share, self.unit) if np.any(size < self.tiny) else self.unit
+        return _finite_or(x, np.asarray(x + x * relative * self._normal(x.shape)))
 
-    def moved(self, x: Values, variance: Values) -> Values:
+    def constant(self, x: Values) -> Values:
+        """Each number off by its own error in the dtype, which is none where the dtype holds it."""
+        return np.asarray(x + self.share * _error_in(self.dtype, x) * self._normal(x.shape))
+
+    def product(self, a: Values, b: Values, product: Values) -> Values:
+        """By the walk of each sum's terms, which round once, and so does each partial sum."""
+        # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
+        (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
+        terms = np.matmul(a**2, b**2)
+        followed = product.size * a.shape[-1] <= CELLS_FOLLOWED
+        partial = (
+            walk(a[..., :, :, None] * b[..., None, :, :], -2) if followed else expected_walk(a, b, np.matmul(a, b))
+        )
+        return self._moved(product, (terms + partial) * (largest_a * largest_b) ** 2)
+
+    def sum(self, terms: Values, total: Values) -> Values:
+        """By the walk of the terms in their order."""
+        return self._moved(total, walk(terms, -1))
+
+    def scan(self, terms: Values, axis: int) -> Values:
+        """By the sum of the roundings so far."""
+        running = np.cumsum(terms, axis)
+        errors = _finite_or(np.zeros_like(running), self.rounded(running) - running)
+        return _finite_or(running, np.asarray(running + np.cumsum(errors, axis)))
+
+    def scatter(self, terms: Values, places: Values, out: Values) -> Values:
+        """By `walks.expected_walk` of each: they come in no particular order."""
+        counts = np.bincount(places, minlength=len(out))
+        squares = np.zeros_like(out)
+        np.add.at(squares, places, terms**2)
+        variance = np.where(counts > 1, (counts + 1) / 6 * squares + (counts + 1) / 3 * out**2, 0)
+        return np.where(counts > 1, self._moved(out, variance), out)
+
+    def _moved(self, x: Values, variance: Values) -> Values:
         """Each element moved by an error of this variance, given over u^2, and rounded."""
-        return self.rounded(np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape)))
+        return _finite_or(x, self.rounded(np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape))))
 
     def _normal(self, shape: tuple[int, ...]) -> Values:
         return np.asarray(self.rng.standard_normal(shape, np.float32))
+
+
+class Nearest:
+    """Every result rounded to the nearest number of the dtype, and sums added up in it.
+
+    Args:
+        dtype: what results are rounded to.
+        accumulators: that a sum is divided among; see `walks.ACCUMULATORS`.
+    """
+
+    def __init__(self, dtype: str, accumulators: int) -> None:
+        self.dtype, self.accumulators = dtype, accumulators
+
+    def rounded(self, x: Values) -> Values:
+        """Each element in the dtype."""
+        return np.asarray(x, self.dtype).astype(np.longdouble)
+
+    constant = rounded
+
+    def product(self, a: Values, b: Values, product: Values) -> Values:
+        """Term by term in their order, or of many as BLAS does it."""
+        a, b = np.asarray(a, self.dtype), np.asarray(b, self.dtype)
+        if product.size * a.shape[-1] > CELLS_ADDED:
+            return np.asarray(np.matmul(a, b), np.longdouble)
+        return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0))
+
+    def sum(self, terms: Values, total: Values) -> Values:
+        """In the order of the terms."""
+        return self._added(np.moveaxis(terms, -1, 0).astype(self.dtype)).reshape(total.shape)
+
+    def scan(self, terms: Values, axis: int) -> Values:
+        """One after the other."""
+        return np.cumsum(terms.astype(self.dtype), axis).astype(np.longdouble)
+
+    def scatter(self, terms: Values, places: Values, out: Values) -> Values:
+        """In the order of the terms, an accumulator in turn."""
+        sums = np.zeros((self.accumulators, len(out)), self.dtype)
+        np.add.at(sums, (np.arange(len(places)) % self.accumulators, places), terms.astype(self.dtype))
+        return self._added(sums)
+
+    def _added(self, terms: Values) -> Values:
+        return added_up(np.ascontiguousarray(terms), self.accumulators).astype(np.longdouble)
+
+
+def _error_in(dtype: str, x: Values) -> Values:
+    with np.errstate(all="ignore"):
+        error = np.asarray(x, dtype).astype(np.longdouble) - x
+    return _finite_or(np.zeros_like(error), error)
+
+
+def _finite_or(other: Values, x: Values) -> Values:
+    """`x` where `other` is a finite number, and `other` where it is none, or where x has become none of it."""
+    return np.where(np.isfinite(other), x, other) if not np.isfinite(other).all() else x
+
+
+def _scaled(x: Values) -> tuple[Values, Any]:
+    """`x` over its largest magnitude, in float64, and that magnitude; infinities are left out."""
+    x = np.where(np.isfinite(x), x, 0)
+    largest = np.abs(x).max(initial=0) or np.longdouble(1)
+    return (x / largest).astype(np.float64), largest

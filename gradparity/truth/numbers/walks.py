@@ -44,9 +44,7 @@ class Walk:
             return
         self.exact = self.exact + rounded.sum(0, dtype=np.longdouble)
         for place, lanes in enumerate(ACCUMULATORS):
-            padding = np.zeros((-len(rounded) % lanes, *rounded.shape[1:]), self.dtype)  # adding zeros is exact
-            turns = np.concatenate([rounded, padding]) if len(padding) else rounded
-            self.sums[place] = _in_order(self.sums[place], turns.reshape(-1, lanes, *rounded.shape[1:]))
+            self.sums[place] = _in_order(self.sums[place], _in_turns(rounded, lanes))
 
     def squares(self, unit: Any) -> Array:
         """The squared error of the scaled sums."""
@@ -54,6 +52,19 @@ class Walk:
         walked = (self.scale * unit) ** 2 * self.walked
         worst = np.max(np.square(made) / np.where(walked > 0, walked, np.inf))
         return np.asarray(walked * self.total.dtype.type(max(1, worst)))
+
+
+def added_up(terms: Array, accumulators: int) -> Array:
+    """The sum over the first axis in the terms' own dtype: by accumulators in turn, which are added up at the end."""
+    sums = _in_order(np.zeros((accumulators, *terms.shape[1:]), terms.dtype), _in_turns(terms, accumulators))
+    return _in_order(sums[0], sums[1:])
+
+
+def _in_turns(terms: Array, accumulators: int) -> Array:
+    """Terms as each turn of the accumulators takes them; shape (turns, accumulators, ...)."""
+    padding = np.zeros((-len(terms) % accumulators, *terms.shape[1:]), terms.dtype)  # adding zeros is exact
+    turns = np.concatenate([terms, padding]) if len(padding) else terms
+    return turns.reshape(-1, accumulators, *terms.shape[1:])
 
 
 def _in_order(start: Array, terms: Array) -> Array:

@@ -99,7 +99,7 @@ def cumsum(x: Any, axis: int | None = None) -> Array:
     along = axis or 0
     if not a.is_real:
         return Array((np.cumsum(a.series[0], along),))
-    running = tuple(rounded_scan(np.add.accumulate(c, axis=along), along) for c in a.series)
+    running = tuple(rounded_scan(c, along) for c in a.series)
     return traced("cumsum", Array(running), a, axis=along)
 
 
