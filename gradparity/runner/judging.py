@@ -5,7 +5,7 @@ It is imported once the workers are on their way: what it takes to compute and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ import msgspec
 from gradparity.judge.diagnoses import diagnose
 from gradparity.judge.training import judge_training, own_loop
 from gradparity.judge.verdicts import judge, needs_other_precision, told_apart, without_answer
+from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.protocol import NotCertified
@@ -21,10 +22,10 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Training, Verdict
 from gradparity.runner.cases import Cell
-from gradparity.runner.crew import patience_s
+from gradparity.runner.crew import Member, patience_s
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED
-from gradparity.runner.ways import both, differing, explained, not_given
+from gradparity.runner.ways import both, differing, explained, left_open, not_given
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
@@ -110,19 +111,37 @@ class Judging:
             WorkerFailed: it failed meanwhile.
         """
         self.recorder.begin("evaluation", name)
-        found = self._evaluate(name, worker, self.cell.problem, self.truth)
+        return self._evaluate(name, worker, self.cell.problem, self.truth)
+
+    def tell_apart(self, member: Member, found: Sequence[Finding]) -> Sequence[Finding]:
+        """The same verdicts, ``unstable`` told from ``wrong`` by a run in the other precision.
+
+        That run is ours, and nobody asked for it: a loss that has one precision only is no worse for it, and what the
+        run would have told is left open.
+        """
         if self.pairwise is not None or self.cell.expected or not needs_other_precision(found):
             return found
-        self.recorder.begin("evaluation in the other precision", name)
+        self.recorder.begin("evaluation in the other precision", member.name)
+        try:
+            found = told_apart(found, self._in_other_precision(member.name, member.worker))
+            member.worker.ask(self.cell.load)
+        except (WorkerFailed, InputError) as failure:
+            dtype = in_other_precision(self.cell.problem).spec.dtype
+            found = left_open(found, f"{dtype}: {getattr(failure, 'reason', failure)}")
+            if isinstance(failure, WorkerFailed) and not failure.alive:
+                member.stop()
+            else:
+                member.worker.ask(self.cell.load)
+        return found
+
+    def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
         with self._lock:  # its truth is computed once, when first needed
             if self._other is None:
                 other = in_other_precision(self.cell.problem)
                 self._other = other, self._asked(self.cell.oracle.reference(other))
         problem, truth = self._other
         worker.ask(m.load_request(problem))
-        found = told_apart(found, self._evaluate(name, worker, problem, truth))
-        worker.ask(self.cell.load)
-        return found
+        return self._evaluate(name, worker, problem, truth)
 
     def _evaluate(self, name: str, worker: WorkerProcess, problem: AnyProblem, truth: Reference) -> list[Finding]:
         second_order = self.cell.plan.second_order
@@ -130,14 +149,16 @@ class Judging:
         evaluation = worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
-        self.recorder.not_given(name, not_given(name, evaluation.without))
+        asked_for = problem is self.cell.problem
+        if asked_for:
+            self.recorder.not_given(name, not_given(name, evaluation.without))
         if evaluation.printed:
             said = f"it printed {evaluation.printed!r} while it was evaluated; the process's log has all of it"
             cure = "Printing takes time, which is timed too: leave it out of the loss."
             self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
         if self.pairwise is not None:
             self.recorder.begin("evaluation at moved inputs", name)
-            self.pairwise.ask(name, worker, evaluation.quantities)
+            self.pairwise.ask(name, worker, evaluation)
             return []
         if evaluation.without:
             truth = truth.only(*({quantity for quantity, _ in truth.truth} - set(evaluation.without)))
@@ -146,7 +167,8 @@ class Judging:
             return found
         otherwise = {**evaluation.quantities, "hvp": evaluation.quantities[m.OTHER_HVP]}
         second = judge(name, otherwise, truth, problem)
-        self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
+        if asked_for:
+            self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
         return list(both(found, second, evaluation.hvps))
 
     def train(self, name: str, worker: WorkerProcess, known: Trajectory) -> list[Training]:

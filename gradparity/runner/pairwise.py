@@ -8,13 +8,15 @@ from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from gradparity.judge.consensus import Answers, judge_pairwise
-from gradparity.judge.verdicts import lengths
-from gradparity.numerics.perturbation import floor_from
+from gradparity.judge.verdicts import judge_values, lengths
+from gradparity.numerics.perturbation import Floors, floor_from
 from gradparity.numerics.richardson import block_directions
 from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.peer import WorkerFailed
 from gradparity.results import Finding, Pairwise
 from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
@@ -50,18 +52,40 @@ class PairwiseRun:
         self.problem = problem
         self.answers: dict[str, Answers] = {}
         self._lock = Lock()
+        #: Blocks of which a backend's two ways to the HVP give two answers, by backend and block.
+        self._apart: dict[tuple[str, str], Finding] = {}
 
-    def ask(self, name: str, worker: WorkerProcess, values: _Values) -> None:
+    def ask(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated) -> None:
         """Evaluate a backend at inputs off by a rounding, and differentiate its own loss by differences.
 
         Raises:
             WorkerFailed: the worker failed.
         """
         moved = worker.ask(m.Perturb())
+        values = _without(evaluation.quantities, {m.OTHER_HVP})
         floors = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
-        own = worker.ask(m.Extrapolate()).slopes
+        if m.OTHER_HVP in evaluation.quantities:
+            self._hold_together(name, evaluation, floors)
+        try:
+            own = worker.ask(m.Extrapolate()).slopes
+        except WorkerFailed as failure:  # at other points, and in float64: a run of ours, which nobody asked for
+            if not failure.alive:
+                raise
+            own = {}
         with self._lock:
             self.answers[name] = Answers(values, floors, own)
+
+    def _hold_together(self, name: str, evaluation: m.Evaluated, floors: Floors) -> None:
+        """Find the blocks in which two ways to a backend's HVP are further apart than both their floors."""
+        first, second = (evaluation.quantities[each] for each in ("hvp", m.OTHER_HVP))
+        truth = {("hvp", parameter): np.asarray(value, np.longdouble) for parameter, value in first.items()}
+        both = {key: np.sqrt(np.longdouble(2)) * floors[key] for key in truth}
+        one, other = evaluation.hvps
+        reference = Reference(truth, both, NO_TRUTH)
+        for found in judge_values(name, {"hvp": second}, reference, self.problem.spec.dtype, against=one):
+            if found.verdict != "agrees":
+                rule = f"two answers, and users get the first: {one} and {other} differ: {found.rule}"
+                self._apart[name, found.block] = msgspec.structs.replace(found, verdict="wrong", rule=rule, cause="")
 
     def judge(self) -> tuple[Pairwise, list[Finding]] | None:
         """The comparison, or ``None`` where fewer than two backends have answered."""
@@ -72,7 +96,8 @@ class PairwiseRun:
         answers = {
             name: replace(answer, values=_without(answer.values, lone[name])) for name, answer in self.answers.items()
         }
-        return judge_pairwise(answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+        found, findings = judge_pairwise(answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+        return found, [self._apart.get((each.backend, each.block), each) for each in findings]
 
     def alone(self) -> dict[str, list[str]]:
         """The quantities of each backend that no other gives, and that are held against nothing."""

@@ -70,7 +70,7 @@ class ProblemRun:
             if is_twin(name) or name in self.recorder.done:
                 return
             self._check(member)
-            if self.cell.plan.apart:  # another process of it is timed
+            if self.cell.plan.apart and not member.ended:  # another process of it is timed
                 member.stop()
         except WorkerFailed as failure:
             self.lost(name, failure)
@@ -88,6 +88,8 @@ class ProblemRun:
         if found and found[0].verdict not in UNREPEATABLE:
             for known in self.judging.runs:
                 self.recorder.trained(self.judging.train(name, worker, known))
+        if found:
+            self.recorder.found(name, self.judging.tell_apart(member, found))
         self.recorder.checked(Checked(backend=name, peak_resident_bytes=peak_bytes, start=start))
 
     def lost(self, name: str, failure: WorkerFailed) -> None:

@@ -49,6 +49,17 @@ def explained(findings: Sequence[Finding], instead: Mapping[str, str]) -> list[F
     ]
 
 
+def left_open(findings: Sequence[Finding], why: str) -> list[Finding]:
+    """The findings, with that nothing tells a poor formula from a wrong rule where the other precision would have."""
+    open_ = f"; unstable or wrong is open, for want of a run in {why}"
+    return [
+        msgspec.structs.replace(found, rule=found.rule + open_)
+        if found.verdict == "wrong" and found.floors is not None
+        else found
+        for found in findings
+    ]
+
+
 def both(first: Sequence[Finding], second: Sequence[Finding], ways: Sequence[str]) -> Iterator[Finding]:
     """The worse finding of each block that two ways lead to; where one is good and one is not, with which it is."""
     other = {(found.quantity, found.parameter): found for found in second}

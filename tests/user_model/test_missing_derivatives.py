@@ -210,3 +210,127 @@ def test_fused_attention_of_torch_agrees_in_its_gradient_and_the_command_ends_wi
     assert "not compared: hvp of torch" in said
     assert "_scaled_dot_product_flash_attention_for_cpu_backward is not implemented" in said
     assert "sdpa_kernel(SDPBackend.MATH)" in said
+
+
+#: ``sinc`` from its first derivative on: sin(x)/x is 1 - x^2/6 + ..., so the second derivative at 0 is -1/3.
+TWO_ANSWERS = """
+import torch
+
+class Sinc(torch.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return torch.where(x == 0, 1.0, torch.sin(x) / torch.where(x == 0, 1.0, x))
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def slope(x):
+        safe = torch.where(x == 0, 1.0, x)
+        return torch.where(x == 0, 0.0, (torch.cos(safe) - torch.sin(safe) / safe) / safe)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * Slope.apply(x)
+
+    @staticmethod
+    def jvp(ctx, t):
+        (x,) = ctx.saved_tensors
+        return t * Slope.apply(x)
+
+class Slope(torch.autograd.Function):
+    @staticmethod
+    def forward(x):
+        return Sinc.slope(x)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        ctx.save_for_backward(*inputs)
+        ctx.save_for_forward(*inputs)
+
+    @staticmethod
+    def curvature(x):
+        safe = torch.where(x == 0, 1.0, x)
+        inner = (2 * torch.sin(safe) / safe - 2 * torch.cos(safe)) / safe - torch.sin(safe)
+        return inner / safe, torch.where(x == 0, -1 / 3, inner / safe)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        wrong, right = Slope.curvature(x)
+        return g * {backward}
+
+    @staticmethod
+    def jvp(ctx, t):
+        (x,) = ctx.saved_tensors
+        wrong, right = Slope.curvature(x)
+        return t * {forward}
+
+def loss(params, data):
+    return (data["a"] * Sinc.apply(params["x"])).sum()
+"""
+
+SINC = """import numpy as np
+
+def parameters(rng):
+    return {"x": np.array([0.0, 0.5, 1.3])}
+
+def data(rng):
+    return {"a": np.array([1.5, 2.0, -1.0])}
+"""
+
+SINC_PORT = """
+import autograd.numpy as np
+from autograd.extend import defvjp, primitive
+import numpy
+
+def curvature(x):
+    safe = numpy.where(x == 0, 1.0, x)
+    inner = (2 * numpy.sin(safe) / safe - 2 * numpy.cos(safe)) / safe - numpy.sin(safe)
+    return numpy.where(x == 0, -1 / 3, inner / safe)
+
+sinc = primitive(lambda x: numpy.sinc(x / numpy.pi))
+rise = lambda x: (numpy.cos(x) - numpy.sinc(x / numpy.pi)) / numpy.where(x == 0, 1.0, x)
+slope = primitive(lambda x: numpy.where(x == 0, 0.0, rise(x)))
+defvjp(sinc, lambda y, x: lambda g: g * slope(x))
+defvjp(slope, lambda y, x: lambda g: g * curvature(x))
+
+def loss(params, data):
+    return np.sum(data["a"] * sinc(params["x"]))
+"""
+
+
+@pytest.mark.parametrize(("backward", "forward"), [("right", "wrong"), ("wrong", "right"), ("right", "right")])
+def test_of_two_ways_to_the_hvp_without_a_truth_neither_is_left_out(tmp_path: Path, backward: str, forward: str):
+    port = TWO_ANSWERS.replace("{backward}", backward).replace("{forward}", forward)
+    result = checked(tmp_path, SINC, torch=port, autograd=SINC_PORT)
+    hvp = {each.backend: each for each in result.problems[0].findings if each.quantity == "hvp"}
+    if backward == forward:
+        assert result.ok, result
+        return
+    assert not result.ok
+    assert hvp["torch"].verdict == "wrong"
+    assert hvp["torch"].worst_index == (0,)
+    assert "double backward and forward over reverse differ" in hvp["torch"].rule
+
+
+@pytest.mark.parametrize("wrong", ["backward", "jvp"])
+def test_of_two_ways_to_the_hvp_the_one_that_is_wrong_is_named(tmp_path: Path, wrong: str):
+    lines = TWO_ANSWERS.replace("{backward}", "right").replace("{forward}", "right").splitlines()
+    place = max(k for k, line in enumerate(lines) if f"def {wrong}(" in line)
+    lines[place + 3] += " * 1.5"
+    head = SINC + "\ndef loss(params, data, xp):\n    x = params['x']\n    return xp.sum(data['a'] * xp.sin(x) / x)\n"
+    result = checked(tmp_path, head.replace("0.0, 0.5", "0.25, 0.5"), torch="\n".join(lines))
+    (hvp,) = [f for f in result.problems[0].findings if (f.backend, f.quantity) == ("torch", "hvp")]
+    right, off = (
+        ("forward over reverse", "double backward")
+        if wrong == "backward"
+        else ("double backward", "forward over reverse")
+    )
+    assert hvp.verdict == "wrong"
+    assert hvp.rule == f"by {off}: error of more than 8 noise floors; {right} agrees"
+    (said,) = [each for each in result.problems[0].diagnoses if each.name == "two HVPs on torch"]
+    assert f"{right} is right, the other is not" in said.finding
