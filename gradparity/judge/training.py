@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.judge.figures import finite, in_floors
+from gradparity.judge.known import SHARES
 from gradparity.judge.verdicts import AGREES_FLOORS, judge
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
 from gradparity.oracle.protocol import BUILT_IN, Oracle
-from gradparity.results import GOOD, Finding, Training, Verdict, worst
+from gradparity.results import GOOD, UNRESOLVED, Finding, Training, Verdict, worst
 from gradparity.truth.trajectory import Trajectory, blocks
 
 #: Noise floors that a run may be wrong by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
@@ -41,6 +42,7 @@ LOSS_WRONG = "a loss that is wrong"
 NOT_FINITE = "a number that is not finite"
 LOOP_WRONG = "a loop that is wrong: the same gradient, stepped by our optimiser, does not diverge"
 KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths diverge"
+FLOOR_TOO_WIDE = "the noise floor is too wide to tell"
 ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
 
 
@@ -81,6 +83,8 @@ def judge_training(
     step, diverged = (left[0][0], left[0][2]) if left else (None, "")
     verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared, oracle)
     amplification = _finite_max(known.amplification)
+    if verdict == "agrees" and not reason and (wide := _too_wide(known, problem)):
+        verdict, reason, detail = UNRESOLVED, FLOOR_TOO_WIDE, wide
     if not reason and amplification is not None and amplification >= AMPLIFIED:
         reason = AMPLIFIES
         detail = _amplified_detail(known)
@@ -115,6 +119,17 @@ def judge_training(
     )
 
 
+def _too_wide(known: Trajectory, problem: AnyProblem) -> str:
+    """Whether an error that is seen would pass from the first step on, before any dynamics can amplify it."""
+    floor, loss = float(known.loss_floor[0]), float(known.path.losses[0])
+    if not (math.isfinite(floor) and math.isfinite(loss)):
+        return "the loss at the start, or its floor, is not a finite number"
+    largest = max(abs(loss), _finite_max(np.abs(known.path.losses)) or 0.0)
+    if PATH_FLOORS * floor <= max(SHARES[problem.spec.dtype] * largest, float(np.finfo(problem.spec.dtype).tiny)):
+        return ""
+    return f"an error of {PATH_FLOORS * floor:.2g} in a loss of {largest:.3g} would pass"
+
+
 def _errors_in_floors(ran: Path, known: Trajectory, problem: AnyProblem) -> tuple[dict[str, Extended], dict[str, Any]]:
     """Errors of the losses, of each parameter's root mean square and of the last loss, with their step numbers.
 
@@ -126,7 +141,9 @@ def _errors_in_floors(ran: Path, known: Trajectory, problem: AnyProblem) -> tupl
         inside = np.abs(known.path.params).max(axis=1) < limit
         last = known.path.steps[-1] if inside.all() else known.path.steps[np.argmin(inside)] - 1
         losses_inside = np.abs(known.path.losses) < limit
+        resolved = np.isfinite(known.loss_floor)  # from where a floor is no number, nothing is known
         ends = [last, len(known.loss_floor) - 1, len(ran.losses) - 1]
+        ends += [] if resolved.all() else [int(np.argmin(resolved)) - 1]
         ends += [] if losses_inside.all() else [int(np.argmin(losses_inside)) - 1]
         end = max(0, min(ends))
 
@@ -242,7 +259,9 @@ def _rounded(problem: AnyProblem, vector: Array) -> dict[str, Array]:
 
 def _beyond(finding: Finding) -> bool:
     """Whether a finding is beyond its floor: a gradient that has shrunk to rounding may well come out as zero."""
-    return finding.verdict not in GOOD and not (finding.floors is not None and finding.floors <= AGREES_FLOORS)
+    return finding.verdict not in {*GOOD, UNRESOLVED} and not (
+        finding.floors is not None and finding.floors <= AGREES_FLOORS
+    )
 
 
 def _words(finding: Finding) -> str:

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
+from gradparity.judge.known import Scale, known_entries, scale_of, unresolved
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
-from gradparity.results import Finding, Verdict
+from gradparity.results import UNRESOLVED, Finding, Verdict
 from gradparity.truth.reference import Reference
 
 #: Twice the most that a correct backend was seen at: 3.6 and 4.1 floors in two campaigns of 8,000 drawn problems, both
@@ -56,47 +57,67 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     dtype = problem.spec.dtype
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
-    if reference.kinks:  # what has a second derivative there, or one along a direction, is no single number
-        reference = _nearest_side(reference.only("loss", "gradient"), quantities.get("gradient", {}))
+    reference = _nearest_side(reference, quantities)
     found = judge_values(
         backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
     )
     return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
 
 
-def _nearest_side(reference: Reference, gradient: Mapping[str, npt.NDArray[Any]]) -> Reference:
-    """The reference of one gradient: at a kink, whatever lies between both one-sided derivatives is true."""
+def _nearest_side(reference: Reference, quantities: Values) -> Reference:
+    """The reference of one backend: at a kink, whatever lies between both one-sided values is true."""
+    if not reference.kinks:
+        return reference
     truth, floor = ({key: v.copy() for key, v in each.items()} for each in (reference.truth, reference.floor))
-    for (path, index), (low, high) in reference.kinks.items():
-        key, got = ("gradient", path), gradient.get(path)
-        if got is not None and got.shape == truth[key].shape and np.isfinite(got[index]):
-            truth[key][index] = np.clip(got[index], low, high)
+    for (quantity, path, index), (low, high) in reference.kinks.items():
+        key, got = (quantity, path), quantities.get(quantity, {}).get(path)
+        if key not in truth:
+            continue  # of a quantity that is not asked for
+        usable = got is not None and got.shape == truth[key].shape and np.isfinite(got[index])
+        truth[key][index] = np.clip(got[index], low, high) if got is not None and usable else low
         # Draws fall on both sides of a kink: their spread is the step from side to side, and no noise.
         floor[key][index] = np.fmin(floor[key][index], KINK_FLOOR * max(abs(low), abs(high)))
     return replace(reference, truth=truth, floor=floor)
 
 
 def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Finding:
-    """The finding on a gradient with entries at kinks, in words: between their sides, or outside them alone."""
-    kinks = {index: sides for (path, index), sides in reference.kinks.items() if path == finding.parameter}
-    if finding.quantity != "gradient" or not kinks:
-        return finding
-    if finding.verdict == "agrees":
-        some = f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'}"
-        words = f"{some} at a certified kink, between the one-sided derivatives"
-        return msgspec.structs.replace(
-            finding, verdict="kink", rule=words, floors=None, error_ulps=None, floor_ulps=None
-        )
-    if finding.got is None:
-        return finding  # of another shape or dtype, or not finite
+    """The finding on a block with entries at kinks, in words: between, outside, or not judged."""
     key = finding.quantity, finding.parameter
-    error = np.abs(quantities["gradient"][finding.parameter] - reference.truth[key])
-    beyond = ~(error <= AGREES_FLOORS * reference.floor[key])
+    kinks = {index: sides for (*block, index), sides in reference.kinks.items() if tuple(block) == key}
+    if finding.verdict == UNRESOLVED and key not in reference.unknown and not np.isfinite(reference.truth[key]).all():
+        left, size = int(np.count_nonzero(~np.isfinite(reference.truth[key]))), reference.truth[key].size
+        what = "it has" if size == 1 else f"{left} of {size} entries have"
+        return msgspec.structs.replace(finding, verdict="kink", rule=f"not judged: at a certified kink {what} no value")
+    if not kinks or finding.verdict not in ("agrees", "wrong"):
+        return finding
+    got = quantities.get(finding.quantity, {}).get(finding.parameter)
+    if finding.verdict == "agrees" and got is not None:
+        widest = max(kinks, key=lambda index: kinks[index][1] - kinks[index][0])
+        low, high = kinks[widest]
+        some = f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'}" if reference.truth[key].shape else "it is"
+        return msgspec.structs.replace(
+            finding,
+            verdict="kink",
+            rule=f"{some} at a certified kink, between the one-sided derivatives",
+            floors=None,
+            error_ulps=None,
+            floor_ulps=None,
+            worst_index=widest,
+            got=finite(got[widest]),
+            truth=None,
+            sides=(low, high),
+        )
+    if finding.got is None or got is None:
+        return finding  # of another shape or dtype
+    error = np.abs(got - reference.truth[key])
+    beyond = ~(error <= AGREES_FLOORS * reference.floor[key]) & known_entries(
+        reference.truth[key], reference.floor[key]
+    )
     outside = [sides for index, sides in kinks.items() if beyond[index]]
     if not outside or len(outside) < np.count_nonzero(beyond):
         return finding
     rule = "outside a certified kink with one-sided derivatives {:.6g} and {:.6g}".format(*outside[0])
-    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink")
+    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink", sides=outside[0])
 
 
 def _expected(problem: AnyProblem, quantities: Values) -> dict[str, str]:
@@ -152,6 +173,8 @@ def judge_values(
             reference.floor[quantity, parameter],
             (dtypes or {}).get(parameter, dtype),
             against,
+            scale_of(reference, (quantity, parameter), (dtypes or {}).get(parameter, dtype)),
+            reference.unknown.get((quantity, parameter), ""),
         )
         for (quantity, parameter), truth in reference.truth.items()
     }
@@ -160,7 +183,7 @@ def judge_values(
 
     def with_cause(finding: Finding) -> Finding:
         got = quantities.get(finding.quantity, {}).get(finding.parameter)
-        if finding.verdict == "agrees" or got is None:
+        if finding.verdict in ("agrees", UNRESOLVED) or got is None:
             return finding
         key = finding.quantity, finding.parameter
         others = {
@@ -215,6 +238,8 @@ def judge_block(
     floor: Extended,
     dtype: str,
     against: str = "the truth",
+    scale: Scale | None = None,
+    why: str = "",
 ) -> Finding:
     """The finding on one block, decided by the entry furthest beyond its floor.
 
@@ -227,6 +252,8 @@ def judge_block(
         floor: how far rounding moves each of them.
         dtype: the precision that was asked for.
         against: what a rule calls ``truth``.
+        scale: what is large and what is nothing in this block; without one no floor is too wide.
+        why: what is known of entries whose truth or floor is not a finite number.
 
     Returns:
         The finding, without a cause.
@@ -241,23 +268,30 @@ def judge_block(
         return finding("wrong", f"shape {got.shape}, expected {truth.shape}")
     if got.dtype != np.dtype(dtype):
         return finding("wrong", f"dtype {got.dtype}, expected {dtype}: computed in another precision than asked for")
-    if not np.isfinite(got).all():
-        where = index_of(np.argmin(np.isfinite(got)), got.shape)
+    scale = scale or Scale()
+    lost = np.isfinite(truth) & ~np.isfinite(got)
+    if lost.any():
+        where = index_of(np.argmax(lost), got.shape)
         return finding(
             "nonfinite",
             f"{got[where]} where {against} is {float(truth[where]):.6g}",
             worst_index=where,
             truth=finite(truth[where]),
         )
+    open_question = unresolved(truth, floor, scale.visible, AGREES_FLOORS, why)
+    known = known_entries(truth, floor)
+    if not known.any():
+        return finding(UNRESOLVED, open_question) if got.size else finding("agrees", "a block without entries")
 
     error = np.abs(got.astype(np.longdouble) - truth)
-    floors = in_floors(error, floor)
+    floors = np.where(known, in_floors(error, floor), -1)
     worst = index_of(np.argmax(floors), got.shape)
-    largest = np.abs(truth).max()
+    largest = np.abs(truth[known]).max()
     ulp = np.spacing(np.abs(truth[worst]).astype(dtype)).astype(np.longdouble)
+    furthest = error[known].max()
     figures = {
         "absolute_error": finite(error[worst]),
-        "relative_error": finite(error.max() / largest) if largest > 0 else (0.0 if not error.any() else None),
+        "relative_error": finite(furthest / largest) if largest > 0 else (0.0 if not furthest else None),
         "error_ulps": finite(error[worst] / ulp),
         "floor_ulps": finite(floor[worst] / ulp),
         "floors": finite(floors[worst]),
@@ -265,11 +299,13 @@ def judge_block(
         "got": finite(got[worst]),
         "truth": finite(truth[worst]),
     }
-    if not got.any() and root_mean_square(truth) > root_mean_square(floor):
+    if not got[known].any() and root_mean_square(truth[known]) > max(root_mean_square(floor[known]), scale.zero):
         return finding("wrong", f"zero where {against} is not", **figures)
-    if floors[worst] <= AGREES_FLOORS:
-        return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
-    return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)
+    if floors[worst] > AGREES_FLOORS:
+        return finding("wrong", f"error of more than {AGREES_FLOORS:g} noise floors", **figures)
+    if open_question:
+        return finding(UNRESOLVED, open_question, **figures)
+    return finding("agrees", f"error of at most {AGREES_FLOORS:g} noise floors", **figures)
 
 
 def without_answer(backend: str, reference: Reference, verdict: Verdict, rule: str) -> list[Finding]:

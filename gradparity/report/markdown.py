@@ -20,7 +20,7 @@ MARKER = "<!-- gradparity -->"
 MOST_CHARACTERS = 65_536
 #: Rows of a table, blocks that each have a column, and characters of somebody else's words that are shown.
 _MOST_ROWS, _MOST_COLUMNS, _MOST_WORDS = 40, 12, 300
-_SIGNS = {"agrees": "✅", "disagrees": "❌", "failed": "❌", "incomplete": "⏸️", "nothing": "⚠️"}
+_SIGNS = {"agrees": "✅", "disagrees": "❌", "unresolved": "⚠️", "failed": "❌", "incomplete": "⏸️", "nothing": "⚠️"}
 #: What Markdown or HTML would take for its own, and what would notify a person or link an issue.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$:-])")
 

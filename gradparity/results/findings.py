@@ -8,11 +8,15 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-Verdict: TypeAlias = Literal["agrees", "unstable", "wrong", "kink", "nonfinite", "impure", "nondeterministic", "failed"]
+Verdict: TypeAlias = Literal[
+    "agrees", "unstable", "wrong", "kink", "nonfinite", "unresolved", "impure", "nondeterministic", "failed"
+]
 #: Verdicts that leave the exit code at 0 and a backend in the ranking.
 GOOD: frozenset[Verdict] = frozenset({"agrees", "kink"})
 #: Numbers differ, which taps may explain.
 DIFFERS: frozenset[Verdict] = frozenset({"wrong", "unstable", "nonfinite"})
+#: Not the backend's: nothing says that it is right, and nothing that it is wrong.
+UNRESOLVED: Verdict = "unresolved"
 #: Nothing is known of a backend, not even where failing is what a problem is there to show; there is nothing to time.
 NO_ANSWER: frozenset[Verdict] = frozenset({"failed", "impure"})
 #: Two calls give two answers: a training run would be held to something else than it was given.
@@ -25,7 +29,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     ``rule`` is what decided the verdict, ``cause`` why the block disagrees, where an explanation accounts for all of
     it. Errors and floors are those of the entry that decided, the one furthest beyond its floor: ``floors`` is their
     ratio. ``relative_error`` is over the block: largest error over largest true magnitude. A figure is ``None`` where
-    it is not a finite number.
+    it is not a finite number. At a kink, the entry is the one with the widest ``sides``, its one-sided derivatives.
     """
 
     backend: str
@@ -42,6 +46,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     worst_index: tuple[int, ...] = ()
     got: float | None = None
     truth: float | None = None
+    sides: tuple[float, float] | None = None
 
     @property
     def block(self) -> str:

@@ -17,16 +17,21 @@ class TruthError(RuntimeError):
 
 @dataclass(frozen=True)
 class Reference:
-    """The true value of every block and its noise floor: how far roundings move each entry."""
+    """The true value of every block and its noise floor: how far roundings move each entry.
+
+    An entry whose truth or floor is not a finite number is not known: no backend is right or wrong there.
+    """
 
     truth: Blocks
     floor: Blocks
     method: str  #: what the truth is, in words for a report
     seconds: float = 0.0  #: what it all took
     directions: int = 0  #: directions in which the series engine confirmed the truth, in the time it had
-    #: Entries at which the loss is not differentiable, (path, index), with their one-sided derivatives, smaller first.
-    kinks: Mapping[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
+    #: Entries that a kink of the loss leaves two values of: (quantity, path, index), and both, smaller first.
+    kinks: Mapping[tuple[str, str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()  #: parameters that the loss makes no use of
+    #: Why entries of a block are not known, and what may be done about it: (quantity, path), and words for a report.
+    unknown: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def only(self, *quantities: str) -> Reference:
         """The reference of some quantities."""

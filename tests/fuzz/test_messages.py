@@ -28,7 +28,7 @@ _ARRAY = _TREE["w"]
 _BLOCK = Block(wall_ns=10**6, cpu_ns=10**6, inner=8, minor_faults=0, context_switches=1, stolen_ns=None)
 _PATH = Path(_ARRAY, _ARRAY.astype(int), _TREE["W"], _TREE["W"], evaluations=3)
 _FOUND = {("gradient", "a b"): _ARRAY.astype(np.longdouble)}
-_REFERENCE = Reference(_FOUND, _FOUND, "certified", 0.1, kinks={("w", (0,)): (1.0, 2.0)}, ignored=("b",))
+_REFERENCE = Reference(_FOUND, _FOUND, "certified", 0.1, kinks={("gradient", "w", (0,)): (1.0, 2.0)}, ignored=("b",))
 _RUN = Trajectory(Adam(), _PATH, _ARRAY, _TREE, _ARRAY, _ARRAY, evaluations=(3, 4), complete=True)
 _PROBLEM = make_problem("toy", ProjectedLogistic(features=3, projection=2), np.ones((2, 3)), [0.0, 1.0])
 _LOAD = m.load_request(_PROBLEM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -77,7 +78,7 @@ def right_gradient(case: str) -> dict[str, Any]:
 def found(case: str, gradient: dict[str, Any], loss_off: float = 0.0) -> dict[tuple[str, str], Finding]:
     problem, truth = kinked(case)
     loss = np.asarray(float(truth.truth["loss", ""]) + loss_off)
-    findings = judge("jax", {"loss": {"": loss}, "gradient": gradient}, truth, problem)
+    findings = judge("jax", {"loss": {"": loss}, "gradient": gradient}, truth.only("loss", "gradient"), problem)
     return {(finding.quantity, finding.parameter): finding for finding in findings}
 
 
@@ -149,7 +150,7 @@ def test_another_dtype_or_shape_or_no_block_is_no_answer_at_a_kink(entry: int | 
         assert words in judged.rule
 
 
-def test_what_has_no_second_derivative_is_not_judged_and_a_kink_is_not_unstable() -> None:
+def test_what_has_no_value_at_a_kink_is_said_not_to_be_judged_and_a_kink_is_not_unstable() -> None:
     problem, truth = kinked("abs")
     quantities = {
         "loss": {"": np.asarray(truth.truth["loss", ""], np.float64)},
@@ -157,15 +158,28 @@ def test_what_has_no_second_derivative_is_not_judged_and_a_kink_is_not_unstable(
         "jvp": {"": np.asarray(7.0)},
         "hvp": {"x": np.full(3, 7.0), "y": np.full(2, 7.0)},
     }
-    findings = judge("jax", quantities, truth, problem)
-    assert {f.quantity for f in findings} == {"loss", "gradient"}
+    blank = {key: np.full_like(value, np.nan) for key, value in truth.truth.items() if key[0] in ("jvp", "hvp")}
+    findings = judge("jax", quantities, replace(truth, truth={**truth.truth, **blank}), problem)
+    second = {f.block: f for f in findings if f.quantity in ("jvp", "hvp")}
+    assert {f.verdict for f in second.values()} == {"kink"}
+    assert second["jvp"].rule == "not judged: at a certified kink it has no value"
+    assert second["hvp x"].rule == "not judged: at a certified kink 3 of 3 entries have no value"
     assert told_apart(findings, findings) == findings
+
+
+def test_a_value_beside_a_kink_is_judged_whatever_the_quantity() -> None:
+    problem, truth = kinked("abs")
+    hvp = {("hvp", "x"): np.array([np.nan, 2, 0], np.longdouble), ("hvp", "y"): np.full(2, 2, np.longdouble)}
+    known = replace(truth, truth={**truth.truth, **hvp}).only("hvp")
+    for x, y, verdicts in (([7.0, 2, 0], [2.0, 2], ["kink", "agrees"]), ([7.0, 3, 0], [2.0, 4], ["wrong", "wrong"])):
+        found = judge("jax", {"hvp": {"x": np.array(x), "y": np.array(y)}}, known, problem)
+        assert [f.verdict for f in found] == verdicts
 
 
 # relu'(0) in each framework, at w = 0: every row of X w is at the kink.
 X = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.25]])
 #: One-sided derivatives in w: those rows with a positive entry, and those with a negative one.
-SIDES = {("w", (0,)): (0.0, 4.5), ("w", (1,)): (-1.0, 2.25)}
+SIDES = {("gradient", "w", (0,)): (0.0, 4.5), ("gradient", "w", (1,)): (-1.0, 2.25)}
 
 
 def relu_loss(p: Any, d: Any, xp: Any) -> Any:
@@ -190,7 +204,7 @@ def with_slope(name: str, at_zero: float) -> Finding:
         program = backend.program(lambda params, data: relu(data["X"] @ params["w"]).sum())
         value, out = program.value_and_gradient(backend.put(dict(problem.params)), backend.put(dict(problem.data)))
         value, gradient = backend.get({"": value})[""], backend.get(out)
-    _, finding = judge(name, {"loss": {"": value}, "gradient": gradient}, truth, problem)
+    _, finding = judge(name, {"loss": {"": value}, "gradient": gradient}, truth.only("loss", "gradient"), problem)
     return finding
 
 
@@ -213,5 +227,5 @@ def test_off_the_kink_the_derivative_is_held_to_its_one_value() -> None:
     right = X.sum(0)  # every row is positive there
     for factor, verdict in ((1.0, "agrees"), (1 + 1e-12, "wrong")):
         quantities = {"loss": {"": np.asarray(4.5)}, "gradient": {"w": factor * right}}
-        judged = judge("jax", quantities, truth, problem)
+        judged = judge("jax", quantities, truth.only("loss", "gradient"), problem)
         assert [f.verdict for f in judged if f.quantity == "gradient"] == [verdict]

@@ -128,7 +128,7 @@ def test_a_kink_is_named_with_both_derivatives() -> None:
         lambda p, d, xp: xp.sum(d["c"] * xp.maximum(p["net"][0]["x"], 0.0)), params, {"c": np.array([3.0, 5.0, 7.0])},
         params, seed=0, budget_s=2.0,
     )  # fmt: skip
-    assert found.kinks == {("net.0.x", (0,)): (0.0, 3.0)}
+    assert found.kinks == {("gradient", "net.0.x", (0,)): (0.0, 3.0)}
     assert found.ignored == ("spare",)
     assert found.truth["gradient", "net.0.x"].tolist()[1:] == [0.0, 7.0]
     assert "a tie of maximum" in found.method

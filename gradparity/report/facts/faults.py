@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gradparity.formatting import large
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Note
-from gradparity.results import Finding, ProblemResult, RunResult, Training, worst
+from gradparity.results import UNRESOLVED, Finding, ProblemResult, RunResult, Training, worst
 
 #: How the cause of a block begins where values diverge at a tap, which `Fault.divergences` say in full.
 _AT_A_TAP = "diverges at"
@@ -50,6 +50,11 @@ class Fault:
         """All of its verdicts, each once."""
         judged: tuple[Finding | Training, ...] = (*self.findings, *self.trainings)
         return list(dict.fromkeys(each.verdict for each in judged))
+
+    @property
+    def unresolved(self) -> bool:
+        """Whether nothing says that anything of it is wrong."""
+        return set(self.verdicts) == {UNRESOLVED}
 
     @property
     def blocks(self) -> list[str]:
@@ -130,13 +135,15 @@ def failure_notes(result: RunResult) -> list[Note]:
 def _note(group: Sequence[Fault]) -> Note:
     fault, several = group[0], len(group) > 1
     verb = ("differ" if several else "differs") if fault.undecided else ("disagree" if several else "disagrees")
+    if fault.unresolved:
+        verb = "are unresolved" if several else "is unresolved"
     shown = fault.shown
     block = words.entry(shown) if shown else f"training {fault.trainings[0].optimiser}"
     size = [*fault.size, *([f"{fault.backend} the most"] if several else [])]
     left = len(fault.blocks) - 1
-    how = "" if fault.undecided else f": {', '.join(fault.verdicts)}"
+    how = "" if fault.undecided or fault.unresolved else f": {', '.join(fault.verdicts)}"
     text = f"on {words.listed(fault.problems)}{how} in {block}"
-    text += f" ({', '.join(size)})" * bool(fault.size)
+    text += f" ({', '.join(size)})" * (bool(fault.size) and not fault.unresolved)
     text += f", and {words.counted(left, 'more block')}" * (left > 0)
     verdict = fault.verdicts[0]
     return Note(

@@ -14,17 +14,18 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.choice import doubts
 from gradparity.report.facts import words
 from gradparity.report.facts.faults import Fault, failure_notes, fault_notes, faults
+from gradparity.report.facts.kinks import kinks
 from gradparity.report.facts.standings import Standing, choices_table, standings, standings_table, times_table
 from gradparity.report.facts.view import Kind, Note, Table
 from gradparity.report.facts.words import listed
-from gradparity.results import ProblemResult, RunResult
+from gradparity.results import GOOD, ProblemResult, RunResult
 
 #: ``nothing``: no backend was held against anything.
-State: TypeAlias = Literal["agrees", "disagrees", "failed", "incomplete", "nothing"]
+State: TypeAlias = Literal["agrees", "disagrees", "unresolved", "failed", "incomplete", "nothing"]
 #: A sign beside the words, so that a colour is never all that says it.
 _SIGNS: dict[State, tuple[Kind, str]] = {
-    "agrees": ("good", "✓"), "disagrees": ("bad", "✗"), "failed": ("bad", "!"), "incomplete": ("warn", "…"),
-    "nothing": ("warn", "·"),
+    "agrees": ("good", "✓"), "disagrees": ("bad", "✗"), "unresolved": ("warn", "~"), "failed": ("bad", "!"),
+    "incomplete": ("warn", "…"), "nothing": ("warn", "·"),
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def _state(result: RunResult, found: Sequence[Fault], lines: Sequence[Standing])
     if not result.complete:
         return "incomplete"
     if found:
-        return "disagrees"
+        return "unresolved" if all(fault.unresolved for fault in found) else "disagrees"
     if result.troubles:
         return "failed"
     return "agrees" if any(line.verdict for line in lines) else "nothing"
@@ -84,7 +85,7 @@ def _state(result: RunResult, found: Sequence[Fault], lines: Sequence[Standing])
 def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Sequence[Standing]) -> str:
     """One sentence, or two where a run has two things to say."""
     failed = [name for name in dict.fromkeys(t.backend for t in result.troubles) if not is_twin(name)]
-    good = [line.backend for line in lines if line.verdict == "agrees"]
+    good = [line.backend for line in lines if line.verdict in GOOD]
     where = _asked(result)
     if not any(line.verdict for line in lines):
         said = _nothing(result)
@@ -105,12 +106,21 @@ def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Se
 
 def _agree(result: RunResult, good: Sequence[str], where: str) -> str:
     certified = any(problem.findings and problem.pairwise is None for problem in result.problems)
+    differ = [said for problem in result.problems for said in kinks(problem) if said.differ]
+    if differ:
+        kink = "a kink" if len(differ) == 1 else f"{len(differ)} kinks"
+        return f"No backend is wrong on {where}, and they differ by convention at {kink}: {differ[0]}."
     if len(good) == 1:
         return f"{good[0]} agrees with {'the truth' if certified else 'each other'} on {where}."
     return f"All {len(good)} backends agree{'' if certified else ' with each other'} on {where}."
 
 
 def _disagree(found: Sequence[Fault], count: int, where: str) -> str:
+    if all(fault.unresolved for fault in found):
+        blocks = list(dict.fromkeys(block for fault in found for block in fault.blocks)) or ["training"]
+        asked = list(dict.fromkeys(fault.backend for fault in found))
+        verb = "is" if len(asked) == 1 else "are"
+        return f"Not resolved on {where}: nothing here says whether {listed(asked)} {verb} right in {listed(blocks)}."
     verdicts: dict[str, dict[str, None]] = {}
     for fault in found:
         if not fault.undecided:
@@ -160,6 +170,9 @@ def _notes(result: RunResult) -> Iterable[Note]:
         yield _remark("Nothing to run:", f"{name}: {why}")
     for what, (reason, cure) in not_given(result.problems).items():
         yield _remark(f"Not compared, {what}:", words.sentence(reason), cure)
+    for problem in result.problems:
+        for kink in kinks(problem):
+            yield _remark(f"Kink on {problem.label}:", f"{kink}.")
     yield from _expected(result.problems)
     diagnoses = [(problem.label, each) for problem in result.problems for each in problem.diagnoses]
     for name in dict.fromkeys(each.name for _, each in diagnoses):

@@ -27,7 +27,8 @@ _MOST_TIMED = 3
 class Standing:
     """One backend over all problems: its verdicts, and the error furthest from its floor, with its problem's label.
 
-    ``verdict`` and ``training`` are ``agrees``, or all that are not, with commas between; ``""`` where there is none.
+    ``verdict`` and ``training`` are ``agrees`` or ``kink``, or all that are neither, with commas between; ``""`` where
+    there is none.
     """
 
     backend: str
@@ -70,15 +71,21 @@ def _standing(backend: str, result: RunResult, undecided: Collection[str]) -> St
         findings += [(problem.label, f) for f in own if not problem.expected or f in wrong]
         trainings += [ran for ran in problem.training if ran.backend == backend]
     shown = worst([found for _, found in findings]) if findings else None
-    verdict = ", ".join(verdicts) or "agrees" * judged
+    good = "kink" if any(found.verdict == "kink" for _, found in findings) else "agrees"
+    verdict = ", ".join(verdicts) or good * judged
     bad = dict.fromkeys(ran.verdict for ran in trainings if ran.verdict not in GOOD)
     return Standing(
         backend=backend,
         verdict="undecided" if backend in undecided and verdict == "wrong" else verdict,
-        training=", ".join(bad) or "agrees" * bool(trainings),
+        training=", ".join(bad) or _fine(trainings),
         shown=shown,
         label=next((label for label, found in findings if found is shown), ""),
     )
+
+
+def _fine(trainings: Sequence[Training]) -> str:
+    """Of runs that are all good, whether a kink makes one diverge; ``""`` without any."""
+    return "kink" if any(ran.verdict == "kink" for ran in trainings) else "agrees" * bool(trainings)
 
 
 def standings_table(lines: Sequence[Standing], *, problems: int) -> Table:

@@ -15,6 +15,7 @@ from gradparity.results import Finding, ProblemResult, RunResult, Timed
 #: How every verdict looks, and a symbol, so that none is told by its colour alone; all are in common fonts.
 _LOOKS: Mapping[str, tuple[Kind, str]] = {
     "agrees": ("good", "✓"), "kink": ("good", "∧"), "unstable": ("warn", "≈"), "wrong": ("bad", "✗"),
+    "unresolved": ("warn", "~"),
     "nonfinite": ("bad", "∞"), "impure": ("bad", "↻"), "nondeterministic": ("warn", "?"), "failed": ("bad", "!"),
     "faster": ("good", "▲"), "slower": ("", "▼"), "equivalent": ("", "="), "undecided": ("", "?"),
     "reference": ("muted", "•"),

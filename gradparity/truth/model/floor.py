@@ -25,7 +25,7 @@ from gradparity.truth.derivatives.reverse import (
 )
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import extended
-from gradparity.truth.numbers.context import Context, evaluation
+from gradparity.truth.numbers.context import Context, Ties, evaluation
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.walks import ACCUMULATORS
 from gradparity.truth.xp.namespace import xp
@@ -54,6 +54,7 @@ class Tape:
         self.lines = lines_of(params, direction, extended)
         self.order = 0 if direction is None else 1
         self.ignored: tuple[str, ...] = ()
+        self.ties = Ties()
 
     def values(self, noise: Roundings | None = None) -> Blocks:
         """Every block: loss and gradient, along a direction JVP and Hessian-vector product; with `noise`, one draw."""
@@ -62,7 +63,8 @@ class Tape:
         return blocks
 
     def _evaluate(self, noise: Roundings | None = None) -> Blocks:
-        with evaluation(Context(order=self.order, extended=True, noise=noise)):
+        ties = self.ties = Ties(self.ties.found) if noise is not None else Ties()
+        with evaluation(Context(order=self.order, extended=True, noise=noise, ties=ties)):
             lines = self.lines if noise is None else {path: _rounded(line, noise) for path, line in self.lines.items()}
             data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
             value, adjoints = pull_back(self.loss, self.params, lines, data)

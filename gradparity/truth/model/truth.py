@@ -72,7 +72,7 @@ class _Found:
     truth: Blocks
     method: str
     certified: bool = False
-    kinks: dict[tuple[str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
+    kinks: dict[tuple[str, str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
 
 
 class _Search:
@@ -114,7 +114,10 @@ class _Search:
         if not found.complete:
             return _Found(values, f"extended precision, for want of time at {what}")
         truth = values | {("gradient", path): each.as_longdouble() for path, each in found.gradient.items()}
-        kinks = {place: _interval(certificate) for place, certificate in found.kinks.items()}
+        kinks = {("gradient", *place): _interval(certificate) for place, certificate in found.kinks.items()}
+        if kinks:  # extended precision has one branch of each
+            second = {key: np.full_like(value, np.nan) for key, value in truth.items() if key[0] in ("jvp", "hvp")}
+            truth |= second
         words = f"gradient certified in ball arithmetic at {found.bits} bits, entry by entry; {what}"
         return _Found(truth, f"{words}; the rest in extended precision", kinks=kinks)
 

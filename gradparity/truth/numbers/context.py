@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import flint
 import numpy as np
+import numpy.typing as npt
 
 from gradparity.truth.numbers.noise import Roundings
 
@@ -62,6 +63,27 @@ class Kink:
 
 
 @dataclass
+class Ties:
+    """Where the sides of a comparison are equal, comparison by comparison; ``place`` is that of the next one."""
+
+    found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    place: int = 0
+
+    def kept(self, tied: npt.NDArray[np.bool_], noise: bool) -> npt.NDArray[np.bool_]:
+        """The ties of one comparison: as they are, or with ``noise`` as they were without.
+
+        Noise puts numbers that are equal on either side of each other; what it moves there is the choice of a branch,
+        a matter of convention, and no rounding.
+        """
+        if not noise:
+            self.found.append(tied)
+            return tied
+        known = self.found[self.place] if self.place < len(self.found) else tied
+        self.place += 1
+        return known if known.shape == tied.shape else tied
+
+
+@dataclass
 class Context:
     """State of one evaluation.
 
@@ -77,6 +99,8 @@ class Context:
         needs_order: the order at which a coefficient that is unknown at this order would be known.
         extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
         noise: what rounds every result, in extended precision; see `noise`.
+        ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
+            evaluation without noise, and kept by those with it.
     """
 
     bits: int = START_BITS
@@ -89,6 +113,11 @@ class Context:
     needs_order: int = 0
     extended: bool = False
     noise: Roundings | None = None
+    ties: Ties | None = None
+
+    def tied(self, at: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Where a comparison in extended precision is a tie, given where it is one in these numbers."""
+        return at if self.ties is None else self.ties.kept(at, self.noise is not None)
 
     def check_time(self) -> None:
         """Raise OutOfTimeError past the deadline."""

@@ -34,7 +34,7 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
     """
     X = x.balls()
     if current().extended:
-        return np.sign(X[0]).astype(np.int64)
+        return np.where(current().tied(X[0] == 0), 0, np.sign(X[0])).astype(np.int64)
     flat = [c.ravel() for c in X]
     out = np.empty(x.size, dtype=np.int64)
     for position, value in enumerate(flat[0]):
@@ -179,7 +179,8 @@ def floor(x: Any) -> Array:
     x = untraced(asarray(x))
     values = x.balls()[0]
     if current().extended:
-        return Array((np.floor(values),))
+        nearest = np.rint(values)
+        return Array((np.where(current().tied(values == nearest), nearest, np.floor(values)),))
     whole = []
     ends = infinities(values)
     for position, value in enumerate(values.ravel()):
@@ -209,7 +210,11 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
     if x.shape[-1] == 0:
         raise ValueError(f"{name} of an axis of length 0")
     if current().extended:
-        return box(np.argmax(x.balls()[0] if largest else -x.balls()[0], axis=-1))
+        values = x.balls()[0] if largest else -x.balls()[0]
+        best = values.max(axis=-1, keepdims=True)
+        tied = current().tied((values == best) & (np.count_nonzero(values == best, axis=-1, keepdims=True) > 1))
+        first = np.argmax(tied, axis=-1)  # the first of equals wins
+        return box(np.where(tied.any(axis=-1), first, np.argmax(values, axis=-1)))
     lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()]
     out = np.empty(lanes[0].shape[0], dtype=np.int64)
     for lane in range(lanes[0].shape[0]):
