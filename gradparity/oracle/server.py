@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,11 +20,11 @@ from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
 from gradparity.oracle import messages as mm
-from gradparity.truth.model.floor import Tape
+from gradparity.oracle.purity import MOST_CALLS, Purity
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
-from gradparity.truth.reference import Reference
+from gradparity.truth.reference import Reference, TruthError
 from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
@@ -44,6 +44,7 @@ class ModelWorker:
         self.loss: Loss | None = None
         self.problem: UserProblem
         self.arithmetic: NeutralArithmetic
+        self.purity: Purity | None = None
 
     def answer(self, request: Request[Any]) -> bytes:
         """The reply to one request as a frame, the user's faults and ours included."""
@@ -82,16 +83,17 @@ class ModelWorker:
         return mm.Drawn(load_request(problem), self.loss is not None, gradient, self.model.written_for(), uncertifiable)
 
     def _try(self, problem: UserProblem) -> str:
-        """Evaluate the neutral loss once: why it has no certified form, or ``""``.
+        """Evaluate the neutral loss twice: why it has no certified form, or ``""``.
 
         Raises:
-            InputError: it raises, or is no scalar.
+            InputError: it raises, is no scalar, or another the second time.
         """
         assert self.loss is not None  # noqa: S101
         spec = problem.spec
         try:
             with self._own():
-                Tape(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data), None).values()
+                self.purity = Purity(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data))
+                self.purity.require()
         except NotCertifiableError as error:
             file, line = place_of(error, self.model.file, self.model.root)
             said = str(error).partition(" Or go on without certification")[0]
@@ -109,15 +111,24 @@ class ModelWorker:
             found = neutral_reference(
                 self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=BUDGET_S
             )
+            if request.params is None and self.purity is not None:
+                self.purity.require()
         return mm.Certified(found if len(set(spec.dtypes.values())) == 1 else _coarse(found))
 
     @contextmanager
     def _own(self) -> Iterator[None]:
         """The user's loss runs inside: what it raises is said with its line, what it lacks with what to do."""
-        model = self.model
+        model, purity = self.model, self.purity
         try:
-            with blaming(model.file, model.root, "a loss that can be evaluated", NotCertifiableError):
+            with (
+                purity.watched() if purity is not None else nullcontext(),
+                blaming(model.file, model.root, "a loss that can be evaluated", NotCertifiableError, TruthError),
+            ):
                 yield
+        except TruthError:  # two derivations disagree: of an impure loss they do
+            if purity is not None:
+                purity.require(MOST_CALLS)
+            raise
         except InputError as error:
             if error.rule == "loss":
                 assert self.loss is not None  # noqa: S101

@@ -1,0 +1,92 @@
+"""Whether a neutral loss is a function of its arguments: the same blocks at every call, nothing kept of the last."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.user.model import place_of_function
+from gradparity.numerics.extended import Blocks
+from gradparity.truth.derivatives.inputs import Loss
+from gradparity.truth.model.floor import Tape
+from gradparity.truth.numbers.arrays import Array
+
+#: Calls, and seconds of them, in which a loss that was found at odds with itself may show that it is impure.
+MOST_CALLS, SECONDS = 8, 3.0
+
+_CURE = "Draw random numbers in data(rng), and keep nothing from one call for the next."
+
+
+class Purity:
+    """Value and gradient of a loss at its first call, which every later call has to repeat.
+
+    Args:
+        loss: the neutral loss.
+        params: the tree that it is called with.
+        data: likewise.
+    """
+
+    def __init__(self, loss: Loss, params: Any, data: Any) -> None:
+        self.loss, self.params, self.data = loss, params, data
+        self._before = _arrays()
+        self.first = self._call()
+
+    def _call(self) -> Blocks:
+        return Tape(self.loss, self.params, self.data, None).values()
+
+    def require(self, calls: int = 1) -> None:
+        """Call it again.
+
+        Raises:
+            InputError: it gives something else.
+        """
+        began = time.monotonic()
+        for call in range(calls):
+            if call and time.monotonic() - began > SECONDS:
+                return
+            with self.watched():
+                again = self._call()
+            for key, value in self.first.items():
+                if not np.array_equal(value, again[key], equal_nan=True):
+                    raise self._impure(_difference(key, value, again[key]))
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """What the loss raises in this block is its own fault where it has kept arrays of an earlier evaluation.
+
+        Raises:
+            InputError: it has.
+        """
+        try:
+            yield
+        except InputError as error:
+            if isinstance(error.__cause__, TypeError | ValueError) and _arrays() - self._before:
+                raise self._impure(f"it uses arrays that it has kept from an earlier call, {error.rule}") from error
+            raise
+
+    def _impure(self, how: str) -> InputError:
+        place = place_of_function(self.loss)
+        return InputError(place, got=f"an impure loss: {how}", expected="a function of its arguments", cure=_CURE)
+
+
+def _difference(key: tuple[str, str], first: Any, again: Any) -> str:
+    """Where two calls differ most, in words."""
+    with np.errstate(all="ignore"):
+        apart = np.nan_to_num(np.abs(first - again), nan=np.inf)
+    at = np.unravel_index(int(np.argmax(apart)), apart.shape)
+    place = f"{' '.join(filter(None, key))}{list(map(int, at)) if at else ''}"
+    here, there = (f"{float(value[at]):.12g}" for value in (first, again))
+    other = there if there != here else f"another by {float(apart[at]):.2g}"
+    return f"{place} is {here} at one call and {other} at the next, for the same arguments"
+
+
+def _arrays() -> set[int]:
+    """Arrays of the certified namespace that somebody holds."""
+    gc.collect()
+    return {id(each) for each in gc.get_objects() if issubclass(type(each), Array)}
