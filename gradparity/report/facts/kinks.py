@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gradparity.formatting import apart
 from gradparity.report.facts import words
 from gradparity.results import Finding, ProblemResult
 
@@ -32,10 +31,8 @@ class Kink:
         """``gradient b[1]: jax 0.5, torch 0, where 0 to 1 is right``; or what was not judged."""
         if self.sides is None:
             return f"{self.entry}: {self.rule}"
-        gave = [(name, value) for name, value in self.given if value is not None]
-        low, high, *shown = apart(*self.sides, *(value for _, value in gave))
-        given = ", ".join(f"{name} {value}" for (name, _), value in zip(gave, shown, strict=True))
-        return f"{self.entry}: {given}, where anything from {low} to {high} is right"
+        given = ", ".join(f"{name} {value:.6g}" for name, value in self.given if value is not None)
+        return f"{self.entry}: {given}, where anything from {self.sides[0]:.6g} to {self.sides[1]:.6g} is right"
 
 
 def kinks(problem: ProblemResult) -> list[Kink]:
