@@ -33,7 +33,7 @@ def test_a_model_whose_backends_agree_passes_and_the_result_can_be_looked_at(tmp
         (
             lambda folder: model_folder(folder / "m", HEAD + LOSS + GRADIENT, autograd=SUMMED_PORT),
             "backends=['numpy', 'autograd'], steps=3",
-            ["not every backend agrees", "What does not agree", "factor 6 (X.shape[0])"],
+            ["not every backend agrees", "What does not agree", "6 times the truth (6 is also X.shape[0])"],
         ),
         (
             lambda folder: model_file(folder, HEAD + LOSS),

@@ -81,7 +81,12 @@ def judge_training(
     # At one and the same step, a loss follows from its parameters.
     left = sorted((step, "loss" in name, name) for name, step in beyond.items() if step is not None)
     step, diverged = (left[0][0], left[0][2]) if left else (None, "")
-    verdict, reason, detail = _explain(backend, ran, known, problem, int(steps["loss"][-1]), step, shared, oracle)
+    end = int(steps["loss"][-1])
+    verdict, reason, detail = _explain(backend, ran, known, problem, end, step, shared, oracle)
+    if step == 0 and reason == ADDS_UP:  # nothing has added up there: its loss is right by the floor of its own
+        left = [each for each in left if each[0] > 0]
+        step, diverged = (left[0][0], left[0][2]) if left else (None, "")
+        verdict, reason, detail = _explain(backend, ran, known, problem, end, step, shared, oracle)
     amplification = _finite_max(known.amplification)
     if verdict == "agrees" and not reason and (wide := _too_wide(known, problem)):
         verdict, reason, detail = UNRESOLVED, FLOOR_TOO_WIDE, wide
@@ -193,8 +198,8 @@ def _explain(
         return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
-    if met := _kink_before(ran, problem, oracle, step):
-        return "kink", KINK, f"diverges at step {step}: {met}"
+    if _meets_kink(ran, problem, oracle, step):
+        return "kink", KINK, f"just before step {step}"
     return "unstable", ADDS_UP, ""
 
 
@@ -209,17 +214,10 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
     return "wrong", LOOP_WRONG if shared is not None else "", ""
 
 
-def _kink_before(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> str:
-    """The entry at which the loss has no derivative where the run was just before a step, and what it took there."""
+def _meets_kink(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> bool:
+    """Whether the loss has no derivative where the run was just before a step."""
     place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
-    kinks = oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks
-    widest = max(kinks, key=lambda key: kinks[key][1] - kinks[key][0], default=None)
-    if widest is None:
-        return ""
-    _, path, index = widest
-    taken, (low, high) = float(problem.spec.unpack(ran.gradients[place])[path][index]), kinks[widest]
-    where = f"{path}[{', '.join(map(str, index))}]" if index else path
-    return f"kink at {where}, where it takes {taken:.6g} and anything from {low:.6g} to {high:.6g} is right"
+    return bool(oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks)
 
 
 def _steps_to_judge(ran: Path, affordable: int, end: int, step: int | None) -> npt.NDArray[np.int64]:

@@ -58,11 +58,17 @@ def perturbed(
 
 
 def along_line(
-    params: Mapping[str, Array], data: Mapping[str, Array], tangents: Mapping[str, Array], *, seed: int
+    params: Mapping[str, Array],
+    data: Mapping[str, Array],
+    tangents: Mapping[str, Array],
+    *,
+    seed: int,
+    spacing: float | None = None,
 ) -> Iterator[tuple[Tree, Tree, Tree]]:
     """The same three trees at `LINE_POINTS` points of a line through them, in a random seeded direction.
 
-    Each entry grows or shrinks by the same share of itself from point to point; what `perturbed` leaves alone stays.
+    Each entry grows or shrinks by the same share of itself from point to point, by ``spacing`` where it is given; what
+    `perturbed` leaves alone stays.
     """
     rng = np.random.default_rng([seed, 9])
     signs = [
@@ -71,17 +77,17 @@ def along_line(
     ]
     for k in np.arange(LINE_POINTS) - (LINE_POINTS - 1) / 2:
         moved_params, moved_data, moved_tangents = (
-            {name: _scaled(value, k * sign[name]) for name, value in tree.items()}
+            {name: _scaled(value, k * sign[name], spacing) for name, value in tree.items()}
             for tree, sign in zip((params, data, tangents), signs, strict=True)
         )
         exact = {name: value for name, value in data.items() if _exact(value)}
         yield moved_params, moved_data | exact, moved_tangents
 
 
-def _scaled(value: Array, steps: Array) -> Array:
+def _scaled(value: Array, steps: Array, spacing: float | None) -> Array:
     if value.dtype.kind != "f":
         return value
-    spacing = (np.finfo(value.dtype).eps / 2) ** LINE_POWER
+    spacing = (np.finfo(value.dtype).eps / 2) ** LINE_POWER if spacing is None else spacing
     with np.errstate(over="ignore", invalid="ignore"):
         moved = (value * (1 + np.longdouble(spacing) * steps)).astype(value.dtype)
     return np.asarray(np.where(np.isfinite(moved), moved, value))
@@ -143,15 +149,20 @@ def line_noise(answers: Sequence[Array]) -> Extended:
 
     Zero where a value is not finite. It is raised for its few degrees of freedom, as `floor_from` raises its own.
     """
+    left = left_over(answers)
+    deviation = np.sqrt((left**2).sum(0) / (len(answers) - SMOOTH))
+    deviation = np.where(np.isfinite(deviation), deviation, 0)
+    return np.asarray(_few(len(answers) - SMOOTH) * deviation.reshape(np.shape(answers[0])), np.longdouble)
+
+
+def left_over(answers: Sequence[Array]) -> Extended:
+    """What a parabola leaves over of the answers at points of equal distance, shape (points, entries)."""
     values = np.array(answers, np.longdouble)
     flat = values.reshape(len(values), -1)
     basis = np.linalg.qr(np.vander(np.linspace(-1, 1, len(values)), SMOOTH))[0].astype(np.longdouble)
     with np.errstate(invalid="ignore"):
         centred = flat - flat[len(flat) // 2]
-        left_over = centred - basis @ (basis.T @ centred)
-        deviation = np.sqrt((left_over**2).sum(0) / (len(values) - SMOOTH))
-    deviation = np.where(np.isfinite(deviation), deviation, 0)
-    return np.asarray(_few(len(values) - SMOOTH) * deviation.reshape(values.shape[1:]), np.longdouble)
+        return np.asarray(centred - basis @ (basis.T @ centred), np.longdouble)
 
 
 def _few(draws: int) -> float:

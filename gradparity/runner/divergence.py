@@ -1,4 +1,4 @@
-"""Where the backends of one problem diverge: asked of the workers once something disagrees, since it evaluates anew."""
+"""Where backends diverge, and in which precision: asked of workers once something disagrees; they evaluate anew."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gradparity.benchmark.schedule import is_twin
+from gradparity.judge.causes.precision import SPACINGS, may_be_rounding
 from gradparity.judge.divergence import divergences
+from gradparity.numerics.perturbation import Values
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Finding
@@ -34,6 +36,21 @@ def find_divergences(
         if tapped.values:
             recorded[name] = tapped
     return divergences(recorded) if recorded else None
+
+
+def scattered(
+    workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], dtype: str
+) -> dict[str, dict[str, list[Values]]]:
+    """What those backends give along each format's line that may compute in it, by backend and format."""
+    lines: dict[str, dict[str, list[Values]]] = {}
+    asked = dict.fromkeys(each.backend for each in findings if may_be_rounding(each, dtype))
+    for name in (name for name in asked if name in workers):
+        try:
+            found = workers[name].ask(m.Scatter(list(SPACINGS.values()))).lines
+        except WorkerFailed:
+            continue
+        lines[name] = {fmt: list(line) for fmt, line in zip(SPACINGS, found, strict=True)}
+    return lines
 
 
 def with_places(findings: Iterable[Finding], found: Divergences) -> list[Finding]:

@@ -52,6 +52,7 @@ class Judging:
         self.steps = cell.settings.steps
         self._lock = Lock()
         self._other: tuple[AnyProblem, Reference] | None = None
+        self.values: dict[str, dict[str, Arrays]] = {}  #: what each backend gave, by quantity
         recorder.begin("truth")
         self.truth = self._asked(self._find_truth())
         recorder.outcome.truth = self.truth.method
@@ -160,6 +161,8 @@ class Judging:
             self.recorder.begin("evaluation at moved inputs", name)
             self.pairwise.ask(name, worker, evaluation)
             return []
+        if problem is self.cell.problem:
+            self.values[name] = evaluation.quantities
         if evaluation.without:
             truth = truth.only(*({quantity for quantity, _ in truth.truth} - set(evaluation.without)))
         found = explained(judge(name, evaluation.quantities, truth, problem), evaluation.instead)
@@ -227,6 +230,18 @@ class Judging:
             alone = dict.fromkeys(quantities, "no other backend gives one to hold it against")
             known = [each for each in self.recorder.outcome.not_given if each.backend == name]
             self.recorder.not_given(name, [*known, *not_given(name, alone)])
+
+    def find_precision(self, workers: Mapping[str, WorkerProcess]) -> None:
+        """Find which backend computes in a lower precision than asked for, where nothing else explains its error."""
+        from gradparity.judge.causes.precision import with_precision
+        from gradparity.runner.divergence import scattered
+
+        outcome, dtype = self.recorder.outcome, self.cell.problem.spec.dtype
+        lines = scattered(workers, outcome.findings, dtype)
+        if lines and self.pairwise is None:
+            outcome.findings = with_precision(
+                outcome.findings, self.values, self.truth.truth, self.truth.floor, lines, dtype
+            )
 
     def find_divergence(self, workers: Mapping[str, WorkerProcess]) -> None:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""

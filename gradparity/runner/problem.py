@@ -106,6 +106,7 @@ class ProblemRun:
         if isinstance(self.cell.problem, UserProblem) and any(f.verdict in DIFFERS for f in outcome.findings):
             self.recorder.begin("recording of taps")
             self._load_again()
+            self.judging.find_precision(self.crew.workers)
             self.judging.find_divergence(self.crew.workers)
         if self.recorder.done | set(outcome.idle) >= set(self.cell.names):
             self.recorder.mark(JUDGED)

@@ -137,8 +137,7 @@ class Worker:
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
-        loss, program = self._build(wide.spec)
-        return m.Extrapolated(own_derivatives(self.backend, program, wide, loss))
+        return m.Extrapolated(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
 
     def _perturb(self, _request: m.Perturb) -> m.Perturbed:
         from gradparity.numerics.perturbation import along_line, perturbed
@@ -155,6 +154,15 @@ class Worker:
             for inputs in (perturbed, along_line)
         )
         return m.Perturbed(drawn, line)
+
+    def _scatter(self, request: m.Scatter) -> m.Scattered:
+        from gradparity.numerics.perturbation import along_line
+        from gradparity.worker.evaluation import evaluations_at
+
+        problem = self.problem
+        inputs = problem.params, problem.data, problem.tangents
+        lines = [along_line(*inputs, seed=problem.seed, spacing=spacing) for spacing in request.spacings]
+        return m.Scattered([evaluations_at(self.backend, self.program, line, self.asked) for line in lines])
 
     def _record(self, request: m.Record) -> m.Recorded:
         from gradparity.worker.recording import record
@@ -252,6 +260,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Load: Worker._load,
     m.Evaluate: Worker._evaluate,
     m.Perturb: Worker._perturb,
+    m.Scatter: Worker._scatter,
     m.Extrapolate: Worker._extrapolate,
     m.Record: Worker._record,
     m.Descend: Worker._descend,

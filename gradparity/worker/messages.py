@@ -125,6 +125,20 @@ class Perturb(Request[Perturbed], frozen=True):
     stage = "evaluation at moved inputs"
 
 
+class Scattered(Reply, frozen=True):
+    """For each spacing the evaluations at the points of a line: quantities by name, then by parameter."""
+
+    lines: list[list[dict[str, Arrays]]]
+
+
+class Scatter(Request[Scattered], frozen=True):
+    """What the evaluation before gave, along lines of inputs that are so far apart, relatively: roundings scatter."""
+
+    stage = "evaluation at moved inputs"
+
+    spacings: list[float]
+
+
 class Extrapolated(Reply, frozen=True):
     """The derivative along each parameter's direction, by parameter."""
 
@@ -287,7 +301,7 @@ class Sample(Request[Sampled], frozen=True):
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Evaluate, Perturb, Extrapolate, Record, Descend, Train),
+    *(Configure, Load, Evaluate, Perturb, Scatter, Extrapolate, Record, Descend, Train),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 

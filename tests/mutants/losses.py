@@ -181,7 +181,7 @@ NO_W = "the share of W is missing: the path to W is detached"
 L2 = "the L2 term is missing"
 L2_OF_W = "the L2 term of W is missing"
 X32 = "float32 leak: X is cast to float32"
-SOME32 = "float32 leak: every result is wrong by as much as float32 is"
+SOME32 = "float32 leak: its answers scatter"
 SATURATED = "saturated: the slope of the 5 rows with logits beyond 33.9 is taken to be zero"
 SLOPE = "factor 1 + 1e-09"
 

@@ -50,7 +50,7 @@ GRADIENT_MUTANTS = {
     "factor 2": (lambda v: 2 * v, "factor 2"),
     "sign": (lambda v: -v, "sign"),
     "zero block": (lambda v: 0 * v, f"zero block: the path to {M} is detached"),
-    "a mean for a sum": (lambda v: v / 12, "factor 1/12 (rows of X)"),
+    "a mean for a sum": (lambda v: v / 12, "1/12 of the median (12 is also rows of X)"),
     "transposed in the right shape": (lambda v: v.T.reshape(v.shape), "transposed"),
     "permuted": (lambda v: v[::-1].copy(), "permuted block: the right entries in the wrong places"),
     "cast to float32": (

@@ -61,8 +61,8 @@ def test_a_sum_for_a_mean_is_another_loss_and_its_factor_is_named() -> None:
     found, findings = compared("autograd", "jax", "torch", torch="sum")
     assert {backend for backend, _, _ in bad(findings)} == {"torch"}
     causes = bad(findings)
-    assert causes["torch", "gradient", "layers.1.W"] == "factor 30 (rows of X)"
-    assert causes["torch", "hvp", "layers.1.b"] == "factor 30 (rows of X)"
+    assert causes["torch", "gradient", "layers.1.W"] == "30 times the median (30 is also rows of X)"
+    assert causes["torch", "hvp", "layers.1.b"] == "30 times the median (30 is also rows of X)"
     assert causes["torch", "gradient", "layers.0.W"] == ""  # the penalty is not summed
     assert [(o.backend, o.kind) for o in found.outliers] == [("torch", "loss")]
     assert all(f.rule.startswith(ANOTHER_LOSS) for f in findings if f.verdict != "agrees")

@@ -56,12 +56,12 @@ def test_a_port_that_sums_where_the_model_takes_a_mean_is_wrong_by_a_factor_with
     result = check(model_folder(tmp_path / "m", HEAD + LOSS + GRADIENT, autograd=SUMMED_PORT), "numpy", "autograd")
     assert verdicts(result) == {"numpy": {"agrees"}, "autograd": {"wrong"}}
     causes = {f.cause for f in result.problems[0].findings if f.backend == "autograd"}
-    assert causes == {"factor 6 (X.shape[0])"}
+    assert causes == {"6 times the truth (6 is also X.shape[0])"}
     frame = result.to_frame()
     assert set(frame.filter(verdict="wrong")["backend"]) == {"autograd"}
     assert frame.height == len(result.problems[0].findings)
-    assert "factor 6 (X.shape[0])" in repr(result)
-    assert "factor 6 (X.shape[0])" in result._repr_html_()
+    assert "6 times the truth (6 is also X.shape[0])" in repr(result)
+    assert "6 times the truth (6 is also X.shape[0])" in result._repr_html_()
     assert json.loads(json.dumps(result.to_dict()))["problems"][0]["spec"]["kind"] == "user"
 
 
@@ -148,7 +148,7 @@ def test_the_command_ends_with_the_code_of_the_verdict_and_of_a_fault(tmp_path: 
     asked = ("--backends", "autograd", "--steps", "2", "--out", str(tmp_path / "out"))
     code, out, err = command("check", model_folder(tmp_path / "m", HEAD + LOSS, autograd=SUMMED_PORT), *asked)
     assert code == 1, err
-    assert "factor 6 (X.shape[0])" in out
+    assert "6 times the truth (6 is also X.shape[0])" in out
     code, _, err = command("check", model_file(tmp_path, "import nosuchmodule\n"), *asked)
     assert code == 2
     assert err.splitlines()[-1].endswith("No module named 'nosuchmodule', expected a file that imports.")

@@ -29,11 +29,11 @@ class WrongBlock:
     got: Got
     reference: Reference
     built_in: Problem | None  #: ``None`` for a model of the user's own, which no formula is known of
-    others: Mapping[str, bool]  #: whether each other parameter's block of this quantity agrees
+    agrees: Mapping[tuple[str, str], bool]  #: whether each block agrees, by quantity and parameter
     floors: float
-    float32_everywhere: bool = False  #: whether every block of every quantity disagrees, by no more than float32 is
     dtype: str = "float64"
     sizes: Mapping[str, int] = field(default_factory=dict)  #: without a problem: what may be a factor, by its name
+    against: str = "the truth"  #: what a report calls the values that are expected
 
     @property
     def problem(self) -> Problem:

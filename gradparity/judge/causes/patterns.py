@@ -16,8 +16,12 @@ from gradparity.judge.causes.block import WrongBlock, in_extended_precision
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
 
-#: How much coarser a rounding to float32 is than one to float64.
-_FLOAT32 = 2.0**29
+#: A factor differs from 1 by so many times as much as the block's floors leave open, at least: less is rounding.
+CLEAR = 16.0
+#: Below this difference from 1 a factor is only believed if it is a number that somebody types, to this share of it.
+NEAR_ONE, FITS = 0.01, 1e-4
+#: Significant bits of the formats that a float64 may be rounded to, and what they are called.
+FORMATS = {"float32": 24, "float16 or TF32": 11, "bfloat16": 8}
 
 
 def explain(block: WrongBlock) -> str:
@@ -56,9 +60,18 @@ def _zero(block: WrongBlock) -> str:
     if block.got.any() and (penalty is None or not block.is_(penalty)):
         return ""
     words = "zero block of the data term" if block.got.any() else "zero block"
-    if block.parameter and any(block.others.values()):
-        return f"{words}: the path to {block.parameter} is detached"
-    return words
+    return f"{words}: the path to {block.parameter} is detached" if _is_detached(block) else words
+
+
+def _is_detached(block: WrongBlock) -> bool:
+    """Whether a zero block is a path that was cut: the loss is right, and other parameters' paths are not cut.
+
+    Where the loss differs as well, or the gradient is right and its derivative zero, something else is the matter.
+    """
+    agrees, this = block.agrees, block.parameter
+    others = (agree for (quantity, name), agree in agrees.items() if quantity == block.quantity and name != this)
+    gradient_agrees = block.quantity == "hvp" and agrees.get(("gradient", this), False)
+    return bool(this) and agrees.get(("loss", ""), True) and any(others) and not gradient_agrees
 
 
 def _sign(block: WrongBlock) -> str:
@@ -68,9 +81,23 @@ def _sign(block: WrongBlock) -> str:
 def _factor(block: WrongBlock) -> str:
     for value, penalty in _data_parts(block):
         # Factors may coincide, as c and 2 do at c = 2: then nothing here tells which it is, and all are named.
-        names = [n for n, factor in _known_factors(block) if block.is_(factor * value + penalty, times=factor)]
+        factors = {n: f for n, f in _known_factors(block) if block.is_(f * value + penalty, times=f)}
+        names = [name for name, factor in factors.items() if _is_clear(block, factor)]
         if names:
             return f"factor {' or '.join(names)}{' of the data term' if np.any(penalty) else ''}"
+    return _size_factor(block)
+
+
+def _size_factor(block: WrongBlock) -> str:
+    """A length of the data, or one over it, as the factor: it may be a mean for a sum, or a coincidence."""
+    for name, size in block.sizes.items():
+        for words, factor in (
+            (f"{size} times {block.against}", np.longdouble(size)),
+            (f"1/{size} of {block.against}", 1 / np.longdouble(size)),
+        ):
+            for sign in (1, -1):
+                if block.is_(sign * factor * block.truth, times=factor) and _is_clear(block, factor):
+                    return f"{'-' if sign < 0 else ''}{words} ({size} is also {name})"
     return ""
 
 
@@ -88,13 +115,23 @@ def _known_factors(block: WrongBlock) -> Iterator[tuple[str, np.longdouble]]:
     if block.built_in is not None:
         rows, c = np.longdouble(block.problem.rows), np.longdouble(block.problem.spec.logit_scale)
         candidates |= {"S": rows, "1/S": one / rows, "c": c, "1/c": one / c, "c^2": c * c, "1/c^2": one / (c * c)}
-    for name, size in block.sizes.items():
-        candidates |= {f"{size} ({name})": size * one, f"1/{size} ({name})": one / size}
     candidates |= {"-2": -2 * one, "-1/2": -one / 2}
     yield from ((name, factor) for name, factor in candidates.items() if factor != 1)
 
 
+def _left_open(block: WrongBlock) -> float:
+    """How far a factor may be off, relatively, for all that the block's floors say: by its best entry."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        open_ = block.floors * block.floor / np.abs(block.truth)
+    return float(np.min(open_[np.isfinite(open_)], initial=np.inf))
+
+
+def _is_clear(block: WrongBlock, factor: Any) -> bool:
+    return bool(abs(factor - 1) > CLEAR * _left_open(block))
+
+
 def _other_factor(block: WrongBlock) -> str:
+    """Some other number that every entry is times the truth: told from chance by two entries that say so clearly."""
     if block.truth.size < 2:
         return ""  # a single number is always some factor of another
     for value, penalty in _data_parts(block):
@@ -102,10 +139,41 @@ def _other_factor(block: WrongBlock) -> str:
         factor = np.vdot(value, block.value - penalty) / square if square else np.longdouble(1)
         if factor == 1 or not block.is_(factor * value + penalty, times=factor):
             continue
-        off = float(factor - 1)
-        words = f"1 {'+' if off > 0 else '-'} {abs(off):.3g}" if abs(off) < 0.01 else f"{float(factor):.6g}"
-        return f"factor {words}{' of the data term' if np.any(penalty) else ''}"
+        clear = np.abs((factor - 1) * value) > CLEAR * block.floors * block.floor
+        words = _typed(factor, _left_open(block))
+        if words and np.count_nonzero(clear) > 1:
+            return f"factor {words}{' of the data term' if np.any(penalty) else ''}"
     return ""
+
+
+def _typed(factor: np.longdouble, open_: float) -> str:
+    """The number that somebody typed, if this is one to within what is left open; any number far from 1 may be one.
+
+    Near 1 it is 1 and up to three digits of some power of ten, or a power of two: what a formula differs by is not.
+    """
+    off = factor - 1
+    if abs(off) >= NEAR_ONE:
+        tolerance = float(abs(factor)) * max(open_, 1e-15)
+        if open_ > 1e-6:  # some number of a few digits always fits
+            return ""
+        exact = next((w for w, simple in _simple_numbers() if abs(abs(factor) - simple) <= tolerance), "")
+        return f"{'-' if factor < 0 else ''}{exact}" if exact else f"{float(factor):.6g}"
+    tolerance, sign = max(4 * open_, 1e-15), float(np.sign(off))
+    typed = float(f"{float(off):.3g}"), sign * 2.0 ** float(np.rint(np.log2(abs(off))))
+    fits = any(abs(off - each) <= tolerance <= FITS * abs(off) for each in typed)
+    fits |= bool(abs(off) >= NEAR_ONE / 10 and open_ <= abs(off) / 256)
+    return f"1 {'+' if off > 0 else '-'} {abs(float(off)):.3g}" if fits else ""
+
+
+def _simple_numbers() -> Iterator[tuple[str, np.longdouble]]:
+    """Quotients of small numbers, roots, and pi with its multiples."""
+    for q in range(1, 17):
+        for p in range(1, 17):
+            if p != q and np.gcd(p, q) == 1:
+                yield (f"{p}/{q}" if q > 1 else f"{p}"), np.longdouble(p) / q
+    for n in (2, 3, 5):
+        root = np.sqrt(np.longdouble(n))
+        yield from ((f"sqrt({n})", root), (f"1/sqrt({n})", 1 / root))
 
 
 def _transpose(block: WrongBlock) -> str:
@@ -163,15 +231,32 @@ def _one_entry(block: WrongBlock) -> str:
     return f"one entry is wrong: [{where}]"
 
 
-def _float32(block: WrongBlock) -> str:
+def _rounded_output(block: WrongBlock) -> str:
+    """Every entry is a number of a lower precision, and those that are wrong are so by its rounding.
+
+    An entry of few bits is such a number by itself, as 0.5 and 3 are: those that take more than half have to be there,
+    and of the short formats three, which chance gives less than once in 2^90 and 2^50.
+    """
     if block.dtype != "float64":
         return ""
-    if not block.near(block.value, block.truth, _FLOAT32 * block.floor):
-        return ""
-    if np.array_equal(block.got.astype(np.float32).astype(np.float64), block.got) and block.got.any():
-        return "float32 leak: every entry is a float32 number"
-    # Anything may be wrong by 1e-7 in one place; if all of it is, and nothing by more, it went through float32.
-    return "float32 leak: every result is wrong by as much as float32 is" if block.float32_everywhere else ""
+    for name, bits in FORMATS.items():
+        unit = np.longdouble(2.0**-bits)
+        near = np.abs(block.value - block.truth) <= np.longdouble(2.0 ** (53 - bits)) * block.floors * block.floor
+        rounded = np.abs(block.value - block.truth) <= 2 * unit * np.abs(block.truth)
+        if not (near.all() if bits == 24 else rounded.all()):
+            continue
+        if not np.array_equal(_to_bits(block.value, bits), block.value):
+            continue
+        telling = np.count_nonzero(_to_bits(block.value, bits // 2) != block.value)
+        if telling >= (1 if bits == 24 else 3):
+            return f"{name} leak: every entry is a {name} number"
+    return ""
+
+
+def _to_bits(values: Extended, bits: int) -> Extended:
+    """Rounded to so many significant bits, whatever the exponent."""
+    fraction, exponent = np.frexp(values)
+    return np.asarray(np.ldexp(np.rint(np.ldexp(fraction, bits)), exponent - bits), np.longdouble)
 
 
 def _another_function(block: WrongBlock) -> str:
@@ -202,6 +287,6 @@ _EXPLANATIONS: tuple[Callable[[WrongBlock], str], ...] = (
     _another_function,
     _other_factor,
     *recomputation.EXPLANATIONS,
-    _float32,
+    _rounded_output,
     _one_row_of_entries,
 )

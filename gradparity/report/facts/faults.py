@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gradparity.formatting import apart, large
+from gradparity.formatting import large
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Note
 from gradparity.results import UNRESOLVED, Finding, ProblemResult, RunResult, Training, worst
@@ -43,7 +43,9 @@ class Fault:
         if self.shown is None:
             first = self.trainings[0]
             return ": ".join(filter(None, (first.reason, first.detail))) or "training diverges from the reference"
-        return next((f.cause for f in (self.shown, *self.findings) if f.cause), self.shown.rule)
+        if self.shown.cause:
+            return self.shown.cause
+        return next((f"{f.cause} (in {f.block})" for f in self.findings if f.cause), self.shown.rule)
 
     @property
     def verdicts(self) -> list[str]:
@@ -85,7 +87,7 @@ class Fault:
             "" if relative is None else f"relative error {relative:.2g}",
             "" if self.floors is None else f"{large(self.floors)} floors",
             "" if ulps is None else f"{large(ulps)} ulp",
-            "" if got is None or truth is None else "{} where {} is {}".format(*apart(got, truth), expected),
+            "" if got is None or truth is None else f"{got:.6g} where {truth:.6g} is {expected}",
         )
         return [each for each in figures if each]
 

@@ -1,0 +1,129 @@
+"""Whether a backend computes in a lower precision somewhere: its answers scatter as that precision rounds. Pure.
+
+Errors of the size of a float32 rounding may come from a formula that differs by 1e-8, or from a constant of 7 digits:
+the numbers alone cannot tell. But a formula is smooth in its inputs, and a rounding is not. So the backend is asked
+again along a line of inputs about one rounding of the format apart, and what a parabola through its answers leaves over
+is their scatter. It is the format's if it is as large as the error, and no larger than the format makes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from gradparity.judge.causes.patterns import FORMATS
+from gradparity.judge.distances import LOWER_PRECISION
+from gradparity.judge.figures import root_mean_square
+from gradparity.numerics.extended import Blocks, Extended
+from gradparity.numerics.perturbation import Values, left_over, line_noise
+from gradparity.results import Finding
+
+#: How far the points of a format's line are apart, in units of its rounding. A value crosses about one boundary from
+#: point to point, and the parabola leaves ``(16 u)^3`` of a smooth answer: 2^-15 for bfloat16, which rounds by 2^-9.
+SPACINGS = {name: 2.0 ** -(bits + 1) for name, bits in FORMATS.items()}
+#: The error may be so many times the scatter, since it is one draw of it; and the scatter so many roundings.
+EXPLAINS, MOST = 8.0, 4.0
+#: Von Neumann's ratio of the scatter, at least: 2 is white, a smooth remainder has 0.5.
+WHITE = 1.0
+#: Formats of 8 and 11 bits are told apart along the line of the latter: its own roundings were seen at 1.7 to 3, and at
+#: 1.5 to 1.8 those to a grid 8 times as coarse, which also scatter by more. What lies between may be either.
+SURELY_FINE, SURELY_COARSE, SMALL = 1.9, 1.75, 0.3
+_FINE, _COARSE = "float16 or TF32", "bfloat16"
+EITHER = "bfloat16, float16 or TF32"
+
+
+def may_be_rounding(finding: Finding, dtype: str = "float64") -> bool:
+    """Whether a finding is off by what some format's rounding may be, and nothing is known of why."""
+    known = finding.cause and not finding.cause.startswith("diverges at")
+    if finding.verdict != "wrong" or known or finding.floors is None:
+        return False
+    return LOWER_PRECISION < finding.floors <= EXPLAINS * MOST * _ratio(min(FORMATS.values()), dtype)
+
+
+def with_precision(
+    findings: Sequence[Finding],
+    values: Mapping[str, Values],
+    truth: Blocks,
+    floor: Blocks,
+    lines: Mapping[str, Mapping[str, Sequence[Values]]],
+    dtype: str = "float64",
+) -> list[Finding]:
+    """The same findings; those that scatter as a format rounds are named with it.
+
+    Args:
+        findings: of any backends.
+        values: what each gave, by backend.
+        truth: what they were held against.
+        floor: of the precision that was asked for.
+        lines: by backend and format what it gave along that format's line.
+        dtype: the precision that was asked for.
+    """
+    return [
+        msgspec.structs.replace(each, cause=cause)
+        if each.backend in lines and (cause := _cause(each, values, truth, floor, lines[each.backend], dtype))
+        else each
+        for each in findings
+    ]
+
+
+def _cause(
+    finding: Finding,
+    values: Mapping[str, Values],
+    truth: Blocks,
+    floor: Blocks,
+    lines: Mapping[str, Sequence[Values]],
+    dtype: str,
+) -> str:
+    key = finding.quantity, finding.parameter
+    if not may_be_rounding(finding, dtype) or key not in truth:
+        return ""
+    got = values[finding.backend][finding.quantity][finding.parameter]
+    error, noise = np.abs(got.astype(np.longdouble) - truth[key]), np.where(np.isfinite(floor[key]), floor[key], 0)
+    for name, line in lines.items():
+        scatter = line_noise([each[finding.quantity][finding.parameter] for each in line])
+        ratio = _ratio(FORMATS[name], dtype)
+        if not _explains(scatter, error, noise, ratio) or (white := whiteness(line)) <= WHITE:
+            continue
+        if name == _FINE and white <= SURELY_FINE:
+            small = root_mean_square(scatter) < SMALL * ratio * root_mean_square(noise)
+            named = EITHER if small or white > SURELY_COARSE else _COARSE
+        else:
+            named = name
+        return f"{named} leak: its answers scatter by {_relative(scatter, got):.1e}, as {named} rounds"
+    return ""
+
+
+def whiteness(line: Sequence[Values]) -> float:
+    """Von Neumann's ratio of what scatters along a line, over all entries of all blocks: white noise has 2.
+
+    Reference: von Neumann, Distribution of the ratio of the mean square successive difference to the variance, 1941.
+    """
+    ratios = []
+    for quantity, tree in line[0].items():
+        for name in tree:
+            left = left_over([each[quantity][name] for each in line])
+            squares = (left * left).sum(0)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                ratios.append((np.diff(left, axis=0) ** 2).sum(0) / squares * (len(left) / (len(left) - 1)))
+    found = np.concatenate(ratios) if ratios else np.empty(0)
+    return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else 0.0
+
+
+def _explains(scatter: Extended, error: Extended, floor: Extended, ratio: float) -> bool:
+    usual, size = root_mean_square(floor), root_mean_square(scatter)
+    if not usual or not LOWER_PRECISION * usual < size <= MOST * ratio * usual:
+        return False
+    return bool(root_mean_square(error) <= EXPLAINS * size)
+
+
+def _ratio(bits: int, dtype: str) -> float:
+    """How much coarser a rounding to so many bits is than one of ``dtype``."""
+    return float(2.0**-bits / (np.finfo(dtype).eps / 2))
+
+
+def _relative(scatter: Extended, got: Any) -> float:
+    size = root_mean_square(got.astype(np.longdouble))
+    return float(root_mean_square(scatter) / size) if size else float(root_mean_square(scatter))
