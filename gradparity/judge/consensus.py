@@ -19,8 +19,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.judge.distances import LOWER_PRECISION, BlockAnswers
-from gradparity.judge.figures import finite
+from gradparity.judge.distances import BlockAnswers
+from gradparity.judge.figures import LOWER_PRECISION, finite
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
 from gradparity.numerics.perturbation import Floors

@@ -10,17 +10,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.judge.figures import finite, in_floors, root_mean_square
+from gradparity.judge.figures import LOWER_PRECISION, finite, in_floors, root_mean_square
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block
 from gradparity.numerics.extended import Extended
 
 Array: TypeAlias = npt.NDArray[Any]
 Distances: TypeAlias = dict[tuple[str, str], float]
 Key: TypeAlias = tuple[str, str]  #: quantity and parameter
-
-#: A floor this many times that of the lower half of the backends is not believed beyond it. Long sums in another order
-#: make up a factor of 1e3 (the root of 1e6 terms); what passes through float32 has a floor 2^29 times that of float64.
-LOWER_PRECISION = 2.0**12
 
 
 def believed(floors: Mapping[str, Extended]) -> dict[str, Extended]:

@@ -9,6 +9,10 @@ import numpy as np
 
 from gradparity.numerics.extended import Extended
 
+#: A floor this many times that of the lower half of the backends is not believed beyond it. Long sums in another order
+#: make up a factor of 1e3 (the root of 1e6 terms); what passes through float32 has a floor 2^29 times that of float64.
+LOWER_PRECISION = 2.0**12
+
 
 def in_floors(error: Any, floor: Any) -> Extended:
     """Each error over its floor; no error is zero floors, whatever the floor."""

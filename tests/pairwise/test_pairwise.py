@@ -16,7 +16,8 @@ from gradparity.judge.consensus import (
     UNDECIDED,
     judge_pairwise,
 )
-from gradparity.judge.distances import LOWER_PRECISION, believed, majority
+from gradparity.judge.distances import believed, majority
+from gradparity.judge.figures import LOWER_PRECISION
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.errors import InputError
 from gradparity.numerics.richardson import block_directions

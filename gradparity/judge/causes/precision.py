@@ -15,8 +15,7 @@ import msgspec
 import numpy as np
 
 from gradparity.judge.causes.patterns import FORMATS
-from gradparity.judge.distances import LOWER_PRECISION
-from gradparity.judge.figures import root_mean_square
+from gradparity.judge.figures import LOWER_PRECISION, root_mean_square
 from gradparity.numerics.extended import Blocks, Extended
 from gradparity.numerics.perturbation import Values, left_over, line_noise
 from gradparity.results import Finding
