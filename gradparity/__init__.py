@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gradparity.taps import tap
+from gradparity.taps import stop, tap
 from gradparity.version import __version__
 
 if TYPE_CHECKING:
     from gradparity.api import bench, check, run
     from gradparity.model_spec.errors import InputError
 
-__all__ = ["InputError", "__version__", "bench", "check", "run", "tap"]
+__all__ = ["InputError", "__version__", "bench", "check", "run", "stop", "tap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,15 @@ def large(value: float) -> str:
     return three(value) if abs(value) < 1e6 else f"{value:.1e}"
 
 
+def apart(*values: float, digits: int = 6) -> list[str]:
+    """The values with as few significant digits, six or more, as show that those which differ do."""
+    for count in range(digits, 18):
+        shown = [f"{value:.{count}g}" for value in values]
+        if len(set(shown)) == len(set(values)):
+            break
+    return shown
+
+
 def printable(text: str) -> str:
     """The text on one line: control sequences left out, other unprintable characters as Python escapes them."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in _SEQUENCES.sub("", text))

@@ -205,7 +205,7 @@ def ignored_parameters(names: Sequence[str]) -> Diagnosis | None:
     return Diagnosis(
         name="ignored parameters" if several else "an ignored parameter",
         finding=(
-            f"the loss does not depend on {', '.join(names)}: "
+            f"the loss does not depend on {', '.join(names)}, or stops the gradient there: "
             f"{'their gradients are' if several else 'its gradient is'} zero everywhere"
         ),
         cure="Use it in the loss, or leave it out of parameters(rng).",

@@ -198,8 +198,8 @@ def _explain(
         return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
-    if _meets_kink(ran, problem, oracle, step):
-        return "kink", KINK, f"just before step {step}"
+    if met := _kink_before(ran, problem, oracle, step):
+        return "kink", KINK, f"diverges at step {step}: {met}"
     return "unstable", ADDS_UP, ""
 
 
@@ -214,10 +214,17 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
     return "wrong", LOOP_WRONG if shared is not None else "", ""
 
 
-def _meets_kink(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> bool:
-    """Whether the loss has no derivative where the run was just before a step."""
+def _kink_before(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> str:
+    """The entry at which the loss has no derivative where the run was just before a step, and what it took there."""
     place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
-    return bool(oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks)
+    kinks = oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks
+    widest = max(kinks, key=lambda key: kinks[key][1] - kinks[key][0], default=None)
+    if widest is None:
+        return ""
+    _, path, index = widest
+    taken, (low, high) = float(problem.spec.unpack(ran.gradients[place])[path][index]), kinks[widest]
+    where = f"{path}[{', '.join(map(str, index))}]" if index else path
+    return f"kink at {where}, where it takes {taken:.6g} and anything from {low:.6g} to {high:.6g} is right"
 
 
 def _steps_to_judge(ran: Path, affordable: int, end: int, step: int | None) -> npt.NDArray[np.int64]:

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.formatting import apart
 from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
@@ -113,11 +114,13 @@ def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Fin
     beyond = ~(error <= AGREES_FLOORS * reference.floor[key]) & known_entries(
         reference.truth[key], reference.floor[key]
     )
-    outside = [sides for index, sides in kinks.items() if beyond[index]]
+    outside = [index for index in kinks if beyond[index]]
     if not outside or len(outside) < np.count_nonzero(beyond):
         return finding
-    rule = "outside a certified kink with one-sided derivatives {:.6g} and {:.6g}".format(*outside[0])
-    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink", sides=outside[0])
+    sides = kinks[outside[0]]
+    shown = apart(*sides, float(got[outside[0]]))
+    rule = f"outside a certified kink with one-sided derivatives {shown[0]} and {shown[1]}"
+    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink", sides=sides)
 
 
 def _expected(problem: AnyProblem, quantities: Values) -> dict[str, str]:
@@ -186,7 +189,8 @@ def judge_values(
             return finding
         key = finding.quantity, finding.parameter
         block = WrongBlock(*key, got, reference, problem, agrees, AGREES_FLOORS, dtype, sizes or {}, against)
-        return msgspec.structs.replace(finding, cause=explain(block))
+        with np.errstate(all="ignore"):  # of entries whose truth is no number nothing holds
+            return msgspec.structs.replace(finding, cause=explain(block))
 
     return [with_cause(finding) for finding in found.values()]
 
@@ -277,17 +281,19 @@ def judge_block(
     if not known.any():
         return finding(UNRESOLVED, open_question) if got.size else finding("agrees", "a block without entries")
 
-    error = np.abs(got.astype(np.longdouble) - truth)
+    with np.errstate(invalid="ignore"):
+        error = np.abs(got.astype(np.longdouble) - truth)
     floors = np.where(known, in_floors(error, floor), -1)
     worst = index_of(np.argmax(floors), got.shape)
     largest = np.abs(truth[known]).max()
     ulp = np.spacing(np.abs(truth[worst]).astype(dtype)).astype(np.longdouble)
+    has_ulps = np.abs(truth[worst]) > scale.zero  # units in the last place of nothing are no figure
     furthest = error[known].max()
     figures = {
         "absolute_error": finite(error[worst]),
         "relative_error": finite(furthest / largest) if largest > 0 else (0.0 if not furthest else None),
-        "error_ulps": finite(error[worst] / ulp),
-        "floor_ulps": finite(floor[worst] / ulp),
+        "error_ulps": finite(error[worst] / ulp) if has_ulps else None,
+        "floor_ulps": finite(floor[worst] / ulp) if has_ulps else None,
         "floors": finite(floors[worst]),
         "worst_index": worst,
         "got": finite(got[worst]),

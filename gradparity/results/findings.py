@@ -54,9 +54,24 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.quantity} {self.parameter}".strip()
 
 
+#: What a wrong loss makes wrong comes after it.
+_ORDER = {"loss": 0, "gradient": 1, "jvp": 2, "hvp": 3}
+
+
 def worst(findings: Sequence[Finding]) -> Finding:
-    """The finding to show of several: a verdict that is not good first, then the most floors."""
-    return max(findings, key=lambda f: (f.verdict != "agrees", f.floors if f.floors is not None else math.inf))
+    """The finding to show of several.
+
+    One that is not good comes first, of those the loss before the gradient before second derivatives, then the most
+    floors.
+    """
+
+    def rank(found: Finding) -> tuple[int, int, float]:
+        bad = found.verdict not in GOOD
+        severity = 3 if bad and found.verdict != UNRESOLVED else 2 if bad else int(found.verdict != "agrees")
+        order = -_ORDER.get(found.quantity, len(_ORDER)) if bad else 0
+        return severity, order, found.floors if found.floors is not None else math.inf
+
+    return max(findings, key=rank)
 
 
 class Disagreement(msgspec.Struct, frozen=True, kw_only=True):

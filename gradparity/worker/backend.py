@@ -137,7 +137,8 @@ class Worker:
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
-        return m.Extrapolated(own_derivatives(self.backend, self._build(wide.spec)[1], wide))
+        loss, program = self._build(wide.spec)
+        return m.Extrapolated(own_derivatives(self.backend, program, wide, loss))
 
     def _perturb(self, _request: m.Perturb) -> m.Perturbed:
         from gradparity.numerics.perturbation import along_line, perturbed

@@ -16,9 +16,12 @@ from gradparity.backends import place
 from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
+from gradparity.model_spec.trees import leaves
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.numerics.richardson import Derivative
+from gradparity.taps import holding, stopped
 from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
+from gradparity.worker.recording import fresh
 from gradparity.worker.user_loss import require_scalar
 from gradparity.worker.wire import Arrays, Host
 
@@ -153,19 +156,61 @@ def _copied(found: dict[str, Any]) -> Quantities:
     return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
 
 
-def own_derivatives(backend: Backend, program: Program, problem: AnyProblem) -> dict[str, Derivative]:
-    """The derivative of a float64 problem's loss along each parameter's direction, from values of the loss alone."""
+def own_derivatives(
+    backend: Backend, program: Program, problem: AnyProblem, loss: Loss | None = None
+) -> dict[str, Derivative]:
+    """The derivative of a float64 problem's loss along each parameter's direction, from values of the loss alone.
+
+    Values that the ``loss`` stops the gradient of keep what they are at the problem's parameters; where a compiler has
+    them, nothing is known.
+    """
     from gradparity.numerics.richardson import along, block_directions, derivative
 
-    data = backend.put(problem.data)
+    data, held = backend.put(problem.data), Held()
+    if loss is not None:
+        with fresh(backend):
+            held.value_of(loss, backend.put(problem.params), data)
+    if held.lost:
+        return {}
 
     def value(params: Tree) -> Any:
-        return backend.get({"": backend.wait(program.value(backend.put(params), data))})[""]
+        placed = backend.put(params)
+        found = held.value_of(loss, placed, data) if loss is not None and held.values else program.value(placed, data)
+        return backend.get({"": backend.wait(found)})[""]
 
     return {
         name: derivative(along(value, problem.params, direction))
         for name, direction in block_directions(problem.params, problem.seed)
     }
+
+
+class Held:
+    """The values at which a loss stops the gradient: taken at its first evaluation, and put in their places in others.
+
+    ``lost``: they are not to be had, since a compiler or a transformation has them.
+    """
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+        self.lost = False
+        self._first, self._place = True, 0
+
+    def value_of(self, loss: Loss, params: Params, data: Data) -> Array:
+        """The loss, with the stopped values that it had first."""
+        self._place = 0
+        with holding(self._hold):
+            found = loss(params, data)
+        self._first = False
+        return found
+
+    def _hold(self, value: Any) -> Any:
+        if self._first:
+            constant = stopped(value)
+            self.lost = self.lost or any("Tracer" in type(leaf).__name__ for _, leaf in leaves(constant))
+            self.values.append(constant)
+            return constant
+        self._place += 1
+        return self.values[self._place - 1]
 
 
 def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -122,6 +122,12 @@ def taps_of(backend: Backend) -> Taps | None:
     """How this backend's values are tapped; ``None`` for one that cannot be."""
     taps: Callable[[], Taps] | None = getattr(backend, "taps", None)
     return None if taps is None else taps()
+
+
+def fresh(backend: Backend) -> AbstractContextManager[Any]:
+    """What has to be in force so that functions compiled already run their Python again."""
+    taps = taps_of(backend)
+    return nullcontext() if taps is None else taps.context(Recording())
 
 
 def evaluate(backend: Backend, taps: Taps, loss: Loss, params: Tree, data: Tree) -> Recording:

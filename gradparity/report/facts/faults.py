@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from gradparity.formatting import large
+from gradparity.formatting import apart, large
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Note
 from gradparity.results import UNRESOLVED, Finding, ProblemResult, RunResult, Training, worst
@@ -87,7 +87,7 @@ class Fault:
             "" if relative is None else f"relative error {relative:.2g}",
             "" if self.floors is None else f"{large(self.floors)} floors",
             "" if ulps is None else f"{large(ulps)} ulp",
-            "" if got is None or truth is None else f"{got:.6g} where {truth:.6g} is {expected}",
+            "" if got is None or truth is None else "{} where {} is {}".format(*apart(got, truth), expected),
         )
         return [each for each in figures if each]
 

@@ -17,7 +17,6 @@ class Kink:
     sides: tuple[float, float] | None
     given: tuple[tuple[str, float | None], ...]
     rule: str
-    entries: int = 1
 
     @property
     def differ(self) -> bool:

@@ -55,7 +55,8 @@ def _bare(names: Sequence[str] | dict[str, list[Finding]]) -> list[Head]:
 def _verdict(problem: ProblemResult, name: str) -> Cell:
     bad = words.bad_verdicts(problem, name)
     if not bad:
-        return words.verdict_cell("agrees")
+        kink = any(found.backend == name and found.verdict == "kink" for found in problem.findings)
+        return words.verdict_cell("kink" if kink else "agrees")
     shown = worst([found for found in problem.findings if found.backend == name]).block
     return replace(words.verdict_cell(bad[0], note=shown), text=", ".join(bad))
 

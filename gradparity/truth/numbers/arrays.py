@@ -156,6 +156,10 @@ class Array:
         """Coefficients as balls (or extended numbers), integers and booleans converted."""
         return self.series if self.is_real else (exact(self.series[0]),)
 
+    def __gradparity_stop__(self) -> Array:
+        """The same numbers as constants: they depend neither on t nor, for the tape, on a parameter."""
+        return Array(self.series[:1])
+
     def copy(self) -> Array:
         """Itself: arrays are read-only."""
         return self

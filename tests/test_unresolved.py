@@ -1,0 +1,119 @@
+"""What cannot be known is not said: truths and floors that are no numbers, or hide the errors that people make."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.judge.known import SHARES
+from gradparity.judge.verdicts import AGREES_FLOORS, judge_values, told_apart
+from gradparity.results import GOOD, Finding, worst
+from gradparity.truth.reference import Reference
+
+TRUTH = {"loss": np.longdouble(3.0), "a": np.array([1.0, -2.0, 4.0]), "b": np.array([0.5, 0.25])}
+NO_NUMBERS = [np.nan, np.inf, -np.inf]
+
+
+def reference(floor: float = 1e-16, why: dict[str, str] | None = None, **changed: Any) -> Reference:
+    truth = {(("loss", "") if k == "loss" else ("gradient", k)): np.array(v, np.longdouble) for k, v in TRUTH.items()}
+    floors = {key: np.full(value.shape, floor, np.longdouble) for key, value in truth.items()}
+    for name, blocks in changed.items():
+        {"truths": truth, "floors": floors}[name].update(
+            {("gradient", key): np.array(value, np.longdouble) for key, value in blocks.items()}
+        )
+    return Reference(truth, floors, "", unknown={("gradient", k): v for k, v in (why or {}).items()})
+
+
+def judged(found: Reference, dtype: str = "float64", **given: Any) -> dict[str, Finding]:
+    values = {key: np.array(given.get(key, value), dtype) for key, value in TRUTH.items()}
+    quantities = {"loss": {"": values.pop("loss")}, "gradient": values}
+    return {f.parameter or f.quantity: f for f in judge_values("jax", quantities, found, dtype)}
+
+
+@pytest.mark.parametrize("given", [[1.0, -2.0, 4.0], [7.0, 7.0, 7.0], [np.nan] * 3, [0.0] * 3])
+@pytest.mark.parametrize("bad", NO_NUMBERS)
+@pytest.mark.parametrize("of", ["truths", "floors"])
+def test_a_block_whose_truth_or_floor_is_no_number_says_nothing_of_any_answer(of: str, bad: float, given: Any) -> None:
+    if of == "floors" and not np.isfinite(given).all():
+        pytest.skip("a number that is not finite is wrong wherever the truth is one")
+    found = judged(reference(**{of: {"a": [bad] * 3}}), a=given)
+    assert {key: f.verdict for key, f in found.items()} == {"loss": "agrees", "a": "unresolved", "b": "agrees"}
+    assert not found["a"].cause
+    assert "unresolved" not in GOOD
+
+
+@pytest.mark.parametrize("bad", NO_NUMBERS)
+@pytest.mark.parametrize("of", ["truths", "floors"])
+def test_the_other_entries_of_a_block_are_judged(of: str, bad: float) -> None:
+    known = TRUTH["a"].copy() if of == "truths" else np.full(3, 1e-16)
+    known[1] = bad
+    found = reference(**{of: {"a": known}}, why={"a": "the draws leave its domain"})
+    assert judged(found)["a"].verdict == "unresolved"
+    assert judged(found)["a"].rule.endswith("1 of 3 entries is not known: the draws leave its domain")
+    off = judged(found, a=[1.0, 9.0, 4.1])["a"]
+    assert (off.verdict, off.worst_index) == ("wrong", (2,))
+    assert judged(found, a=[1.0, 9.0, 4.0])["a"].verdict == "unresolved"
+
+
+@pytest.mark.parametrize("bad", NO_NUMBERS)
+def test_no_number_is_wrong_where_the_truth_is_one_and_not_where_it_is_none(bad: float) -> None:
+    assert judged(reference(), a=[1.0, bad, 4.0])["a"].verdict == "nonfinite"
+    assert judged(reference(floors={"a": [np.inf] * 3}), a=[1.0, bad, 4.0])["a"].verdict == "nonfinite"
+    assert judged(reference(truths={"a": [1.0, bad, 4.0]}), a=[1.0, bad, 4.0])["a"].verdict == "unresolved"
+
+
+@pytest.mark.parametrize("dtype", SHARES)
+@pytest.mark.parametrize(("times", "verdict"), [(0.9, "agrees"), (1.1, "unresolved")])
+def test_a_floor_that_hides_a_visible_share_of_the_largest_value_is_too_wide(
+    dtype: str, times: float, verdict: str
+) -> None:
+    floor = times * SHARES[dtype] * 4.0 / AGREES_FLOORS
+    found = judged(reference(np.finfo(dtype).eps, floors={"a": [floor] * 3}), dtype)
+    assert {key: f.verdict for key, f in found.items()} == {"loss": "agrees", "a": verdict, "b": "agrees"}
+    assert judged(reference(floors={"a": [floor] * 3}), dtype, a=2 * TRUTH["a"])["a"].verdict == "wrong"
+
+
+def test_an_error_that_is_beyond_a_floor_too_wide_is_wrong_and_stays_so() -> None:
+    found = judged(reference(floors={"a": [0.1] * 3}), a=[1.0, -2.0, 5.0])
+    assert found["a"].verdict == "wrong"
+    within = judged(reference(floors={"a": [0.1] * 3}), a=[1.0, -2.0, 4.5])
+    assert within["a"].verdict == "unresolved"
+    assert [f.verdict for f in told_apart([within["a"]], [within["a"]])] == ["unresolved"]
+
+
+@pytest.mark.parametrize("truth", [0.0, 1e-17, -3e-16])
+@pytest.mark.parametrize("given", [0.0, 1e-17, 2e-16])
+def test_a_gradient_that_is_zero_beside_the_others_agrees(truth: float, given: float) -> None:
+    """The intercept's on centred data: the sum of residuals is a sum of roundings, or exactly 0."""
+    found = judged(reference(truths={"b": [truth, truth]}, floors={"b": [1e-16, 1e-16]}), b=[given, given])
+    assert found["b"].verdict == "agrees"
+    assert (found["b"].error_ulps, found["b"].floor_ulps) == (None, None)
+
+
+def test_a_zero_beside_others_as_small_is_not_agreement() -> None:
+    """All of a gradient that is below its noise, as at an optimum: no port can be told from twice or none of it."""
+    small = {"a": [1e-16] * 3, "b": [-1e-16] * 2}
+    found = judged(reference(truths=small, floors={key: [1e-16] * len(v) for key, v in small.items()}), **small)
+    assert {key: f.verdict for key, f in found.items()} == {"loss": "agrees", "a": "unresolved", "b": "unresolved"}
+    assert "stationary" in found["a"].rule
+
+
+def test_the_finding_to_show_is_a_loss_before_its_gradient_and_what_is_wrong_before_what_is_open() -> None:
+    def finding(quantity: str, verdict: Any, floors: float | None) -> Finding:
+        return Finding(backend="jax", quantity=quantity, parameter="", verdict=verdict, rule="", floors=floors)
+
+    by_rank = [
+        finding("loss", "wrong", 10),
+        finding("gradient", "nonfinite", None),
+        finding("gradient", "wrong", 1e9),
+        finding("hvp", "wrong", 1e12),
+        finding("loss", "unresolved", None),
+        finding("gradient", "kink", None),
+        finding("hvp", "agrees", 7),
+        finding("loss", "agrees", 1),
+    ]
+    for some in itertools.combinations(by_rank, 2):
+        assert worst(some[::-1]) is some[0]
