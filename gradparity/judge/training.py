@@ -217,7 +217,8 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
 def _kink_before(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> str:
     """The entry at which the loss has no derivative where the run was just before a step, and what it took there."""
     place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
-    kinks = oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks
+    met = oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks
+    kinks = {key: sides for key, sides in met.items() if key[0] == "gradient"}
     widest = max(kinks, key=lambda key: kinks[key][1] - kinks[key][0], default=None)
     if widest is None:
         return ""
