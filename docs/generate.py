@@ -17,7 +17,7 @@ EXITS = {
     ExitCode.AGREES: "everything agrees",
     ExitCode.DISAGREES: "a verdict other than `agrees` or `kink`; of `compare`, a verdict that changed",
     ExitCode.INPUT: "the input or the command is at fault, or there is no more room: one line says what to do",
-    ExitCode.BACKEND: "a requested backend failed; the others still report",
+    ExitCode.BACKEND: "a requested backend failed, or gave nothing (no loss, out of budget); the others still report",
     ExitCode.INTERRUPTED: "Ctrl-C; 128 and the signal's number for SIGTERM (143) and SIGHUP (129)",
 }
 

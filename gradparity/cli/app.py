@@ -1,7 +1,7 @@
 """The command line: arguments and exit codes only. Everything heavy is imported inside the commands.
 
 Exit codes: 0 everything agrees; 1 a verdict other than agrees or kink; 2 the input or the command is at fault;
-3 a requested backend failed.
+3 a requested backend failed, or gave nothing.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def exit_code(result: RunResult) -> ExitCode:
     """What a finished run ends with; a wrong derivative outranks a lost backend."""
     if result.disagreements:
         return ExitCode.DISAGREES
-    return ExitCode.BACKEND if result.troubles else ExitCode.AGREES
+    return ExitCode.BACKEND if result.troubles or result.unanswered else ExitCode.AGREES
 
 
 def main() -> None:

@@ -112,8 +112,9 @@ class Session(msgspec.Struct, kw_only=True):
 class RunResult(msgspec.Struct, kw_only=True):
     """One run: what was asked, where it ran, what was found. ``complete`` turns true at the very end.
 
-    ``left_out`` names the problems that a time budget did not reach. ``environment`` has the variables that were set
-    for every worker, and ``sessions`` has more than one entry where the run was resumed.
+    ``planned`` is the number of problems that the run is of, and ``left_out`` names those that a time budget did not
+    reach. ``environment`` has the variables that were set for every worker, and ``sessions`` has more than one entry
+    where the run was resumed.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -125,6 +126,7 @@ class RunResult(msgspec.Struct, kw_only=True):
     sessions: list[Session] = []
     backends: list[BackendInfo] = []
     problems: list[ProblemResult] = []
+    planned: int = 0
     left_out: list[str] = []
     complete: bool = False
 
@@ -139,9 +141,22 @@ class RunResult(msgspec.Struct, kw_only=True):
         return [f for problem in self.problems for f in problem.not_good if f.verdict != "failed"]
 
     @property
+    def unanswered(self) -> list[str]:
+        """Backends that were asked for and gave nothing, on no problem, without having failed: that is no success.
+
+        Where none are named, all are asked that are there and have something to run.
+        """
+        named, idle = self.settings.get("backends"), {name for problem in self.problems for name in problem.idle}
+        asked = named or [info.name for info in self.backends if not info.cure and info.name not in idle]
+        others = [text.partition("=")[0] for text in self.settings.get("interpreters", ())] if named else []
+        seen = {found.backend for problem in self.problems for found in problem.findings}
+        seen |= {trouble.backend for trouble in self.troubles}
+        return [name for name in dict.fromkeys([*asked, *others]) if name not in seen]
+
+    @property
     def ok(self) -> bool:
-        """Whether everything that was asked for was measured and agrees."""
-        return self.complete and not self.troubles and not self.disagreements
+        """Whether every backend that was asked for was compared, and all that was compared agrees."""
+        return self.complete and not self.troubles and not self.disagreements and not self.unanswered
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values: what ``results.json`` holds."""

@@ -95,6 +95,7 @@ class _Session:
     def measure(self, cases: Sequence[Case]) -> None:
         """Check, train and time every case that an earlier session has left something to do on."""
         self._find_earlier(cases)
+        self.record.result.planned = len(cases)
         left = [case for case in cases if not self._done(case)]
         self.record.observer.planned(len(left))
         for count, groups in self._batches(left):

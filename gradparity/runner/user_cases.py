@@ -12,7 +12,7 @@ from gradparity.backends import Registration
 from gradparity.judge.speed.choice import BY_HAND
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem, in_other_precision
-from gradparity.model_spec.user.model import display_path
+from gradparity.model_spec.user.model import BACKENDS_FOLDER, display_path
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
 from gradparity.processes.launch import Launch
@@ -46,6 +46,7 @@ def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iter
         assert isinstance(problem, UserProblem)  # noqa: S101
         idle = {name: reason for name in names if (reason := nothing_to_run(name, settings.registration(name), drawn))}
         runs = [name for name in names if name not in idle]
+        idle |= nobodys(Path(problem.spec.path), settings.order())
         if names and not runs:
             raise InputError(
                 f"backends for {settings.model}",
@@ -95,6 +96,13 @@ def stressed(problem: UserProblem, process: ModelProcess, settings: Settings) ->
         params = {name: (scale * value).astype(value.dtype) for name, value in problem.params.items()}
         yield replace(problem, name=f"{problem.name}, parameters x {scale:g}", params=params, data=dict(problem.data))
     yield in_other_precision(problem)
+
+
+def nobodys(path: Path, known: Sequence[str]) -> dict[str, str]:
+    """Ports in a model's folder that no backend is called by, and why they did not run."""
+    files = sorted((path / BACKENDS_FOLDER).glob("*.py")) if path.is_dir() else []
+    strange = [file.stem for file in files if not file.stem.startswith("_") and file.stem not in known]
+    return {stem: f"no backend has the name of {BACKENDS_FOLDER}/{stem}.py: {', '.join(known)}" for stem in strange}
 
 
 def nothing_to_run(name: str, registration: Registration, drawn: mm.Drawn) -> str:

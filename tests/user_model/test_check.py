@@ -87,7 +87,9 @@ IGNORED = HEAD.replace('"b": np.array(0.5)', '"b": np.array(0.5), "layers": [{"u
 def test_an_ignored_parameter_is_a_warning_that_names_it_and_prints_are_told(tmp_path: Path):
     text = IGNORED + LOSS.replace("    r =", "    print('seen', 3)\n    r =")
     result = check(model_file(tmp_path, text), "numpy", "autograd")
-    assert result.ok
+    assert result.unanswered == ["numpy"]
+    assert not result.ok  # it was asked for by name
+    assert not result.disagreements
     (problem,) = result.problems
     found = {each.name: each.finding for each in problem.diagnoses}
     assert "layers.0.unused" in found["an ignored parameter"]

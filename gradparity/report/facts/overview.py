@@ -77,7 +77,7 @@ def _state(result: RunResult, found: Sequence[Fault], lines: Sequence[Standing])
         return "incomplete"
     if found:
         return "unresolved" if all(fault.unresolved for fault in found) else "disagrees"
-    if result.troubles:
+    if result.troubles or (result.unanswered and lines):
         return "failed"
     return "agrees" if any(line.verdict for line in lines) else "nothing"
 
@@ -86,7 +86,7 @@ def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Se
     """One sentence, or two where a run has two things to say."""
     failed = [name for name in dict.fromkeys(t.backend for t in result.troubles) if not is_twin(name)]
     good = [line.backend for line in lines if line.verdict in GOOD]
-    where = _asked(result)
+    where, left = _asked(result, good)
     if not any(line.verdict for line in lines):
         said = _nothing(result)
     elif found:
@@ -98,9 +98,11 @@ def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Se
     if failed and (found or good):
         stages = list(dict.fromkeys(t.stage for t in result.troubles))
         said = f"{said.rstrip('.')}; {listed(failed)} failed in {listed(stages)}."
-    missing = not_given(result.problems)
+    if left and any(line.verdict for line in lines):
+        said = f"{said.rstrip('.')}; {left}."
+    missing = [*result.unanswered, *not_given(result.problems)] if lines else []
     if missing:
-        said = f"{said.rstrip('.')}; not compared: {listed(list(missing))}."
+        said = f"{said.rstrip('.')}; not compared: {listed(missing)}."
     return said if state != "incomplete" else f"Not finished. So far: {said[0].lower()}{said[1:]}"
 
 
@@ -135,6 +137,8 @@ def _disagree(found: Sequence[Fault], count: int, where: str) -> str:
 
 def _nothing(result: RunResult) -> str:
     said = [each.finding for problem in result.problems for each in problem.diagnoses if "nothing" in each.name]
+    if not said and result.settings.get("budget_s") and not result.troubles:
+        said = ["out of budget"]
     return f"Nothing was compared{': ' + said[0].rstrip('.') if said else ''}."
 
 
@@ -146,13 +150,21 @@ def not_given(problems: Iterable[ProblemResult]) -> dict[str, tuple[str, str]]:
     return said
 
 
-def _asked(result: RunResult) -> str:
-    """What the run was of, as the end of a sentence: ``toy and iris``, ``12 problems``, ``the stress suite``."""
+def _asked(result: RunResult, good: Sequence[str]) -> tuple[str, str]:
+    """What was compared, ``toy and iris``, ``12 problems``, ``the stress suite``, and how many problems were not.
+
+    Of a problem that one of those who agree did not come to, nothing is said to agree.
+    """
     labels = [problem.label for problem in result.problems]
+    total = max(result.planned, len(labels))
+    done = sum({f.backend for f in p.findings} | {*p.idle} >= {*good} and bool(p.findings) for p in result.problems)
+    if done < total and total > 1:
+        budget = ": out of budget" * bool(result.settings.get("budget_s"))
+        return f"{done} of {total} problems", f"{total - done} not compared{budget}"
     if result.settings.get("stress"):
         model = result.settings.get("model")
-        return f"the stress suite ({len(labels)} problems{f' of {model}' if model else ''})"
-    return (listed(labels) if len(labels) <= words.NAMED else f"{len(labels)} problems") or "any problem"
+        return f"the stress suite ({len(labels)} problems{f' of {model}' if model else ''})", ""
+    return (listed(labels) if len(labels) <= words.NAMED else f"{len(labels)} problems") or "any problem", ""
 
 
 def _notes(result: RunResult) -> Iterable[Note]:

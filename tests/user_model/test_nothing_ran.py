@@ -1,0 +1,92 @@
+"""A backend that was asked for and gave nothing is no success, and a problem that was not compared is not agreed on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import gradparity
+from gradparity.cli.app import ExitCode, exit_code
+from gradparity.report.facts.overview import overview
+from gradparity.results import BackendInfo
+from tests.conftest import Command
+from tests.report.samples import problem, run
+from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
+
+PORT = SUMMED_PORT.replace("np.sum", "np.mean")
+JAX = PORT.replace("autograd.numpy", "jax.numpy")
+BY_HAND = PORT.replace("autograd.numpy", "numpy")
+
+
+def test_a_named_backend_without_a_port_ends_the_command_with_3_and_is_named(tmp_path: Path, command: Command):
+    path = model_folder(tmp_path / "m", HEAD, autograd=PORT, jax=JAX)
+    asked = ("--backends", "autograd,jax,torch", "--out", str(tmp_path / "out"))
+    code, out, _ = command("check", path, *asked)
+    assert code == 3
+    assert "agree with each other on m; not compared: torch." in " ".join(out.split())
+    code, out, _ = command("check", path, *asked, "--quiet")
+    assert code == 3
+    assert "not compared: torch." in " ".join(out.split())
+
+
+def test_a_backend_that_nobody_named_and_that_has_nothing_to_run_is_none_of_it(tmp_path: Path):
+    result = gradparity.check(model_file(tmp_path, HEAD + LOSS), steps=2)
+    assert result.problems[0].idle.keys() == {"numpy"}
+    assert result.unanswered == []
+    assert result.ok, result
+
+
+def test_a_port_that_no_backend_is_called_by_is_said_not_to_have_run(tmp_path: Path):
+    path = model_folder(tmp_path / "m", HEAD + LOSS, autograd=PORT, pytorch="raise ValueError", _shared="x = 1")
+    result = gradparity.check(path, backends=["autograd"], steps=2)
+    assert result.problems[0].idle.keys() == {"pytorch"}
+    assert "no backend has the name of backends/pytorch.py" in repr(result)
+
+
+def test_a_port_that_does_not_import_is_a_failure(tmp_path: Path, command: Command):
+    path = model_folder(tmp_path / "m", HEAD + LOSS, autograd="import nosuchmodule")
+    code, out, _ = command("check", path, "--backends", "autograd", "--out", str(tmp_path / "out"), "--quiet")
+    assert code == 3
+    assert "agree" not in out
+
+
+@pytest.mark.parametrize("stress", [(), ("--stress",)])
+def test_a_budget_that_reaches_nothing_is_no_agreement(tmp_path: Path, command: Command, stress: tuple[str, ...]):
+    path = model_file(tmp_path, HEAD + LOSS + GRADIENT)
+    words = ("check", path, "--backends", "autograd,jax", "--budget", "0.001", *stress, "--out", str(tmp_path / "out"))
+    code, out, _ = command(*words, "--quiet")
+    assert code == 3
+    assert "Nothing was compared: out of budget." in out
+
+
+def test_what_a_budget_cut_is_counted_in_the_headline():
+    names = ["numpy", "autograd", "jax"]
+    infos = [BackendInfo(name=name, versions={name: "1"}) for name in names]
+    whole = [problem(f"p{i}", names, clock=False) for i in range(5)]
+    part = [
+        problem(f"q{i}", ["numpy", "autograd"], clock=False, left_out=["jax: cut off in evaluation"]) for i in range(2)
+    ]
+    settings = {"steps": 5, "budget_s": 60.0}
+    result = run(*whole, *part, planned=9, backends=infos, settings=settings)
+    said = overview(result)
+    assert said.headline == "All 3 backends agree on 5 of 9 problems; 4 not compared: out of budget."
+    assert exit_code(result) == ExitCode.AGREES
+    result = run(*part, planned=2, backends=infos, settings=settings)
+    assert overview(result).headline == "All 2 backends agree on q0 and q1; not compared: jax."
+    assert overview(result).state == "failed"
+    assert exit_code(result) == ExitCode.BACKEND
+    result = run(planned=2, backends=infos, settings=settings)
+    assert overview(result).headline == "Nothing was compared: out of budget."
+    assert exit_code(result) == ExitCode.BACKEND
+    bad = run(*whole[:4], problem("bad", names, bad="jax", clock=False), planned=8, backends=infos, settings=settings)
+    headline = overview(bad).headline
+    assert headline.startswith("1 of 3 backends does not agree on 5 of 8 problems: jax")
+    assert headline.endswith("; 3 not compared: out of budget.")
+    assert exit_code(bad) == ExitCode.DISAGREES
+
+
+def test_a_result_of_an_older_version_without_the_number_of_problems_reads_as_before():
+    result = run(problem("toy", ["numpy", "jax"], clock=False))
+    assert overview(result).headline == "All 2 backends agree on toy."
+    assert result.ok
