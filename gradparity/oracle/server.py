@@ -13,8 +13,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.drawing import draw_problem
@@ -24,7 +22,6 @@ from gradparity.oracle.purity import MOST_CALLS, Purity
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
-from gradparity.truth.reference import Reference, TruthError
 from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
@@ -112,8 +109,9 @@ class ModelWorker:
                 self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=BUDGET_S
             )
             if request.params is None and self.purity is not None:
-                self.purity.require()
-        return mm.Certified(found if len(set(spec.dtypes.values())) == 1 else _coarse(found))
+                # Derivations that disagree, and numbers that are none, may come of an impure loss.
+                self.purity.require(MOST_CALLS if found.unknown else 1)
+        return mm.Certified(found)
 
     @contextmanager
     def _own(self) -> Iterator[None]:
@@ -122,13 +120,9 @@ class ModelWorker:
         try:
             with (
                 purity.watched() if purity is not None else nullcontext(),
-                blaming(model.file, model.root, "a loss that can be evaluated", NotCertifiableError, TruthError),
+                blaming(model.file, model.root, "a loss that can be evaluated", NotCertifiableError),
             ):
                 yield
-        except TruthError:  # two derivations disagree: of an impure loss they do
-            if purity is not None:
-                purity.require(MOST_CALLS)
-            raise
         except InputError as error:
             if error.rule == "loss":
                 assert self.loss is not None  # noqa: S101
@@ -146,16 +140,6 @@ ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
     mm.Follow: ModelWorker._follow,
     mm.Afford: ModelWorker._afford,
 }
-
-
-def _coarse(reference: Reference) -> Reference:
-    """With the noise of float32 everywhere: where precisions are mixed, any value may have gone through the lower.
-
-    A floor is proportional to the unit roundoff, and a reference takes that of float64 unless all are float32.
-    """
-    ratio = np.finfo(np.float32).eps / np.longdouble(np.finfo(np.float64).eps)
-    floor = {key: ratio * value for key, value in reference.floor.items()}
-    return replace(reference, floor=floor)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,8 @@ class Trajectory:
     Attributes:
         optimiser: with its hyperparameters as the problem's dtype rounds them.
         path: the run itself, in extended precision (L-BFGS: gradients and loss rounded to the dtype).
-        loss_floor: ``(n + 1,)``; how far the loss moves when rounding errors are made along the way, where known.
+        loss_floor: ``(n + 1,)``; how far the loss moves when rounding errors are made along the way; nan from where
+            nothing is known of it or of a parameter.
         floors: by parameter, ``(m,)`` at ``path.steps``; the same for the parameter's root mean square.
         amplification: ``(m,)``; the largest floor of a parameter over the rounding of that parameter itself.
         final_floor: of the last loss of each run, however many iterations each took.
@@ -105,11 +106,12 @@ def reference_run(
         finals = np.array([run.losses[-1] for run in runs], np.longdouble) - path.losses[-1]
         final_floor = _rms_of_runs(finals) + loss_floor[-1]
         known = _known_steps(loss_floor, floors, steps_kept)
+        loss_floor[known:] = np.nan
     counts = [run.evaluations for run in (path, *runs)]
     return Trajectory(
         which,
         path,
-        loss_floor[:known],
+        loss_floor,
         floors,
         amplification,
         np.asarray(final_floor),

@@ -159,7 +159,8 @@ def test_what_has_no_value_at_a_kink_is_said_not_to_be_judged_and_a_kink_is_not_
         "hvp": {"x": np.full(3, 7.0), "y": np.full(2, 7.0)},
     }
     blank = {key: np.full_like(value, np.nan) for key, value in truth.truth.items() if key[0] in ("jvp", "hvp")}
-    findings = judge("jax", quantities, replace(truth, truth={**truth.truth, **blank}), problem)
+    kinks = {place: sides for place, sides in truth.kinks.items() if place[0] == "gradient"}
+    findings = judge("jax", quantities, replace(truth, truth={**truth.truth, **blank}, kinks=kinks), problem)
     second = {f.block: f for f in findings if f.quantity in ("jvp", "hvp")}
     assert {f.verdict for f in second.values()} == {"kink"}
     assert second["jvp"].rule == "not judged: at a certified kink it has no value"
@@ -178,8 +179,10 @@ def test_a_value_beside_a_kink_is_judged_whatever_the_quantity() -> None:
 
 # relu'(0) in each framework, at w = 0: every row of X w is at the kink.
 X = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.25]])
-#: One-sided derivatives in w: those rows with a positive entry, and those with a negative one.
-SIDES = {("gradient", "w", (0,)): (0.0, 4.5), ("gradient", "w", (1,)): (-1.0, 2.25)}
+#: One-sided derivatives in w: those rows with a positive entry, and those with a negative one; along (1, 1) any sum.
+SIDES = {
+    ("gradient", "w", (0,)): (0.0, 4.5), ("gradient", "w", (1,)): (-1.0, 2.25), ("jvp", "", ()): (-1.0, 6.75),
+}  # fmt: skip
 
 
 def relu_loss(p: Any, d: Any, xp: Any) -> Any:

@@ -32,6 +32,9 @@ from gradparity.truth.numbers.context import (
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
 
+#: Precision from which on more is of no use where a function is proven to have no finite value.
+SINGULAR_BITS = 1024
+
 
 class KinkError(Exception):
     """The loss is piecewise, and the point on the seam of two pieces: reverse mode has no derivative to give.
@@ -74,8 +77,7 @@ def differentiate(
     for bits in precisions(max_bits, deadline):
         context = Context(bits=bits, order=1, deadline=deadline, share=share)
         try:
-            with evaluation(context):
-                best = _enclosed(*pull_back(loss, params, lines, constants), lines, bits)
+            best = enclosed_at(loss, params, lines, constants, context)
         except UndecidedError:
             # Equal numbers, computed alike, are one object from here on: ties of theirs can be proven.
             share = True
@@ -83,9 +85,21 @@ def differentiate(
             break
         if context.kinks:
             raise KinkError(tuple(dict.fromkeys(context.kinks)))
-        if best and best.settled:
+        if best and (best.settled or (context.singular and bits >= SINGULAR_BITS)):
             break
     return best
+
+
+def enclosed_at(loss: Loss, params: Any, lines: Mapping[str, Line], constants: Any, context: Context) -> Derivatives:
+    """The derivatives that one pass there and back encloses, in an evaluation of its own.
+
+    Raises:
+        UndecidedError: a comparison could not be decided.
+        OutOfTimeError: the deadline passed.
+        InputError: the loss is no scalar.
+    """
+    with evaluation(context):
+        return _enclosed(*pull_back(loss, params, lines, constants), lines, context.bits)
 
 
 def pull_back(

@@ -10,12 +10,13 @@ alike. Numbers of the data that are whole, labels and counts, are exact in every
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from gradparity.model_spec.trees import map_tree
+from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, Extended
 from gradparity.truth.derivatives.inputs import Line, Loss, constant, is_numeric, lines_of
 from gradparity.truth.derivatives.reverse import (
@@ -24,8 +25,8 @@ from gradparity.truth.derivatives.reverse import (
     scalar,
 )
 from gradparity.truth.numbers.arrays import Array
-from gradparity.truth.numbers.balls import extended
-from gradparity.truth.numbers.context import Context, Ties, evaluation
+from gradparity.truth.numbers.balls import Coefficient, extended
+from gradparity.truth.numbers.context import Context, Forced, Ties, evaluation
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.walks import ACCUMULATORS
 from gradparity.truth.xp.namespace import xp
@@ -39,6 +40,7 @@ FEWEST_NUMBERS = 3
 #: itself rounds by 2^-11 of what float64 does: half as much noise again.
 SMALLER_STEPS = {"float64": (2.0**-10,), "float32": (2.0**-10, 2.0**-30)}
 
+Key = tuple[str, str]
 _BY_GRADIENT = ("jvp", "by gradient")
 
 
@@ -47,25 +49,54 @@ class Tape:
 
     Attributes:
         ignored: parameters that no operation leads from to the loss, as of the last evaluation.
+        ties: of the last evaluation at the point without noise.
     """
 
     def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
-        self.loss, self.params, self.data = loss, params, data
+        self.loss, self.params, self.data, self.direction = loss, params, data, direction
         self.lines = lines_of(params, direction, extended)
         self.order = 0 if direction is None else 1
         self.ignored: tuple[str, ...] = ()
         self.ties = Ties()
 
-    def values(self, noise: Roundings | None = None) -> Blocks:
-        """Every block: loss and gradient, along a direction JVP and Hessian-vector product; with `noise`, one draw."""
-        blocks = self._evaluate(noise)
-        blocks.pop(_BY_GRADIENT, None)
-        return blocks
+    def values(self) -> Blocks:
+        """Every block: loss and gradient, along a direction JVP and Hessian-vector product."""
+        return _public(self._evaluate())
 
-    def _evaluate(self, noise: Roundings | None = None) -> Blocks:
-        ties = self.ties = Ties(self.ties.found) if noise is not None else Ties()
-        with evaluation(Context(order=self.order, extended=True, noise=noise, ties=ties)):
-            lines = self.lines if noise is None else {path: _rounded(line, noise) for path, line in self.lines.items()}
+    def draw(self, noise: Roundings) -> Blocks:
+        """The same, rounded."""
+        return _public(self._evaluate(noise))
+
+    def off(self, along: Any, distance: float) -> Blocks:
+        """The same at ``p + distance along``."""
+        moves = {path: distance * extended(leaf) for path, leaf in leaves(along)}
+        lines = {path: (line[0] + moves[path], *line[1:]) for path, line in self.lines.items()}
+        return _public(self._evaluate(lines=lines))
+
+    def forced(self, forced: Forced) -> Blocks:
+        """The same at the point, of the pieces that are drawn at its ties."""
+        return _public(self._evaluate(lines=self.lines, forced=forced))
+
+    def depends_on(self, paths: Collection[str], rng: np.random.Generator) -> dict[Key, npt.NDArray[np.bool_]]:
+        """Which entries change in any bit when these parameters, and how they move, are others."""
+
+        def other(c: Coefficient) -> Coefficient:
+            return np.asarray(c + 2.0**-10 * (1 + np.abs(c)) * rng.standard_normal(c.shape))
+
+        lines = {path: tuple(map(other, line)) if path in paths else line for path, line in self.lines.items()}
+        base, moved = self.values(), _public(self._evaluate(lines=lines))
+        return {key: np.asarray(value != moved[key]) for key, value in base.items()}
+
+    def _evaluate(
+        self, noise: Roundings | None = None, lines: Mapping[str, Line] | None = None, forced: Forced | None = None
+    ) -> Blocks:
+        ties = Ties(self.ties.found) if noise is not None else Ties()
+        if noise is None and lines is None:
+            self.ties = ties
+        lines = self.lines if lines is None else lines
+        with evaluation(Context(order=self.order, extended=True, noise=noise, ties=ties, forced=forced)):
+            if noise is not None:
+                lines = {path: _rounded(line, noise) for path, line in lines.items()}
             data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
             value, adjoints = pull_back(self.loss, self.params, lines, data)
             self.ignored = tuple(path for path, adjoint in adjoints.items() if adjoint is None)
@@ -142,6 +173,11 @@ class _Spread:
 def _square(moved: Extended, base: Extended) -> Extended:
     with np.errstate(all="ignore"):
         return np.asarray((moved - base) ** 2)
+
+
+def _public(blocks: Blocks) -> Blocks:
+    blocks.pop(_BY_GRADIENT, None)
+    return blocks
 
 
 def _along(adjoints: Mapping[str, Array | None], lines: Mapping[str, Line]) -> Extended:

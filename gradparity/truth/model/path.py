@@ -62,7 +62,8 @@ class NeutralArithmetic:
             noise = Noise(spec.dtype, np.random.default_rng([problem.seed, 9, draw]))
 
         def call(params: Tree) -> tuple[Any, Tree]:
-            blocks = Tape(self.loss, spec.nest_params(params), data, None).values(noise)
+            tape = Tape(self.loss, spec.nest_params(params), data, None)
+            blocks = tape.values() if noise is None else tape.draw(noise)
             return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
 
         return call

@@ -1,9 +1,10 @@
 """The truth of a user's neutral loss, and its noise floor: what `reference` is for the built-in models.
 
-Truth is the midpoint of enclosures by reverse mode in balls (`reverse`), and that is held against forward mode
-(`certify`), which knows no tape. Where the loss has a kink each entry is enclosed from both sides, one by one; where
-the time does not suffice, the same tape in extended precision is the truth, held against forward mode in as many
-directions as time allows. `Reference.method` says which.
+Truth is the midpoint of enclosures by reverse mode in balls (`reverse`). It is held against the same tape in extended
+precision, and against forward mode (`certify`), which knows no tape. Where the loss has a kink, or its formula no
+value, entries are looked at from both sides (`seam`); where the time does not suffice, extended precision is the truth,
+held against forward mode in as many directions as time allows. `Reference.method` says which. What cannot be found, or
+what two ways to it disagree on, is nan, and `Reference.unknown` says why.
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ import numpy as np
 
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, require_extended_precision
-from gradparity.truth.derivatives.certificate import Certificate, Derivatives
+from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, differentiate
-from gradparity.truth.derivatives.series import certify, certify_gradient
+from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.seam import Kinks, seam, seam_in_extended
 from gradparity.truth.numbers.enclosure import Enclosure
-from gradparity.truth.reference import BUDGET_S, Reference, TruthError
+from gradparity.truth.reference import BUDGET_S, Reference
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
 ENCLOSING, DRAWING = 0.5, 0.3
@@ -34,8 +36,28 @@ FORWARD = 0.4
 MOST_DIRECTIONS = 16
 #: A radius of this share of the floor does not matter to any verdict.
 NARROW = 1e-3
+#: Share of the budget after which entries at a kink are not looked at any more.
+SEAMS = 0.9
+#: Distance to the floor near by, over the largest parameter: far enough for a formula that is 0 / 0 at the point to
+#: have most of its digits.
+BESIDE = 2.0**-10
+DTYPES = ("float64", "float32")
 #: Relative roundings of a midpoint and of a sum of some in extended precision, with room.
 EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
+
+
+NO_VALUE = "the loss or its derivative is not a finite number there"
+NO_FLOOR = (
+    "its noise floor could not be found: a step of the formula is not a finite number, or is none as soon as anything "
+    "is rounded"
+)
+REFUTED = (
+    "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
+    "less than a rounding at this point, or this is a defect of gradparity: please report it"
+)
+CONTRADICTED = (
+    "two independent derivations of the truth disagree, which is a defect of gradparity: please report it ({})"
+)
 
 
 def neutral_reference(
@@ -59,7 +81,6 @@ def neutral_reference(
     Raises:
         NotCertifiableError: the loss uses a name without a certified form.
         InputError: the loss is no scalar, the tangents do not fit, or there is no extended precision here.
-        TruthError: two derivations of the truth disagree.
     """
     require_extended_precision()
     return _Search(loss, params, data, tangents, seed, budget_s).reference()
@@ -72,7 +93,9 @@ class _Found:
     truth: Blocks
     method: str
     certified: bool = False
-    kinks: dict[tuple[str, str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
+    lone: bool = True  #: found without forward mode, which has to confirm it
+    kinks: Kinks = field(default_factory=dict)
+    unknown: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 class _Search:
@@ -80,22 +103,38 @@ class _Search:
         self.loss, self.params, self.data, self.tangents = loss, params, data, tangents
         self.seed, self.budget_s = seed, budget_s
         self.began = time.monotonic()
-        self.dtype = dtype_of(params)
+        self.dtypes = {path: str(np.asarray(leaf).dtype) for path, leaf in leaves(params)}
+        self.dtype = max(self.dtypes.values())  # of scalars: the wider one
         self.tape = Tape(loss, params, data, tangents)
 
     def reference(self) -> Reference:
         """The best truth that the time allows."""
         values, ignored = self.tape.values(), self.tape.ignored
         enclosed = self._enclosed()
-        floor = self.tape.floor(values, self.dtype, seed=self.seed, seconds=DRAWING * self.budget_s)
-        found = self._at_kink(values, enclosed) if isinstance(enclosed, KinkError) else _of(enclosed, values, floor)
-        directions = self._confirmed(found, floor)
-        if not found.certified:
-            found.method += f", confirmed by ball arithmetic in {directions} directions"
-        elif not directions:
-            found.method += ", forward mode out of time"
+        floor = self._floor(values)
+        if isinstance(enclosed, KinkError):
+            found = self._at_seam(values, floor, None, f"a tie of {enclosed.kinks[0].name} at this point")
+        elif enclosed is not None and not all(each.is_finite.all() for each in enclosed.blocks.values()):
+            found = self._at_seam(values, floor, enclosed, "its formula has no value at this point")
+        elif enclosed is None and any(tied.any() for tied in self.tape.ties.found):
+            found = self._at_seam(values, floor, None, "a tie at this point", in_balls=False)
+        else:
+            found = _of(enclosed, values, floor)
+        directions = 0
+        if found.lone and all(np.isfinite(value).all() for value in found.truth.values()):
+            directions = self._confirmed(found, floor)
+            if not found.certified:
+                found.method += f", confirmed by ball arithmetic in {directions} directions"
+            elif not directions:
+                found.method += ", forward mode out of time"
+        floor = self._floor_beside(found, floor)
+        for key, value in found.truth.items():
+            if not np.isfinite(value).all():
+                found.unknown.setdefault(key, NO_VALUE)
+            elif not np.isfinite(floor[key]).all():
+                found.unknown.setdefault(key, NO_FLOOR)
         seconds = time.monotonic() - self.began
-        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored)
+        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, found.unknown)
 
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())
@@ -107,19 +146,51 @@ class _Search:
         except KinkError as met:
             return met
 
-    def _at_kink(self, values: Blocks, met: KinkError) -> _Found:
-        """One coordinate after the other, from both sides."""
-        what = f"a tie of {met.kinks[0].name} at this point"
-        found = certify_gradient(self.loss, self.params, self.data, seconds=self._left(0.9))
-        if not found.complete:
-            return _Found(values, f"extended precision, for want of time at {what}")
-        truth = values | {("gradient", path): each.as_longdouble() for path, each in found.gradient.items()}
-        kinks = {("gradient", *place): _interval(certificate) for place, certificate in found.kinks.items()}
-        if kinks:  # extended precision has one branch of each
-            second = {key: np.full_like(value, np.nan) for key, value in truth.items() if key[0] in ("jvp", "hvp")}
-            truth |= second
-        words = f"gradient certified in ball arithmetic at {found.bits} bits, entry by entry; {what}"
-        return _Found(truth, f"{words}; the rest in extended precision", kinks=kinks)
+    def _floor(self, values: Blocks, tape: Tape | None = None) -> Blocks:
+        """By the dtype of the parameters; of mixed ones each entry by the lower, where that has any part in it."""
+        tape, seconds = tape or self.tape, DRAWING * self.budget_s
+        if len(set(self.dtypes.values())) == 1:
+            return tape.floor(values, self.dtype, seed=self.seed, seconds=seconds)
+        fine, coarse = (tape.floor(values, dtype, seed=self.seed, seconds=seconds / 2) for dtype in DTYPES)
+        lower = {path for path, dtype in self.dtypes.items() if dtype == DTYPES[1]}
+        reached = tape.depends_on(lower, np.random.default_rng([self.seed, 8]))
+        return {key: np.where(reached[key] | (key[1] in lower), coarse[key], fine[key]) for key in fine}
+
+    def _floor_beside(self, found: _Found, floor: Blocks) -> Blocks:
+        """With the floor near by where the truth is a limit: at the point itself the formula is no number to move."""
+        for key, value in found.truth.items():  # one rounding of what is true, where the branch at the point is not
+            unit = np.finfo(self.dtypes.get(key[1], self.dtype)).eps / np.longdouble(2)
+            floor[key] = np.where(np.isfinite(value), np.maximum(floor[key], unit * np.abs(value)), floor[key])
+        if not any(np.any(np.isfinite(value) & ~np.isfinite(floor[key])) for key, value in found.truth.items()):
+            return floor
+        sizes = [np.abs(np.asarray(leaf, np.longdouble)) for _, leaf in leaves(self.params)]
+        step = BESIDE * (max(float(size.max(initial=0)) for size in sizes) or 1.0)
+        rng = np.random.default_rng([self.seed, 10])
+        moved = map_tree(
+            lambda _, leaf: np.asarray(leaf, np.longdouble) + step * np.abs(rng.standard_normal(np.shape(leaf))),
+            self.params,
+        )
+        near = self._floor(found.truth, Tape(self.loss, moved, self.data, self.tangents))
+        return {key: np.where(np.isfinite(value), value, near[key]) for key, value in floor.items()}
+
+    def _at_seam(
+        self, values: Blocks, floor: Blocks, enclosed: Derivatives | None, what: str, *, in_balls: bool = True
+    ) -> _Found:
+        """Entry by entry from both sides; what is enclosed at the point itself stays."""
+        deadline = self.began + SEAMS * self.budget_s
+        words = f"certified in ball arithmetic from both sides: {what}"
+        found = None
+        if in_balls:
+            found = seam(self.loss, self.params, self.data, self.tangents, seed=self.seed, deadline=deadline)
+        if found is None:
+            words = f"extended precision from both sides, for want of time: {what}"
+            found = seam_in_extended(self.tape, values, seed=self.seed, deadline=deadline)
+        truth, unknown = found.truth, found.unknown
+        if enclosed is not None:
+            for key, each in enclosed.blocks.items():
+                truth[key] = np.where(each.is_finite, each.as_longdouble(), truth[key])
+        unknown |= _refuted(values, found.point, floor, truth)
+        return _Found(truth, words, lone=False, kinks=found.kinks, unknown=unknown)
 
     def _confirmed(self, found: _Found, floor: Blocks) -> int:
         """In how many random directions forward mode agrees."""
@@ -139,19 +210,21 @@ class _Search:
             ))  # fmt: skip
             if series.status != "certified" or series.kinks:
                 continue
-            _require("loss", series.value, found.truth["loss", ""], slack["loss", ""])
-            _require_along("g.v", series.first, "gradient", along, found.truth, slack)
+            denied = {
+                "loss": _denied(series.value, found.truth["loss", ""], slack["loss", ""]),
+                "gradient": _denied_along(series.first, "gradient", along, found.truth, slack),
+            }
             if turn == 0:
-                _require("g.v", series.first, found.truth["jvp", ""], slack["jvp", ""])
-                _require_along("v^T H v", series.second, "hvp", along, found.truth, slack)
+                denied["jvp"] = _denied(series.first, found.truth["jvp", ""], slack["jvp", ""])
+                denied["hvp"] = _denied_along(series.second, "hvp", along, found.truth, slack)
+            for key, value in found.truth.items():
+                if why := denied.get(key[0]):
+                    found.truth[key] = np.full_like(value, np.nan)
+                    found.unknown[key] = CONTRADICTED.format(why)
+            if any(denied.values()):
+                break
             confirmed += 1
         return confirmed
-
-
-def dtype_of(params: Any) -> str:
-    """The dtype whose roundings make the floor: float32 only if every parameter is."""
-    kinds = {np.asarray(leaf).dtype for _, leaf in leaves(params)}
-    return "float32" if kinds == {np.dtype(np.float32)} else "float64"
 
 
 def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
@@ -169,27 +242,35 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
             wide += int(loose.sum())
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
-    return _Found(truth, words, not wide)
+    return _Found(truth, words, not wide, unknown=_refuted(values, dict(truth), floor, truth))
 
 
-def _interval(certificate: Certificate) -> tuple[float, float]:
-    lower, upper = certificate.interval
-    return lower.as_float(), upper.as_float()
+def _refuted(values: Blocks, found: Blocks, floor: Blocks, truth: Blocks) -> dict[tuple[str, str], str]:
+    """Blocks of which extended precision has something else than what was found: they are no truth any more.
+
+    One noise floor of the dtype is 2^11 roundings of extended precision in float64, and 2^40 in float32; and no verdict
+    turns on less.
+    """
+    unknown = {}
+    for key, value in values.items():
+        if key in found and np.any(np.abs(value - found[key]) > floor[key]):
+            unknown[key] = REFUTED
+            truth[key] = np.full_like(value, np.nan)
+    return unknown
 
 
 def _direction(params: Any, rng: np.random.Generator) -> Any:
     return map_tree(lambda _, leaf: rng.standard_normal(np.shape(leaf)), params)
 
 
-def _require_along(name: str, series: Enclosure, quantity: str, along: Any, truth: Blocks, slack: Blocks) -> None:
-    """``sum_i x_i v_i`` of a quantity against forward mode's."""
+def _denied_along(series: Enclosure, quantity: str, along: Any, truth: Blocks, slack: Blocks) -> str:
+    """What forward mode has against ``sum_i x_i v_i`` of a quantity, or ``""``."""
     moves = {path: np.asarray(leaf, np.longdouble) for path, leaf in leaves(along)}
     total = sum((truth[quantity, path] * v).sum() for path, v in moves.items())
     allowed = sum((slack[quantity, path] * np.abs(v)).sum() for path, v in moves.items())
-    _require(name, series, np.longdouble(total), np.longdouble(allowed))
+    return _denied(series, np.longdouble(total), np.longdouble(allowed))
 
 
-def _require(name: str, series: Enclosure, got: Any, slack: Any) -> None:
+def _denied(series: Enclosure, got: Any, slack: Any) -> str:
     difference = abs(np.longdouble(series.as_longdouble()) - got)
-    if difference > slack:
-        raise TruthError(f"{name}: reverse mode gives {got}, forward mode {series!r}")
+    return f"reverse mode gives {got}, forward mode {series!r}" if difference > slack else ""

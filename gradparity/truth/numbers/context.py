@@ -84,6 +84,28 @@ class Ties:
 
 
 @dataclass
+class Forced:
+    """Branches that are taken at every tie, whichever side of it the line is on: to see what they have a part in.
+
+    Attributes:
+        rng: of the branches, and of the shares that each of the equal elements of a maximum has.
+        sign: the side of every tie, drawn for each where it is 0.
+    """
+
+    rng: np.random.Generator
+    sign: int = 0
+
+    def signs(self, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
+        """-1 or 1 for each tie."""
+        return np.full(shape, self.sign) if self.sign else 2 * self.rng.integers(0, 2, shape) - 1
+
+    def shares(self, tied: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+        """Random shares of the equal elements along the last axis, which sum to one."""
+        drawn = np.where(tied, self.rng.uniform(0.5, 1.5, tied.shape), 0)
+        return np.asarray(drawn / drawn.sum(-1, keepdims=True))
+
+
+@dataclass
 class Context:
     """State of one evaluation.
 
@@ -101,6 +123,7 @@ class Context:
         noise: what rounds every result, in extended precision; see `noise`.
         ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
             evaluation without noise, and kept by those with it.
+        forced: branches that ties are made to take.
     """
 
     bits: int = START_BITS
@@ -114,6 +137,7 @@ class Context:
     extended: bool = False
     noise: Roundings | None = None
     ties: Ties | None = None
+    forced: Forced | None = None
 
     def tied(self, at: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Where a comparison in extended precision is a tie, given where it is one in these numbers."""

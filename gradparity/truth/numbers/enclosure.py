@@ -99,6 +99,11 @@ class Enclosures:
         """Whether every element is tight, proven zero, or too small for any float64 to differ from zero."""
         return all(Enclosure(ball).is_settled for ball in self.balls.ravel())
 
+    @property
+    def is_finite(self) -> npt.NDArray[np.bool_]:
+        """Which elements are proven to be finite numbers."""
+        return np.array([bool(ball.is_finite()) for ball in self.balls.ravel()], bool).reshape(self.balls.shape)
+
     def as_longdouble(self) -> npt.NDArray[np.longdouble]:
         """Midpoints as NumPy's longdouble, correctly rounded."""
         return self._each([ball.mid() for ball in self.balls.ravel()])

@@ -95,7 +95,7 @@ class Noise:
     def scan(self, terms: Values, axis: int) -> Values:
         """By the sum of the roundings so far."""
         running = np.cumsum(terms, axis)
-        errors = _finite_or(np.zeros_like(running), self.rounded(running) - running)
+        errors = _finite_or_zero(self.rounded(running) - running)
         return _finite_or(running, np.asarray(running + np.cumsum(errors, axis)))
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
@@ -159,11 +159,15 @@ class Nearest:
 def _error_in(dtype: str, x: Values) -> Values:
     with np.errstate(all="ignore"):
         error = np.asarray(x, dtype).astype(np.longdouble) - x
-    return _finite_or(np.zeros_like(error), error)
+    return _finite_or_zero(error)
+
+
+def _finite_or_zero(x: Values) -> Values:
+    return np.where(np.isfinite(x), x, 0)
 
 
 def _finite_or(other: Values, x: Values) -> Values:
-    """`x` where `other` is a finite number, and `other` where it is none, or where x has become none of it."""
+    """`x` where `other` is a finite number, and `other` where it is none."""
     return np.where(np.isfinite(other), x, other) if not np.isfinite(other).all() else x
 
 

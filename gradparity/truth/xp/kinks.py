@@ -34,7 +34,11 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
     """
     X = x.balls()
     if current().extended:
-        return np.where(current().tied(X[0] == 0), 0, np.sign(X[0])).astype(np.int64)
+        tied, forced = current().tied(X[0] == 0), current().forced
+        out = np.where(tied, 0, np.sign(X[0])).astype(np.int64)
+        if forced is not None and len(X) > 1:
+            out = np.where(tied & (X[1] != 0), forced.signs(out.shape), out)
+        return out
     flat = [c.ravel() for c in X]
     out = np.empty(x.size, dtype=np.int64)
     for position, value in enumerate(flat[0]):
@@ -60,6 +64,8 @@ def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...])
         if not (coefficient > 0 or coefficient < 0):
             raise UndecidedError(name, index)
         context.kinks.append(Kink(name, index, active=True))
+        if context.forced is not None:
+            return int(context.forced.signs(()))
         turn = 1 if coefficient > 0 else -1
         return turn if context.side > 0 or (k % 2 == 0 and context.side) else turn * context.side
     context.kinks.append(Kink(name, index, active=False))
@@ -233,6 +239,21 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
                 raise UndecidedError(name, index)
         out[lane] = best
     return out.reshape(x.shape[:-1])
+
+
+def shares(x: Array, largest: bool) -> Array | None:
+    """What part of the extreme along the last axis each element is, where ties are made to have several winners."""
+    forced = current().forced
+    if forced is None:
+        return None
+    values = x.balls()[0]
+    if current().extended:
+        return asarray(forced.shares(values == (values.max if largest else values.min)(axis=-1, keepdims=True)))
+    tied = np.zeros(values.shape, bool)
+    for lane in np.ndindex(values.shape[:-1]):
+        best = values[lane][_extreme_midpoint(values[lane], largest)]
+        tied[lane] = [bool(_gap(best, value).is_zero()) for value in values[lane]]
+    return asarray(forced.shares(tied))
 
 
 def _extreme_midpoint(values: Coefficient, largest: bool) -> int:

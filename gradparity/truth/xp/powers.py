@@ -197,7 +197,9 @@ def norm2(x: Array) -> Array:
         rest = _norm_at_zero([c[position] for c in lanes], unravel(int(position), values.shape))
         for k, value in enumerate(rest, start=1):
             out[k][position] = value
-    return Array(tuple(c.reshape(values.shape) for c in out))
+    result = Array(tuple(c.reshape(values.shape) for c in out))
+    nowhere = Array((np.full(values.shape, NAN, dtype=object),) * len(out))  # the slope of a root of zero
+    return traced("choose", result, traced("compose", result, total, slope=nowhere), smooth, mask=zeros)
 
 
 def _norm_at_zero(rest: list[Coefficient], index: tuple[int, ...]) -> list[arb]:

@@ -13,7 +13,7 @@ from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.rounding import rounded_scan
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import divide, multiply, subtract, sum_over
-from gradparity.truth.xp.kinks import absolute, not_equal, winners
+from gradparity.truth.xp.kinks import absolute, choose, not_equal, shares, winners
 from gradparity.truth.xp.powers import norm2, power, sqrt
 from gradparity.truth.xp.shaping import concatenate, stack
 
@@ -129,6 +129,9 @@ def _extreme(name: str, largest: bool) -> Callable[..., Array]:
             return Array((box(getattr(np, name)(x.series[0], axis=axis, keepdims=keepdims)),))
         rows = lanes(x, axis)
         index = winners(rows, name, largest)[..., None]
+        if (parts := shares(rows, largest)) is not None:
+            each = multiply(choose(parts.balls()[0] != 0, rows, asarray(0.0)), parts)
+            return keep(sum_over(each, (each.ndim - 1,)), x, axis, keepdims)
         return keep(rows.map(lambda c: np.take_along_axis(c, index, axis=-1)[..., 0]), x, axis, keepdims)
 
     return named(wrapper, name, f"The {'largest' if largest else 'smallest'} element over the axes; ties are kinks.")

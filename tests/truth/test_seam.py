@@ -1,0 +1,198 @@
+"""Points where pieces of a loss meet, or a formula has no value: by hand, from the definition of the limit."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradparity.truth.model import seam as seams
+from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.seam import JUMP, MANY_TIES, seam_in_extended
+from gradparity.truth.model.truth import neutral_reference
+from gradparity.truth.reference import Reference
+
+V = np.array([0.3, -1.1, 0.7])
+
+
+def at(f: Callable[[Any, Any], Any], x: Any, v: Any = V, **data: Any) -> Reference:
+    x = np.asarray(x, float)
+    v = np.asarray(v, float)[: x.size].reshape(x.shape)
+    return neutral_reference(lambda p, d, xp: f(p["x"], xp), {"x": x}, data, {"x": v}, seed=0, budget_s=3.0)
+
+
+def safe(z: Any, n: Any) -> Any:
+    return n.where(z == 0, 1.0, z)
+
+
+ZERO3 = np.zeros(3)
+
+# Loss, point, gradient, and the second derivatives H v along V: from Taylor series at 0.
+SMOOTH: dict[str, tuple[Callable[[Any, Any], Any], Any, Any, Any]] = {
+    "norm squared": (lambda x, n: n.linalg.norm(x) ** 2, ZERO3, ZERO3, 2 * V),
+    "sinc by where": (lambda x, n: n.sum(n.where(x == 0, 1.0, n.sin(safe(x, n)) / safe(x, n))), ZERO3, ZERO3, -V / 3),
+    "sin(x) / x": (lambda x, n: n.sum(n.sin(x) / x), ZERO3, ZERO3, -V / 3),
+    "(1 - cos x) / x^2": (lambda x, n: n.sum((1 - n.cos(x)) / x**2), ZERO3, ZERO3, -V / 12),
+    "log1p(x) / x": (lambda x, n: n.sum(n.log1p(x) / x), ZERO3, -np.ones(3) / 2, 2 * V / 3),
+    "expm1(x) / x": (lambda x, n: n.sum(n.expm1(x) / x), ZERO3, np.ones(3) / 2, V / 3),
+    "tanh(x) / x": (lambda x, n: n.sum(n.tanh(x) / x), ZERO3, ZERO3, -2 * V / 3),
+    "sqrt(x) sqrt(x)": (lambda x, n: n.sum(n.sqrt(x) * n.sqrt(x)), ZERO3, np.ones(3), ZERO3),
+    "x / |x| |x|": (lambda x, n: n.sum(x / n.linalg.norm(x) * n.linalg.norm(x)), ZERO3, np.ones(3), ZERO3),
+    "|x|^3": (lambda x, n: n.sum(n.abs(x) ** 3), ZERO3, ZERO3, ZERO3),
+    "relu(x) - relu(-x)": (lambda x, n: n.sum(n.maximum(x, 0.0) - n.maximum(-x, 0.0)), ZERO3, np.ones(3), ZERO3),
+    "x |x| x": (lambda x, n: n.sum(x * n.abs(x) * x), ZERO3, ZERO3, ZERO3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_a_formula_without_a_value_at_the_point_has_the_truth_of_its_limit(name: str) -> None:
+    f, x, gradient, product = SMOOTH[name]
+    found = at(f, x)
+    assert not found.kinks
+    assert not found.unknown
+    np.testing.assert_allclose(found.truth["gradient", "x"], gradient, rtol=1e-18, atol=1e-60)
+    np.testing.assert_allclose(found.truth["hvp", "x"], product, rtol=1e-15, atol=1e-60)
+    np.testing.assert_allclose(found.truth["jvp", ""], gradient @ V, rtol=1e-14, atol=1e-60)
+    for key, floor in found.floor.items():
+        assert np.isfinite(floor).all(), key
+
+
+def test_an_entry_at_a_kink_leaves_the_truth_of_all_others() -> None:
+    def loss(x: Any, n: Any) -> Any:
+        return n.sum(n.tanh(x) ** 2) + 0.1 * n.sum(n.abs(x))
+
+    x = np.array([0.0, 0.5, -0.7])
+    found = at(loss, x)
+    t = np.tanh(x)
+    # d/dx tanh^2 = 2 t (1 - t^2), and its derivative 2 (1 - t^2)^2 - 4 t^2 (1 - t^2).
+    gradient = 2 * t * (1 - t * t) + 0.1 * np.sign(x)
+    np.testing.assert_allclose(found.truth["gradient", "x"][1:].astype(float), gradient[1:], rtol=1e-15)
+    curvature = 2 * (1 - t * t) ** 2 - 4 * t * t * (1 - t * t)
+    np.testing.assert_allclose(found.truth["hvp", "x"].astype(float), curvature * V, rtol=1e-13)
+    rest = gradient[1:] @ V[1:]
+    assert found.kinks["gradient", "x", (0,)] == (-0.1, 0.1)
+    assert found.kinks["jvp", "", ()] == pytest.approx((rest - 0.1 * V[0], rest + 0.1 * V[0]), rel=1e-14)
+    assert len(found.kinks) == 2
+    assert not found.unknown
+
+
+def test_a_jvp_at_two_kinks_may_be_anything_that_their_sides_add_up_to() -> None:
+    found = at(lambda x, n: n.sum(n.abs(x)), [0.0, 0.0, 2.0])
+    assert found.kinks["jvp", "", ()] == pytest.approx((V[2] - 0.3 - 1.1, V[2] + 0.3 + 1.1), rel=1e-14)
+
+
+def test_a_second_derivative_that_differs_from_side_to_side_has_both() -> None:
+    # x^2 on the right of 0 and 3 x^2 on the left: second derivatives 2 and 6, the gradient 0 from both.
+    found = at(lambda x, n: n.sum(n.where(x > 0, x**2, 3 * x**2)), [0.0, 1.0, -1.0])
+    assert found.kinks == {("hvp", "x", (0,)): pytest.approx((2 * V[0], 6 * V[0]))}
+    np.testing.assert_allclose(found.truth["hvp", "x"][1:].astype(float), [2 * V[1], 6 * V[2]], rtol=1e-15)
+
+
+def test_a_second_derivative_at_several_ties_is_not_known_and_says_so() -> None:
+    def loss(x: Any, n: Any) -> Any:
+        return (n.maximum(x[0], 0.0) + n.maximum(x[1], 0.0)) * x[2]
+
+    found = at(loss, [0.0, 0.0, 2.0])
+    assert np.isnan(found.truth["hvp", "x"][2])
+    assert found.unknown == {("hvp", "x"): MANY_TIES}
+    assert found.kinks["gradient", "x", (0,)] == (0.0, 2.0)
+
+
+def test_a_jump_has_no_derivative_across_it_and_one_along_it() -> None:
+    def loss(x: Any, n: Any) -> Any:
+        return x[1] * n.where(x[0] == 0, 1.0, x[0]) + x[2] ** 2
+
+    found = at(loss, [0.0, 3.0, 2.0])
+    assert found.truth["loss", ""] == 7
+    assert np.isnan(found.truth["gradient", "x"][0])
+    assert found.truth["gradient", "x"].tolist()[1:] == [1.0, 4.0]
+    assert found.truth["hvp", "x"][2] == 2 * V[2]
+    assert found.unknown["gradient", "x"] == JUMP
+    assert np.isnan(found.truth["jvp", ""])
+
+
+def test_an_infinite_derivative_is_not_known_and_no_zero() -> None:
+    found = at(lambda x, n: n.sum(n.sqrt(x)), [0.0, 4.0, 1.0])
+    assert np.isnan(found.truth["gradient", "x"][0])
+    assert found.truth["gradient", "x"].tolist()[1:] == [0.25, 0.5]
+    assert "infinite" in found.unknown["gradient", "x"]
+    assert np.isnan(found.truth["jvp", ""])
+
+
+def test_a_norm_at_zero_has_a_gradient_between_and_the_rest_of_the_loss_is_judged() -> None:
+    found = at(lambda x, n: n.linalg.norm(x[:2]) + x[2] ** 3, [0.0, 0.0, 2.0])
+    assert found.kinks["gradient", "x", (1,)] == (-1.0, 1.0)
+    assert float(found.truth["hvp", "x"][2]) == pytest.approx(12 * V[2], rel=1e-15)
+    assert np.isnan(found.truth["hvp", "x"][:2]).all()
+
+
+def test_ties_that_decide_nothing_are_no_kinks() -> None:
+    def loss(x: Any, n: Any) -> Any:
+        top = n.max(x)
+        return top + n.log(n.sum(n.exp(x - top)))
+
+    found = at(loss, [1.0, 1.0, 0.0])
+    assert not found.kinks
+    assert not found.unknown
+    p = np.array([math.e, math.e, 1]) / (2 * math.e + 1)
+    np.testing.assert_allclose(found.truth["gradient", "x"].astype(float), p, rtol=1e-15)
+    np.testing.assert_allclose(found.truth["hvp", "x"].astype(float), p * V - p * (p @ V), rtol=1e-14)
+
+
+def test_entries_that_no_drawn_line_moves_first_are_at_a_kink_all_the_same() -> None:
+    # Along a line the largest wins; each entry's own axis has the sides -1 and 1.
+    found = at(lambda x, n: n.max(n.abs(x)), np.zeros(40), np.arange(1.0, 41.0))
+    assert {place: sides for place, sides in found.kinks.items() if place[0] == "gradient"} == {
+        ("gradient", "x", (i,)): (-1.0, 1.0) for i in range(40)
+    }
+    second = at(lambda x, n: n.max(x**2), np.zeros(40), np.arange(1.0, 41.0))
+    assert np.isnan(second.truth["hvp", "x"]).all()
+
+
+@pytest.mark.parametrize("name", ["mean", "kink"])
+def test_extended_precision_tells_smooth_entries_from_kinks_too(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seams, "certify", lambda *_, **__: pytest.fail("no time for that"))
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        kinked = xp.sum(xp.abs(p["x"])) if name == "kink" else xp.mean(xp.maximum(d["pad"] * p["x"][0], 0.0))
+        return xp.sum(xp.sin(p["x"])) + kinked
+
+    x = np.array([0.0, 0.5, -0.7])
+    tape = Tape(loss, {"x": x}, {"pad": np.zeros(4)}, {"x": V})
+    found = seam_in_extended(tape, tape.values(), seed=0, deadline=0.0)
+    slope = np.cos(x) + (np.sign(x) if name == "kink" else 0)
+    known = slice(1, 3) if name == "kink" else slice(0, 3)
+    np.testing.assert_allclose(found.truth["gradient", "x"][known].astype(float), slope[known], rtol=1e-15)
+    np.testing.assert_allclose(found.truth["hvp", "x"].astype(float), -np.sin(x) * V, rtol=1e-15)
+    assert bool(found.unknown) == (name == "kink")
+    assert np.isnan(found.truth["gradient", "x"][0]) == (name == "kink")
+
+
+def test_extended_precision_that_has_something_else_refutes_an_enclosure(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gradparity.truth.numbers.lanes import Lanes
+
+    right = Lanes.log1p
+    monkeypatch.setattr(Lanes, "log1p", lambda self: right(self) * (1 + 1e-12))
+    found = at(lambda x, n: n.log1p(x[0]) + x[1] ** 2, [1.0, 2.0, 3.0])
+    assert "defect" in found.unknown["loss", ""]
+    assert np.isnan(found.truth["loss", ""])
+    assert np.isfinite(found.truth["gradient", "x"]).all()
+
+
+def test_an_entry_of_mixed_precision_has_the_floor_of_what_flows_into_it() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = rng.standard_normal(4), rng.standard_normal(4).astype(np.float32), rng.standard_normal(4)
+    params = {"a": a, "b": b, "c": c}
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum(xp.sin(p["a"])) + xp.sum(p["b"] * p["b"]) + xp.sum(p["c"] * p["b"])
+
+    found = neutral_reference(loss, params, {}, params, seed=0, budget_s=2.0)
+    u = {name: np.finfo(name).eps / 2 for name in ("float32", "float64")}
+    share = {key: floor / np.abs(found.truth[key]) for key, floor in found.floor.items()}
+    assert np.all(share["gradient", "a"] < 20 * u["float64"])
+    assert np.all(share["hvp", "a"] < 20 * u["float64"])
+    assert np.all(share["gradient", "b"] > u["float32"] / 2)  # float32 itself
+    assert np.all(share["gradient", "c"] > u["float32"] / 2)  # its value is b
+    assert u["float32"] / 10 < share["loss", ""] < 100 * u["float32"]
