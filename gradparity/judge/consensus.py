@@ -12,47 +12,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.causes.block import WrongBlock
+from gradparity.judge.causes.patterns import explain
 from gradparity.judge.distances import BlockAnswers
-from gradparity.judge.figures import LOWER_PRECISION, finite
+from gradparity.judge.own import DENIED, OWN_ERRORS, SOURCE, Answers, noisier, own_derivatives, shared_stop, stopped_at
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
-from gradparity.numerics.perturbation import Floors
-from gradparity.numerics.richardson import Derivative
-from gradparity.results import Disagreement, Finding, Outlier, OwnDerivative, Pairwise
+from gradparity.results import UNRESOLVED, Disagreement, Finding, Outlier, Pairwise
 from gradparity.truth.reference import Reference
 
 Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]
 
-#: A gradient is denied by its own loss beyond so many times the error of the extrapolated derivative, which itself
-#: covers all but one of 7,807 drawn functions (`gradparity.numerics.richardson.DEVIATIONS`).
-OWN_ERRORS = 2.0
-
-ANOTHER_RULE = "its gradient is not the derivative of its own loss"
+ANOTHER_RULE = DENIED["gradient"]
 ANOTHER_LOSS = "its loss is a different function than the others'"
 ANOTHER_EACH = "the losses are different functions"
 UNDECIDED = "nothing here says which is wrong"
-
-
-@dataclass(frozen=True)
-class Answers:
-    """What one backend gave: its values, their floors, and the derivatives of its own loss.
-
-    ``values`` are by quantity (``loss``, ``gradient``, ``jvp``, ``hvp``) and parameter, ``floors`` what
-    `gradparity.numerics.perturbation.floor_from` made of them. ``own`` has a `Derivative` for each parameter, of the
-    float64 loss along that parameter's direction.
-    """
-
-    values: Mapping[str, Mapping[str, Array]]
-    floors: Floors
-    own: Mapping[str, Derivative] = field(default_factory=dict)
 
 
 def judge_pairwise(
@@ -61,6 +42,7 @@ def judge_pairwise(
     *,
     dtype: str,
     sizes: Mapping[str, int] | None = None,
+    leaks: Mapping[str, str] | None = None,
 ) -> tuple[Pairwise, list[Finding]]:
     """The matrix of disagreements with who differs and why, and a finding for every backend and block.
 
@@ -70,6 +52,7 @@ def judge_pairwise(
             `gradparity.numerics.richardson.block_directions` gives them.
         dtype: the precision that was asked for.
         sizes: lengths that a sum and a mean may differ by, such as ``{"rows of X": 200}``.
+        leaks: backends that are known to compute in a lower precision, with the words for it.
 
     Returns:
         What the comparison shows, and one finding a backend and block.
@@ -84,7 +67,7 @@ def judge_pairwise(
             expected="two or more, since nothing else is known of its gradient",
             cure="Add another backend, or write a neutral loss(params, data, xp).",
         )
-    comparison = _Comparison(answers, directions, dtype, sizes or {})
+    comparison = _Comparison(answers, directions, dtype, sizes or {}, leaks or {})
     findings = [finding for name in answers for finding in comparison.findings(name)]
     return comparison.pairwise(findings), findings
 
@@ -98,25 +81,34 @@ class _Comparison:
         directions: Mapping[str, Mapping[str, Array]],
         dtype: str,
         sizes: Mapping[str, int],
+        leaks: Mapping[str, str],
     ) -> None:
         self.answers, self.dtype, self.sizes = answers, dtype, sizes
         self.blocks = {key: _block(key, answers, dtype) for key in _keys(answers)}
-        self.own = [
-            own_derivative(
-                name, parameter, self.blocks.get(("gradient", parameter)), directions[parameter][parameter], own
-            )
-            for name in answers
-            for parameter, own in answers[name].own.items()
-        ]
-        self.denied = {(each.backend, each.parameter): each for each in self.own if each.consistent is False}
+        self.own = own_derivatives(answers, self.blocks, directions)
+        #: Where each backend stops its gradient that does, and where all do: the same for all is nobody's mistake.
+        self.stops = {n: at for n in answers if (at := stopped_at(n, answers[n], self.own, self.blocks))}
+        self.shared = shared_stop(list(answers), self.stops, self.own, self.blocks, sizes)
+        self.denied = {
+            (each.backend, each.quantity, each.parameter): each
+            for each in self.own
+            if each.consistent is False and not self.shared
+        }
         self.primal = self._primal_blocks()
-        narrow = _noisier(answers)
-        voters = [name for name in answers if name not in narrow]
+        self.narrow = noisier(answers) | set(leaks)
+        self.leaks = leaks
+        voters = [name for name in answers if name not in self.narrow]
         for (quantity, parameter), block in self.blocks.items():
             shape = np.shape(directions[parameter][parameter]) if parameter in directions else None
-            block.vote([n for n in voters if quantity != "gradient" or (n, parameter) not in self.denied], shape)
+            block.vote([name for name in voters if self._may_vote(name, quantity, parameter)], shape)
         for block in self.primal.values():
             block.vote([name for name in voters if name in block.values])
+
+    def _may_vote(self, name: str, quantity: str, parameter: str) -> bool:
+        """Whether nothing that a backend gave denies this of it; an HVP is as wrong as the gradient that it is of."""
+        if (name, quantity, parameter) in self.denied:
+            return False
+        return quantity not in ("jvp", "hvp") or not any(key[:2] == (name, "gradient") for key in self.denied)
 
     def _primal_blocks(self) -> dict[Key, BlockAnswers]:
         """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
@@ -189,9 +181,31 @@ class _Comparison:
         rule = f"pairwise: differs from {said}, and {UNDECIDED}" if apart else f"pairwise: no majority, {UNDECIDED}"
         if apart and self._losses_differ(block.key, [name, *apart]):
             rule = f"pairwise: differs from {said}: {ANOTHER_EACH}, and {UNDECIDED}"
+        far = block.far_from(name)
+        if far:
+            rule = f"pairwise: far from {_list(far)}, which are closer to each other: differs from {said}"
+        elif block.near and name in block.near:
+            others_far = [other for other in apart if other not in block.near]
+            rule = f"pairwise: differs from {said}; {_list(others_far)} is the one far off, and {UNDECIDED} of the rest"
         floors = max((f for f in others.values() if math.isfinite(f)), default=None)
         figures = dict.fromkeys(("absolute_error", "relative_error", "error_ulps", "truth"))  # of nobody's truth
-        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, **figures)
+        cause = self._relation(name, block, apart[0]) if apart else ""
+        return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, cause=cause, **figures)
+
+    def _relation(self, name: str, block: BlockAnswers, other: str) -> str:
+        """What a block is of another backend's, which says of neither that it is wrong."""
+        got, expected = block.values[name], block.values[other]
+        if got.dtype != expected.dtype or not np.isfinite(expected).all():
+            return ""
+        floor = (
+            np.hypot(block.floors[name], block.floors[other]) if got.shape == expected.shape else block.floors[other]
+        )
+        reference = Reference({block.key: expected.astype(np.longdouble)}, {block.key: floor}, "another backend's")
+        whose = f"{other}'s"
+        found = explain(
+            WrongBlock(*block.key, got, reference, None, {}, AGREES_FLOORS, self.dtype, self.sizes, against=whose)
+        )
+        return found if not found or whose in found else f"{found}, against {whose}"
 
     def _losses_differ(self, key: Key, names: Sequence[str]) -> bool:
         """Whether a difference is one of losses: of their values, or of gradients that are each that of its own."""
@@ -202,14 +216,27 @@ class _Comparison:
 
     def _explained(self, finding: Finding) -> Finding:
         """With what the backend's own loss says of the gradient, and whether it is the loss that differs."""
-        own = self.denied.get((finding.backend, finding.parameter)) if finding.quantity == "gradient" else None
+        if self.shared:
+            return msgspec.structs.replace(finding, rule=f"{finding.rule}; {self.stop_words}")
+        own = self.denied.get((finding.backend, finding.quantity, finding.parameter))
+        stop = self.stops.get(finding.backend, "")
+        if (
+            stop
+            and finding.quantity != "loss"
+            and finding.verdict in ("agrees", "wrong")
+            and (own is not None or finding.verdict == "wrong")
+        ):
+            return msgspec.structs.replace(
+                finding, verdict=UNRESOLVED, rule=self._which_is_meant(finding.backend), cause=""
+            )
         if own is not None:
+            where = f"along a direction in {finding.parameter}" if finding.parameter else "along the tangents"
             rule = (
-                f"{ANOTHER_RULE}: along a direction in {finding.parameter} it gives {own.along:.12g}, and values of "
-                f"the loss {own.value:.12g} to within {own.error:.1g}"
+                f"{DENIED[finding.quantity]}: {where} it gives {own.along:.12g}, and values of "
+                f"{SOURCE[finding.quantity]} {own.value:.12g} to within {own.error:.1g}"
             )
             agreed = finding.verdict == "agrees"
-            others = "; the other backends' gradients are the same" if agreed else f"; {finding.rule}"
+            others = "; the other backends' are the same" if agreed else f"; {finding.rule}"
             return msgspec.structs.replace(finding, verdict="wrong", rule=rule + others)
         undecided = not self.blocks[finding.quantity, finding.parameter].agreeing
         if finding.verdict != "wrong" or undecided or _is_leak(finding):
@@ -221,6 +248,19 @@ class _Comparison:
             return msgspec.structs.replace(finding, rule=f"{ANOTHER_LOSS} ({off} differs): {finding.rule}")
         return finding
 
+    @property
+    def stop_words(self) -> str:
+        """The question that a gradient raises which all stop alike; ``""`` where none is."""
+        return f"all {len(self.answers)} backends stop the gradient at {self.shared}: intended?" if self.shared else ""
+
+    def _which_is_meant(self, name: str) -> str:
+        """The question that is left where one backend stops the gradient, and others do not."""
+        stopping = [n for n, at in self.stops.items() if at == self.stops[name]]
+        others = [other for other in self.answers if other not in self.stops]
+        do = "stops" if len(stopping) == 1 else "stop"
+        go = f"{_list(others)} {'does' if len(others) == 1 else 'do'} not: which is meant?" if others else "intended?"
+        return f"{_list(stopping)} {do} the gradient at {self.stops[name]}, and {go}"
+
     def pairwise(self, findings: Sequence[Finding]) -> Pairwise:
         """The matrix, the evidence of every backend's own loss, and who differs."""
         names = list(self.answers)
@@ -229,7 +269,32 @@ class _Comparison:
             for key, block in [*self.blocks.items(), *self.primal.items()]
         ]
         outliers = [outlier for name in names if (outlier := self._outlier(name, findings)) is not None]
-        return Pairwise(backends=names, matrix=matrix, own=self.own, outliers=outliers)
+        return Pairwise(
+            backends=names,
+            matrix=matrix,
+            own=self.own,
+            outliers=outliers,
+            relation=self._one_relation(findings),
+            stopped=self.stop_words,
+        )
+
+    def _one_relation(self, findings: Sequence[Finding]) -> str:
+        """What one of two backends is of the other in all blocks that differ, if it is one and the same thing."""
+        if len(self.answers) != 2:
+            return ""
+        first, second = self.answers
+        off = [f for f in findings if f.backend == second and f.verdict == "wrong"]
+        causes = {f.cause for f in off}
+        undecided = all(not self.blocks[f.quantity, f.parameter].agreeing for f in off)
+        if not off or not undecided or len(causes) > 1 or not (cause := off[0].cause):
+            return ""
+        every = len(off) == sum(f.backend == second for f in findings)
+        where = "every block" if every else _list([f.block for f in off])
+        return (
+            f"{second} is {cause} in {where}"
+            if f"{first}'s" in cause.split(", against")[0]
+            else f"{second}: {cause}, in {where}"
+        )
 
     def _outlier(self, name: str, findings: Sequence[Finding]) -> Outlier | None:
         bad = [
@@ -239,43 +304,25 @@ class _Comparison:
         ]
         blocks = [f.block for f in bad]
         cause = "; ".join(dict.fromkeys(f.cause for f in bad if f.cause))
-        denied = [each.parameter for each in self.own if each.backend == name and each.consistent is False]
+        denied = {quantity: [key[2] for key in self.denied if key[:2] == (name, quantity)] for quantity in DENIED}
+        if name in self.stops and not self.shared:
+            return None
         off = self.another_loss(name)
         loss = f"{ANOTHER_LOSS}: {off} differs"
+        if name in self.leaks:
+            return Outlier(backend=name, kind="precision", cause=cause, finding=self.leaks[name])
         if any(f.quantity == "loss" and _is_leak(f) for f in bad):
             words = f"computes in a lower precision than {self.dtype}, in {_list(blocks)}"
             return Outlier(backend=name, kind="precision", cause=cause, finding=words)
-        if denied:
-            words = f"{ANOTHER_RULE}, in {_list(denied)}" + (f"; and {loss}" if off else "")
+        if any(denied.values()):
+            said = [f"{DENIED[q]}, in {_list(p)}" if p != [""] else DENIED[q] for q, p in denied.items() if p]
+            words = "; ".join(said) + (f"; and {loss}" if off else "")
             return Outlier(backend=name, kind="gradient", cause=cause, finding=words)
         if off:
             return Outlier(backend=name, kind="loss", cause=cause, finding=loss)
         if not blocks:
             return None
         return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
-
-
-def own_derivative(
-    name: str, parameter: str, block: BlockAnswers | None, direction: Array, own: Derivative
-) -> OwnDerivative:
-    """A backend's gradient along a direction in one parameter, against what its own loss makes of it."""
-    along, consistent = None, None
-    value = None if block is None else block.values.get(name)
-    if block is not None and value is not None and value.shape == direction.shape and np.isfinite(value).all():
-        product = np.vdot(value.astype(np.longdouble), direction.astype(np.longdouble))
-        # Entries move together when an input does: no cancellation is counted on.
-        allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction))
-        along, consistent = float(product), bool(abs(product - own.value) <= allowed) if own.usable else None
-    return OwnDerivative(
-        backend=name,
-        parameter=parameter,
-        kind=own.kind,
-        along=along,
-        value=finite(own.value),
-        error=finite(own.error),
-        consistent=consistent,
-        evaluations=own.evaluations,
-    )
 
 
 def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers:
@@ -286,16 +333,7 @@ def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers
 
 
 def _is_leak(finding: Finding) -> bool:
-    return finding.cause.startswith("float32 leak")
-
-
-def _noisier(answers: Mapping[str, Answers]) -> set[str]:
-    """Backends whose own loss is so much noisier than another's that it is computed in a lower precision."""
-    noise = {
-        name: float(np.median([d.noise for d in answer.own.values()])) for name, answer in answers.items() if answer.own
-    }
-    least = min(filter(math.isfinite, noise.values()), default=math.nan)
-    return {name for name, value in noise.items() if value > LOWER_PRECISION * least}
+    return " leak: " in finding.cause
 
 
 def _keys(answers: Mapping[str, Answers]) -> list[Key]:

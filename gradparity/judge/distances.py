@@ -18,6 +18,9 @@ Array: TypeAlias = npt.NDArray[Any]
 Distances: TypeAlias = dict[tuple[str, str], float]
 Key: TypeAlias = tuple[str, str]  #: quantity and parameter
 
+#: A backend is far off that is so many times as far from others as they are from each other.
+FAR = 2.0**10
+
 
 def believed(floors: Mapping[str, Extended]) -> dict[str, Extended]:
     """Every backend's floor of one block, as far as it is believed.
@@ -68,6 +71,17 @@ def majority(names: Sequence[str], apart: Distances, most: float) -> list[str]:
     return []
 
 
+def nearest(names: Sequence[str], apart: Distances) -> list[str]:
+    """More than half of ``names``, of which every two are `FAR` times closer than any of them is to any other."""
+    for size in range(len(names) - 1, max(1, len(names) // 2), -1):
+        for some in combinations(names, size):
+            within = max(apart[pair] for pair in combinations(some, 2))
+            beyond = min(apart[a, b] for a in some for b in names if b not in some)
+            if beyond > FAR * within:
+                return list(some)
+    return []
+
+
 class BlockAnswers:
     """One block of every backend that has it, with believed floors, distances, and who agrees."""
 
@@ -76,11 +90,17 @@ class BlockAnswers:
         self.floors = believed({name: floors[name] for name in values})
         self.apart = distances(self.values, self.floors, dtype)
         self.agreeing: list[str] = []
+        self.near: list[str] = []
 
     def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None) -> None:
         """Settle who agrees, among voters whose block is not wrong by itself: its dtype, its numbers or its shape."""
         usable = [name for name in voters if name in self.values and self._sound(self.values[name], shape)]
         self.agreeing = majority(usable, self.apart, AGREES_FLOORS)
+        self.near = [] if self.agreeing else nearest(usable, self.apart)
+
+    def far_from(self, name: str) -> list[str]:
+        """Those that are closer to each other by far than this backend is to any of them."""
+        return self.near if self.near and name not in self.near else []
 
     def _sound(self, value: Array, shape: tuple[int, ...] | None) -> bool:
         fits = value.dtype == np.dtype(self.dtype) and (shape is None or value.shape == shape)

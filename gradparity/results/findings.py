@@ -98,9 +98,11 @@ class OwnDerivative(msgspec.Struct, frozen=True, kw_only=True):
 
     ``along`` is the gradient's product with it, ``value`` what values of the loss in float64 extrapolate to, within
     ``error``. ``kind`` is ``smooth``, or says why there is nothing to compare with. ``consistent`` is ``None`` there.
+    Likewise a JVP against the loss along the tangents, and an HVP's product against values of the gradient.
     """
 
     backend: str
+    quantity: str = "gradient"
     parameter: str
     kind: str
     along: float | None
@@ -123,12 +125,18 @@ class Outlier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Pairwise(msgspec.Struct, frozen=True, kw_only=True):
-    """Backends held against each other and against their own losses, where no truth is known: nothing is certified."""
+    """Backends held against each other and against their own losses, where no truth is known: nothing is certified.
+
+    ``relation`` is what one of two backends is of the other, in all that differs; ``stopped`` the question that a
+    gradient raises which all of them stop.
+    """
 
     backends: list[str]
     matrix: list[Disagreement]
     own: list[OwnDerivative]
     outliers: list[Outlier] = []
+    relation: str = ""
+    stopped: str = ""
 
 
 class Training(msgspec.Struct, frozen=True, kw_only=True):

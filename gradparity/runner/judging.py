@@ -225,6 +225,9 @@ class Judging:
             self.recorder.diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure="See what failed."))
             return
         self.recorder.outcome.pairwise, found = judged
+        if judged[0].stopped:
+            cure = "Declare it with gradparity.stop(value), or let the gradient through."
+            self.recorder.diagnose(Diagnosis(name="a stopped gradient", finding=judged[0].stopped, cure=cure))
         self.recorder.outcome.findings += found
         for name, quantities in self.pairwise.alone().items():
             alone = dict.fromkeys(quantities, "no other backend gives one to hold it against")

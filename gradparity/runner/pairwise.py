@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from gradparity.judge.consensus import Answers, judge_pairwise
+from gradparity.judge.consensus import judge_pairwise
+from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
 from gradparity.numerics.perturbation import Floors, floor_from
 from gradparity.numerics.richardson import block_directions
@@ -51,6 +52,7 @@ class PairwiseRun:
     def __init__(self, problem: UserProblem) -> None:
         self.problem = problem
         self.answers: dict[str, Answers] = {}
+        self.leaks: dict[str, str] = {}  #: backends that compute in a lower precision, with the words for it
         self._lock = Lock()
         #: Blocks of which a backend's two ways to the HVP give two answers, by backend and block.
         self._apart: dict[tuple[str, str], Finding] = {}
@@ -66,14 +68,21 @@ class PairwiseRun:
         floors = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
         if m.OTHER_HVP in evaluation.quantities:
             self._hold_together(name, evaluation, floors)
+        answer = Answers(values, floors)
         try:
-            own = worker.ask(m.Extrapolate()).slopes
+            own = worker.ask(m.Extrapolate())
+            answer = Answers(values, floors, own.slopes, own.jvp, own.hvp)
+            if denies(answer, self._directions, self.problem.spec.dtype):
+                answer = replace(answer, held=worker.ask(m.Extrapolate(taps=True)).held)
         except WorkerFailed as failure:  # at other points, and in float64: a run of ours, which nobody asked for
             if not failure.alive:
                 raise
-            own = {}
         with self._lock:
-            self.answers[name] = Answers(values, floors, own)
+            self.answers[name] = answer
+
+    @property
+    def _directions(self) -> dict[str, Any]:
+        return dict(block_directions(self.problem.params, self.problem.seed))
 
     def _hold_together(self, name: str, evaluation: m.Evaluated, floors: Floors) -> None:
         """Find the blocks in which two ways to a backend's HVP are further apart than both their floors."""
@@ -92,11 +101,12 @@ class PairwiseRun:
         if len(self.answers) < 2:
             return None
         problem, lone = self.problem, self.alone()
-        directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
         answers = {
             name: replace(answer, values=_without(answer.values, lone[name])) for name, answer in self.answers.items()
         }
-        found, findings = judge_pairwise(answers, directions, dtype=problem.spec.dtype, sizes=lengths(problem.data))
+        found, findings = judge_pairwise(
+            answers, self._directions, dtype=problem.spec.dtype, sizes=lengths(problem.data), leaks=self.leaks
+        )
         return found, [self._apart.get((each.backend, each.block), each) for each in findings]
 
     def alone(self) -> dict[str, list[str]]:

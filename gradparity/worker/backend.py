@@ -131,14 +131,22 @@ class Worker:
         found = evaluate(self.backend, self.loss, self.program, self.problem, asked=self.asked)
         return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
 
-    def _extrapolate(self, _request: m.Extrapolate) -> m.Extrapolated:
-        from gradparity.worker.evaluation import own_derivatives
+    def _extrapolate(self, request: m.Extrapolate) -> m.Extrapolated:
+        from gradparity.worker.evaluation import own_derivatives, second_derivatives, with_taps_held
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide = problem.cast("float64")
         loss, program = self._build(wide.spec)
-        return m.Extrapolated(own_derivatives(self.backend, program, wide, loss))
+        if request.taps:
+            return m.Extrapolated(held=with_taps_held(self.backend, loss, wide))
+        slopes = own_derivatives(self.backend, program, wide, loss)
+        given = {"jvp", "hvp"} - set(self.asked.without) if slopes else set()
+        return m.Extrapolated(
+            slopes,
+            own_derivatives(self.backend, program, wide, loss, {"": wide.tangents}) if "jvp" in given else {},
+            second_derivatives(self.backend, program, wide, loss) if "hvp" in given else {},
+        )
 
     def _perturb(self, _request: m.Perturb) -> m.Perturbed:
         from gradparity.numerics.perturbation import along_line, perturbed

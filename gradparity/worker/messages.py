@@ -140,15 +140,24 @@ class Scatter(Request[Scattered], frozen=True):
 
 
 class Extrapolated(Reply, frozen=True):
-    """The derivative along each parameter's direction, by parameter."""
+    """What values of the loss and the gradient make of each derivative; see `gradparity.judge.own.Answers`."""
 
-    slopes: dict[str, Derivative]
+    slopes: dict[str, Derivative] = msgspec.field(default_factory=dict)
+    jvp: dict[str, Derivative] = msgspec.field(default_factory=dict)
+    hvp: dict[str, Derivative] = msgspec.field(default_factory=dict)
+    held: dict[str, Derivative] = msgspec.field(default_factory=dict)
 
 
 class Extrapolate(Request[Extrapolated], frozen=True):
-    """The derivative of the backend's own float64 loss along each parameter's direction, by differences of values."""
+    """The derivatives of the backend's own float64 loss by differences: of the loss along each parameter's direction.
+
+    Where they were given, also along the tangents, and of the gradient along those. With ``taps``, only that of the
+    loss along all directions together, one tapped value held where it is, by tap.
+    """
 
     stage = "derivative of its own loss"
+
+    taps: bool = False
 
 
 class Recorded(Reply, frozen=True):

@@ -83,8 +83,8 @@ def ours(name: str, problem: Problem, truth: Any) -> Iterator[tuple[str, Caught]
 
 def by_own_loss(name: str, problem: Problem) -> Iterator[tuple[str, Caught]]:
     """The check of one backend's gradient against values of its own loss, for each place of the error."""
-    from gradparity.judge.consensus import own_derivative
     from gradparity.judge.distances import BlockAnswers
+    from gradparity.judge.own import own_derivative
     from gradparity.numerics.perturbation import floor_from, perturbed
     from gradparity.numerics.richardson import along, block_directions, derivative
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends.protocol import Backend
-from gradparity.judge.consensus import Answers
+from gradparity.judge.own import Answers
 from gradparity.numerics.perturbation import floor_from, perturbed
 from gradparity.worker.evaluation import evaluations_at, own_derivatives
 from tests.truth.neutral_models import problem_of

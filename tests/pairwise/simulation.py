@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.judge.consensus import Answers, judge_pairwise
+from gradparity.judge.consensus import judge_pairwise
+from gradparity.judge.own import Answers
 from gradparity.numerics.perturbation import floor_from, perturbed
 from gradparity.numerics.richardson import along, block_directions, derivative
 from gradparity.results import Finding, Pairwise

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from gradparity.judge.consensus import ANOTHER_LOSS, ANOTHER_RULE, Answers, judge_pairwise
+from gradparity.judge.consensus import ANOTHER_LOSS, ANOTHER_RULE, judge_pairwise
+from gradparity.judge.own import Answers
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.numerics.richardson import block_directions
 from gradparity.results import Finding, Pairwise

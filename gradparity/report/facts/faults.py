@@ -166,11 +166,10 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
         mine = [each for each in bad if each.backend == backend]
         findings = tuple(each for each in mine if isinstance(each, Finding))
         outliers = [each for each in (pairwise.outliers if pairwise else ()) if each.backend == backend]
-        own = {each.parameter for each in (pairwise.own if pairwise else ()) if each.consistent is False}
+        denied = [o for o in (pairwise.own if pairwise else ()) if o.consistent is False and o.backend == backend]
+        own = {(each.quantity, each.parameter) for each in denied}
         decided = tuple(
-            f
-            for f in findings
-            if agreeing.get((f.quantity, f.parameter), True) or (f.quantity == "gradient" and f.parameter in own)
+            f for f in findings if agreeing.get((f.quantity, f.parameter), True) or (f.quantity, f.parameter) in own
         )
         yield Fault(
             backend=backend,

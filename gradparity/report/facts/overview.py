@@ -90,7 +90,7 @@ def _headline(result: RunResult, state: State, found: Sequence[Fault], lines: Se
     if not any(line.verdict for line in lines):
         said = _nothing(result)
     elif found:
-        said = _disagree(found, len(lines), where)
+        said = _disagree(result.problems, found, len(lines), where)
     elif good:
         said = _agree(result, good, where)
     else:
@@ -117,7 +117,7 @@ def _agree(result: RunResult, good: Sequence[str], where: str) -> str:
     return f"All {len(good)} backends agree{'' if certified else ' with each other'} on {where}."
 
 
-def _disagree(found: Sequence[Fault], count: int, where: str) -> str:
+def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: int, where: str) -> str:
     if all(fault.unresolved for fault in found):
         blocks = list(dict.fromkeys(block for fault in found for block in fault.blocks)) or ["training"]
         asked = list(dict.fromkeys(fault.backend for fault in found))
@@ -129,7 +129,13 @@ def _disagree(found: Sequence[Fault], count: int, where: str) -> str:
             verdicts.setdefault(fault.backend, {}).update(dict.fromkeys(fault.verdicts))
     if not verdicts:
         names = listed(list(dict.fromkeys(fault.backend for fault in found)))
-        return f"{names} differ on {where}, and nothing here says which is wrong."
+        relations = [p.pairwise.relation for p in problems if p.pairwise is not None and p.pairwise.relation]
+        said = (
+            f": {relations[0]}; nothing here says which is right"
+            if relations
+            else ", and nothing here says which is wrong"
+        )
+        return f"{names} differ on {where}{said}."
     named = [f"{name} ({', '.join(each)})" for name, each in verdicts.items()]
     agree = "does" if len(verdicts) == 1 else "do"
     return f"{len(verdicts)} of {words.counted(count, 'backend')} {agree} not agree on {where}: {listed(named)}."

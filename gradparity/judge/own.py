@@ -1,0 +1,182 @@
+"""A backend's derivatives against what its own values make of them, and gradients that are stopped on purpose. Pure.
+
+A gradient is the derivative of the backend's own loss, its JVP the directional one, and its HVP the derivative of its
+own gradient: values alone decide that (`gradparity.numerics.richardson`). A gradient that is none, because a
+`stop_gradient` or `detach` stands in the loss, is no mistake if that was meant. What shows it: the loss has exactly
+that derivative once a tapped value is held, or a whole block is zero, or all ports deny alike and by no common factor.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.judge.distances import BlockAnswers
+from gradparity.judge.figures import LOWER_PRECISION, finite
+from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.numerics.perturbation import Floors
+from gradparity.numerics.richardson import Derivative
+from gradparity.results import OwnDerivative
+
+Array: TypeAlias = npt.NDArray[Any]
+Key: TypeAlias = tuple[str, str]
+
+#: A gradient is denied by its own loss beyond so many times the error of the extrapolated derivative, which itself
+#: covers all but one of 7,807 drawn functions (`gradparity.numerics.richardson.DEVIATIONS`).
+OWN_ERRORS = 2.0
+
+#: Roundings that a gradient's product with a direction may be off by.
+MANY_ROUNDINGS = 2.0**14
+
+#: What is said of a quantity that the backend's own values deny.
+DENIED = {
+    "gradient": "its gradient is not the derivative of its own loss",
+    "jvp": "its JVP is not the directional derivative of its own loss",
+    "hvp": "its HVP is not the derivative of its own gradient",
+}
+#: What the values are of that a quantity is held to.
+SOURCE = {"gradient": "the loss", "jvp": "the loss", "hvp": "the gradient"}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What one backend gave: its values, their floors, and the derivatives of its own loss.
+
+    ``values`` are by quantity (``loss``, ``gradient``, ``jvp``, ``hvp``) and parameter, ``floors`` what
+    `gradparity.numerics.perturbation.floor_from` made of them. ``own`` has a `Derivative` for each parameter, of the
+    float64 loss along that parameter's direction, ``jvp`` that along the tangents as ``""``, ``hvp`` that of the
+    gradient's product with each parameter's direction, along the tangents. ``held`` has that of the loss along all
+    directions together, with one tapped value held where it is, by tap.
+    """
+
+    values: Mapping[str, Mapping[str, Array]]
+    floors: Floors
+    own: Mapping[str, Derivative] = field(default_factory=dict)
+    jvp: Mapping[str, Derivative] = field(default_factory=dict)
+    hvp: Mapping[str, Derivative] = field(default_factory=dict)
+    held: Mapping[str, Derivative] = field(default_factory=dict)
+
+
+def own_derivatives(
+    answers: Mapping[str, Answers], blocks: Mapping[Key, BlockAnswers], directions: Mapping[str, Mapping[str, Array]]
+) -> list[OwnDerivative]:
+    """Every quantity of every backend that its own values say something of."""
+    found = []
+    for name, answer in answers.items():
+        for quantity, tree in (("gradient", answer.own), ("jvp", answer.jvp), ("hvp", answer.hvp)):
+            for parameter, own in tree.items():
+                direction = directions[parameter][parameter] if parameter else np.ones(())
+                found.append(
+                    own_derivative(name, parameter, blocks.get((quantity, parameter)), direction, own, quantity)
+                )
+    return found
+
+
+def own_derivative(
+    name: str,
+    parameter: str,
+    block: BlockAnswers | None,
+    direction: Array,
+    own: Derivative,
+    quantity: str = "gradient",
+) -> OwnDerivative:
+    """A backend's gradient along a direction in one parameter, against what its own loss makes of it."""
+    along, consistent = None, None
+    value = None if block is None else block.values.get(name)
+    if block is not None and value is not None and value.shape == direction.shape and np.isfinite(value).all():
+        product = np.vdot(value.astype(np.longdouble), direction.astype(np.longdouble))
+        # Entries move together when an input does: no cancellation is counted on.
+        allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction))
+        along, consistent = float(product), bool(abs(product - own.value) <= allowed) if own.usable else None
+    return OwnDerivative(
+        backend=name,
+        quantity=quantity,
+        parameter=parameter,
+        kind=own.kind,
+        along=along,
+        value=finite(own.value),
+        error=finite(own.error),
+        consistent=consistent,
+        evaluations=own.evaluations,
+    )
+
+
+def denies(answer: Answers, directions: Mapping[str, Mapping[str, Array]], dtype: str) -> bool:
+    """Whether a backend's own loss denies its gradient, which it may stop somewhere."""
+    tree = answer.values.get("gradient", {})
+    blocks = {
+        ("gradient", name): BlockAnswers(("gradient", name), {"": v}, {"": answer.floors["gradient", name]}, dtype)
+        for name, v in tree.items()
+    }
+    found = own_derivatives({"": Answers(answer.values, answer.floors, answer.own)}, blocks, directions)
+    return any(each.consistent is False for each in found)
+
+
+def stopped_at(name: str, answer: Answers, own: Sequence[OwnDerivative], blocks: Mapping[Key, BlockAnswers]) -> str:
+    """Where a backend stops its gradient, as far as its values prove it: a tap, or whole parameters; else ``""``."""
+    mine = [each for each in own if each.backend == name and each.quantity == "gradient"]
+    denied = [each for each in mine if each.consistent is False]
+    if not denied:
+        return ""
+    if all(each.along is not None for each in mine):
+        total = sum(each.along or 0.0 for each in mine)
+        rounding = MANY_ROUNDINGS * float(np.finfo(next(iter(blocks.values())).dtype).eps)
+        for tap, held in answer.held.items():
+            allowed = OWN_ERRORS * held.error + rounding * sum(abs(each.along or 0.0) for each in mine)
+            if held.usable and abs(total - held.value) <= allowed:
+                return f"the tap `{tap}`"
+    zero = [each for each in denied if not blocks["gradient", each.parameter].values[name].any()]
+    return " and ".join(each.parameter for each in zero) if len(zero) == len(denied) else ""
+
+
+def shared_stop(
+    names: Sequence[str],
+    places: Mapping[str, str],
+    own: Sequence[OwnDerivative],
+    blocks: Mapping[Key, BlockAnswers],
+    sizes: Mapping[str, int],
+) -> str:
+    """Where all backends stop their gradients alike, ``"some value"`` where nothing shows which; ``""`` if they do not.
+
+    Their losses and gradients agree, and each gradient is denied by its own loss in the same blocks. The same factor or
+    sign in every block would be a rule that all have wrong; a stop takes another share of each.
+    """
+    denied = {
+        name: {
+            each.parameter
+            for each in own
+            if each.backend == name and each.consistent is False and each.quantity == "gradient"
+        }
+        for name in names
+    }
+    if len(names) < 2 or not denied[names[0]] or any(denied[name] != denied[names[0]] for name in names):
+        return ""
+    alike = (block for key, block in blocks.items() if key[0] in ("loss", "gradient"))
+    if not all(block.apart.get((names[0], name), 0) <= AGREES_FLOORS for block in alike for name in names[1:]):
+        return ""
+    known = next(filter(None, places.values()), "")
+    if known:
+        return known
+    shares = [
+        each.along / each.value
+        for each in own
+        if each.backend == names[0] and each.quantity == "gradient" and each.along is not None and each.value
+    ]
+    one_factor = max(shares) - min(shares) <= 1e-6 * max(map(abs, shares))
+    simple = [1 / 2, 2.0, -1.0, *sizes.values(), *(1 / size for size in sizes.values())]
+    typed = any(abs(share - each) <= 1e-6 * abs(each) for share in shares[:1] for each in simple)
+    return "" if one_factor and (typed or len(shares) > 1) else "some value"
+
+
+def noisier(answers: Mapping[str, Answers]) -> set[str]:
+    """Backends whose own loss is so much noisier than another's that it is computed in a lower precision."""
+    noise = {
+        name: float(np.median([d.noise for d in answer.own.values()])) for name, answer in answers.items() if answer.own
+    }
+    least = min(filter(math.isfinite, noise.values()), default=math.nan)
+    return {name for name, value in noise.items() if value > LOWER_PRECISION * least}
