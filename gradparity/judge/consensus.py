@@ -100,14 +100,13 @@ class _Comparison:
         voters = [name for name in answers if name not in self.narrow]
         for (quantity, parameter), block in self.blocks.items():
             shape = np.shape(directions[parameter][parameter]) if parameter in directions else None
-            block.vote([name for name in voters if self._may_vote(name, quantity, parameter)], shape)
+            clear = [name for name in voters if (name, quantity, parameter) not in self.denied]
+            block.vote([name for name in clear if self._may_vote(name, quantity)] or clear, shape)
         for block in self.primal.values():
             block.vote([name for name in voters if name in block.values])
 
-    def _may_vote(self, name: str, quantity: str, parameter: str) -> bool:
-        """Whether nothing that a backend gave denies this of it; an HVP is as wrong as the gradient that it is of."""
-        if (name, quantity, parameter) in self.denied:
-            return False
+    def _may_vote(self, name: str, quantity: str) -> bool:
+        """Whether no other quantity speaks against this one: an HVP is as wrong as the gradient that it is of."""
         return quantity not in ("jvp", "hvp") or not any(key[:2] == (name, "gradient") for key in self.denied)
 
     def _primal_blocks(self) -> dict[Key, BlockAnswers]:

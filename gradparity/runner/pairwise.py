@@ -102,7 +102,8 @@ class PairwiseRun:
             return None
         problem, lone = self.problem, self.alone()
         answers = {
-            name: replace(answer, values=_without(answer.values, lone[name])) for name, answer in self.answers.items()
+            name: replace(answer, values=_without(answer.values, lone[name]))
+            for name, answer in sorted(self.answers.items())
         }
         found, findings = judge_pairwise(
             answers, self._directions, dtype=problem.spec.dtype, sizes=lengths(problem.data), leaks=self.leaks

@@ -132,7 +132,7 @@ class Worker:
         return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
 
     def _extrapolate(self, request: m.Extrapolate) -> m.Extrapolated:
-        from gradparity.worker.evaluation import own_derivatives, second_derivatives, with_taps_held
+        from gradparity.worker.extrapolation import own_derivatives, second_derivatives, with_taps_held
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
@@ -144,7 +144,7 @@ class Worker:
         given = {"jvp", "hvp"} - set(self.asked.without) if slopes else set()
         return m.Extrapolated(
             slopes,
-            own_derivatives(self.backend, program, wide, loss, {"": wide.tangents}) if "jvp" in given else {},
+            own_derivatives(self.backend, program, wide, loss, {"": dict(wide.tangents)}) if "jvp" in given else {},
             second_derivatives(self.backend, program, wide, loss) if "hvp" in given else {},
         )
 

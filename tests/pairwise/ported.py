@@ -13,7 +13,8 @@ import numpy as np
 from gradparity.backends.protocol import Backend
 from gradparity.judge.own import Answers
 from gradparity.numerics.perturbation import floor_from, perturbed
-from gradparity.worker.evaluation import evaluations_at, own_derivatives
+from gradparity.worker.evaluation import evaluations_at
+from gradparity.worker.extrapolation import own_derivatives
 from tests.truth.neutral_models import problem_of
 
 Tree = dict[str, Any]
