@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.judge.figures import finite, in_floors, index_of
+from gradparity.results import DIFFERS, Finding
 from gradparity.results.divergence import Difference, Direction, Divergence, Divergences, shown
 from gradparity.worker.messages import Recorded
 from gradparity.worker.recording import rounding
@@ -45,14 +46,41 @@ def divergences(recorded: Mapping[str, Recorded], truth: Recorded | None = None)
         {key: {name: it for name, r in everyone.items() if (it := array_of(r, key)) is not None} for key in keys}
         for array_of in (TapArray.value, TapArray.cotangent)
     )
+    ahead = list(_firsts("forward", forward.items(), calls))
+    # What differs forward differs backward too, and says nothing new.
+    behind = _firsts("backward", reversed(backward.items()), calls, {each.backend for each in ahead})
     return Divergences(
         taps=sum(len(arrays) > 1 for arrays in forward.values()),
-        found=[
-            *_firsts("forward", forward.items(), calls),
-            *_firsts("backward", reversed(backward.items()), calls),
-        ],
+        found=[*ahead, *behind],
         notes=list(_notes(everyone, calls)),
     )
+
+
+def between(
+    findings: Iterable[Finding], recorded: Mapping[str, Recorded], found: Divergences
+) -> dict[tuple[str, str], str]:
+    """Where the fault lies of what is wrong although every tap agrees, by backend and block.
+
+    A loss goes wrong behind the last tap. A gradient whose loss is right goes wrong, with every cotangent right, on the
+    way back from the first tap that its parameter reaches.
+    """
+    part = {each.backend for each in found.found} | {name for each in found.found for name in each.against}
+    findings = list(findings)
+    wrong_loss = {each.backend for each in findings if each.quantity == "loss" and each.verdict in DIFFERS}
+    said: dict[tuple[str, str], str] = {}
+    for each in findings:
+        seen = recorded.get(each.backend)
+        if each.verdict not in DIFFERS or seen is None or each.backend in part or len(recorded) < 2:
+            continue
+        if each.quantity == "loss":
+            last = _split(list(seen.values)[-1])[0]
+            said[each.backend, each.block] = f"between the tap `{last}` and the loss: every tapped value agrees"
+        elif each.quantity == "gradient" and each.backend not in wrong_loss and each.parameter in seen.reached:
+            first = seen.reached[each.parameter]
+            end = f"the tap `{_split(first)[0]}`" if first else "the loss, past every tap"
+            agree = "every tapped value and cotangent agrees"
+            said[each.backend, each.block] = f"between the parameter `{each.parameter}` and {end}: {agree}"
+    return said
 
 
 class TapArray:
@@ -88,10 +116,13 @@ class TapArray:
 
 
 def _firsts(
-    direction: Direction, taps: Iterable[tuple[str, Mapping[str, TapArray]]], calls: Counter[str]
+    direction: Direction,
+    taps: Iterable[tuple[str, Mapping[str, TapArray]]],
+    calls: Counter[str],
+    known: Iterable[str] = (),
 ) -> Iterator[Divergence]:
-    """The first tap, in their order, at which each backend diverges from those that agree."""
-    diverged: set[str] = set()
+    """The first tap, in their order, at which each backend diverges from those that agree; not those ``known`` to."""
+    diverged = set(known)
     for key, arrays in taps:
         tap, occurrence = _split(key)
         group = _agreeing(arrays)
@@ -114,12 +145,16 @@ def _firsts(
 
 
 def _agreeing(arrays: Mapping[str, TapArray]) -> list[str]:
-    """The truth; or the largest set of backends each of which agrees with its first; of equals the earliest."""
+    """The truth; or the largest set of backends each of which agrees with its first; of equals the earliest.
+
+    A value that is no number is no reference, however many share it, as long as one backend has another.
+    """
     if "truth" in arrays:
         return ["truth"]
+    numbers = {name: array for name, array in arrays.items() if not np.isnan(array.reals()[0]).any()} or arrays
     groups = [
-        [other for other in arrays if other == name or difference(arrays[other], array) is None]
-        for name, array in arrays.items()
+        [other for other in numbers if other == name or difference(numbers[other], array) is None]
+        for name, array in numbers.items()
     ]
     return max(groups, key=len, default=[])
 

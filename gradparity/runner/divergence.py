@@ -8,7 +8,7 @@ import msgspec
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.causes.precision import SPACINGS, may_be_rounding
-from gradparity.judge.divergence import divergences
+from gradparity.judge.divergence import between, divergences
 from gradparity.numerics.perturbation import Values
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.peer import WorkerFailed
@@ -20,12 +20,15 @@ from gradparity.worker.messages import Recorded
 
 def find_divergences(
     workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], seed: int
-) -> Divergences | None:
-    """The first tap at which backends diverge, forward and backward; ``None`` for a model without taps.
+) -> tuple[Divergences, dict[tuple[str, str], str]] | None:
+    """The first tap at which backends diverge, forward and backward, and where a fault lies if none does.
+
+    ``None`` for a model without taps.
 
     Those that agree come first, since the others are then what diverges from them. A worker that fails here is left
     out: it has answered everything that it is judged by.
     """
+    findings = list(findings)
     bad = {found.backend for found in findings if found.verdict not in GOOD}
     recorded: dict[str, Recorded] = {}
     for name in sorted((name for name in workers if not is_twin(name)), key=lambda name: name in bad):
@@ -35,7 +38,10 @@ def find_divergences(
             continue
         if tapped.values:
             recorded[name] = tapped
-    return divergences(recorded) if recorded else None
+    if not recorded:
+        return None
+    found = divergences(recorded)
+    return found, between(findings, recorded, found)
 
 
 def scattered(
@@ -53,12 +59,18 @@ def scattered(
     return lines
 
 
-def with_places(findings: Iterable[Finding], found: Divergences) -> list[Finding]:
-    """The same findings; where one disagrees for no known reason, its cause says where its backend diverges first."""
+def with_places(findings: Iterable[Finding], found: Divergences, lies: Mapping[tuple[str, str], str]) -> list[Finding]:
+    """The same findings; where one disagrees for no known reason, its cause says where its backend diverges first.
+
+    Where no tap does, it says between which two places the fault lies, behind the reason if one is known.
+    """
     places = {divergence.backend: divergence.place for divergence in reversed(found.found)}
-    return [
-        msgspec.structs.replace(each, cause=f"diverges {places[each.backend]}")
-        if each.verdict not in GOOD and not each.cause and each.backend in places
-        else each
-        for each in findings
-    ]
+
+    def cause(each: Finding) -> str:
+        if each.verdict in GOOD:
+            return each.cause
+        if (each.backend, each.block) in lies:
+            return "; ".join(filter(None, (each.cause, lies[each.backend, each.block])))
+        return each.cause or (f"diverges {places[each.backend]}" if each.backend in places else "")
+
+    return [msgspec.structs.replace(each, cause=cause(each)) for each in findings]

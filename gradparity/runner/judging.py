@@ -251,6 +251,7 @@ class Judging:
         from gradparity.runner.divergence import find_divergences, with_places
 
         outcome = self.recorder.outcome
-        outcome.divergences = find_divergences(workers, outcome.findings, self.cell.problem.seed)
-        if outcome.divergences is not None:
-            outcome.findings = with_places(outcome.findings, outcome.divergences)
+        found = find_divergences(workers, outcome.findings, self.cell.problem.seed)
+        if found is not None:
+            outcome.divergences, lies = found
+            outcome.findings = with_places(outcome.findings, outcome.divergences, lies)

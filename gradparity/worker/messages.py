@@ -167,7 +167,8 @@ class Recorded(Reply, frozen=True):
     loss, of the same shapes, complex ones as ``dL/d(re) - i dL/d(im)``. A value that the loss does not depend on, or
     that does not depend on the parameters, has no cotangent. The floors, float64 and real, say how far each
     entry moves when every input moves by one ulp; they are empty where nothing was drawn. ``differentiated``: there was
-    a backward pass, so that a cotangent which is missing is zero.
+    a backward pass, so that a cotangent which is missing is zero. ``reached``: the first tap that each parameter moves,
+    ``""`` where it moves none.
     """
 
     values: Arrays = msgspec.field(default_factory=dict)
@@ -175,6 +176,7 @@ class Recorded(Reply, frozen=True):
     value_floors: Arrays = msgspec.field(default_factory=dict)
     cotangent_floors: Arrays = msgspec.field(default_factory=dict)
     differentiated: bool = False
+    reached: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Record(Request[Recorded], frozen=True):

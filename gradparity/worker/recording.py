@@ -23,6 +23,8 @@ Tree: TypeAlias = Mapping[str, Host]
 
 #: Evaluations at inputs that are moved by one rounding.
 DRAWS = 8
+#: Parameters that are moved one by one, to see which tap each reaches first.
+MOST_MOVED = 64
 
 
 class Recording:
@@ -173,7 +175,20 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
         values.floors(),
         _in_order(cotangents.floors(), exact.values),
         exact.differentiated,
+        {name: _first_moved(backend, taps, loss, params, data, exact, name) for name in list(params)[:MOST_MOVED]},
     )
+
+
+def _first_moved(
+    backend: Backend, taps: Taps, loss: Loss, params: Tree, data: Tree, exact: Recording, name: str
+) -> str:
+    """The first tap whose value changes with one parameter, ``""`` for none."""
+    with np.errstate(all="ignore"):
+        moved = {**params, name: np.asarray(params[name] * 1.0009765625 + params[name].dtype.type(2.0**-10))}
+    with recording(taps) as sink:
+        taps.pull_back(loss, backend.put(moved), backend.put(data))
+    pairs = ((key, sink.values.get(key), value) for key, value in exact.values.items())
+    return next((key for key, new, old in pairs if new is None or new.tobytes() != old.tobytes()), "")
 
 
 class Spread:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradparity import tap
-from gradparity.judge.divergence import divergences
+from gradparity.judge.divergence import between, divergences
+from gradparity.results import Finding
 from gradparity.results.divergence import Divergence, Divergences
 from gradparity.worker.messages import Recorded
 from gradparity.worker.recording import record
@@ -177,9 +178,50 @@ def test_backends_that_saw_nothing_are_left_out():
     assert divergences({}) == Divergences()
 
 
+def test_a_nan_is_no_reference_however_many_share_it():
+    lost = recorded({**RIGHT, "b": np.array([1.0, np.nan, 3.0])})
+    result = divergences({"x": lost, "y": lost, "z": recorded(RIGHT)})
+    assert {(each.backend, each.tap, *each.against) for each in result.found} == {("x", "b", "z"), ("y", "b", "z")}
+
+
+def test_behind_a_divergence_forward_one_backward_is_a_consequence_and_left_out():
+    wrong = {**RIGHT, "b": RIGHT["b"] + 1}
+    result = divergences({"x": recorded(RIGHT), "y": recorded(wrong, {**RIGHT, "c": 1.0, "a": RIGHT["a"] * 2})})
+    assert [each.direction for each in result.found] == ["forward"]
+
+
+def judged(quantity: str, parameter: str, verdict: Any, backend: str = "y") -> Finding:
+    return Finding(backend=backend, quantity=quantity, parameter=parameter, verdict=verdict, rule="r")
+
+
+def test_where_every_tap_agrees_the_fault_lies_between_a_parameter_and_the_first_tap_that_it_reaches():
+    seen = msgspec.structs.replace(recorded(RIGHT), reached={"table": "a#0", "head": "c#0", "scale": ""})
+    both = {"x": seen, "y": seen}
+    found = [judged("loss", "", "agrees"), *(judged("gradient", name, "wrong") for name in seen.reached)]
+    said = between(found, both, divergences(both))
+    assert {block: words.partition(":")[0] for (_, block), words in said.items()} == {
+        "gradient table": "between the parameter `table` and the tap `a`",
+        "gradient head": "between the parameter `head` and the tap `c`",
+        "gradient scale": "between the parameter `scale` and the loss, past every tap",
+    }
+    lost = between([judged("loss", "", "wrong"), judged("gradient", "table", "wrong")], both, divergences(both))
+    assert lost == {("y", "loss"): "between the tap `c` and the loss: every tapped value agrees"}
+    wrong = {**both, "y": recorded({**RIGHT, "b": RIGHT["b"] + 1})}
+    assert between(found, wrong, divergences(wrong)) == {}  # a tap says it
+
+
+def test_the_first_tap_that_each_parameter_moves_is_recorded():
+    def loss(params: Any, data: Any) -> Any:
+        return (tap("late", tap("early", params["a"] * 2.0) + params["b"]) * data["x"]).sum() + params["c"].sum()
+
+    params = {name: np.array([1.0, -2.0]) for name in "abc"}
+    seen = record(configured("autograd"), loss, params, {"x": np.array([3.0, 4.0])})
+    assert seen.reached == {"a": "early#0", "b": "late#0", "c": ""}
+
+
 def test_findings_survive_the_journey_through_json():
-    wrong = recorded({**RIGHT, "a": RIGHT["a"] * np.inf}, {**RIGHT, "c": 1.0})
-    result = divergences({"x": recorded(RIGHT), "y": wrong})
+    wrong, behind = recorded({**RIGHT, "a": RIGHT["a"] * np.inf}), recorded(RIGHT, {**RIGHT, "c": 1.0})
+    result = divergences({"w": recorded(RIGHT), "x": recorded(RIGHT), "y": wrong, "z": behind})
     assert len(result.found) == 2
     assert msgspec.json.decode(msgspec.json.encode(result), type=Divergences) == result
 
