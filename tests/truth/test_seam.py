@@ -163,10 +163,36 @@ def test_extended_precision_tells_smooth_entries_from_kinks_too(name: str, monke
     found = seam_in_extended(tape, tape.values(), seed=0, deadline=0.0)
     slope = np.cos(x) + (np.sign(x) if name == "kink" else 0)
     known = slice(1, 3) if name == "kink" else slice(0, 3)
+    sides = {("gradient", "x", (0,)): (0.0, 2.0)}
     np.testing.assert_allclose(found.truth["gradient", "x"][known].astype(float), slope[known], rtol=1e-15)
     np.testing.assert_allclose(found.truth["hvp", "x"].astype(float), -np.sin(x) * V, rtol=1e-15)
-    assert bool(found.unknown) == (name == "kink")
-    assert np.isnan(found.truth["gradient", "x"][0]) == (name == "kink")
+    kinks = {key: ends for key, ends in found.kinks.items() if key[0] == "gradient"}
+    assert kinks.keys() == (sides.keys() if name == "kink" else set())
+    for place, ends in kinks.items():
+        assert ends == pytest.approx(sides[place], abs=1e-12)
+    assert not found.unknown
+
+
+@pytest.mark.parametrize("operation", [np.floor_divide, np.remainder])
+def test_a_whole_number_over_zero_is_no_number(operation: Any) -> None:
+    name = operation.__name__
+    found = neutral_reference(
+        lambda p, d, xp: xp.sum(p["x"] * getattr(xp, name)(d["a"], d["b"])), {"x": np.array([1.0, 2.0])},
+        {"a": np.array([0, 7]), "b": np.array([0, 2])}, {"x": np.ones(2)}, seed=0, budget_s=1.0,
+    )  # fmt: skip
+    assert np.isnan(found.truth["gradient", "x"][0])
+    assert found.truth["gradient", "x"][1] == operation(7, 2)
+    assert np.isnan(found.truth["loss", ""])
+    assert ("gradient", "x") in found.unknown
+
+
+def test_the_inverse_of_a_matrix_with_an_infinite_entry_is_no_limit() -> None:
+    found = neutral_reference(
+        lambda p, d, xp: xp.sum(xp.linalg.inv(d["A"]) @ p["x"]), {"x": np.array([1.0, 2.0])},
+        {"A": np.array([[np.inf, 0.0], [0.0, 2.0]])}, {"x": np.ones(2)}, seed=0, budget_s=1.0,
+    )  # fmt: skip
+    assert np.isnan(found.truth["loss", ""])
+    assert found.unknown["loss", ""]
 
 
 def test_extended_precision_that_has_something_else_refutes_an_enclosure(monkeypatch: pytest.MonkeyPatch) -> None:

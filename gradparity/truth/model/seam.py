@@ -40,7 +40,7 @@ NO_TIME = "there was no time to look at both sides of the point where pieces of 
 INFINITE = "the derivative is infinite there, or the loss not defined on both sides"
 NOT_ENCLOSED = "it could not be enclosed: {}"
 JUMP = "the loss jumps at this point"
-NO_LIMIT = "it has no limit at this point"
+NO_LIMIT = "no value or limit could be found at this point"
 MANY_TIES = "several pieces of the loss meet at this point, and it depends on how each tie is taken"
 
 Kinks = dict[tuple[str, str, tuple[int, ...]], tuple[float, float]]
@@ -161,8 +161,20 @@ class _Search:
         at, limit = self.point[key], self.limits[key]
         smooth = self._untouched(key) & (_alike(at, limit) | (~np.isfinite(at) & (not self.alone)))
         self.found.truth[key] = np.where(smooth, limit, np.nan)
+        if smooth.all():
+            return
+        ends, one = self._ends(key), self._decided_by_one_tie(key)
+        low, high = ends.min(0), ends.max(0)
+        two = one & np.isfinite(ends).all(0) & (not self.alone)
+        index: Any
         for index in map(tuple, np.argwhere(~smooth).tolist()):
-            self._entry(path, index)
+            if time.monotonic() < self.deadline and self._entry(path, index):
+                continue
+            if two[index]:  # a single tie decides, and these are the values of its two pieces
+                self.found.truth[key][index] = low[index]
+                self.found.kinks["gradient", path, index] = float(low[index]), float(high[index])
+            else:
+                self.found.unknown[key] = NO_TIME
 
     def _untouched(self, key: tuple[str, str]) -> npt.NDArray[np.bool_]:
         """Entries of one limit that is that of every piece which has a value at the point."""
@@ -172,22 +184,31 @@ class _Search:
                 out = out & (_alike(piece[key], self.limits[key]) | ~np.isfinite(piece[key]))
         return np.asarray(out)
 
-    def _entry(self, path: str, index: Any) -> None:
-        """One entry of the gradient, along its own axis."""
+    def _ends(self, key: tuple[str, str]) -> Extended:
+        """All that is seen of a block: at the point, on its sides, and of its pieces."""
+        return np.array([self.point[key], *(each[key] for each in (*self.defined, *self.pieces) if key in each)])
+
+    def _decided_by_one_tie(self, key: tuple[str, str]) -> npt.NDArray[np.bool_]:
+        """Entries that have one value or the other, whatever branches are drawn at all ties: one of them decides."""
+        if not all(key in piece for piece in self.pieces) or not self.pieces:
+            return np.zeros(self.point[key].shape, bool)
+        lower, upper, *drawn = (piece[key] for piece in self.pieces)
+        either = [_alike(each, lower) | _alike(each, upper) for each in drawn]
+        return np.asarray(np.logical_and.reduce(either) | (self.ties == 1))
+
+    def _entry(self, path: str, index: Any) -> bool:
+        """One entry of the gradient, along its own axis, if there is time for it."""
         key, left = ("gradient", path), self.deadline - time.monotonic()
-        if left <= 0:
-            self.found.unknown[key] = NO_TIME
-            return
         axis = {name: np.zeros(move.shape) for name, move in self.moves.items()}
         axis[path][index] = 1.0
         velocity = map_tree(lambda name, _: axis[name], self.params)
-        result = certify(self.loss, self.params, self.data, velocity, order=1, seconds=left)
+        result = certify(self.loss, self.params, self.data, velocity, order=1, seconds=max(left, 0.0))
         low, high = result.interval
         sides = (result.right, result.left)
+        if result.status == "out_of_time":
+            return False
         if result.jumps and not any(result.value.ball.overlaps(side.value.ball) for side in sides):
             self.found.unknown[key] = JUMP
-        elif result.status == "out_of_time":
-            self.found.unknown[key] = NO_TIME
         elif not result.settled:
             self.found.unknown[key] = NOT_ENCLOSED.format(result.reason)
         elif not (low.is_finite and high.is_finite):
@@ -197,6 +218,7 @@ class _Search:
             if result.is_kink and low.as_float() < high.as_float():
                 self.found.truth[key][index] = low.as_longdouble()
                 self.found.kinks["gradient", path, index] = low.as_float(), high.as_float()
+        return True
 
     def _product(self, path: str) -> None:
         key, gradient = ("hvp", path), ("gradient", path)
@@ -206,14 +228,14 @@ class _Search:
         self.found.truth[key] = np.where(smooth, limit, np.nan)
         if smooth.all():
             return
-        ends = np.array([at, *(each[key] for each in (*self.defined, *self.pieces) if key in each)])
+        ends, one = self._ends(key), self._decided_by_one_tie(key)
         low, high = ends.min(0), ends.max(0)
         index: Any
         for index in map(tuple, np.argwhere(~smooth).tolist()):
             if not np.isfinite(ends[:, *index]).all():
                 self.found.unknown[key] = NO_LIMIT
-            elif self.ties > 1:
-                self.found.unknown[key] = MANY_TIES
+            elif not one[index]:
+                self.found.unknown[key] = MANY_TIES if self.ties > 1 else NO_LIMIT
             elif not goes_to[index] and ("gradient", path, index) not in self.found.kinks:
                 self.found.unknown[key] = self.found.unknown.get(gradient, JUMP)
             else:

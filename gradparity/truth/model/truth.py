@@ -115,7 +115,7 @@ class _Search:
         if isinstance(enclosed, KinkError):
             found = self._at_seam(values, floor, None, f"a tie of {enclosed.kinks[0].name} at this point")
         elif enclosed is not None and not all(each.is_finite.all() for each in enclosed.blocks.values()):
-            found = self._at_seam(values, floor, enclosed, "its formula has no value at this point")
+            found = self._at_seam(values, floor, enclosed, "no value could be enclosed at the point itself")
         elif enclosed is None and any(tied.any() for tied in self.tape.ties.found):
             found = self._at_seam(values, floor, None, "a tie at this point", in_balls=False)
         else:
@@ -133,8 +133,10 @@ class _Search:
                 found.unknown.setdefault(key, NO_VALUE)
             elif not np.isfinite(floor[key]).all():
                 found.unknown.setdefault(key, NO_FLOOR)
+        open_blocks = [key for key, value in found.truth.items() if not np.isfinite([value, floor[key]]).all()]
+        unknown = {key: found.unknown[key] for key in open_blocks}
         seconds = time.monotonic() - self.began
-        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, found.unknown)
+        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, unknown)
 
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())

@@ -13,14 +13,14 @@ import numpy as np
 from flint import arb, arb_mat
 
 from gradparity.truth.numbers.arrays import Array, asarray
-from gradparity.truth.numbers.balls import ZERO, Coefficient
+from gradparity.truth.numbers.balls import ZERO, Coefficient, infinities
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.matrices import from_mat, to_mat
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp import elimination
 from gradparity.truth.xp.arithmetic import add, divide, multiply, negative
 from gradparity.truth.xp.contraction import matmul
-from gradparity.truth.xp.kinks import signs
+from gradparity.truth.xp.kinks import choose, signs
 from gradparity.truth.xp.reductions import Axis, vector_norm
 from gradparity.truth.xp.reductions import trace as diagonal_sum
 from gradparity.truth.xp.smooth import log
@@ -175,7 +175,9 @@ def _square(a: Any, name: str) -> Array:
         raise NotCertifiableError(f"linalg.{name} of a batch", "Loop over the batch.")
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"linalg.{name}: a square matrix is needed, got shape {matrix.shape}")
-    return matrix
+    # Elimination would take a limit that depends on how fast the entry grows.
+    infinite = infinities(matrix.balls()[0]) != 0
+    return choose(infinite, asarray(np.nan), matrix) if infinite.any() else matrix
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {

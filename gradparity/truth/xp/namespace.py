@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.truth.numbers.arrays import Array, asarray, named
-from gradparity.truth.numbers.balls import box, unravel
+from gradparity.truth.numbers.balls import Coefficient, box, exact, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
 from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, powers, reductions, shaping, smooth
 
@@ -63,11 +63,17 @@ isnan = _kind(np.isnan, "not a number, which only data can be: a parameter's is 
 isinf = _kind(np.isinf, "infinite")
 
 
+def _no_number(divisor: Array, quotient: Coefficient) -> Array:
+    """A quotient of whole numbers, no number over zero: NumPy's 0 there is no other framework's."""
+    zero = np.broadcast_to(divisor.series[0] == 0, quotient.shape)
+    return Array((exact(np.where(zero, np.nan, quotient)) if zero.any() else quotient,))
+
+
 def floor_divide(a: Any, b: Any) -> Array:
     """``floor(a / b)``."""
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real:
-        return Array((box(np.floor_divide(a.series[0], b.series[0])),))
+        return _no_number(b, box(np.floor_divide(a.series[0], b.series[0])))
     return kinks.floor(arithmetic.divide(a, b))
 
 
@@ -75,7 +81,7 @@ def remainder(a: Any, b: Any) -> Array:
     """``a - b floor(a / b)``."""
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real:
-        return Array((box(np.remainder(a.series[0], b.series[0])),))
+        return _no_number(b, box(np.remainder(a.series[0], b.series[0])))
     return arithmetic.subtract(a, arithmetic.multiply(b, floor_divide(a, b)))
 
 
