@@ -21,7 +21,18 @@ import numpy.typing as npt
 from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.distances import BlockAnswers
-from gradparity.judge.own import DENIED, OWN_ERRORS, SOURCE, Answers, noisier, own_derivatives, shared_stop, stopped_at
+from gradparity.judge.own import (
+    DENIED,
+    OWN_ERRORS,
+    SOURCE,
+    Answers,
+    block_of,
+    keys_of,
+    noisier,
+    own_derivatives,
+    shared_stop,
+    stopped_at,
+)
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
 from gradparity.results import UNRESOLVED, Disagreement, Finding, Outlier, Pairwise
@@ -43,6 +54,7 @@ def judge_pairwise(
     dtype: str,
     sizes: Mapping[str, int] | None = None,
     leaks: Mapping[str, str] | None = None,
+    dtypes: Mapping[str, str] | None = None,
 ) -> tuple[Pairwise, list[Finding]]:
     """The matrix of disagreements with who differs and why, and a finding for every backend and block.
 
@@ -51,6 +63,7 @@ def judge_pairwise(
         directions: for each parameter the direction that its ``own`` derivatives were taken along, as
             `gradparity.numerics.richardson.block_directions` gives them.
         dtype: the precision that was asked for.
+        dtypes: by parameter, where they are not all ``dtype``.
         sizes: lengths that a sum and a mean may differ by, such as ``{"rows of X": 200}``.
         leaks: backends that are known to compute in a lower precision, with the words for it.
 
@@ -67,7 +80,7 @@ def judge_pairwise(
             expected="two or more, since nothing else is known of its gradient",
             cure="Add another backend, or write a neutral loss(params, data, xp).",
         )
-    comparison = _Comparison(answers, directions, dtype, sizes or {}, leaks or {})
+    comparison = _Comparison(answers, directions, dtype, sizes or {}, leaks or {}, dtypes or {})
     findings = [finding for name in answers for finding in comparison.findings(name)]
     return comparison.pairwise(findings), findings
 
@@ -82,9 +95,10 @@ class _Comparison:
         dtype: str,
         sizes: Mapping[str, int],
         leaks: Mapping[str, str],
+        dtypes: Mapping[str, str],
     ) -> None:
-        self.answers, self.dtype, self.sizes = answers, dtype, sizes
-        self.blocks = {key: _block(key, answers, dtype) for key in _keys(answers)}
+        self.answers, self.dtype, self.sizes, self.dtypes = answers, dtype, sizes, dtypes
+        self.blocks = {key: block_of(key, answers, dtypes.get(key[1], dtype)) for key in keys_of(answers)}
         self.own = own_derivatives(answers, self.blocks, directions)
         #: Where each backend stops its gradient that does, and where all do: the same for all is nobody's mistake.
         self.stops = {n: at for n in answers if (at := stopped_at(n, answers[n], self.own, self.blocks))}
@@ -128,12 +142,14 @@ class _Comparison:
             )
             for name, own in usable.items()
         }
-        return {key: _block(key, as_answers, self.dtype) for key in _keys(as_answers)}
+        return {key: block_of(key, as_answers, self.dtype) for key in keys_of(as_answers)}
 
     def another_loss(self, name: str) -> str:
         """In what the loss of a backend differs from a majority's, or ``""``."""
         for (quantity, parameter), block in [(("loss", ""), self.blocks.get(("loss", ""))), *self.primal.items()]:
-            if block is not None and name in block.values and block.off(name):
+            if block is None or name not in block.values or block.values[name].dtype != np.dtype(block.dtype):
+                continue  # of a loss of another dtype that is said, and not that it is another function
+            if block.off(name):
                 return "its value" if quantity == "loss" else f"its derivative along {parameter}"
         return ""
 
@@ -147,7 +163,13 @@ class _Comparison:
             floor = {key: block.floor_for(name) for key, block in decided.items()}
             reference = Reference(truth, floor, "the median of those that agree with each other; nothing is certified")
             found = judge_values(
-                name, self.answers[name].values, reference, self.dtype, sizes=self.sizes, against="the median"
+                name,
+                self.answers[name].values,
+                reference,
+                self.dtype,
+                sizes=self.sizes,
+                dtypes=self.dtypes,
+                against="the median",
             )
             against_majority = {(finding.quantity, finding.parameter): finding for finding in found}
         return [
@@ -169,10 +191,14 @@ class _Comparison:
     def _alone(self, name: str, block: BlockAnswers) -> Finding:
         """The finding on a block for which there is no majority."""
         value = self.answers[name].values.get(block.key[0], {}).get(block.key[1])
-        itself = np.zeros((), np.longdouble) if value is None else np.nan_to_num(value.astype(np.longdouble))
+        itself = (
+            np.zeros((), np.longdouble)
+            if value is None
+            else np.nan_to_num(value.astype(np.longdouble), posinf=0.0, neginf=0.0)
+        )
         floor = block.floors.get(name, itself)
-        finding = judge_block(name, *block.key, value, itself, floor, self.dtype, "no other backend's answer known to")
-        if value is None or finding.verdict == "nonfinite" or value.dtype != np.dtype(self.dtype):
+        finding = judge_block(name, *block.key, value, itself, floor, block.dtype, "no other backend's answer known to")
+        if value is None or finding.verdict == "nonfinite" or value.dtype != np.dtype(block.dtype):
             return finding
         others = {other: block.apart[name, other] for other in block.values if other != name}
         apart = [other for other, floors in others.items() if floors > AGREES_FLOORS]
@@ -324,24 +350,8 @@ class _Comparison:
         return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
 
 
-def _block(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers:
-    quantity, parameter = key
-    has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
-    values = {name: a.values[quantity][parameter] for name, a in has.items()}
-    return BlockAnswers(key, values, {name: a.floors[key] for name, a in has.items()}, dtype)
-
-
 def _is_leak(finding: Finding) -> bool:
     return " leak: " in finding.cause
-
-
-def _keys(answers: Mapping[str, Answers]) -> list[Key]:
-    """Every block that any backend has, in the order of quantities and parameters."""
-    found = dict.fromkeys(
-        (quantity, parameter) for a in answers.values() for quantity, tree in a.values.items() for parameter in tree
-    )
-    quantities = list(dict.fromkeys(quantity for quantity, _ in found))
-    return sorted(found, key=lambda key: quantities.index(key[0]))
 
 
 def _list(words: Sequence[str]) -> str:

@@ -180,3 +180,20 @@ def noisier(answers: Mapping[str, Answers]) -> set[str]:
     }
     least = min(filter(math.isfinite, noise.values()), default=math.nan)
     return {name for name, value in noise.items() if value > LOWER_PRECISION * least}
+
+
+def block_of(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers:
+    """One block of every backend that has it."""
+    quantity, parameter = key
+    has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
+    values = {name: a.values[quantity][parameter] for name, a in has.items()}
+    return BlockAnswers(key, values, {name: a.floors[key] for name, a in has.items()}, dtype)
+
+
+def keys_of(answers: Mapping[str, Answers]) -> list[Key]:
+    """Every block that any backend has, in the order of quantities and parameters."""
+    found = dict.fromkeys(
+        (quantity, parameter) for a in answers.values() for quantity, tree in a.values.items() for parameter in tree
+    )
+    quantities = list(dict.fromkeys(quantity for quantity, _ in found))
+    return sorted(found, key=lambda key: quantities.index(key[0]))

@@ -76,6 +76,10 @@ def judge_training(
     Returns:
         The verdict, the first step beyond the floor, and why two runs diverge or the floor grew.
     """
+    start = known.path.losses[0] if len(known.loss_floor) and len(ran.losses) else np.inf
+    if not abs(start) <= np.finfo(problem.spec.dtype).max:
+        why = "is no number" if np.isnan(start) else f"is beyond the range of {problem.spec.dtype}"
+        return _without_reference(backend, ran, known, f"the loss at the start {why}", loop_s)
     floors, steps = _errors_in_floors(ran, known, problem)
     beyond = {name: _first_beyond(found, steps[name]) for name, found in floors.items()}
     # At one and the same step, a loss follows from its parameters.
@@ -121,6 +125,27 @@ def judge_training(
         evaluations=ran.evaluations,
         reference_evaluations=known.evaluations,
         stopped=ran.stopped or ("" if whole else known.path.stopped),
+    )
+
+
+def _without_reference(backend: str, ran: Path, known: Trajectory, why: str, loop_s: float) -> Training:
+    """A run of which nothing can be said from its first loss on, and why."""
+    return Training(
+        backend=backend,
+        verdict=UNRESOLVED,
+        optimiser=known.optimiser.name,
+        own_loop=not len(ran.gradients),
+        steps=max(0, len(ran.losses) - 1),
+        checked_steps=0,
+        initial_loss=finite(ran.losses[0]) if len(ran.losses) else None,
+        final_loss=finite(ran.losses[-1]) if len(ran.losses) else None,
+        reference_loss=None,
+        floors=None,
+        first_divergence=None,
+        reason=why,
+        loop_s=loop_s,
+        losses=[finite(loss) for loss in ran.losses],
+        stopped=ran.stopped or known.path.stopped,
     )
 
 

@@ -267,6 +267,9 @@ def judge_block(
     if got.dtype != np.dtype(dtype):
         return finding("wrong", f"dtype {got.dtype}, expected {dtype}: computed in another precision than asked for")
     scale = scale or Scale()
+    beyond = np.isfinite(truth) & (np.abs(truth) > np.finfo(dtype).max)
+    if beyond.any():  # inf is what rounding makes of it, and no other number can be right
+        truth, why = np.where(beyond, np.longdouble(np.nan), truth), f"it is beyond the range of {dtype}"
     lost = np.isfinite(truth) & ~np.isfinite(got)
     if lost.any():
         where = index_of(np.argmax(lost), got.shape)

@@ -25,7 +25,7 @@ from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Member, patience_s
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED
-from gradparity.runner.ways import both, differing, explained, left_open, not_given
+from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, wider
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
@@ -157,7 +157,10 @@ class Judging:
             said = f"it printed {evaluation.printed!r} while it was evaluated; the process's log has all of it"
             cure = "Printing takes time, which is timed too: leave it out of the loss."
             self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
+        if asked_for:
+            self.recorder.diagnose(*wider(name, evaluation.quantities, problem))
         if self.pairwise is not None:
+            evaluation = msgspec.structs.replace(evaluation, quantities=narrowed(evaluation.quantities, problem))
             self.recorder.begin("evaluation at moved inputs", name)
             self.pairwise.ask(name, worker, evaluation)
             return []

@@ -91,7 +91,9 @@ class PairwiseRun:
         both = {key: np.sqrt(np.longdouble(2)) * floors[key] for key in truth}
         one, other = evaluation.hvps
         reference = Reference(truth, both, NO_TRUTH)
-        for found in judge_values(name, {"hvp": second}, reference, self.problem.spec.dtype, against=one):
+        spec = self.problem.spec
+        seconds = judge_values(name, {"hvp": second}, reference, spec.dtype, dtypes=spec.dtypes, against=one)
+        for found in seconds:
             if found.verdict != "agrees":
                 rule = f"two answers, and users get the first: {one} and {other} differ: {found.rule}"
                 self._apart[name, found.block] = msgspec.structs.replace(found, verdict="wrong", rule=rule, cause="")
@@ -106,7 +108,12 @@ class PairwiseRun:
             for name, answer in sorted(self.answers.items())
         }
         found, findings = judge_pairwise(
-            answers, self._directions, dtype=problem.spec.dtype, sizes=lengths(problem.data), leaks=self.leaks
+            answers,
+            self._directions,
+            dtype=problem.spec.dtype,
+            sizes=lengths(problem.data),
+            leaks=self.leaks,
+            dtypes=problem.spec.dtypes,
         )
         return found, [self._apart.get((each.backend, each.block), each) for each in findings]
 

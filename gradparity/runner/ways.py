@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
 
+from gradparity.judge.verdicts import Values
+from gradparity.model_spec.problem import AnyProblem
 from gradparity.results import GOOD, Diagnosis, Finding, NotGiven, worst
 
 #: Words of the frameworks' own messages, and what gives the derivative that they refuse.
@@ -22,6 +26,7 @@ _CURES = (
     ("no other backend", "Write a loss(params, data, xp) that can be certified, or check it beside another backend."),
     ("its program has no", "The backend's protocol says what such a method returns."),
 )
+_SCALARS = ("loss", "jvp")
 _OTHERWISE = "Write that operation with others that the framework can differentiate twice."
 
 
@@ -47,6 +52,34 @@ def explained(findings: Sequence[Finding], instead: Mapping[str, str]) -> list[F
         else found
         for found in findings
     ]
+
+
+def wider(backend: str, quantities: Values, problem: AnyProblem) -> list[Diagnosis]:
+    """Said of a loss, or a JVP, of float64 where parameters and data are float32 throughout."""
+    arrays = [*problem.params.values(), *problem.data.values()]
+    wide = [name for name in _SCALARS if name in quantities and quantities[name][""].dtype == np.float64]
+    if not wide or any(value.dtype == np.float64 for value in arrays):
+        return []
+    return [
+        Diagnosis(
+            name=f"a wider dtype on {backend}",
+            finding=f"dtype float64 of its {' and '.join(wide)}, where parameters and data are float32: computed in "
+            "another precision than asked for",
+            cure="Look for .double(), or for a constant of float64 that NumPy or JAX promotes by.",
+        )
+    ]
+
+
+def narrowed(quantities: Values, problem: AnyProblem) -> dict[str, dict[str, Any]]:
+    """The values, with loss and JVP in the parameters' narrowest dtype: frameworks promote scalars differently."""
+    dtype = np.dtype(problem.spec.dtype)
+    return {
+        quantity: {
+            name: value.astype(dtype) if quantity in _SCALARS and value.dtype.itemsize > dtype.itemsize else value
+            for name, value in tree.items()
+        }
+        for quantity, tree in quantities.items()
+    }
 
 
 def left_open(findings: Sequence[Finding], why: str) -> list[Finding]:
