@@ -29,6 +29,7 @@ from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.numbers.enclosure import is_infinite, to_longdouble
+from gradparity.truth.numbers.noise import Noise
 from gradparity.truth.xp.namespace import xp
 from tests.evidence import graphs
 from tests.evidence.mpmath_arrays import lift
@@ -207,9 +208,18 @@ def _extended(graph: graphs.Graph, got: dict[Any, arb], truth: dict[Any, Any]) -
         if floor is None:
             floor = tape.floor({k: np.nan_to_num(x) for k, x in values.items()}, "float64", seed=0, seconds=0)
         # The rms of so few draws comes out low by a third now and then.
-        if not abs(value - exact) <= 3 * floor[key[:2]][key[2]]:
+        if np.isnan(floor[key[:2]][key[2]]) or _turns_on_a_rounding(graph, key, value, exact):
+            without = True  # in a run the entry is not resolved
+        elif not abs(value - exact) <= 3 * floor[key[:2]][key[2]]:
             out.append(f"{key}: {value}, truth {exact}, floor {floor[key[:2]][key[2]]}")
     return without, out
+
+
+def _turns_on_a_rounding(graph: graphs.Graph, key: Any, value: Any, exact: Any) -> bool:
+    """Whether draws that may take any branch move an entry by as much: a branch that no double decides."""
+    tape, rng = Tape(graph.loss, graph.params, graph.data, graph.direction), np.random.default_rng(0)
+    moved = [tape.draw(Noise("float64", rng))[key[:2]][key[2]] for _ in range(8)]
+    return bool(max(abs(each - value) for each in moved) >= abs(value - exact) / 3)
 
 
 def _one_sided(graph: graphs.Graph, series: Any, digits: int, reason: str) -> Outcome:

@@ -206,6 +206,13 @@ def test_extended_precision_that_has_something_else_refutes_an_enclosure(monkeyp
     assert np.isfinite(found.truth["gradient", "x"]).all()
 
 
+def test_a_branch_that_turns_on_less_than_a_rounding_is_not_resolved() -> None:
+    # 1 + 1e-30 is above 1, and in any program's arithmetic 1: where frameworks take the other branch, all of them do.
+    found = at(lambda x, n: n.sum(n.where(1 + x[:1] > 1, 5 * x[1:], 7 * x[1:])), [1e-30, 2.0, 3.0])
+    assert np.isnan(found.truth["gradient", "x"]).all()
+    assert "less than a rounding" in found.unknown["gradient", "x"]
+
+
 def test_an_entry_of_mixed_precision_has_the_floor_of_what_flows_into_it() -> None:
     rng = np.random.default_rng(0)
     a, b, c = rng.standard_normal(4), rng.standard_normal(4).astype(np.float32), rng.standard_normal(4)
