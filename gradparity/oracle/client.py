@@ -40,6 +40,7 @@ class ModelProcess(Peer):
         self.path = path
         self._lock = RLock()
         self.uncertified: str | None = ""  #: why the truth is not known; ``""`` where there is no neutral loss at all
+        self.ported: list[str] = []  #: backends that the model has a loss for
         self._held: UserProblem | None = None
         self._seconds: dict[int, float] = {}
         super().__init__("model", "gradparity.oracle.server", mm.decode_reply, launch)
@@ -51,6 +52,7 @@ class ModelProcess(Peer):
             InputError: the model is at fault.
         """
         drawn = self.ask(mm.Draw(self.path, Path(self.path).resolve().name, seed, dtype))
+        self.ported = drawn.written_for
         self.uncertified = (drawn.uncertifiable or None) if drawn.neutral else ""
         return drawn
 

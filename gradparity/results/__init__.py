@@ -8,6 +8,7 @@ no truth.
 from gradparity.results.findings import (
     DIFFERS,
     GOOD,
+    NEUTRAL_IS_ODD,
     NO_ANSWER,
     UNREPEATABLE,
     UNRESOLVED,
@@ -29,6 +30,7 @@ from gradparity.results.timing import Formulated, OneThread, Recommendation, Spa
 __all__ = [
     "DIFFERS",
     "GOOD",
+    "NEUTRAL_IS_ODD",
     "NO_ANSWER",
     "SCHEMA_VERSION",
     "UNREPEATABLE",

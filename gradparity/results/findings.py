@@ -198,6 +198,10 @@ class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
     cure: str
 
 
+#: The name of the diagnosis that ports agree with each other, and not with the neutral loss.
+NEUTRAL_IS_ODD = "the neutral loss is the odd one"
+
+
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     """Something about the problem itself that a person should know, with what to do about it."""
 

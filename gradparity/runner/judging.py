@@ -221,6 +221,7 @@ class Judging:
     def compare(self) -> None:
         """Without a truth, judge the backends by each other's answers, once all are there."""
         if self.pairwise is None:
+            self._suspect_neutral()
             return
         judged = self.pairwise.judge()
         if judged is None:
@@ -236,6 +237,18 @@ class Judging:
             alone = dict.fromkeys(quantities, "no other backend gives one to hold it against")
             known = [each for each in self.recorder.outcome.not_given if each.backend == name]
             self.recorder.not_given(name, [*known, *not_given(name, alone)])
+
+    def _suspect_neutral(self) -> None:
+        """Say so where ports of their own agree with each other and not with the neutral loss."""
+        from gradparity.judge.neutral import diagnosis, odd_neutral, with_odd_neutral
+
+        outcome, ported = self.recorder.outcome, set(getattr(self.cell.oracle, "ported", ()))
+        called = {name: {name, self.cell.settings.registration(name).family} for name in self.values}
+        ports = [name for name in sorted(called) if {each.replace("-", "_") for each in called[name] if each} & ported]
+        odd = odd_neutral(ports, self.values, self.truth)
+        if odd:
+            outcome.findings = with_odd_neutral(outcome.findings, odd)
+            self.recorder.diagnose(diagnosis(odd))
 
     def find_precision(self, workers: Mapping[str, WorkerProcess]) -> None:
         """Find which backend computes in a lower precision than asked for, where nothing else explains its error."""

@@ -18,7 +18,7 @@ from gradparity.report.facts.kinks import kinks
 from gradparity.report.facts.standings import Standing, choices_table, standings, standings_table, times_table
 from gradparity.report.facts.view import Kind, Note, Table
 from gradparity.report.facts.words import listed
-from gradparity.results import GOOD, ProblemResult, RunResult
+from gradparity.results import GOOD, NEUTRAL_IS_ODD, ProblemResult, RunResult
 
 #: ``nothing``: no backend was held against anything.
 State: TypeAlias = Literal["agrees", "disagrees", "unresolved", "failed", "incomplete", "nothing"]
@@ -123,6 +123,9 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
         asked = list(dict.fromkeys(fault.backend for fault in found))
         verb = "is" if len(asked) == 1 else "are"
         return f"Not resolved on {where}: nothing here says whether {listed(asked)} {verb} right in {listed(blocks)}."
+    odd = [each for problem in problems for each in problem.diagnoses if each.name == NEUTRAL_IS_ODD]
+    if odd:
+        return f"The neutral loss is the odd one on {where}: {odd[0].finding}."
     verdicts: dict[str, dict[str, None]] = {}
     for fault in found:
         if not fault.undecided:
