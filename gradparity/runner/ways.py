@@ -94,7 +94,10 @@ def left_open(findings: Sequence[Finding], why: str) -> list[Finding]:
 
 
 def both(first: Sequence[Finding], second: Sequence[Finding], ways: Sequence[str]) -> Iterator[Finding]:
-    """The worse finding of each block that two ways lead to; where one is good and one is not, with which it is."""
+    """The worse finding of each block that two ways lead to; where one is good and one is not, with which it is.
+
+    Where one way gives no number, the other decides: who goes that way sees it, and `differing` says so.
+    """
     other = {(found.quantity, found.parameter): found for found in second}
     for found in first:
         twin = other.get((found.quantity, found.parameter))
@@ -102,6 +105,11 @@ def both(first: Sequence[Finding], second: Sequence[Finding], ways: Sequence[str
             yield found
             continue
         shown = worst([found, twin])
+        least = twin if shown is found else found
+        if shown.verdict == "nonfinite" and least.verdict in GOOD:
+            way, none = ways if least is found else reversed(ways)
+            yield msgspec.structs.replace(least, rule=f"{least.rule}, by {way}; {none} gives no number")
+            continue
         here, there = ways if shown is found else reversed(ways)
         apart = {found.verdict in GOOD, twin.verdict in GOOD} == {True, False}
         rule = f"by {here}: {shown.rule}; {there} agrees" if apart else shown.rule
@@ -122,11 +130,12 @@ def differing(
     bad = next(each for each in pair if each.verdict not in GOOD)
     where = f"[{', '.join(map(str, bad.worst_index))}]" if bad.worst_index else ""
     said = f"{' and '.join(ways)} give two answers in {', '.join(apart)}"
+    other_is = "is no number" if bad.verdict == "nonfinite" else "is not"
     got = f", at {block}{where} {bad.got:.6g} where {bad.truth:.6g} is true" if None not in (bad.got, bad.truth) else ""
     return [
         Diagnosis(
             name=f"two HVPs on {backend}",
-            finding=f"{said}: {right} is right, the other is not{got}",
+            finding=f"{said}: {right} is right, the other {other_is}{got}",
             cure="torch.autograd.functional and a second backward() go by double backward, torch.func.jvp of "
             "torch.func.grad by forward over reverse.",
         )
