@@ -1,0 +1,320 @@
+"""False alarms with users' models: how many right ports of drawn models are called anything but ``agrees``.
+
+    python -m tests.evidence.user_models 10000 --seed 1 --out campaign.jsonl
+    python -m tests.evidence.user_models 1 --seed 1 --only 4711    # one model again, with every finding
+    python -m tests.evidence.user_models 40 --large --seed 2       # of 10^5 to 10^6 entries
+
+A model is a neutral ``loss(params, data, xp)`` of a drawn family, shape, dtype and trait of its data. Its ports are the
+same in autograd's, JAX's (compiled) and PyTorch's namespaces; in half of the designs JAX and PyTorch use what their
+users call instead (`tests.evidence.user_ports`). Values, gradients, JVPs and HVPs are those of gradparity's backends,
+in this process; they are held by its judge to the truth and floor of the neutral loss. One design in twenty is also
+judged without a truth, backend against backend. Some models share a design, so that JAX compiles it once.
+
+Prints the counts of verdicts, the largest errors in floors, how they grow with the number of entries, and every
+finding that is not agreement with what it takes to see it again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.evidence.user_families import FAMILIES, TRAITS, Design, pick
+from tests.evidence.user_ports import Operations, port
+from tests.evidence.user_series import SERIES
+
+BACKENDS = ("autograd", "jax", "torch")
+#: Models of one design: JAX compiles three programs for each.
+SHARED = 32
+#: Entries from and to: most are small.
+SIZES = [*[(2, 20)] * 30, *[(20, 100)] * 8, (100, 2000)]
+#: Designs between two that are also judged without a truth.
+PAIRWISE = 20
+#: Families that can have very many parameters, in time.
+LARGE = ("mlp", "classifier", "attention", "regression", "embedding", "factors", "statistics", "recurrent")
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A model and its numbers."""
+
+    family: str
+    design: Design
+    trait: str
+    dtype: str
+    idiomatic: bool
+    params: dict[str, Any]
+    data: dict[str, Any]
+    tangents: dict[str, Any]
+
+    @property
+    def entries(self) -> int:
+        return sum(value.size for value in self.params.values())
+
+    def in_other_precision(self) -> Drawn:
+        """The same numbers, rounded to the other dtype."""
+        return replace(self, dtype="float32" if self.dtype == "float64" else "float64").rounded()
+
+    def rounded(self) -> Drawn:
+        """Every real array in the model's dtype."""
+        trees = (
+            {k: np.asarray(v, self.dtype) if np.asarray(v).dtype.kind == "f" else v for k, v in tree.items()}
+            for tree in (self.params, self.data, self.tangents)
+        )
+        params, data, tangents = trees
+        return replace(self, params=params, data=data, tangents=tangents)
+
+    @property
+    def words(self) -> str:
+        style = "idiomatic" if self.idiomatic else "neutral"
+        return f"{self.family} ({self.design.note}), {self.trait}, {self.dtype}, {style}, {self.entries} entries"
+
+
+def drawn(seed: int, index: int, *, large: bool = False) -> Drawn:
+    """Model ``index`` of a campaign; `SHARED` after one another have one design."""
+    rng = np.random.default_rng([seed, _design(index, large), large])
+    families = FAMILIES | SERIES
+    family = pick(rng, LARGE if large else families)
+    low, high = (1e5, 1e6) if large else pick(rng, SIZES)
+    design = families[family](rng, int(np.exp(rng.uniform(np.log(low), np.log(high)))))
+    dtype, idiomatic = pick(rng, ["float64", "float64", "float32"]), bool(rng.integers(2))
+    own = np.random.default_rng([seed, index, 7])
+    trait = pick(own, TRAITS)
+    params, data = design.draw(own, trait)
+    tangents = {name: own.standard_normal(value.shape) for name, value in params.items()}
+    return Drawn(family, design, trait, dtype, idiomatic, params, data, tangents).rounded()
+
+
+def _design(index: int, large: bool) -> int:
+    return index if large else index // SHARED
+
+
+class Ports:
+    """The programs of one design, by backend."""
+
+    def __init__(self, model: Drawn) -> None:
+        from gradparity.backends import load, lookup
+
+        self.backends = {name: load(lookup(name).target) for name in BACKENDS}
+        self.programs: dict[str, Any] = {}
+        for name, backend in self.backends.items():
+            backend.configure(threads=1)
+            ops = port(name, model.idiomatic)
+            self.programs[name] = backend.program(_port(model.design, ops))
+
+    def values(self, name: str, inputs: Iterable[Any]) -> list[Any]:
+        from gradparity.worker.evaluation import evaluations_at
+
+        return evaluations_at(self.backends[name], self.programs[name], inputs)
+
+
+def _port(design: Design, ops: Operations) -> Any:
+    return lambda params, data: design.loss(params, data, ops.xp, ops)
+
+
+def neutral(model: Drawn, params: Any, data: Any, xp: Any) -> Any:
+    """The loss as the truth sees it."""
+    return model.design.loss(params, data, xp, Operations(xp))
+
+
+def problem_of(model: Drawn, seed: int) -> Any:
+    """The model as a problem of a user's."""
+    from gradparity.model_spec.problem import UserProblem
+    from gradparity.model_spec.user_spec import UserSpec
+
+    named = tuple((name, value.shape, model.dtype) for name, value in model.params.items())
+    spec = UserSpec(path=model.family, parameters=named, forms="{}")
+    return UserProblem(model.family, spec, model.params, model.data, model.tangents, seed)
+
+
+def reference_of(model: Drawn, seed: int, budget_s: float = 5.0) -> Any:
+    """Truth and floor of a drawn model."""
+    from gradparity.truth.model.truth import neutral_reference
+
+    loss = lambda params, data, xp: neutral(model, params, data, xp)  # noqa: E731
+    with np.errstate(all="ignore"):
+        return neutral_reference(loss, model.params, model.data, model.tangents, seed=seed, budget_s=budget_s)
+
+
+def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool) -> Iterator[dict[str, Any]]:
+    """Every finding on one model, as plain values."""
+    from gradparity.judge.verdicts import judge, needs_other_precision, told_apart
+
+    problem = problem_of(model, index)
+    reference = reference_of(model, index)
+    inputs = [(model.params, model.data, model.tangents)]
+    found, answers = [], {}
+    for name in BACKENDS:
+        answers[name] = ports.values(name, inputs)[0]
+        findings = judge(name, answers[name], reference, problem)
+        if needs_other_precision(findings):
+            other = model.in_other_precision()
+            values = ports.values(name, [(other.params, other.data, other.tangents)])[0]
+            findings = told_apart(findings, judge(name, values, reference_of(other, index), problem_of(other, index)))
+        found += findings
+    if pairwise:
+        found += without_truth(ports, problem, answers)
+    for finding in found:
+        size = problem.spec.shapes.get(finding.parameter, ())
+        yield {
+            "mode": "pairwise" if finding.rule.startswith("pairwise") else "truth",
+            **{name: getattr(finding, name) for name in ("backend", "quantity", "parameter", "verdict", "floors")},
+            "n": int(np.prod(size)),
+            **(
+                {}
+                if finding.verdict == "agrees"
+                else {
+                    name: getattr(finding, name)
+                    for name in ("rule", "cause", "got", "truth", "floor_ulps", "error_ulps", "worst_index")
+                }
+            ),
+        }
+
+
+def without_truth(ports: Ports, problem: Any, answers: Any) -> list[Any]:
+    """The findings on a model whose truth is not known."""
+    from gradparity.judge.consensus import Answers, judge_pairwise
+    from gradparity.numerics.perturbation import along_line, floor_from, perturbed
+    from gradparity.numerics.richardson import block_directions
+    from gradparity.worker.evaluation import own_derivatives
+
+    trees, collected = (problem.params, problem.data, problem.tangents), {}
+    for name in BACKENDS:
+        moved = ports.values(name, perturbed(*trees, seed=problem.seed))
+        line = ports.values(name, along_line(*trees, seed=problem.seed))
+        floors = floor_from(answers[name], moved, problem.spec.dtype, line)
+        own = own_derivatives(ports.backends[name], ports.programs[name], problem.cast("float64"))
+        collected[name] = Answers(answers[name], floors, own)
+    directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
+    return judge_pairwise(collected, directions, dtype=problem.spec.dtype)[1]
+
+
+def of_design(task: tuple[int, list[int], bool]) -> list[dict[str, Any]]:
+    """The findings on some models of one design."""
+    import jax
+
+    np.seterr(all="ignore")
+    seed, indices, large = task
+    found: list[dict[str, Any]] = []
+    model = drawn(seed, indices[0], large=large)
+    ports = Ports(model)
+    for index in indices:
+        model, began = drawn(seed, index, large=large), time.monotonic()
+        about = {"index": index, "family": model.family, "words": model.words, "entries": model.entries}
+        try:
+            pairwise = _design(index, large) % PAIRWISE == 0
+            rows = list(judged(seed, index, ports, model, pairwise=pairwise and not large))
+        except Exception as error:
+            words = "".join(traceback.format_exception_only(error)).strip()
+            rows = [{"verdict": type(error).__name__, "rule": words, "mode": "error", "n": 0, "quantity": "",
+                     "parameter": "", "backend": "", "floors": None}]  # fmt: skip
+        found.append({**about, "seconds": round(time.monotonic() - began, 2), "rows": rows})
+    jax.clear_caches()
+    return found
+
+
+def campaign(seed: int, indices: range, *, large: bool = False, processes: int = 1) -> Iterator[dict[str, Any]]:
+    """Every model's findings, design by design."""
+    groups: dict[int, list[int]] = defaultdict(list)
+    for index in indices:
+        groups[_design(index, large)].append(index)
+    tasks = [(seed, group, large) for group in groups.values()]
+    if processes == 1 and len(tasks) < 20:
+        for task in tasks:
+            yield from of_design(task)
+        return
+    os.nice(5)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"):
+        os.environ[name] = "1"
+    with multiprocessing.get_context("spawn").Pool(processes, maxtasksperchild=15) as pool:
+        for found in pool.imap_unordered(of_design, tasks):
+            yield from found
+
+
+def expected(value: float) -> float:
+    """The largest of n standard normal numbers, about."""
+    return float(np.sqrt(2 * np.log(max(value, 2))))
+
+
+def summary(models: list[dict[str, Any]]) -> str:
+    """What a campaign found, in lines."""
+    rows = [(model, row) for model in models for row in model["rows"]]
+    compared = [(m, r) for m, r in rows if r["floors"] is not None and r["mode"] == "truth"]
+    lines = [
+        f"{len(models)} models, {len(rows)} blocks, {sum(r['n'] for _, r in rows)} entries; "
+        f"{sum(any(r['verdict'] not in GOOD for r in m['rows']) for m in models)} models with an alarm"
+    ]
+    by_family: dict[str, Counter[str]] = defaultdict(Counter)
+    for model, row in rows:
+        by_family[model["family"]][f"{row['verdict']}{' (pairwise)' * (row['mode'] == 'pairwise')}"] += 1
+    lines += [f"  {family:12} {dict(counts)}" for family, counts in sorted(by_family.items())]
+    lines.append("blocks by entries: count, median, 99%, 99.9%, largest floors; sqrt(2 ln n)")
+    edges = [1, 2, 10, 100, 1000, 10_000, 100_000, 10**7]
+    for low, high in itertools.pairwise(edges):
+        some = [r["floors"] for _, r in compared if low <= r["n"] < high and r["verdict"] == "agrees"]
+        if some:
+            a, b, c, d = np.percentile(some, [50, 99, 99.9, 100], method="higher")
+            lines.append(f"  {low:>7} to {high - 1:<8} {len(some):7} {a:7.2f} {b:7.2f} {c:7.2f} {d:7.2f} "
+                         f"{expected(low):6.2f}")  # fmt: skip
+    lines.append("largest:")
+    for model, row in sorted(compared, key=lambda pair: -pair[1]["floors"])[:20]:
+        where = f"{row['backend']} {row['quantity']} {row['parameter']} of {row['n']}"
+        lines.append(f"  {row['floors']:9.3g} {row['verdict']:8} {where}: --only {model['index']}: {model['words']}")
+    return "\n".join(lines)
+
+
+GOOD = ("agrees", "kink")
+
+
+def alarms(models: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Each finding that is not agreement."""
+    for model in models:
+        for row in model["rows"]:
+            if row["verdict"] not in GOOD:
+                where = f"{row['backend']} {row['quantity']} {row['parameter']}".strip()
+                yield (
+                    f"ALARM --only {model['index']}: {model['words']}\n    {row['mode']} {where}: {row['verdict']}, "
+                    f"{row['floors']} floors: {row['rule']}; {row.get('cause')}; got {row.get('got')}, truth "
+                    f"{row.get('truth')}, floor {row.get('floor_ulps')} ulp"
+                )
+
+
+def main() -> None:
+    """Run the campaign and print what it found."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("count", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="this model alone, every finding printed")
+    parser.add_argument("--large", action="store_true", help="10^5 to 10^6 entries each")
+    parser.add_argument("--processes", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--out", type=Path, help="a file that every model's findings are appended to, as JSON")
+    arguments = parser.parse_args()
+    indices = range(arguments.count) if arguments.only is None else range(arguments.only, arguments.only + 1)
+    models = []
+    for model in campaign(arguments.seed, indices, large=arguments.large, processes=arguments.processes):
+        models.append(model)
+        if arguments.out:
+            with arguments.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(model, default=str) + "\n")
+        print(*alarms([model]), sep="\n", end="\n" if any(alarms([model])) else "", flush=True)
+        if arguments.only is not None:
+            print(*model["rows"], sep="\n")
+    print(summary(models))
+    sys.exit(any(row["verdict"] not in GOOD for model in models for row in model["rows"]))
+
+
+if __name__ == "__main__":
+    main()
