@@ -127,7 +127,7 @@ def floor_from(values: Values, evaluations: Sequence[Values], dtype: str, line: 
     """
     if not evaluations:
         raise ValueError("a floor takes at least one evaluation at perturbed inputs")
-    limits, few = np.finfo(dtype), _few(len(evaluations))
+    limits, few = np.finfo(dtype), few_draws(len(evaluations))
     floors: Floors = {}
     for quantity, tree in values.items():
         for name, value in tree.items():
@@ -152,7 +152,7 @@ def line_noise(answers: Sequence[Array]) -> Extended:
     left = left_over(answers)
     deviation = np.sqrt((left**2).sum(0) / (len(answers) - SMOOTH))
     deviation = np.where(np.isfinite(deviation), deviation, 0)
-    return np.asarray(_few(len(answers) - SMOOTH) * deviation.reshape(np.shape(answers[0])), np.longdouble)
+    return np.asarray(few_draws(len(answers) - SMOOTH) * deviation.reshape(np.shape(answers[0])), np.longdouble)
 
 
 def left_over(answers: Sequence[Array]) -> Extended:
@@ -165,7 +165,7 @@ def left_over(answers: Sequence[Array]) -> Extended:
         return np.asarray(centred - basis @ (basis.T @ centred), np.longdouble)
 
 
-def _few(draws: int) -> float:
+def few_draws(draws: int) -> float:
     """By how much a floor from few draws is raised, so that chance lets as few right entries beyond its multiple.
 
     The quotient of a normal error and a root mean square of n draws has Student's t distribution with n degrees of

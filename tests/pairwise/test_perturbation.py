@@ -14,8 +14,8 @@ from gradparity.numerics.perturbation import (
     DRAWS,
     LINE_POINTS,
     SMOOTH,
-    _few,
     along_line,
+    few_draws,
     floor_from,
     line_noise,
     perturbed,
@@ -148,5 +148,5 @@ def test_noise_along_a_line_is_what_was_put_in_whatever_parabola_it_is_on(deviat
     at = np.arange(LINE_POINTS)[:, None]
     smooth = rng.normal(size=200) + rng.normal(size=200) * at + rng.normal(size=200) * at**2
     found = line_noise(list(smooth + deviation * rng.normal(size=smooth.shape)))
-    raised = _few(LINE_POINTS - SMOOTH)
+    raised = few_draws(LINE_POINTS - SMOOTH)
     assert float(np.sqrt(np.mean(found**2))) == pytest.approx(raised * deviation, rel=0.2)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.trees import structure
 from gradparity.model_spec.user.drawing import is_array
 from gradparity.numerics.optimisers import GradientDescent
-from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.floor import FEWEST_DRAWS, Tape, not_by_chance
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.trajectory import reference_run
 from tests.truth.neutral_models import problem_of
@@ -167,3 +168,25 @@ def test_a_run_whose_draws_are_no_numbers_is_known_up_to_there() -> None:
     assert resolved.tolist() == sorted(resolved, reverse=True)
     assert 0 < resolved.sum() < 7
     assert not known.complete
+
+
+def test_few_draws_of_very_many_entries_leave_none_beyond_the_limit_by_chance() -> None:
+    rng = np.random.default_rng(0)
+    # A layer's gradient, its roundings normal and as large as the floor says: of 250,000 none is beyond 5.2 deviations.
+    deviation = np.exp(rng.standard_normal((500, 1)) + rng.standard_normal(500))
+    errors = deviation * rng.standard_normal((500, 500))
+    seen = np.mean((deviation * rng.standard_normal((FEWEST_DRAWS, 500, 500))) ** 2, axis=0)
+    floor = np.sqrt(not_by_chance(np.asarray(seen, np.longdouble), FEWEST_DRAWS))
+    assert np.abs(errors / np.sqrt(seen)).max() > 1.5 * AGREES_FLOORS
+    assert np.abs(errors / floor).max() < AGREES_FLOORS
+    assert np.median(floor / deviation) < 1.2  # and errors of 10 floors are as visible as before
+
+
+def test_an_entry_that_rounds_less_than_its_row_and_column_keeps_its_floor() -> None:
+    seen = np.ones((40, 40), np.longdouble)
+    seen[3, 4], seen[7], seen[5, 6] = 1e-20, 0, np.nan
+    found = not_by_chance(seen, 32)
+    assert found[3, 4] < 2 * 1e-20
+    assert not found[7].any()
+    assert np.isnan(found[5, 6])
+    assert np.isfinite(np.delete(found.ravel(), 5 * 40 + 6)).all()

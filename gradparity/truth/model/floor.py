@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, Extended
+from gradparity.numerics.perturbation import few_draws
 from gradparity.truth.derivatives.inputs import Line, Loss, constant, is_numeric, lines_of
 from gradparity.truth.derivatives.reverse import (
     coefficient,
@@ -31,7 +32,8 @@ from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.walks import ACCUMULATORS
 from gradparity.truth.xp.namespace import xp
 
-#: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16).
+#: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16):
+#: see `not_by_chance`.
 MOST_DRAWS, FEWEST_DRAWS = 32, 6
 
 #: Draws in which an entry has to be a number, or nothing is said of it.
@@ -163,11 +165,33 @@ class _Spread:
             self.counts[key] += numbers
 
     def variances(self) -> Blocks:
-        """By entry, nan where too few draws are numbers."""
+        """By entry, not too low by chance; nan where too few draws are numbers."""
         return {
-            key: np.where(self.counts[key] >= FEWEST_NUMBERS, square / np.maximum(self.counts[key], 1), np.nan)
+            key: not_by_chance(
+                np.where(self.counts[key] >= FEWEST_NUMBERS, square / np.maximum(self.counts[key], 1), np.nan),
+                self.draws,
+            )
             for key, square in self.squares.items()
         }
+
+
+def not_by_chance(variances: Extended, draws: int) -> Extended:
+    """Mean squares of so few draws, raised where their rows and columns say that chance made them low.
+
+    An entry ``x_i d_j`` of a layer's gradient rounds as much as its row does, and its column: ``r_i c_j`` over the mean
+    of all, each a mean of many entries. None is raised by more than what chance may have taken (`few_draws`), so that
+    an entry that is small by itself keeps its floor.
+    """
+    if variances.ndim == 0:
+        return variances
+    known = np.where(np.isfinite(variances), variances, 0)
+    mean = known.mean() if known.any() else np.longdouble(1)
+    usual = np.asarray(mean)
+    if variances.ndim > 1:
+        rows = known.reshape(len(known), -1)
+        usual = (rows.mean(1, keepdims=True) * (rows.mean(0, keepdims=True) / mean)).reshape(known.shape)
+    raised = np.minimum(usual, few_draws(draws) ** 2 * known)
+    return np.asarray(np.where(np.isfinite(variances), np.maximum(known, raised), variances))
 
 
 def _square(moved: Extended, base: Extended) -> Extended:
