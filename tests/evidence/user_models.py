@@ -249,13 +249,19 @@ def expected(value: float) -> float:
     return float(np.sqrt(2 * np.log(max(value, 2))))
 
 
+def _with(models: list[dict[str, Any]], *verdicts: str, without: bool = False) -> int:
+    """Models with a finding of some verdicts, or of others than these."""
+    return sum(any((row["verdict"] in verdicts) != without for row in model["rows"]) for model in models)
+
+
 def summary(models: list[dict[str, Any]]) -> str:
     """What a campaign found, in lines."""
     rows = [(model, row) for model in models for row in model["rows"]]
     compared = [(m, r) for m, r in rows if r["floors"] is not None and r["mode"] == "truth"]
     lines = [
         f"{len(models)} models, {len(rows)} blocks, {sum(r['n'] for _, r in rows)} entries; "
-        f"{sum(any(r['verdict'] not in GOOD for r in m['rows']) for m in models)} models with an alarm"
+        f"{_with(models, *GOOD, 'unstable', without=True)} models with an alarm, {_with(models, 'unstable')} with a "
+        f"block that is unstable, {_with(models, 'unresolved')} with one that is unresolved"
     ]
     by_family: dict[str, Counter[str]] = defaultdict(Counter)
     for model, row in rows:
@@ -276,7 +282,9 @@ def summary(models: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-GOOD = ("agrees", "kink")
+#: What a right port may be told without an alarm: that it agrees, or that nothing can be said. ``unstable`` is listed
+#: all the same, since it has to be true: the port's formula has lost digits that the neutral one keeps.
+GOOD = ("agrees", "kink", "unresolved")
 
 
 def alarms(models: Iterable[dict[str, Any]]) -> Iterator[str]:

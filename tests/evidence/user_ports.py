@@ -1,8 +1,8 @@
 """What users call besides an array namespace: softmax, norms, attention, by formula and by frameworks' own functions.
 
 A loss drawn by `tests.evidence.user_families` takes a namespace and such operations. `Operations` writes them out in
-the namespace, as a neutral loss does; `TorchOperations` and `JaxOperations` call what their users call, whose formulas are
-others. What has a poor second derivative in autograd is written anew (`_autograd`).
+the namespace, as a neutral loss does; `TorchOperations` and `JaxOperations` call what their users call, whose formulas
+are others. What has a poor second derivative in autograd is written anew (`autograd_namespace`).
 """
 
 from __future__ import annotations
@@ -234,8 +234,8 @@ def port(name: str, idiomatic: bool) -> Operations:
 def autograd_namespace() -> Any:
     """autograd.numpy but for three functions, whose second derivatives there are nan or have lost their digits.
 
-    Its ``tanh`` divides by ``cosh(x)^2``, infinite from 355 on; its ``abs`` differentiates ``x / |x|``, of which rounding
-    over ``|x|`` is left; ``logaddexp`` forms ``p - p^2``, which cancels at ``p = 1``. Wrong there, and said to be.
+    Its ``tanh`` divides by ``cosh(x)^2``, infinite from 355 on; its ``abs`` differentiates ``x / |x|``, of which a
+    rounding over ``|x|`` is left; its ``logaddexp`` forms ``p - p^2``, which cancels at ``p = 1``.
     """
     from types import SimpleNamespace
 

@@ -1,4 +1,4 @@
-"""Families of users' models that go on step by step, or factorise matrices: recurrent nets, filters, processes, physics.
+"""Families of users' models that go on step by step, or factorise: recurrent nets, filters, processes, physics.
 
 See `tests.evidence.user_families`. All of them are right.
 """
