@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.evidence.user_contrasts import CONTRASTS
 from tests.evidence.user_families import FAMILIES, TRAITS, Design, pick
 from tests.evidence.user_ports import Operations, port
 from tests.evidence.user_series import SERIES
@@ -86,7 +87,7 @@ class Drawn:
 def drawn(seed: int, index: int, *, large: bool = False) -> Drawn:
     """Model ``index`` of a campaign; `SHARED` after one another have one design."""
     rng = np.random.default_rng([seed, _design(index, large), large])
-    families = FAMILIES | SERIES
+    families = FAMILIES | CONTRASTS | SERIES
     family = pick(rng, LARGE if large else families)
     low, high = (1e5, 1e6) if large else pick(rng, SIZES)
     design = families[family](rng, int(np.exp(rng.uniform(np.log(low), np.log(high)))))
@@ -105,10 +106,10 @@ def _design(index: int, large: bool) -> int:
 class Ports:
     """The programs of one design, by backend."""
 
-    def __init__(self, model: Drawn) -> None:
+    def __init__(self, model: Drawn, backends: Iterable[str] = BACKENDS) -> None:
         from gradparity.backends import load, lookup
 
-        self.backends = {name: load(lookup(name).target) for name in BACKENDS}
+        self.backends = {name: load(lookup(name).target) for name in backends}
         self.programs: dict[str, Any] = {}
         for name, backend in self.backends.items():
             backend.configure(threads=1)
