@@ -16,8 +16,10 @@ import numpy.typing as npt
 
 from gradparity.judge.figures import finite, in_floors
 from gradparity.judge.known import SHARES
+from gradparity.judge.symmetric import CONVENTION
 from gradparity.judge.verdicts import AGREES_FLOORS, PRECISION_RATIO, judge
 from gradparity.model_spec.problem import AnyProblem
+from gradparity.model_spec.symmetry import is_symmetric
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
 from gradparity.oracle.protocol import BUILT_IN, Oracle
@@ -53,6 +55,7 @@ NOT_FINITE = "a number that is not finite"
 LOOP_WRONG = "a loop that is wrong: the same gradient, stepped by our optimiser, does not diverge"
 KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths diverge"
 FLOOR_TOO_WIDE = "the noise floor is too wide to tell"
+PARTS = f"every gradient is right, {CONVENTION}: paths part by it"
 ADDS_UP = "rounding that adds up: every loss and gradient is right to rounding"
 
 
@@ -238,12 +241,25 @@ def _explain(
         return "agrees", AMPLIFIES, _amplified_detail(known)
     if met := _kink_before(ran, problem, oracle, step):
         return "kink", KINK, f"diverges at step {step}: {met}"
+    if _has_convention(backend, ran, problem, oracle):
+        return "agrees", PARTS, f"from step {max(step, 1)} on"
     return "unstable", ADDS_UP, ""
+
+
+def _has_convention(backend: str, ran: Path, problem: AnyProblem, oracle: Oracle) -> bool:
+    """Whether the gradient at the start has the other form of a symmetric argument's."""
+    places = np.flatnonzero(ran.steps == 0)
+    if not places.size or not any(is_symmetric(value) for value in problem.params.values()):
+        return False
+    here = replace(problem, params=_rounded(problem, ran.params[places[0]]))
+    gradient = _rounded(problem, ran.gradients[places[0]])
+    found = judge(backend, {"gradient": gradient}, oracle.at(here).only("gradient"), here)
+    return any(CONVENTION in each.rule for each in found)
 
 
 def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training | None) -> tuple[Verdict, str, str]:
     """The loop keeps no gradients: what our optimiser found with the same ones decides."""
-    if shared is not None and (shared.verdict != "agrees" or shared.reason == KINK):
+    if shared is not None and (shared.verdict != "agrees" or shared.reason in (KINK, PARTS)):
         return shared.verdict, shared.reason, shared.detail
     if not np.isfinite(ran.losses[step]):
         return "nonfinite", NOT_FINITE, f"loss {ran.losses[step]} at step {step}"

@@ -20,6 +20,7 @@ from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
 from gradparity.judge.known import Scale, known_entries, scale_of, unresolved
+from gradparity.judge.symmetric import CONVENTION, by_convention
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
 from gradparity.results import UNRESOLVED, Finding, Verdict
@@ -59,9 +60,16 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
     reference = _nearest_side(reference, quantities)
+    reference, symmetric = by_convention(reference, quantities, problem.params, AGREES_FLOORS)
     found = judge_values(
         backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
     )
+    found = [
+        msgspec.structs.replace(each, rule=f"{each.rule}, {CONVENTION}")
+        if (each.quantity, each.parameter) in symmetric
+        else each
+        for each in found
+    ]
     return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
 
 

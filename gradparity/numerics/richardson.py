@@ -30,6 +30,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.symmetry import symmetrised
 from gradparity.numerics.ecnoise import jumps, noise_around, rounding_of
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -295,7 +296,8 @@ def block_directions(params: Mapping[str, npt.NDArray[Any]], seed: int = 0) -> I
     """One direction for each parameter that is zero in all others: what it finds is that parameter's.
 
     Every entry moves by 0.5 to 1 of its own size, or of the block's median size if it is smaller than that (1 where the
-    block is zero), in either direction: so a scale of 1 suits them all, whatever the units of the parameter.
+    block is zero), in either direction: so a scale of 1 suits them all, whatever the units of the parameter. Symmetric
+    matrices stay symmetric: of such an argument a gradient is triangular or symmetrised, by convention.
     """
     rng = np.random.default_rng([seed, 7])
     for name, array in params.items():
@@ -303,4 +305,4 @@ def block_directions(params: Mapping[str, npt.NDArray[Any]], seed: int = 0) -> I
         typical = float(np.median(size[size > 0])) if (size > 0).any() else 1.0
         signs = rng.choice([-1.0, 1.0], size.shape) * rng.uniform(0.5, 1.0, size.shape)
         if size.size:
-            yield name, {name: np.asarray(signs * np.maximum(size, typical))}
+            yield name, {name: symmetrised(np.asarray(signs * np.maximum(size, typical)), np.asarray(array))}

@@ -5,11 +5,12 @@ It is imported once the workers are on their way: what it takes to compute and t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from gradparity.judge.diagnoses import diagnose
 from gradparity.judge.training import judge_training, own_loop
@@ -29,7 +30,7 @@ from gradparity.runner.ways import both, differing, explained, left_open, narrow
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
-from gradparity.worker.wire import Arrays
+from gradparity.worker.wire import Arrays, ReplyT, Request
 
 if TYPE_CHECKING:
     from gradparity.runner.pairwise import PairwiseRun
@@ -187,15 +188,31 @@ class Judging:
         problem, oracle = self.cell.problem, self.cell.oracle
         found: list[Training] = []
         if self.cell.plan.trains == "all":
-            answer = worker.ask(m.Train(known.optimiser, self.steps))
+            answer = self._run(worker, lambda steps: m.Train(known.optimiser, steps), known)
             found.append(judge_training(name, answer.path, known, problem, answer.loop_s, oracle=oracle))
         if isinstance(known.optimiser, GradientDescent):
-            descent = worker.ask(m.Descend(self.steps, known.optimiser.learning_rate))
+            rate = known.optimiser.learning_rate
+            descent = self._run(worker, lambda steps: m.Descend(steps, rate), known)
             ran = own_loop(descent.losses, problem.spec.pack(descent.params))
             shared = found[0] if found else None
             own = judge_training(name, ran, known, problem, descent.loop_s, shared=shared, oracle=oracle)
             found.insert(0, own)
         return found
+
+    def _run(self, worker: WorkerProcess, request: Callable[[int], Request[ReplyT]], known: Trajectory) -> ReplyT:
+        """All steps; where the reference leaves the domain of the loss and this framework raises there, those before.
+
+        Raises:
+            WorkerFailed: it failed, and not for that.
+        """
+        try:
+            return worker.ask(request(self.steps))
+        except WorkerFailed as failure:
+            finite = np.isfinite(known.path.losses)
+            ends = int(np.argmin(finite)) - 1 if not finite.all() else len(finite) - 1
+            if not failure.alive or not 0 < ends < self.steps:
+                raise
+            return worker.ask(request(ends))
 
     def judge_output(self, call: m.Call, name: str, output: Arrays) -> None:
         """Judge the last output that was timed like any other; only what does not agree is written down.

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.space import DType
+from gradparity.model_spec.symmetry import symmetrised
 from gradparity.model_spec.trees import below, leaves, structure
 from gradparity.model_spec.user.model import UserModel, blaming, place_of_function, random_stream
 from gradparity.model_spec.user_spec import UserSpec
@@ -54,7 +55,9 @@ def draw_problem(model: UserModel, name: str, seed: int, dtype: DType | None = N
         forms=json.dumps(forms),
     )
     rng = random_stream(seed, 2)
-    tangents = {path: rng.standard_normal(value.shape).astype(value.dtype) for path, value in params.items()}
+    tangents = {
+        path: symmetrised(rng.standard_normal(value.shape).astype(value.dtype), value) for path, value in params.items()
+    }
     problem = UserProblem(name, spec, params, trees["data"], tangents, seed)
     return problem if dtype is None else problem.cast(dtype)
 
