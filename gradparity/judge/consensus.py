@@ -243,6 +243,8 @@ class _Comparison:
         """With what the backend's own loss says of the gradient, and whether it is the loss that differs."""
         if self.shared:
             return msgspec.structs.replace(finding, rule=f"{finding.rule}; {self.stop_words}")
+        if finding.backend in self.leaks and finding.verdict == "wrong":
+            return msgspec.structs.replace(finding, cause=finding.cause or self.leaks[finding.backend])
         own = self.denied.get((finding.backend, finding.quantity, finding.parameter))
         stop = self.stops.get(finding.backend, "")
         if (

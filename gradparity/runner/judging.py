@@ -274,7 +274,13 @@ class Judging:
 
         outcome, dtype = self.recorder.outcome, self.cell.problem.spec.dtype
         lines = scattered(workers, outcome.findings, dtype)
-        if lines and self.pairwise is None:
+        if lines and self.pairwise is not None and self.pairwise.find_leaks(outcome.findings, lines):
+            judged = self.pairwise.judge()
+            if judged is not None:
+                mine = set(self.pairwise.answers)
+                outcome.pairwise = judged[0]
+                outcome.findings = [each for each in outcome.findings if each.backend not in mine] + judged[1]
+        elif lines and self.pairwise is None:
             outcome.findings = with_precision(
                 outcome.findings, self.values, self.truth.truth, self.truth.floor, lines, dtype
             )

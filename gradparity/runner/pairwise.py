@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
+from gradparity.judge.causes.precision import with_precision
 from gradparity.judge.consensus import judge_pairwise
 from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
@@ -116,6 +117,24 @@ class PairwiseRun:
             dtypes=problem.spec.dtypes,
         )
         return found, [self._apart.get((each.backend, each.block), each) for each in findings]
+
+    def find_leaks(
+        self, findings: Sequence[Finding], lines: Mapping[str, Mapping[str, Sequence[_Values]]]
+    ) -> dict[str, str]:
+        """Backends that scatter as a lower precision does, which another's answers do not: they are judged without."""
+        dtype = self.problem.spec.dtype
+        for name in lines:
+            other = next((each for each in sorted(self.answers) if each not in lines), None) or next(
+                each for each in sorted(self.answers) if each != name
+            )
+            held = self.reference_of(other)
+            assert held is not None  # noqa: S101
+            mine = [each for each in findings if each.backend == name]
+            values = {name: self.answers[name].values}
+            found = with_precision(mine, values, held.truth, held.floor, {name: lines[name]}, dtype)
+            named = [each.cause for each in found if " leak: its answers scatter" in each.cause]
+            self.leaks |= dict.fromkeys([name], named[0]) if named else {}
+        return self.leaks
 
     def alone(self) -> dict[str, list[str]]:
         """The quantities of each backend that no other gives, and that are held against nothing."""

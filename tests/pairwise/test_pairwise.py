@@ -120,6 +120,17 @@ def test_a_float32_leak_is_not_excused_by_the_floor_that_it_makes(count: int) ->
     assert [(o.backend, o.kind) for o in found.outliers] == [(name, "precision")]
 
 
+def test_one_of_two_that_is_known_to_leak_is_the_one_and_its_loss_is_no_other_function() -> None:
+    given = {"a": answers(RIGHT, 4, 0, own=False), "b": answers(Simulated(weight=1 + 1e-7), 4, 1, own=False)}
+    leak = "float32 leak: its answers scatter by 1e-07, as float32 rounds"
+    directions = dict(block_directions(problem(4)[0], 4))
+    found, findings = judge_pairwise(given, directions, dtype="float64", leaks={"b": leak})
+    off = [f for f in findings if f.verdict != "agrees"]
+    assert {f.backend for f in off} == {"b"}
+    assert not any(ANOTHER_LOSS in f.rule or UNDECIDED in f.rule for f in off)
+    assert [(o.backend, o.kind, o.finding) for o in found.outliers] == [("b", "precision", leak)]
+
+
 def test_a_majority_whose_gradient_their_own_losses_deny_has_no_vote() -> None:
     same_mistake = off(lambda v: 2 * v)
     found, findings = compared(4, {"a": same_mistake, "b": RIGHT, "c": same_mistake})
