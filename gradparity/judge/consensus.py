@@ -23,13 +23,13 @@ from gradparity.judge.causes.patterns import explain
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.own import (
     DENIED,
-    OWN_ERRORS,
     SOURCE,
     Answers,
     block_of,
     keys_of,
     noisier,
     own_derivatives,
+    primal_blocks,
     shared_stop,
     stopped_at,
 )
@@ -108,7 +108,7 @@ class _Comparison:
             for each in self.own
             if each.consistent is False and not self.shared
         }
-        self.primal = self._primal_blocks()
+        self.primal = primal_blocks(answers, dtype)
         self.narrow = noisier(answers) | set(leaks)
         self.leaks = leaks
         voters = [name for name in answers if name not in self.narrow]
@@ -122,27 +122,6 @@ class _Comparison:
     def _may_vote(self, name: str, quantity: str) -> bool:
         """Whether no other quantity speaks against this one: an HVP is as wrong as the gradient that it is of."""
         return quantity not in ("jvp", "hvp") or not any(key[:2] == (name, "gradient") for key in self.denied)
-
-    def _primal_blocks(self) -> dict[Key, BlockAnswers]:
-        """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
-        usable = {
-            name: {parameter: d for parameter, d in answer.own.items() if d.usable}
-            for name, answer in self.answers.items()
-        }
-        as_answers = {
-            name: Answers(
-                {"primal": {parameter: np.asarray(d.value, self.dtype) for parameter, d in own.items()}},
-                {
-                    ("primal", parameter): np.asarray(
-                        np.hypot(OWN_ERRORS * d.error / AGREES_FLOORS, abs(d.value) * np.finfo(self.dtype).eps),
-                        np.longdouble,
-                    )
-                    for parameter, d in own.items()
-                },
-            )
-            for name, own in usable.items()
-        }
-        return {key: block_of(key, as_answers, self.dtype) for key in keys_of(as_answers)}
 
     def another_loss(self, name: str) -> str:
         """In what the loss of a backend differs from a majority's, or ``""``."""

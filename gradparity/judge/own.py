@@ -197,3 +197,24 @@ def keys_of(answers: Mapping[str, Answers]) -> list[Key]:
     )
     quantities = list(dict.fromkeys(quantity for quantity, _ in found))
     return sorted(found, key=lambda key: quantities.index(key[0]))
+
+
+def primal_blocks(answers: Mapping[str, Answers], dtype: str) -> dict[Key, BlockAnswers]:
+    """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
+    usable = {
+        name: {parameter: d for parameter, d in answer.own.items() if d.usable} for name, answer in answers.items()
+    }
+    as_answers = {
+        name: Answers(
+            {"primal": {parameter: np.asarray(d.value, dtype) for parameter, d in own.items()}},
+            {
+                ("primal", parameter): np.asarray(
+                    np.hypot(OWN_ERRORS * d.error / AGREES_FLOORS, abs(d.value) * np.finfo(dtype).eps),
+                    np.longdouble,
+                )
+                for parameter, d in own.items()
+            },
+        )
+        for name, own in usable.items()
+    }
+    return {key: block_of(key, as_answers, dtype) for key in keys_of(as_answers)}
