@@ -51,7 +51,7 @@ def scale_of(reference: Reference, key: tuple[str, str], dtype: str) -> Scale:
     everything = _largest(reference.truth.values())
     if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow
         own = everything
-    zero = INVISIBLE * unit * quantity
+    zero = max(INVISIBLE * unit * quantity, float(info.tiny))  # XLA flushes subnormal numbers
     return Scale(max(SHARES[dtype] * own, zero, least), zero)
 
 

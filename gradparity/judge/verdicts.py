@@ -82,6 +82,9 @@ def _nearest_side(reference: Reference, quantities: Values) -> Reference:
         key, got = (quantity, path), quantities.get(quantity, {}).get(path)
         if key not in truth:
             continue  # of a quantity that is not asked for
+        if not np.isfinite([low, high]).all():
+            truth[key][index] = np.nan  # a derivative that has no value there
+            continue
         usable = got is not None and got.shape == truth[key].shape and np.isfinite(got[index])
         truth[key][index] = np.clip(got[index], low, high) if got is not None and usable else low
         # Draws fall on both sides of a kink: their spread is the step from side to side, and no noise.
@@ -92,7 +95,8 @@ def _nearest_side(reference: Reference, quantities: Values) -> Reference:
 def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Finding:
     """The finding on a block with entries at kinks, in words: between, outside, or not judged."""
     key = finding.quantity, finding.parameter
-    kinks = {index: sides for (*block, index), sides in reference.kinks.items() if tuple(block) == key}
+    of_block = {index: sides for (*block, index), sides in reference.kinks.items() if tuple(block) == key}
+    kinks = {index: sides for index, sides in of_block.items() if np.isfinite(sides).all()}
     if finding.verdict == UNRESOLVED and key not in reference.unknown and not np.isfinite(reference.truth[key]).all():
         left, size = int(np.count_nonzero(~np.isfinite(reference.truth[key]))), reference.truth[key].size
         what = "it has" if size == 1 else f"{left} of {size} entries have"

@@ -27,7 +27,8 @@ class Reference:
     method: str  #: what the truth is, in words for a report
     seconds: float = 0.0  #: what it all took
     directions: int = 0  #: directions in which the series engine confirmed the truth, in the time it had
-    #: Entries that a kink of the loss leaves two values of: (quantity, path, index), and both, smaller first.
+    #: Entries that a kink of the loss leaves two values of: (quantity, path, index), and both, smaller first; of those
+    #: that it leaves none, minus and plus infinity.
     kinks: Mapping[tuple[str, str, tuple[int, ...]], tuple[float, float]] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()  #: parameters that the loss makes no use of
     #: Why entries of a block are not known, and what may be done about it: (quantity, path), and words for a report.

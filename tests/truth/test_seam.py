@@ -9,7 +9,7 @@ import pytest
 
 from gradparity.truth.model import seam as seams
 from gradparity.truth.model.floor import Tape
-from gradparity.truth.model.seam import JUMP, MANY_TIES, seam_in_extended
+from gradparity.truth.model.seam import JUMP, NO_VALUE, seam_in_extended
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.reference import Reference
 
@@ -89,14 +89,23 @@ def test_a_second_derivative_that_differs_from_side_to_side_has_both() -> None:
     np.testing.assert_allclose(found.truth["hvp", "x"][1:].astype(float), [2 * V[1], 6 * V[2]], rtol=1e-15)
 
 
-def test_a_second_derivative_at_several_ties_is_not_known_and_says_so() -> None:
+def test_a_second_derivative_at_several_ties_has_no_value_and_is_not_judged() -> None:
     def loss(x: Any, n: Any) -> Any:
         return (n.maximum(x[0], 0.0) + n.maximum(x[1], 0.0)) * x[2]
 
     found = at(loss, [0.0, 0.0, 2.0])
     assert np.isnan(found.truth["hvp", "x"][2])
-    assert found.unknown == {("hvp", "x"): MANY_TIES}
+    assert found.kinks["hvp", "x", (2,)] == NO_VALUE
+    assert not found.unknown
     assert found.kinks["gradient", "x", (0,)] == (0.0, 2.0)
+
+
+def test_a_second_derivative_where_the_gradient_has_a_step_has_no_value() -> None:
+    """max(x0, x1)^2 at a tie: with means of both branches 2 s (s.v), s = (1/2, 1/2), which no branch bounds."""
+    found = at(lambda x, n: n.max(x[:2]) ** 2 + x[2] ** 2, [1.0, 1.0, 3.0])
+    assert [found.kinks["hvp", "x", (i,)] for i in (0, 1)] == [NO_VALUE] * 2
+    assert found.truth["hvp", "x"][2] == 2 * V[2]
+    assert not found.unknown
 
 
 def test_a_jump_has_no_derivative_across_it_and_one_along_it() -> None:

@@ -4,12 +4,14 @@ Entry by entry. The limits of all derivatives are taken along several lines, fro
 and the values at the point with branches drawn at every tie. Where they all are one, and the gradient goes to what it
 is at the point, no choice of a branch matters: that is the truth. A gradient's other entries are enclosed along their
 own axis by series (`series.certify`), and may turn out to have two one-sided values. A second derivative whose limits
-differ has them for its ends where a single tie is met; where several meet, nothing is said of it, as frameworks may
-take each of them either way.
+differ has them for its ends where a single tie decides and the gradient is continuous. Where the gradient itself has a
+step, or several ties decide, it has no value: a framework that takes the mean of both branches, as JAX does in
+``maximum``, multiplies means, and is not between the ends.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,7 +43,9 @@ INFINITE = "the derivative is infinite there, or the loss not defined on both si
 NOT_ENCLOSED = "it could not be enclosed: {}"
 JUMP = "the loss jumps at this point"
 NO_LIMIT = "no value or limit could be found at this point"
-MANY_TIES = "several pieces of the loss meet at this point, and it depends on how each tie is taken"
+
+#: The ends of a derivative that may be anything, as it has no value.
+NO_VALUE = (-math.inf, math.inf)
 
 Kinks = dict[tuple[str, str, tuple[int, ...]], tuple[float, float]]
 
@@ -234,10 +238,10 @@ class _Search:
         for index in map(tuple, np.argwhere(~smooth).tolist()):
             if not np.isfinite(ends[:, *index]).all():
                 self.found.unknown[key] = NO_LIMIT
-            elif not one[index]:
-                self.found.unknown[key] = MANY_TIES if self.ties > 1 else NO_LIMIT
             elif not goes_to[index] and ("gradient", path, index) not in self.found.kinks:
                 self.found.unknown[key] = self.found.unknown.get(gradient, JUMP)
+            elif not one[index] or not goes_to[index]:
+                self.found.kinks["hvp", path, index] = NO_VALUE
             else:
                 self.found.truth[key][index] = low[index]
                 self.found.kinks["hvp", path, index] = float(low[index]), float(high[index])

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, require_extended_precision
@@ -128,13 +129,13 @@ class _Search:
             elif not directions:
                 found.method += ", forward mode out of time"
         floor = self._floor_beside(found, floor)
+        unknown = {}
         for key, value in found.truth.items():
-            if not np.isfinite(value).all():
-                found.unknown.setdefault(key, NO_VALUE)
-            elif not np.isfinite(floor[key]).all():
-                found.unknown.setdefault(key, NO_FLOOR)
-        open_blocks = [key for key, value in found.truth.items() if not np.isfinite([value, floor[key]]).all()]
-        unknown = {key: found.unknown[key] for key in open_blocks}
+            said = _explained(key, found.kinks, value.shape)  # the others are not known
+            if not (np.isfinite(value) | said).all():
+                unknown[key] = found.unknown.get(key, NO_VALUE)
+            elif not (np.isfinite(floor[key]) | said).all():
+                unknown[key] = found.unknown.get(key, NO_FLOOR)
         seconds = time.monotonic() - self.began
         return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, unknown)
 
@@ -245,6 +246,15 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
     return _Found(truth, words, not wide, unknown=_refuted(values, dict(truth), floor, truth))
+
+
+def _explained(key: tuple[str, str], kinks: Kinks, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+    """Entries of a block that have no value, and are known to have none."""
+    out = np.zeros(shape, bool)
+    for (*block, index), sides in kinks.items():
+        if tuple(block) == key and not np.isfinite(sides).all():
+            out[index] = True
+    return out
 
 
 def _refuted(values: Blocks, found: Blocks, floor: Blocks, truth: Blocks) -> dict[tuple[str, str], str]:
