@@ -8,45 +8,32 @@ run's own parameters: its loss and gradient there are judged like any others.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gradparity.judge.figures import finite, in_floors
 from gradparity.judge.known import SHARES
+from gradparity.judge.on_the_way import first_wrong, has_convention, in_words, kink_before, steps_to_judge
 from gradparity.judge.symmetric import CONVENTION
-from gradparity.judge.verdicts import AGREES_FLOORS, PRECISION_RATIO, judge
 from gradparity.model_spec.problem import AnyProblem
-from gradparity.model_spec.symmetry import is_symmetric
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
 from gradparity.oracle.protocol import BUILT_IN, Oracle
-from gradparity.results import GOOD, UNRESOLVED, Finding, Training, Verdict, worst
-from gradparity.truth.reference import Reference
-from gradparity.truth.trajectory import Trajectory, blocks, unit_and_tiny
+from gradparity.results import UNRESOLVED, Training, Verdict
+from gradparity.truth.trajectory import Trajectory, blocks
 
 #: Noise floors that a run may be wrong by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
-#: over 8: a path adds up the errors of its steps. Gradients on it are held to ``AGREES_FLOORS``, but for `ON_THE_WAY`.
+#: over 8: a path adds up the errors of its steps. What gradients on it are held to is in `on_the_way`.
 PATH_FLOORS = 32.0
 
 #: The same where every gradient on the way is right at the run's own parameters: another formula than the neutral one,
 #: right to a few floors at each step, adds them up. Seen: 39, of differences of log-gamma functions in 97 steps.
 ADDS_UP_FLOORS = 128.0
 
-#: Roundings of a block's largest value that a loss or gradient on the way may be wrong by: of fewer, only a second
-#: precision tells a formula that cancels there (differences of log-gamma functions of large numbers, for one) from a
-#: wrong rule, and there is one alone.
-ON_THE_WAY = PRECISION_RATIO
-
 #: The floor over the rounding of the parameters from which on runs diverge by the dynamics. Stable runs of 100
 #: steps were seen at 5 to 80; it is their square root of the number of steps that rounding alone would give.
 AMPLIFIED = 1e3
-
-#: Steps at which a run that left its floor is judged at its own parameters, at most; and one that did not, since an
-#: optimiser can hide what is wrong: Adam divides a common factor of the gradient out again.
-STEPS_JUDGED, STEPS_SPOT_CHECKED = 64, 3
 
 AMPLIFIES = "rounding that the dynamics amplify"
 GRADIENT_WRONG = "a gradient that is wrong"
@@ -222,14 +209,14 @@ def _explain(
     """Verdict, reason and its figures, for a run compared to ``end`` that leaves its floor at ``step``, if at all."""
     if not len(ran.gradients):
         return _explain_own_loop(ran, known, step, shared) if step is not None else ("agrees", "", "")
-    found = first_wrong(backend, ran, problem, _steps_to_judge(ran, oracle.points(problem), end, step), oracle)
+    found = first_wrong(backend, ran, problem, steps_to_judge(ran, oracle.points(problem), end, step), oracle)
     if found is not None:
         at, finding = found
         kind = GRADIENT_WRONG if finding.quantity == "gradient" else LOSS_WRONG
         return (
             finding.verdict,
             NOT_FINITE if finding.verdict == "nonfinite" else kind,
-            f"at step {at}, {_words(finding)}",
+            f"at step {at}, {in_words(finding)}",
         )
     if step is None:
         return "agrees", "", ""
@@ -239,22 +226,11 @@ def _explain(
         return "agrees", AMPLIFIES, f"its line searches turn on one rounding of the loss: {counts}"
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
-    if met := _kink_before(ran, problem, oracle, step):
+    if met := kink_before(ran, problem, oracle, step):
         return "kink", KINK, f"diverges at step {step}: {met}"
-    if _has_convention(backend, ran, problem, oracle):
+    if has_convention(backend, ran, problem, oracle):
         return "agrees", PARTS, f"from step {max(step, 1)} on"
     return "unstable", ADDS_UP, ""
-
-
-def _has_convention(backend: str, ran: Path, problem: AnyProblem, oracle: Oracle) -> bool:
-    """Whether the gradient at the start has the other form of a symmetric argument's."""
-    places = np.flatnonzero(ran.steps == 0)
-    if not places.size or not any(is_symmetric(value) for value in problem.params.values()):
-        return False
-    here = replace(problem, params=_rounded(problem, ran.params[places[0]]))
-    gradient = _rounded(problem, ran.gradients[places[0]])
-    found = judge(backend, {"gradient": gradient}, oracle.at(here).only("gradient"), here)
-    return any(CONVENTION in each.rule for each in found)
 
 
 def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training | None) -> tuple[Verdict, str, str]:
@@ -266,95 +242,6 @@ def _explain_own_loop(ran: Path, known: Trajectory, step: int, shared: Training 
     if _amplification_at(known, step) >= AMPLIFIED:
         return "agrees", AMPLIFIES, _amplified_detail(known)
     return "wrong", LOOP_WRONG if shared is not None else "", ""
-
-
-def _kink_before(ran: Path, problem: AnyProblem, oracle: Oracle, step: int) -> str:
-    """The entry at which the loss has no derivative where the run was just before a step, and what it took there."""
-    place = max(0, int(np.searchsorted(ran.steps, step)) - 1)
-    met = oracle.at(replace(problem, params=_rounded(problem, ran.params[place]))).kinks
-    kinks = {key: sides for key, sides in met.items() if key[0] == "gradient"}
-    widest = max(kinks, key=lambda key: kinks[key][1] - kinks[key][0], default=None)
-    if widest is None:
-        return ""
-    _, path, index = widest
-    taken, (low, high) = float(problem.spec.unpack(ran.gradients[place])[path][index]), kinks[widest]
-    where = f"{path}[{', '.join(map(str, index))}]" if index else path
-    return f"kink at {where}, where it takes {taken:.6g} and anything from {low:.6g} to {high:.6g} is right"
-
-
-def _steps_to_judge(ran: Path, affordable: int, end: int, step: int | None) -> npt.NDArray[np.int64]:
-    """Places in ``ran.steps``: just before ``step`` and spread over the rest, or a few where nothing left the floor."""
-    kept = np.flatnonzero(ran.steps <= (end if step is None else step))
-    if step is None:
-        return _spread(kept, STEPS_SPOT_CHECKED if affordable >= STEPS_SPOT_CHECKED else 0)
-    half = max(1, min(STEPS_JUDGED, affordable) // 2)
-    return np.concatenate([_spread(kept[:-half], half), kept[-half:]])
-
-
-def _spread(places: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
-    """At most ``count`` of them, evenly, first and last included."""
-    chosen = np.linspace(0, len(places) - 1, min(len(places), count)).round().astype(np.int64)
-    return places[chosen] if len(chosen) else places[:0]
-
-
-def first_wrong(
-    backend: str, ran: Path, problem: AnyProblem, places: npt.NDArray[np.int64], oracle: Oracle = BUILT_IN
-) -> tuple[int, Finding] | None:
-    """The first step of those at ``places`` whose loss or gradient is wrong at the run's own parameters, and how."""
-    for place in places:
-        step = int(ran.steps[place])
-        if not np.isfinite(ran.params[place]).all():
-            return None  # the step before it has the cause, or the run left the range of its dtype
-        with np.errstate(all="ignore"):
-            here = replace(problem, params=_rounded(problem, ran.params[place]))
-            truth = oracle.at(here)
-        quantities = {
-            "loss": {"": np.asarray(ran.losses[step])},
-            "gradient": _rounded(problem, ran.gradients[place]),
-        }
-        found = [f for f in judge(backend, quantities, truth, here) if _beyond(f)]
-        if found and step:
-            with np.errstate(all="ignore"):
-                truth = _as_coarse(truth, oracle.at(problem), problem)
-            found = [f for f in judge(backend, quantities, truth, here) if _beyond(f)]
-        if found:
-            return step, worst(found)
-    return None
-
-
-def _as_coarse(truth: Reference, start: Reference, problem: AnyProblem) -> Reference:
-    """The truth on a path, with floors nowhere below the largest of the block at the start, nor below `ON_THE_WAY`.
-
-    A gradient shrinks on its way to an optimum, and the roundings of what it is formed from do not.
-    """
-    floor = {}
-    for key, value in truth.floor.items():
-        unit = unit_and_tiny(problem.spec.dtypes.get(key[1], problem.spec.dtype))[0]
-        sizes = np.abs(truth.truth[key])
-        least = ON_THE_WAY / AGREES_FLOORS * unit * sizes[np.isfinite(sizes)].max(initial=0)
-        at_start = start.floor[key].max(initial=0) if key in start.floor else 0
-        floor[key] = np.asarray(np.maximum(value, max(least, at_start)))
-    return replace(truth, floor=floor)
-
-
-def _rounded(problem: AnyProblem, vector: Array) -> dict[str, Array]:
-    """Named arrays in their own dtypes; a run in extended precision keeps its own."""
-    tree = problem.spec.unpack(vector)
-    return dict(tree if vector.dtype == np.longdouble else problem.spec.rounded(tree))
-
-
-def _beyond(finding: Finding) -> bool:
-    """Whether a finding is beyond its floor: a gradient that has shrunk to rounding may well come out as zero."""
-    return finding.verdict not in {*GOOD, UNRESOLVED} and not (
-        finding.floors is not None and finding.floors <= AGREES_FLOORS
-    )
-
-
-def _words(finding: Finding) -> str:
-    if finding.floors is None:
-        return f"{finding.block}: {finding.rule}"
-    relative = "" if finding.relative_error is None else f", a relative {finding.relative_error:.2g}"
-    return f"{finding.block} is wrong by {finding.floors:.3g} floors{relative}"
 
 
 def _amplified_detail(known: Trajectory) -> str:

@@ -19,7 +19,7 @@ V = np.array([0.3, -1.1, 0.7])
 def at(f: Callable[[Any, Any], Any], x: Any, v: Any = V, **data: Any) -> Reference:
     x = np.asarray(x, float)
     v = np.asarray(v, float)[: x.size].reshape(x.shape)
-    return neutral_reference(lambda p, d, xp: f(p["x"], xp), {"x": x}, data, {"x": v}, seed=0, budget_s=3.0)
+    return neutral_reference(lambda p, d, xp: f(p["x"], xp), {"x": x}, data, {"x": v}, seed=0, budget_s=60.0)
 
 
 def safe(z: Any, n: Any) -> Any:
