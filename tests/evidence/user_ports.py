@@ -137,8 +137,9 @@ class JaxOperations(Operations):
         return (x - mean) * self.jax.lax.rsqrt(variance + eps) * w + b
 
     def attention(self, q: Array, k: Array, v: Array, mask: Array) -> Array:
-        heads_last = (self.xp.swapaxes(x, 0, 1) for x in (q, k, v))
-        return self.xp.swapaxes(self.nn.dot_product_attention(*heads_last, bias=mask[None]), 0, 1)
+        # Not jax.nn.dot_product_attention, whose softmax is in float32 for any dtype.
+        scores = self.xp.matmul(q, self.xp.swapaxes(k, -1, -2)) * q.shape[-1] ** -0.5 + mask
+        return self.xp.matmul(self.nn.softmax(scores), v)
 
     def gather(self, table: Array, index: Array) -> Array:
         return self.xp.take(table, index, axis=0)
