@@ -110,11 +110,12 @@ class Ports:
         from gradparity.backends import load, lookup
 
         self.backends = {name: load(lookup(name).target) for name in backends}
+        self.losses: dict[str, Any] = {}
         self.programs: dict[str, Any] = {}
         for name, backend in self.backends.items():
             backend.configure(threads=1)
-            ops = port(name, model.idiomatic)
-            self.programs[name] = backend.program(_port(model.design, ops))
+            self.losses[name] = _port(model.design, port(name, model.idiomatic))
+            self.programs[name] = backend.program(self.losses[name])
 
     def values(self, name: str, inputs: Iterable[Any]) -> list[Any]:
         from gradparity.worker.evaluation import evaluations_at
@@ -187,18 +188,20 @@ def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool)
 
 def without_truth(ports: Ports, problem: Any, answers: Any) -> list[Any]:
     """The findings on a model whose truth is not known."""
-    from gradparity.judge.consensus import Answers, judge_pairwise
+    from gradparity.judge.consensus import judge_pairwise
+    from gradparity.judge.own import Answers
     from gradparity.numerics.perturbation import along_line, floor_from, perturbed
     from gradparity.numerics.richardson import block_directions
-    from gradparity.worker.evaluation import own_derivatives
+    from gradparity.worker.extrapolation import own_derivatives, second_derivatives
 
     trees, collected = (problem.params, problem.data, problem.tangents), {}
     for name in BACKENDS:
         moved = ports.values(name, perturbed(*trees, seed=problem.seed))
         line = ports.values(name, along_line(*trees, seed=problem.seed))
         floors = floor_from(answers[name], moved, problem.spec.dtype, line)
-        own = own_derivatives(ports.backends[name], ports.programs[name], problem.cast("float64"))
-        collected[name] = Answers(answers[name], floors, own)
+        asked = ports.backends[name], ports.programs[name], problem.cast("float64"), ports.losses[name]
+        along = own_derivatives(*asked, {"": dict(asked[2].tangents)})
+        collected[name] = Answers(answers[name], floors, own_derivatives(*asked), along, second_derivatives(*asked))
     directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
     return judge_pairwise(collected, directions, dtype=problem.spec.dtype)[1]
 
