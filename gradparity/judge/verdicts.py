@@ -27,9 +27,9 @@ from gradparity.results import UNRESOLVED, Finding, Verdict
 from gradparity.truth.reference import Reference
 
 #: Twice the most that a correct backend of the built-in model was seen at: 3.6 and 4.1 floors in two campaigns of 8,000
-#: drawn problems, both dtypes, awkward data and logits up to 800 included (``tests/evidence/false_alarms.py``); 99.9% of
-#: all blocks were within 2.1. Of users' models (``tests/evidence/user_models.py``) 99.9% are within 3.4, the worst at 5.9,
-#: but for ports by formulas that lose more digits. Of n normal errors the largest is sqrt(2 ln n), 5.3 at n = 10^6.
+#: drawn problems, both dtypes, awkward data and logits up to 800 included (``tests/evidence/false_alarms.py``); 99.9%
+#: of all blocks were within 2.1. Of users' models (``tests/evidence/user_models.py``) 99.9% are within 3.4, the worst
+#: at 5.9 but for ports by formulas that lose more digits. Of n normal errors the largest is sqrt(2 ln n), 5.3 of 10^6.
 AGREES_FLOORS = 8.0
 
 #: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
