@@ -93,6 +93,19 @@ def test_a_gradient_that_is_zero_beside_the_others_agrees(truth: float, given: f
     assert (found["b"].error_ulps, found["b"].floor_ulps) == (None, None)
 
 
+@pytest.mark.parametrize(("times", "verdict"), [(0.9, "agrees"), (1.1, "wrong")])
+def test_what_cancels_to_nothing_in_one_formula_may_be_roundings_of_its_terms_in_another(
+    times: float, verdict: str
+) -> None:
+    """Softmax of one allowed score: exactly 0 by its own maximum, p - p sum(p) where a framework stops it."""
+    error = times * AGREES_FLOORS * 2.0**-53 * 4.0  # roundings of the largest entry of the gradient
+    found = judged(reference(truths={"b": [0.0, 1e-17]}, floors={"b": [0.0, 1e-33]}), b=[error, 0.0])
+    assert found["b"].verdict == verdict
+    assert judged(reference(truths={"b": [0.5, 0.0]}, floors={"b": [0.0, 0.0]}), b=[0.5 + error, 0])["b"].verdict == (
+        "wrong"
+    )
+
+
 def test_a_zero_beside_others_as_small_is_not_agreement() -> None:
     """All of a gradient that is below its noise, as at an optimum: no port can be told from twice or none of it."""
     small = {"a": [1e-16] * 3, "b": [-1e-16] * 2}

@@ -292,6 +292,7 @@ def judge_block(
             worst_index=where,
             truth=finite(truth[where]),
         )
+    floor = scale.floor(truth, floor)
     open_question = unresolved(truth, floor, scale.visible, AGREES_FLOORS, why)
     known = known_entries(truth, floor)
     if not known.any():

@@ -238,3 +238,27 @@ def test_an_entry_of_mixed_precision_has_the_floor_of_what_flows_into_it() -> No
     assert np.all(share["gradient", "b"] > u["float32"] / 2)  # float32 itself
     assert np.all(share["gradient", "c"] > u["float32"] / 2)  # its value is b
     assert u["float32"] / 10 < share["loss", ""] < 100 * u["float32"]
+
+
+def test_a_softmax_of_equal_rows_has_a_truth_through_its_own_maximum() -> None:
+    """Scores that are equal whatever the parameters: no line tells them apart, and no choice of the largest matters."""
+    rng = np.random.default_rng(3)
+    x, v = rng.standard_normal((2, 2)), rng.standard_normal((2, 2))
+    rows = np.repeat(rng.standard_normal((1, 2)), 4, 0)
+
+    def scores(p: Any, n: Any) -> Any:
+        return (rows @ p) @ rows.T
+
+    def softmax(s: Any, n: Any) -> Any:
+        e = n.exp(s - n.max(s, axis=1, keepdims=True))
+        return e / n.sum(e, axis=1, keepdims=True)
+
+    found = neutral_reference(
+        lambda p, d, n: n.sum((softmax(scores(p["x"], n), n) @ d["rows"]) ** 2) + n.sum(p["x"] ** 2),
+        {"x": x}, {"rows": rows}, {"x": v}, seed=0, budget_s=60.0,
+    )  # fmt: skip
+    assert not found.unknown
+    assert not found.kinks
+    # The mean of equal rows is the row, whatever the scores: only the square of x has a derivative.
+    np.testing.assert_allclose(found.truth["gradient", "x"].astype(float), 2 * x, rtol=1e-15)
+    np.testing.assert_allclose(found.truth["hvp", "x"].astype(float), 2 * v, rtol=1e-15)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ DRAWN_PIECES = 8
 
 NO_TIME = "there was no time to look at both sides of the point where pieces of the loss meet"
 INFINITE = "the derivative is infinite there, or the loss not defined on both sides"
-NOT_ENCLOSED = "it could not be enclosed: {}"
+UNDECIDED = "two numbers are neither told apart nor proven equal at this point"
 JUMP = "the loss jumps at this point"
 NO_LIMIT = "no value or limit could be found at this point"
 
@@ -104,7 +104,15 @@ def seam_in_extended(tape: Tape, point: Blocks, *, seed: int, deadline: float) -
             far, near = (tape.off(line, side * distance) for distance in DISTANCES)
             sides.append({key: _limit(point[key], far[key], near[key]) for key in point})
     pieces = [tape.forced(branches) for branches in _branches(seed)]
-    return _Search(tape.loss, tape.params, tape.data, tape.direction, point, sides, pieces, ties, deadline).seam()
+    # What cancels to zero in extended precision leaves roundings of what cancels.
+    sizes: dict[str, float] = {}
+    for (quantity, _), value in point.items():
+        largest = float(np.abs(value[np.isfinite(value)]).max(initial=0))
+        sizes[quantity] = max(sizes.get(quantity, 0.0), largest)
+    sizes["jvp"] = max(sizes["jvp"], sizes["gradient"])
+    nothing = {key: NOISE * sizes[key[0]] for key in point}
+    search = _Search(tape.loss, tape.params, tape.data, tape.direction, point, sides, pieces, ties, deadline, nothing)
+    return search.seam()
 
 
 def _limit(at: Extended, far: Extended, near: Extended) -> Extended:
@@ -130,8 +138,9 @@ def _lines(params: Any, tangents: Any, seed: int) -> list[Any]:
 class _Search:
     def __init__(
         self, loss: Loss, params: Any, data: Any, tangents: Any, point: Blocks, sides: Sequence[Blocks],
-        pieces: Sequence[Blocks], ties: int, deadline: float,
+        pieces: Sequence[Blocks], ties: int, deadline: float, nothing: Mapping[tuple[str, str], float] | None = None,
     ) -> None:  # fmt: skip
+        self.nothing = nothing or {}
         self.loss, self.params, self.data, self.ties, self.deadline = loss, params, data, ties, deadline
         self.moves = {path: np.asarray(leaf, np.longdouble) for path, leaf in leaves(tangents)}
         shapes = {key: value.shape for key, value in sides[0].items()}
@@ -139,7 +148,10 @@ class _Search:
         self.defined = [side for side in sides if np.isfinite(side["loss", ""])]
         self.both = [side for side in sides[:2] if np.isfinite(side["loss", ""])]
         self.pieces = pieces
-        self.limits = {key: _agreed([side[key] for side in self.defined], shape) for key, shape in shapes.items()}
+        self.limits = {
+            key: _agreed([side[key] for side in self.defined], shape, self.nothing.get(key))
+            for key, shape in shapes.items()
+        }
         self.found = Seam({key: np.full(shape, np.nan, np.longdouble) for key, shape in shapes.items()}, self.point)
 
     def seam(self) -> Seam:
@@ -163,20 +175,23 @@ class _Search:
     def _gradient(self, path: str) -> None:
         key = "gradient", path
         at, limit = self.point[key], self.limits[key]
-        smooth = self._untouched(key) & (_alike(at, limit) | (~np.isfinite(at) & (not self.alone)))
+        same = _alike(at, limit, nothing=self.nothing.get(key))
+        smooth = self._untouched(key) & (same | (~np.isfinite(at) & (not self.alone)))
         self.found.truth[key] = np.where(smooth, limit, np.nan)
         if smooth.all():
             return
         ends, one = self._ends(key), self._decided_by_one_tie(key)
         low, high = ends.min(0), ends.max(0)
         two = one & np.isfinite(ends).all(0) & (not self.alone)
+        same = _alike(low, high, nothing=self.nothing.get(key))
         index: Any
         for index in map(tuple, np.argwhere(~smooth).tolist()):
             if time.monotonic() < self.deadline and self._entry(path, index):
                 continue
             if two[index]:  # a single tie decides, and these are the values of its two pieces
                 self.found.truth[key][index] = low[index]
-                self.found.kinks["gradient", path, index] = float(low[index]), float(high[index])
+                if not same[index]:
+                    self.found.kinks["gradient", path, index] = float(low[index]), float(high[index])
             else:
                 self.found.unknown[key] = NO_TIME
 
@@ -185,7 +200,8 @@ class _Search:
         out = np.isfinite(self.limits[key])
         for piece in self.pieces:
             if key in piece:
-                out = out & (_alike(piece[key], self.limits[key]) | ~np.isfinite(piece[key]))
+                same = _alike(piece[key], self.limits[key], nothing=self.nothing.get(key))
+                out = out & (same | ~np.isfinite(piece[key]))
         return np.asarray(out)
 
     def _ends(self, key: tuple[str, str]) -> Extended:
@@ -197,7 +213,8 @@ class _Search:
         if not all(key in piece for piece in self.pieces) or not self.pieces:
             return np.zeros(self.point[key].shape, bool)
         lower, upper, *drawn = (piece[key] for piece in self.pieces)
-        either = [_alike(each, lower) | _alike(each, upper) for each in drawn]
+        nothing = self.nothing.get(key)
+        either = [_alike(each, lower, nothing=nothing) | _alike(each, upper, nothing=nothing) for each in drawn]
         return np.asarray(np.logical_and.reduce(either) | (self.ties == 1))
 
     def _entry(self, path: str, index: Any) -> bool:
@@ -214,12 +231,12 @@ class _Search:
         if result.jumps and not any(result.value.ball.overlaps(side.value.ball) for side in sides):
             self.found.unknown[key] = JUMP
         elif not result.settled:
-            self.found.unknown[key] = NOT_ENCLOSED.format(result.reason)
+            self.found.unknown[key] = UNDECIDED
         elif not (low.is_finite and high.is_finite):
             self.found.unknown[key] = INFINITE
         else:
             self.found.truth[key][index] = result.first.as_longdouble()
-            if result.is_kink and low.as_float() < high.as_float():
+            if result.is_kink and not _alike(np.asarray(low.as_longdouble()), np.asarray(high.as_longdouble())):
                 self.found.truth[key][index] = low.as_longdouble()
                 self.found.kinks["gradient", path, index] = low.as_float(), high.as_float()
         return True
@@ -227,8 +244,8 @@ class _Search:
     def _product(self, path: str) -> None:
         key, gradient = ("hvp", path), ("gradient", path)
         at, limit = self.point[key], self.limits[key]
-        goes_to = _alike(self.found.truth[gradient], self.limits[gradient])
-        smooth = self._untouched(key) & (_alike(at, limit) | goes_to)
+        goes_to = _alike(self.found.truth[gradient], self.limits[gradient], nothing=self.nothing.get(gradient))
+        smooth = self._untouched(key) & (_alike(at, limit, nothing=self.nothing.get(key)) | goes_to)
         self.found.truth[key] = np.where(smooth, limit, np.nan)
         if smooth.all():
             return
@@ -236,11 +253,13 @@ class _Search:
         low, high = ends.min(0), ends.max(0)
         index: Any
         for index in map(tuple, np.argwhere(~smooth).tolist()):
-            if not np.isfinite(ends[:, *index]).all():
+            if ("gradient", path, index) in self.found.kinks:
+                self.found.kinks["hvp", path, index] = NO_VALUE
+            elif not np.isfinite(ends[:, *index]).all():
                 self.found.unknown[key] = NO_LIMIT
-            elif not goes_to[index] and ("gradient", path, index) not in self.found.kinks:
+            elif not goes_to[index]:
                 self.found.unknown[key] = self.found.unknown.get(gradient, JUMP)
-            elif not one[index] or not goes_to[index]:
+            elif not one[index]:
                 self.found.kinks["hvp", path, index] = NO_VALUE
             else:
                 self.found.truth[key][index] = low[index]
@@ -274,16 +293,17 @@ class _Search:
             self.found.unknown[key] = JUMP if self.alone else (*reasons, INFINITE)[0]
 
 
-def _agreed(values: Sequence[Extended], shape: tuple[int, ...]) -> Extended:
+def _agreed(values: Sequence[Extended], shape: tuple[int, ...], nothing: float | None) -> Extended:
     """By entry what all values are, nan where they are not all the same."""
     if not values:
         return np.full(shape, np.nan, np.longdouble)
-    same = np.logical_and.reduce([_alike(values[0], each) for each in values])
+    same = np.logical_and.reduce([_alike(values[0], each, nothing=nothing) for each in values])
     return np.where(same, values[0], np.nan)
 
 
-def _alike(a: Extended, b: Extended, share: float = ALIKE) -> npt.NDArray[np.bool_]:
-    """Which entries are the same finite numbers."""
+def _alike(a: Extended, b: Extended, share: float = ALIKE, nothing: float | None = None) -> npt.NDArray[np.bool_]:
+    """Which entries are the same finite numbers, by a share of them or by ``nothing``, 2^-300 unless given."""
     with np.errstate(invalid="ignore"):
         gap = np.abs(a - b)
-    return np.asarray((gap <= share * np.minimum(np.abs(a), np.abs(b))) | (gap <= float(NOTHING)))
+    least = float(NOTHING) if nothing is None else nothing
+    return np.asarray((gap <= share * np.minimum(np.abs(a), np.abs(b))) | (gap <= least))

@@ -23,7 +23,7 @@ from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, differentiate
 from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.floor import Tape
-from gradparity.truth.model.seam import Kinks, seam, seam_in_extended
+from gradparity.truth.model.seam import NO_TIME, UNDECIDED, Kinks, Seam, seam, seam_in_extended
 from gradparity.truth.numbers.enclosure import Enclosure
 from gradparity.truth.reference import BUDGET_S, Reference
 
@@ -188,6 +188,8 @@ class _Search:
         if found is None:
             words = f"extended precision from both sides, for want of time: {what}"
             found = seam_in_extended(self.tape, values, seed=self.seed, deadline=deadline)
+        elif any(why in found.unknown.values() for why in (NO_TIME, UNDECIDED)):
+            words += _filled_in(found, seam_in_extended(self.tape, values, seed=self.seed, deadline=deadline))
         truth, unknown = found.truth, found.unknown
         if enclosed is not None:
             for key, each in enclosed.blocks.items():
@@ -246,6 +248,21 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
     return _Found(truth, words, not wide, unknown=_refuted(values, dict(truth), floor, truth))
+
+
+def _filled_in(found: Seam, extended: Seam) -> str:
+    """Entries that balls say nothing of, from extended precision: numbers computed alike are equal there; in words."""
+    filled = 0
+    for key in [key for key, why in found.unknown.items() if why in (NO_TIME, UNDECIDED)]:
+        blank = ~np.isfinite(found.truth[key])
+        of_block = {place: sides for place, sides in extended.kinks.items() if place[:2] == key and blank[place[2]]}
+        found.truth[key] = np.where(blank, extended.truth[key], found.truth[key])
+        found.kinks |= of_block
+        filled += int(np.count_nonzero(blank))
+        del found.unknown[key]
+        if key in extended.unknown:
+            found.unknown[key] = extended.unknown[key]
+    return f"; {filled} entries in extended precision" if filled else ""
 
 
 def _explained(key: tuple[str, str], kinks: Kinks, shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
