@@ -45,7 +45,7 @@ class Scale:
     def floor(self, truth: Extended, floor: Extended) -> Extended:
         """The floor of each entry: at least a rounding of the block, and of the quantity where the truth is less."""
         least = np.where(np.abs(truth) <= self.of_quantity, max(self.of_quantity, self.rounding), self.rounding)
-        return np.asarray(np.maximum(floor, least))
+        return np.asarray(np.where(np.isfinite(floor), np.maximum(floor, least), floor))
 
 
 def known_entries(truth: Extended, floor: Extended) -> npt.NDArray[np.bool_]:
@@ -60,7 +60,7 @@ def scale_of(reference: Reference, key: tuple[str, str], dtype: str) -> Scale:
     sides = [np.array(both) for (*block, _), both in reference.kinks.items() if tuple(block) == key]
     own = _largest([reference.truth[key], *sides])
     rounding = unit * _largest([reference.truth[key]])
-    of_it = {key[0], "gradient"} if key[0] == "jvp" else {key[0]}
+    of_it = {key[0], "gradient"} if key[0] in ("jvp", "hvp") else {key[0]}
     quantity = _largest([value for (name, _), value in reference.truth.items() if name in of_it])
     everything = _largest(reference.truth.values())
     if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow

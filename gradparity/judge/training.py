@@ -8,8 +8,10 @@ run's own parameters: its loss and gradient there are judged like any others.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gradparity.judge.figures import finite, in_floors
@@ -20,7 +22,7 @@ from gradparity.model_spec.problem import AnyProblem
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
 from gradparity.oracle.protocol import BUILT_IN, Oracle
-from gradparity.results import UNRESOLVED, Training, Verdict
+from gradparity.results import UNRESOLVED, Finding, Training, Verdict
 from gradparity.truth.trajectory import Trajectory, blocks
 
 #: Noise floors that a run may be wrong by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
@@ -39,6 +41,7 @@ AMPLIFIES = "rounding that the dynamics amplify"
 GRADIENT_WRONG = "a gradient that is wrong"
 LOSS_WRONG = "a loss that is wrong"
 NOT_FINITE = "a number that is not finite"
+POOR = "a formula that loses digits, as it does at the start"
 LOOP_WRONG = "a loop that is wrong: the same gradient, stepped by our optimiser, does not diverge"
 KINK = "a kink on the path, where whatever is between the one-sided derivatives is right: from there on paths diverge"
 FLOOR_TOO_WIDE = "the noise floor is too wide to tell"
@@ -131,6 +134,15 @@ def judge_training(
     )
 
 
+def as_at_the_start(ran: Training, findings: Sequence[Finding]) -> Training:
+    """A run of a backend whose formula is poor where it starts is unstable, and no more wrong than its blocks are."""
+    verdicts = {found.verdict for found in findings if found.backend == ran.backend}
+    poor = "unstable" in verdicts and "wrong" not in verdicts
+    if poor and ran.verdict == "wrong" and ran.reason in (GRADIENT_WRONG, LOSS_WRONG):
+        return msgspec.structs.replace(ran, verdict="unstable", reason=POOR)
+    return ran
+
+
 def _without_reference(backend: str, ran: Path, known: Trajectory, why: str, loop_s: float) -> Training:
     """A run of which nothing can be said from its first loss on, and why."""
     return Training(
@@ -158,6 +170,8 @@ def _too_wide(known: Trajectory, problem: AnyProblem) -> str:
     if not (math.isfinite(floor) and math.isfinite(loss)):
         return "the loss at the start, or its floor, is not a finite number"
     largest = max(abs(loss), _finite_max(np.abs(known.path.losses)) or 0.0)
+    if largest <= PATH_FLOORS * floor <= float(np.finfo(problem.spec.dtype).eps):
+        return ""  # it starts at a minimum of 0, and stays
     if PATH_FLOORS * floor <= max(SHARES[problem.spec.dtype] * largest, float(np.finfo(problem.spec.dtype).tiny)):
         return ""
     return f"an error of {PATH_FLOORS * floor:.2g} in a loss of {largest:.3g} would pass"

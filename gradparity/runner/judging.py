@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from gradparity.judge.diagnoses import diagnose
-from gradparity.judge.training import judge_training, own_loop
+from gradparity.judge.training import as_at_the_start, judge_training, own_loop
 from gradparity.judge.verdicts import judge, needs_other_precision, told_apart, without_answer
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
@@ -126,6 +126,8 @@ class Judging:
         self.recorder.begin("evaluation in the other precision", member.name)
         try:
             found = told_apart(found, self._in_other_precision(member.name, member.worker))
+            known = found
+            self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.worker.ask(self.cell.load)
         except (WorkerFailed, InputError) as failure:
             dtype = in_other_precision(self.cell.problem).spec.dtype

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -151,6 +151,11 @@ class Recorder:
         """Take the verdicts on training runs."""
         with self.record.lock:
             self.outcome.training += runs
+
+    def trained_anew(self, change: Callable[[Training], Training]) -> None:
+        """Take every training run as it is by what has been found since."""
+        with self.record.lock:
+            self.outcome.training = [change(ran) for ran in self.outcome.training]
 
     def checked(self, checked: Checked) -> None:
         """Take a backend whose check came to its end."""

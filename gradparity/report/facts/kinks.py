@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gradparity.formatting import apart
 from gradparity.report.facts import words
 from gradparity.results import Finding, ProblemResult
 
@@ -31,8 +32,9 @@ class Kink:
         """``gradient b[1]: jax 0.5, torch 0, where 0 to 1 is right``; or what was not judged."""
         if self.sides is None:
             return f"{self.entry}: {self.rule}"
+        low, high = apart(*self.sides)
         given = ", ".join(f"{name} {value:.6g}" for name, value in self.given if value is not None)
-        return f"{self.entry}: {given}, where anything from {self.sides[0]:.6g} to {self.sides[1]:.6g} is right"
+        return f"{self.entry}: {given}, where anything from {low} to {high} is right"
 
 
 def kinks(problem: ProblemResult) -> list[Kink]:

@@ -11,13 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.problem import UserProblem
+from gradparity.numerics.extended import Blocks
 from gradparity.numerics.optimisers import Tree
 from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.seam import seam_in_extended
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.trajectory import unit_and_tiny
 
 #: Seconds that the reference run of one optimiser may take, its perturbed runs included.
 PATH_SECONDS = 10.0
+#: Seconds of them that may go to both sides of ties.
+SEAM_SECONDS = 3.0
 #: Accumulators of sums in the perturbed runs that are rounded as they really are.
 AS_ROUNDED = (1, 4)
 
@@ -61,9 +65,22 @@ class NeutralArithmetic:
         elif draw is not None:
             noise = Noise(spec.dtype, np.random.default_rng([problem.seed, 9, draw]))
 
+        seam_s = [SEAM_SECONDS]
+        tied = [True]  # until an evaluation without roundings has met no tie
+
         def call(params: Tree) -> tuple[Any, Tree]:
-            tape = Tape(self.loss, spec.nest_params(params), data, None)
-            blocks = tape.values() if noise is None else tape.draw(noise)
+            nested = spec.nest_params(params)
+            tape = Tape(self.loss, nested, data, None)
+            blocks: Blocks = {}
+            if noise is None or tied[0]:  # roundings keep ties as they are without, of computed constants as well
+                blocks = tape.values()
+                tied[0] = any(found.any() for found in tape.ties.found)
+            if noise is not None:
+                blocks = tape.draw(noise)
+            elif tied[0]:
+                began = time.monotonic()
+                blocks = _through_ties(Tape(self.loss, nested, data, nested), blocks, problem.seed, seam_s[0])
+                seam_s[0] -= time.monotonic() - began
             return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
 
         return call
@@ -75,3 +92,20 @@ class NeutralArithmetic:
             self.bind(problem)({name: np.asarray(value, np.longdouble) for name, value in problem.params.items()})
             self._call_s[id(problem)] = time.perf_counter() - began
         return max(1, int(PATH_SECONDS / self._call_s[id(problem)]))
+
+
+def _through_ties(tape: Tape, blocks: Blocks, seed: int, seconds: float) -> Blocks:
+    """The gradient with what it is from both sides of a tie where no branch matters; each branch alone may be off.
+
+    ``maximum(x, 0) - maximum(-x, 0)`` is x, and the branches that are taken at 0 have slopes 1 and 1.
+    """
+    found = seam_in_extended(tape, tape.values(), seed=seed, deadline=time.monotonic() + max(0.0, seconds))
+    gradient = {
+        key: np.where(np.isfinite(found.truth[key]), found.truth[key], value)
+        for key, value in blocks.items()
+        if key[0] == "gradient"
+    }
+    for quantity, path, index in found.kinks:
+        if quantity == "gradient":
+            gradient[quantity, path][index] = blocks[quantity, path][index]
+    return blocks | gradient

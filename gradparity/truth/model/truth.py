@@ -48,10 +48,7 @@ EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
 
 
 NO_VALUE = "the loss or its derivative is not a finite number there"
-NO_FLOOR = (
-    "its noise floor could not be found: a step of the formula is not a finite number, or is none as soon as anything "
-    "is rounded"
-)
+NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as anything is rounded"
 REFUTED = (
     "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
     "less than a rounding at this point, or this is a defect of gradparity: please report it"
