@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from gradparity.judge.known import SHARES
-from gradparity.judge.verdicts import AGREES_FLOORS, judge_values, told_apart
+from gradparity.judge.other_precision import told_apart
+from gradparity.judge.verdicts import AGREES_FLOORS, judge_values
 from gradparity.results import GOOD, Finding, worst
 from gradparity.truth.reference import Reference
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.other_precision import PRECISION_RATIO
 from gradparity.judge.symmetric import CONVENTION
-from gradparity.judge.verdicts import AGREES_FLOORS, PRECISION_RATIO, judge
+from gradparity.judge.verdicts import AGREES_FLOORS, judge
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.model_spec.symmetry import is_symmetric
 from gradparity.numerics.optimisers import Array, Path

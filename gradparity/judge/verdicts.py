@@ -7,7 +7,7 @@ when the inputs and every step of the closed form round once, sums of any length
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -31,12 +31,6 @@ from gradparity.truth.reference import Reference
 #: of all blocks were within 2.1. Of users' models (``tests/evidence/user_models.py``) 99.9% are within 3.4, the worst
 #: at 5.9 but for ports by formulas that lose more digits. Of n normal errors the largest is sqrt(2 ln n), 5.3 of 10^6.
 AGREES_FLOORS = 8.0
-
-#: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
-#: half way, in octaves, from the 1 of a poor formula to the 2^29 of a wrong rule.
-PRECISION_RATIO = 2.0**14
-#: The same where the other precision agrees: a wrong rule may be too small to be seen there.
-AGREEING_RATIO = 16.0
 
 #: Most of a floor at a kink, over the larger of both one-sided derivatives: far above rounding, far below the step.
 KINK_FLOOR = 1e-4
@@ -206,38 +200,6 @@ def judge_values(
             return msgspec.structs.replace(finding, cause=explain(block))
 
     return [with_cause(finding) for finding in found.values()]
-
-
-def told_apart(findings: Sequence[Finding], other: Sequence[Finding]) -> list[Finding]:
-    """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
-
-    Counted in floors, the error of a poor formula is about the same in both precisions: it shrinks as the floor does. A
-    wrong rule is wrong by the same relative amount in both, which is 2^29 times as many floors in float64.
-    """
-    floors = {(f.quantity, f.parameter): f.floors for f in other}
-    most = max((value for value in floors.values() if value is not None), default=0.0)
-    return [
-        msgspec.structs.replace(
-            finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
-        )
-        if _shrinks(finding, floors.get((finding.quantity, finding.parameter)), most)
-        else finding
-        for finding in findings
-    ]
-
-
-def _shrinks(finding: Finding, in_other: float | None, most_in_other: float) -> bool:
-    if finding.verdict != "wrong" or finding.floors is None or in_other is None:
-        return False
-    # A single number may come out right by luck: then the backend's other blocks say whether the formula is poor.
-    reached = in_other if in_other > AGREES_FLOORS else max(in_other, most_in_other, 1.0)
-    allowed = PRECISION_RATIO if reached > AGREES_FLOORS else AGREEING_RATIO
-    return 1 / allowed <= finding.floors / reached <= allowed
-
-
-def needs_other_precision(findings: Sequence[Finding]) -> bool:
-    """Whether a second evaluation can tell ``unstable`` from ``wrong``."""
-    return any(f.verdict == "wrong" and f.floors is not None for f in findings)
 
 
 def judge_block(

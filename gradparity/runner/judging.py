@@ -13,8 +13,9 @@ import msgspec
 import numpy as np
 
 from gradparity.judge.diagnoses import diagnose
+from gradparity.judge.other_precision import needs_other_precision, told_apart
 from gradparity.judge.training import as_at_the_start, judge_training, own_loop
-from gradparity.judge.verdicts import judge, needs_other_precision, told_apart, without_answer
+from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
@@ -125,7 +126,8 @@ class Judging:
             return found
         self.recorder.begin("evaluation in the other precision", member.name)
         try:
-            found = told_apart(found, self._in_other_precision(member.name, member.worker))
+            finer = self.cell.problem.spec.dtype == "float32"
+            found = told_apart(found, self._in_other_precision(member.name, member.worker), finer=finer)
             known = found
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.worker.ask(self.cell.load)

@@ -153,7 +153,8 @@ def reference_of(model: Drawn, seed: int, budget_s: float = 5.0) -> Any:
 
 def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool) -> Iterator[dict[str, Any]]:
     """Every finding on one model, as plain values."""
-    from gradparity.judge.verdicts import judge, needs_other_precision, told_apart
+    from gradparity.judge.other_precision import needs_other_precision, told_apart
+    from gradparity.judge.verdicts import judge
 
     problem = problem_of(model, index)
     reference = reference_of(model, index)

@@ -14,8 +14,9 @@ import pytest
 
 from gradparity.backends.numpy_backend import backend as numpy_backend
 from gradparity.judge.consensus import Answers, judge_pairwise
+from gradparity.judge.other_precision import told_apart
 from gradparity.judge.training import judge_training, own_loop
-from gradparity.judge.verdicts import judge, told_apart
+from gradparity.judge.verdicts import judge
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, UserProblem, make_problem
 from gradparity.model_spec.spec import ProjectedLogistic

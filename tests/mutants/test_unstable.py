@@ -11,7 +11,8 @@ import pytest
 
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
-from gradparity.judge.verdicts import AGREES_FLOORS, needs_other_precision, told_apart
+from gradparity.judge.other_precision import needs_other_precision, told_apart
+from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.results import Finding

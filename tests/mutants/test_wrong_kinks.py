@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.judge.verdicts import judge, told_apart
+from gradparity.judge.other_precision import told_apart
+from gradparity.judge.verdicts import judge
 from gradparity.model_spec.problem import UserProblem
 from gradparity.results import Finding
 from gradparity.truth.reference import Reference
