@@ -209,7 +209,8 @@ class TorchBackend:
         return {name: torch.from_numpy(value) for name, value in tree.items()}
 
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
-        return {name: value.detach().numpy() for name, value in tree.items()}
+        """``force`` makes numbers of a `ZeroTensor`, by which forward mode writes a derivative that is zero."""
+        return {name: value.detach().numpy(force=True) for name, value in tree.items()}
 
     def wait(self, result: Any) -> Any:
         return result

@@ -77,7 +77,7 @@ def _host(x: Array) -> HostArray:
     x = x.detach().cpu().resolve_conj().resolve_neg()
     if x.dtype.is_floating_point and x.dtype not in (torch.float64, torch.float32, torch.float16):
         x = x.float()
-    return np.array(x.numpy())
+    return np.array(x.numpy(force=True))
 
 
 def context(sink: Sink) -> AbstractContextManager[Any]:

@@ -56,9 +56,8 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
         return judge_values(backend, quantities, reference, dtype, problem)
     reference = _nearest_side(reference, quantities)
     reference, symmetric = by_convention(reference, quantities, problem.params, AGREES_FLOORS)
-    found = judge_values(
-        backend, quantities, reference, dtype, dtypes=_expected(problem, quantities), sizes=lengths(problem.data)
-    )
+    expected, sizes = _expected(problem, quantities), lengths(problem.data)
+    found = judge_values(backend, quantities, reference, dtype, dtypes=expected, sizes=sizes, params=problem.params)
     found = [
         msgspec.structs.replace(each, rule=f"{each.rule}, {CONVENTION}")
         if (each.quantity, each.parameter) in symmetric
@@ -157,6 +156,7 @@ def judge_values(
     sizes: Mapping[str, int] | None = None,
     dtypes: Mapping[str, str] | None = None,
     against: str = "the truth",
+    params: Mapping[str, npt.NDArray[Any]] | None = None,
 ) -> list[Finding]:
     """The same for any model; without a ``problem``, causes are those that need no formula of it.
 
@@ -169,6 +169,7 @@ def judge_values(
         sizes: lengths that a sum and a mean may differ by, by what a report calls them.
         dtypes: by parameter, ``""`` for scalars, where they are not all ``dtype``.
         against: what a rule calls the values of the reference.
+        params: the parameters at which it is evaluated.
 
     Returns:
         One finding a block, in the order of the reference.
@@ -195,7 +196,8 @@ def judge_values(
         if finding.verdict in ("agrees", UNRESOLVED) or got is None:
             return finding
         key = finding.quantity, finding.parameter
-        block = WrongBlock(*key, got, reference, problem, agrees, AGREES_FLOORS, dtype, sizes or {}, against)
+        at = (params or {}).get(finding.parameter)
+        block = WrongBlock(*key, got, reference, problem, agrees, AGREES_FLOORS, dtype, sizes or {}, against, at)
         with np.errstate(all="ignore"):  # of entries whose truth is no number nothing holds
             return msgspec.structs.replace(finding, cause=explain(block))
 

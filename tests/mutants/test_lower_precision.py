@@ -111,7 +111,7 @@ def test_a_factor_is_a_number_that_somebody_types_and_far_beyond_the_floor() -> 
     assert explained(truth * (1 + 1e-9), truth) == "factor 1 + 1e-09"
     assert explained(truth * 1.5, truth) == "factor 3/2"
     assert explained(truth / np.sqrt(3), truth) == "factor 1/sqrt(3)"
-    assert explained(truth * 0.123456789, truth) == "factor 0.123457"
+    assert explained(truth * 0.123456789, truth) == "factor 0.123456789"
     assert explained([0.3 * 1.37, 1e-18], [0.3, 1e-18]) == ""  # one entry alone is always some factor
 
 

@@ -34,6 +34,7 @@ class WrongBlock:
     dtype: str = "float64"
     sizes: Mapping[str, int] = field(default_factory=dict)  #: without a problem: what may be a factor, by its name
     against: str = "the truth"  #: what a report calls the values that are expected
+    at: Got | None = None  #: the parameter's own value, where it is known
 
     @property
     def problem(self) -> Problem:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.judge.causes import recomputation
-from gradparity.judge.causes.block import WrongBlock, in_extended_precision
+from gradparity.judge.causes.block import Got, WrongBlock, in_extended_precision
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.extended import Extended
 
@@ -60,7 +60,24 @@ def _zero(block: WrongBlock) -> str:
     if block.got.any() and (penalty is None or not block.is_(penalty)):
         return ""
     words = "zero block of the data term" if block.got.any() else "zero block"
-    return f"{words}: the path to {block.parameter} is detached" if _is_detached(block) else words
+    if not _is_detached(block):
+        return words
+    at, this = block.at, block.parameter
+    if at is None or not _may_be_typed(at):
+        return f"{words}: the path to {this} is detached"
+    here = f", {float(at.flat[0]):g}," if at.size and (at == at.flat[0]).all() else ""
+    return f"{words}: {this} is detached, or not used (its value here{here} hides which)"
+
+
+def _may_be_typed(value: Got) -> bool:
+    """Whether a parameter's value is one that a loss may have without it, as 0 or 1: of up to four digits each.
+
+    One that is drawn has them all, and a loss without it another value.
+    """
+    numbers = np.unique(value.astype(np.float64))
+    return all(float(f"{x:.4g}") == x for x in numbers) or bool(
+        value.dtype == np.float32 and all(np.float32(f"{x:.4g}") == np.float32(x) for x in numbers)
+    )
 
 
 def _is_detached(block: WrongBlock) -> bool:
@@ -157,12 +174,20 @@ def _typed(factor: np.longdouble, open_: float) -> str:
         if open_ > 1e-6:  # some number of a few digits always fits
             return ""
         exact = next((w for w, simple in _simple_numbers() if abs(abs(factor) - simple) <= tolerance), "")
-        return f"{'-' if factor < 0 else ''}{exact}" if exact else f"{float(factor):.6g}"
+        return f"{'-' if factor < 0 else ''}{exact}" if exact else _digits(factor, tolerance)
     tolerance, sign = max(4 * open_, 1e-15), float(np.sign(off))
     typed = float(f"{float(off):.3g}"), sign * 2.0 ** float(np.rint(np.log2(abs(off))))
     fits = any(abs(off - each) <= tolerance <= FITS * abs(off) for each in typed)
     fits |= bool(abs(off) >= NEAR_ONE / 10 and open_ <= abs(off) / 256)
     return f"1 {'+' if off > 0 else '-'} {abs(float(off)):.3g}" if fits else ""
+
+
+def _digits(factor: np.longdouble, tolerance: float) -> str:
+    """The shortest number that the factor is, from six digits; where it has over twelve, its first that say so."""
+    written = [f"{float(factor):.{digits}g}" for digits in range(6, 17)]
+    exact = next((w for w in written[:7] if abs(np.longdouble(w) - factor) <= tolerance), "")
+    long = (w for w in written if sum(map(str.isdigit, w.lstrip("-0.").partition("e")[0])) >= 6)
+    return exact or next(long, written[-1])
 
 
 def _simple_numbers() -> Iterator[tuple[str, np.longdouble]]:

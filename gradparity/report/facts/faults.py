@@ -67,12 +67,16 @@ class Fault:
     def reasons(self) -> list[str]:
         """All that is known of why, each once: the cause or rule, the outlier's finding, where values diverge."""
         why = "" if self.divergences and self.why.startswith(_AT_A_TAP) else self.why
-        return list(dict.fromkeys(filter(None, (why, self.outlier, *self.divergences, _diverges(self.trainings)))))
+        same = bool(self.outlier) and why.startswith(self.outlier.partition(":")[0])
+        outlier = "" if same else self.outlier
+        return list(dict.fromkeys(filter(None, (why, outlier, *self.divergences, _diverges(self.trainings)))))
 
     @property
     def floors(self) -> float | None:
-        """The worst block's error over its noise floor."""
-        return self.shown.floors if self.shown is not None else self.trainings[0].floors
+        """The worst block's error over its noise floor; of a training run the largest, where it left its floor."""
+        if self.shown is not None:
+            return self.shown.floors
+        return self.trainings[0].floors if self.trainings[0].first_divergence is not None else None
 
     @property
     def size(self) -> list[str]:
@@ -80,7 +84,7 @@ class Fault:
         found, first = self.shown, next(iter(self.trainings), None)
         relative, ulps = (found.relative_error, found.error_ulps) if found else (None, None)
         got, truth = (found.got, found.truth) if found else (None, None)
-        if found is None and first is not None:
+        if found is None and first is not None and first.first_divergence is not None:
             got, truth = first.final_loss, first.reference_loss
         expected = "expected" if self.outlier else "true"
         figures = (
@@ -178,7 +182,7 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
             divergences=tuple(str(each) for each in taps if each.backend == backend),
-            outlier=next((o.finding + f" ({o.cause})" * bool(o.cause) for o in outliers), ""),
+            outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
             undecided=pairwise is not None
             and not outliers
             and not any(agreeing.get((f.quantity, f.parameter), True) for f in findings),
