@@ -18,9 +18,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.judge.causes.block import WrongBlock
-from gradparity.judge.causes.patterns import explain
 from gradparity.judge.distances import BlockAnswers
+from gradparity.judge.figures import index_of
 from gradparity.judge.own import (
     DENIED,
     SOURCE,
@@ -28,14 +27,17 @@ from gradparity.judge.own import (
     block_of,
     keys_of,
     noisier,
+    open_question,
     own_derivatives,
     primal_blocks,
     shared_stop,
     stopped_at,
 )
+from gradparity.judge.relations import counted, listed, one_relation, relation
+from gradparity.judge.ties import Ties
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.model_spec.errors import InputError
-from gradparity.results import UNRESOLVED, Disagreement, Finding, Outlier, Pairwise
+from gradparity.results import GOOD, UNRESOLVED, Disagreement, Finding, Outlier, Pairwise
 from gradparity.truth.reference import Reference
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -97,7 +99,9 @@ class _Comparison:
         leaks: Mapping[str, str],
         dtypes: Mapping[str, str],
     ) -> None:
-        self.answers, self.dtype, self.sizes, self.dtypes = answers, dtype, sizes, dtypes
+        self.ties = Ties(answers)
+        self.answers = answers = self.ties.beside()
+        self.dtype, self.sizes, self.dtypes = dtype, sizes, dtypes
         self.blocks = {key: block_of(key, answers, dtypes.get(key[1], dtype)) for key in keys_of(answers)}
         self.own = own_derivatives(answers, self.blocks, directions)
         #: Where each backend stops its gradient that does, and where all do: the same for all is nobody's mistake.
@@ -115,7 +119,10 @@ class _Comparison:
         for (quantity, parameter), block in self.blocks.items():
             shape = np.shape(directions[parameter][parameter]) if parameter in directions else None
             clear = [name for name in voters if (name, quantity, parameter) not in self.denied]
-            block.vote([name for name in clear if self._may_vote(name, quantity)] or clear, shape)
+            able = [name for name in clear if self._may_vote(name, quantity)] or clear
+            block.vote(
+                able, shape, wide=[name for name in block.values if open_question(self.answers[name], name, block)]
+            )
         for block in self.primal.values():
             block.vote([name for name in voters if name in block.values])
 
@@ -152,8 +159,11 @@ class _Comparison:
             )
             against_majority = {(finding.quantity, finding.parameter): finding for finding in found}
         return [
-            self._explained(
-                self._by_majority(against_majority[key], block) if key in decided else self._alone(name, block)
+            self.ties.settled(
+                self._explained(
+                    self._by_majority(against_majority[key], block) if key in decided else self._alone(name, block)
+                ),
+                block,
             )
             for key, block in self.blocks.items()
             if key[0] in self.answers[name].values  # what a backend has no way to is no error of its
@@ -161,11 +171,13 @@ class _Comparison:
 
     def _by_majority(self, finding: Finding, block: BlockAnswers) -> Finding:
         among = [name for name in block.agreeing if name != finding.backend]
+        if finding.verdict == UNRESOLVED:
+            return finding
         if finding.backend in block.agreeing:
             alone = "the only answer that is not wrong by itself"
-            rule = f"pairwise: {f'agrees with {_list(among)}' if among else alone}"
+            rule = f"pairwise: {f'agrees with {listed(among)}' if among else alone}"
             return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
-        return msgspec.structs.replace(finding, rule=f"pairwise, against {_list(among)}: {finding.rule}")
+        return msgspec.structs.replace(finding, rule=f"pairwise, against {listed(among)}: {finding.rule}")
 
     def _alone(self, name: str, block: BlockAnswers) -> Finding:
         """The finding on a block for which there is no majority."""
@@ -177,39 +189,38 @@ class _Comparison:
         )
         floor = block.floors.get(name, itself)
         finding = judge_block(name, *block.key, value, itself, floor, block.dtype, "no other backend's answer known to")
-        if value is None or finding.verdict == "nonfinite" or value.dtype != np.dtype(block.dtype):
+        if value is not None and not np.isfinite(value).all():
+            where = index_of(np.argmin(np.isfinite(value)), value.shape)
+            rule = f"pairwise: {value[where]}, which is held against nothing"
+            return msgspec.structs.replace(finding, verdict="nonfinite", rule=rule, worst_index=where, truth=None)
+        if value is None or value.dtype != np.dtype(block.dtype):
             return finding
         others = {other: block.apart[name, other] for other in block.values if other != name}
         apart = [other for other, floors in others.items() if floors > AGREES_FLOORS]
-        said = _list([f"{other} by {_floors(others[other])}" for other in apart])
+        known = [other for other in apart if (other, *block.key) not in self.denied]
+        asked = dict.fromkeys([name, *block.values])
+        open_ = [
+            f"{each}: {why}" for each in asked if not known and (why := open_question(self.answers[each], each, block))
+        ]
+        if open_ and (name, *block.key) not in self.denied:
+            none = dict.fromkeys(("absolute_error", "relative_error", "error_ulps", "floors", "truth"))
+            return msgspec.structs.replace(finding, verdict=UNRESOLVED, rule=f"pairwise: {open_[0]}", cause="", **none)
+        said = listed([f"{other} by {counted(others[other])}" for other in apart])
         rule = f"pairwise: differs from {said}, and {UNDECIDED}" if apart else f"pairwise: no majority, {UNDECIDED}"
         if apart and self._losses_differ(block.key, [name, *apart]):
             rule = f"pairwise: differs from {said}: {ANOTHER_EACH}, and {UNDECIDED}"
         far = block.far_from(name)
         if far:
-            rule = f"pairwise: far from {_list(far)}, which are closer to each other: differs from {said}"
+            rule = f"pairwise: far from {listed(far)}, which are closer to each other: differs from {said}"
         elif block.near and name in block.near:
             others_far = [other for other in apart if other not in block.near]
-            rule = f"pairwise: differs from {said}; {_list(others_far)} is the one far off, and {UNDECIDED} of the rest"
+            rule = (
+                f"pairwise: differs from {said}; {listed(others_far)} is the one far off, and {UNDECIDED} of the rest"
+            )
         floors = max((f for f in others.values() if math.isfinite(f)), default=None)
         figures = dict.fromkeys(("absolute_error", "relative_error", "error_ulps", "truth"))  # of nobody's truth
-        cause = self._relation(name, block, apart[0]) if apart else ""
+        cause = relation(block, name, apart[0], self.sizes) if apart else ""
         return msgspec.structs.replace(finding, verdict="wrong", rule=rule, floors=floors, cause=cause, **figures)
-
-    def _relation(self, name: str, block: BlockAnswers, other: str) -> str:
-        """What a block is of another backend's, which says of neither that it is wrong."""
-        got, expected = block.values[name], block.values[other]
-        if got.dtype != expected.dtype or not np.isfinite(expected).all():
-            return ""
-        floor = (
-            np.hypot(block.floors[name], block.floors[other]) if got.shape == expected.shape else block.floors[other]
-        )
-        reference = Reference({block.key: expected.astype(np.longdouble)}, {block.key: floor}, "another backend's")
-        whose = f"{other}'s"
-        found = explain(
-            WrongBlock(*block.key, got, reference, None, {}, AGREES_FLOORS, self.dtype, self.sizes, against=whose)
-        )
-        return found if not found or whose in found else f"{found}, against {whose}"
 
     def _losses_differ(self, key: Key, names: Sequence[str]) -> bool:
         """Whether a difference is one of losses: of their values, or of gradients that are each that of its own."""
@@ -237,6 +248,7 @@ class _Comparison:
             )
         if own is not None:
             where = f"along a direction in {finding.parameter}" if finding.parameter else "along the tangents"
+            where += ", from one side of a kink," if own.kind == "kink" else ""
             rule = (
                 f"{DENIED[finding.quantity]}: {where} it gives {own.along:.12g}, and values of "
                 f"{SOURCE[finding.quantity]} {own.value:.12g} to within {own.error:.1g}"
@@ -264,8 +276,8 @@ class _Comparison:
         stopping = [n for n, at in self.stops.items() if at == self.stops[name]]
         others = [other for other in self.answers if other not in self.stops]
         do = "stops" if len(stopping) == 1 else "stop"
-        go = f"{_list(others)} {'does' if len(others) == 1 else 'do'} not: which is meant?" if others else "intended?"
-        return f"{_list(stopping)} {do} the gradient at {self.stops[name]}, and {go}"
+        go = f"{listed(others)} {'does' if len(others) == 1 else 'do'} not: which is meant?" if others else "intended?"
+        return f"{listed(stopping)} {do} the gradient at {self.stops[name]}, and {go}"
 
     def pairwise(self, findings: Sequence[Finding]) -> Pairwise:
         """The matrix, the evidence of every backend's own loss, and who differs."""
@@ -280,33 +292,17 @@ class _Comparison:
             matrix=matrix,
             own=self.own,
             outliers=outliers,
-            relation=self._one_relation(findings),
+            relation=one_relation(names, self.blocks, findings),
             stopped=self.stop_words,
-        )
-
-    def _one_relation(self, findings: Sequence[Finding]) -> str:
-        """What one of two backends is of the other in all blocks that differ, if it is one and the same thing."""
-        if len(self.answers) != 2:
-            return ""
-        first, second = self.answers
-        off = [f for f in findings if f.backend == second and f.verdict == "wrong"]
-        causes = {f.cause for f in off}
-        undecided = all(not self.blocks[f.quantity, f.parameter].agreeing for f in off)
-        if not off or not undecided or len(causes) > 1 or not (cause := off[0].cause):
-            return ""
-        every = len(off) == sum(f.backend == second for f in findings)
-        where = "every block" if every else _list([f.block for f in off])
-        return (
-            f"{second} is {cause} in {where}"
-            if f"{first}'s" in cause.split(", against")[0]
-            else f"{second}: {cause}, in {where}"
         )
 
     def _outlier(self, name: str, findings: Sequence[Finding]) -> Outlier | None:
         bad = [
             f
             for f in findings
-            if f.backend == name and f.verdict != "agrees" and self.blocks[f.quantity, f.parameter].agreeing
+            if f.backend == name
+            and f.verdict not in (*GOOD, UNRESOLVED)
+            and self.blocks[f.quantity, f.parameter].agreeing
         ]
         blocks = [f.block for f in bad]
         cause = "; ".join(dict.fromkeys(f.cause for f in bad if f.cause))
@@ -318,26 +314,20 @@ class _Comparison:
         if name in self.leaks:
             return Outlier(backend=name, kind="precision", cause=cause, finding=self.leaks[name])
         if any(f.quantity == "loss" and _is_leak(f) for f in bad):
-            words = f"computes in a lower precision than {self.dtype}, in {_list(blocks)}"
+            words = f"computes in a lower precision than {self.dtype}, in {listed(blocks)}"
             return Outlier(backend=name, kind="precision", cause=cause, finding=words)
         if any(denied.values()):
-            said = [f"{DENIED[q]}, in {_list(p)}" if p != [""] else DENIED[q] for q, p in denied.items() if p]
+            said = [f"{DENIED[q]}, in {listed(p)}" if p != [""] else DENIED[q] for q, p in denied.items() if p]
             words = "; ".join(said) + (f"; and {loss}" if off else "")
             return Outlier(backend=name, kind="gradient", cause=cause, finding=words)
         if off:
             return Outlier(backend=name, kind="loss", cause=cause, finding=loss)
         if not blocks:
             return None
-        return Outlier(backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {_list(blocks)}")
+        return Outlier(
+            backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {listed(blocks)}"
+        )
 
 
 def _is_leak(finding: Finding) -> bool:
     return " leak: " in finding.cause
-
-
-def _list(words: Sequence[str]) -> str:
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
-
-
-def _floors(value: float) -> str:
-    return f"{value:.3g} floors" if math.isfinite(value) else "more than can be compared"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any, TypeAlias
 
@@ -92,10 +92,16 @@ class BlockAnswers:
         self.agreeing: list[str] = []
         self.near: list[str] = []
 
-    def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None) -> None:
-        """Settle who agrees, among voters whose block is not wrong by itself: its dtype, its numbers or its shape."""
+    def vote(self, voters: Sequence[str], shape: tuple[int, ...] | None = None, *, wide: Collection[str] = ()) -> None:
+        """Settle who agrees, among voters whose block is not wrong by itself: its dtype, its numbers or its shape.
+
+        Those with a floor as ``wide`` as their values agree with anything, and so with nobody.
+        """
         usable = [name for name in voters if name in self.values and self._sound(self.values[name], shape)]
-        self.agreeing = majority(usable, self.apart, AGREES_FLOORS)
+        clear = [name for name in usable if name not in wide]
+        if len(clear) < min(2, len(usable)):
+            clear = []  # one is left, and nobody to hold it against
+        self.agreeing = majority(clear, self.apart, AGREES_FLOORS)
         self.near = [] if self.agreeing else nearest(usable, self.apart)
 
     def far_from(self, name: str) -> list[str]:

@@ -95,8 +95,8 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
     share = f"{widest / size:.0%} of the largest value" if size else f"{widest:.2g}, where the value is 0"
     return (
         f"an error of up to {share} would pass as rounding: the formula loses these digits by cancellation (as "
-        "E[x^2] - E[x]^2 does), or the point is stationary. Write it so that it does not cancel, or check at another "
-        "point" + (f"; {why}" if why else "")
+        "E[x^2] - E[x]^2 does), or the point is stationary or a kink. Write it so that it does not cancel, or check at "
+        "another point" + (f"; {why}" if why else "")
     )
 
 

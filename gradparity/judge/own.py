@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,10 +18,13 @@ import numpy.typing as npt
 
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import LOWER_PRECISION, finite
+from gradparity.judge.known import scale_of, unresolved
 from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.numerics.beside import Sides
 from gradparity.numerics.perturbation import Floors
 from gradparity.numerics.richardson import Derivative
 from gradparity.results import OwnDerivative
+from gradparity.truth.reference import Reference
 
 Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]
@@ -51,7 +54,8 @@ class Answers:
     `gradparity.numerics.perturbation.floor_from` made of them. ``own`` has a `Derivative` for each parameter, of the
     float64 loss along that parameter's direction, ``jvp`` that along the tangents as ``""``, ``hvp`` that of the
     gradient's product with each parameter's direction, along the tangents. ``held`` has that of the loss along all
-    directions together, with one tapped value held where it is, by tap.
+    directions together, with one tapped value held where it is, by tap. ``sides`` are its values beside the point by
+    quantity and parameter, ``slopes`` the gradient's product with each parameter's direction on either side of it.
     """
 
     values: Mapping[str, Mapping[str, Array]]
@@ -60,6 +64,12 @@ class Answers:
     jvp: Mapping[str, Derivative] = field(default_factory=dict)
     hvp: Mapping[str, Derivative] = field(default_factory=dict)
     held: Mapping[str, Derivative] = field(default_factory=dict)
+    sides: Mapping[Key, Sides] = field(default_factory=dict)
+    slopes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def steps(self, key: Key) -> bool:
+        """Whether a block steps at the point, from one side to the other."""
+        return key in self.sides and bool(self.sides[key].kinks.any())
 
 
 def own_derivatives(
@@ -71,10 +81,50 @@ def own_derivatives(
         for quantity, tree in (("gradient", answer.own), ("jvp", answer.jvp), ("hvp", answer.hvp)):
             for parameter, own in tree.items():
                 direction = directions[parameter][parameter] if parameter else np.ones(())
-                found.append(
-                    own_derivative(name, parameter, blocks.get((quantity, parameter)), direction, own, quantity)
-                )
+                block = blocks.get((quantity, parameter))
+                beside = answer.slopes.get(parameter) if quantity == "gradient" else None
+                if block is not None and (own.kind == "kink" or answer.steps(block.key)):
+                    found.append(at_a_kink(name, parameter, block, direction, own, quantity, beside))
+                else:
+                    found.append(own_derivative(name, parameter, block, direction, own, quantity))
     return found
+
+
+def at_a_kink(
+    name: str,
+    parameter: str,
+    block: BlockAnswers,
+    direction: Array,
+    own: Derivative,
+    quantity: str,
+    beside: tuple[float, float] | None,
+) -> OwnDerivative:
+    """A gradient beside a kink, where it is the one-sided derivative of the loss; at the kink itself it is neither.
+
+    Where the sides cannot be told apart along this direction, their mean is the derivative.
+    """
+    along, value, error, consistent = None, own.value, own.error, None
+    if beside is not None and name in block.values and block.floors[name].shape == direction.shape:
+        left, right = beside
+        rounding = MANY_ROUNDINGS * float(np.finfo(np.float64).eps) * max(map(abs, beside))
+        pairs = [((left + right) / 2, own.value, own.error)]
+        if own.kind == "kink":
+            pairs = [(left, own.left, own.side_error), (right, own.right, own.side_error)]
+        if own.kind in ("smooth", "kink") and np.isfinite(beside).all():
+            allowed = rounding + float(AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction)))
+            along, value, error = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
+            consistent = abs(along - value) <= allowed + OWN_ERRORS * error
+    return OwnDerivative(
+        backend=name,
+        quantity=quantity,
+        parameter=parameter,
+        kind=own.kind,
+        along=along,
+        value=finite(value),
+        error=finite(error),
+        consistent=consistent,
+        evaluations=own.evaluations,
+    )
 
 
 def own_derivative(
@@ -113,7 +163,7 @@ def denies(answer: Answers, directions: Mapping[str, Mapping[str, Array]], dtype
         ("gradient", name): BlockAnswers(("gradient", name), {"": v}, {"": answer.floors["gradient", name]}, dtype)
         for name, v in tree.items()
     }
-    found = own_derivatives({"": Answers(answer.values, answer.floors, answer.own)}, blocks, directions)
+    found = own_derivatives({"": replace(answer, jvp={}, hvp={})}, blocks, directions)
     return any(each.consistent is False for each in found)
 
 
@@ -180,6 +230,14 @@ def noisier(answers: Mapping[str, Answers]) -> set[str]:
     }
     least = min(filter(math.isfinite, noise.values()), default=math.nan)
     return {name for name, value in noise.items() if value > LOWER_PRECISION * least}
+
+
+def open_question(answer: Answers, name: str, block: BlockAnswers) -> str:
+    """Why a backend's floor is too wide for its answer to be held against another's, or ``""``."""
+    truth = {(q, p): np.asarray(v, np.longdouble) for q, tree in answer.values.items() for p, v in tree.items()}
+    scale = scale_of(Reference(truth, answer.floors, ""), block.key, block.dtype)
+    value, floor = (np.where(np.isfinite(each), each, 0) for each in (truth[block.key], block.floors[name]))
+    return unresolved(value, floor, scale.visible, AGREES_FLOORS, "")
 
 
 def block_of(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswers:

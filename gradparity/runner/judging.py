@@ -236,7 +236,7 @@ class Judging:
         outcome.findings += [
             msgspec.structs.replace(finding, rule=rule + finding.rule)
             for finding in found
-            if finding.verdict != "agrees" and (finding.quantity, finding.parameter) in agreed - said
+            if finding.verdict not in GOOD and (finding.quantity, finding.parameter) in agreed - said
         ]
 
     def compare(self) -> None:

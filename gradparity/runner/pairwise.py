@@ -15,6 +15,7 @@ from gradparity.judge.causes.precision import with_precision
 from gradparity.judge.consensus import judge_pairwise
 from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
+from gradparity.numerics.beside import Sides, sides_from, without_steps
 from gradparity.numerics.perturbation import Floors, floor_from
 from gradparity.numerics.richardson import block_directions
 from gradparity.processes.backend import WorkerProcess
@@ -66,13 +67,15 @@ class PairwiseRun:
         """
         moved = worker.ask(m.Perturb())
         values = _without(evaluation.quantities, {m.OTHER_HVP})
-        floors = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
+        sides = sides_from(moved.beside, self.problem.tangents)
+        found = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
+        floors = without_steps(found, sides)
         if m.OTHER_HVP in evaluation.quantities:
-            self._hold_together(name, evaluation, floors)
-        answer = Answers(values, floors)
+            self._hold_together(name, evaluation, floors, sides)
+        answer = Answers(values, floors, sides=sides)
         try:
             own = worker.ask(m.Extrapolate())
-            answer = Answers(values, floors, own.slopes, own.jvp, own.hvp)
+            answer = Answers(values, floors, own.slopes, own.jvp, own.hvp, sides=sides, slopes=own.sides)
             if denies(answer, self._directions, self.problem.spec.dtype):
                 answer = replace(answer, held=worker.ask(m.Extrapolate(taps=True)).held)
         except WorkerFailed as failure:  # at other points, and in float64: a run of ours, which nobody asked for
@@ -85,18 +88,28 @@ class PairwiseRun:
     def _directions(self) -> dict[str, Any]:
         return dict(block_directions(self.problem.params, self.problem.seed))
 
-    def _hold_together(self, name: str, evaluation: m.Evaluated, floors: Floors) -> None:
-        """Find the blocks in which two ways to a backend's HVP are further apart than both their floors."""
+    def _hold_together(
+        self, name: str, evaluation: m.Evaluated, floors: Floors, sides: Mapping[tuple[str, str], Sides]
+    ) -> None:
+        """Find the blocks in which two ways to a backend's HVP are further apart than both their floors.
+
+        At a kink each may take another side; and where one is no number, or the floor too wide, they are not apart.
+        """
         first, second = (evaluation.quantities[each] for each in ("hvp", m.OTHER_HVP))
         truth = {("hvp", parameter): np.asarray(value, np.longdouble) for parameter, value in first.items()}
         both = {key: np.sqrt(np.longdouble(2)) * floors[key] for key in truth}
-        one, other = evaluation.hvps
+        for key in truth.keys() & sides.keys():
+            other, between = second[key[1]], sides[key]
+            if other.shape == between.low.shape == truth[key].shape:
+                free = between.kinks & (other >= between.low - both[key]) & (other <= between.high + both[key])
+                truth[key] = np.where(free, other, truth[key])
+        one, two = evaluation.hvps
         reference = Reference(truth, both, NO_TRUTH)
         spec = self.problem.spec
         seconds = judge_values(name, {"hvp": second}, reference, spec.dtype, dtypes=spec.dtypes, against=one)
         for found in seconds:
-            if found.verdict != "agrees":
-                rule = f"two answers, and users get the first: {one} and {other} differ: {found.rule}"
+            if found.verdict in ("wrong", "nonfinite"):
+                rule = f"two answers, and users get the first: {one} and {two} differ: {found.rule}"
                 self._apart[name, found.block] = msgspec.structs.replace(found, verdict="wrong", rule=rule, cause="")
 
     def judge(self) -> tuple[Pairwise, list[Finding]] | None:
@@ -129,7 +142,12 @@ class PairwiseRun:
             )
             held = self.reference_of(other)
             assert held is not None  # noqa: S101
-            mine = [each for each in findings if each.backend == name]
+            mine = [  # at a kink, answers along a line scatter by its step
+                each
+                for each in findings
+                if each.backend == name
+                and not any(a.steps((each.quantity, each.parameter)) for a in self.answers.values())
+            ]
             values = {name: self.answers[name].values}
             found = with_precision(mine, values, held.truth, held.floor, {name: lines[name]}, dtype)
             named = [each.cause for each in found if " leak: its answers scatter" in each.cause]

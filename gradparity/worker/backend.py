@@ -132,7 +132,7 @@ class Worker:
         return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
 
     def _extrapolate(self, request: m.Extrapolate) -> m.Extrapolated:
-        from gradparity.worker.extrapolation import own_derivatives, second_derivatives, with_taps_held
+        from gradparity.worker.extrapolation import beside_kinks, own_derivatives, second_derivatives, with_taps_held
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
@@ -146,23 +146,25 @@ class Worker:
             slopes,
             own_derivatives(self.backend, program, wide, loss, {"": dict(wide.tangents)}) if "jvp" in given else {},
             second_derivatives(self.backend, program, wide, loss) if "hvp" in given else {},
+            sides=beside_kinks(self.backend, program, wide, slopes),
         )
 
     def _perturb(self, _request: m.Perturb) -> m.Perturbed:
+        from gradparity.numerics.beside import beside
         from gradparity.numerics.perturbation import along_line, perturbed
         from gradparity.worker.evaluation import evaluations_at
 
         problem = self.problem
-        drawn, line = (
+        drawn, line, near = (
             evaluations_at(
                 self.backend,
                 self.program,
                 inputs(problem.params, problem.data, problem.tangents, seed=problem.seed),
                 self.asked,
             )
-            for inputs in (perturbed, along_line)
+            for inputs in (perturbed, along_line, beside)
         )
-        return m.Perturbed(drawn, line)
+        return m.Perturbed(drawn, line, near)
 
     def _scatter(self, request: m.Scatter) -> m.Scattered:
         from gradparity.numerics.perturbation import along_line

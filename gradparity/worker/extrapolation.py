@@ -11,10 +11,13 @@ from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Pro
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.model_spec.trees import leaves
 from gradparity.numerics.optimisers import Tree
-from gradparity.numerics.richardson import Derivative, along, block_directions, derivative
+from gradparity.numerics.richardson import SMALLEST_STEP, Derivative, along, block_directions, derivative
 from gradparity.taps import holding, probing, stopped
 from gradparity.worker.recording import fresh
 from gradparity.worker.wire import Host
+
+#: How far beside a kink a gradient is taken: no nearer to it than the smallest difference of the loss is.
+SIDE_STEP = 4 * SMALLEST_STEP
 
 
 def own_derivatives(
@@ -70,6 +73,29 @@ def second_derivatives(backend: Backend, program: Program, problem: AnyProblem, 
 
     directions = dict(block_directions(problem.params, problem.seed))
     return {name: derivative(product(name, directions[name][name])) for name in directions}
+
+
+def beside_kinks(
+    backend: Backend, program: Program, problem: AnyProblem, slopes: Mapping[str, Derivative]
+) -> dict[str, tuple[float, float]]:
+    """The gradient's product with each parameter's direction, just before the point and just behind it.
+
+    They are the one-sided derivatives of the loss, which has a kink there or may have one: extrapolated from two points
+    to either side.
+    """
+    data, found = backend.put(problem.data), dict[str, tuple[float, float]]()
+    for name, direction in block_directions(problem.params, problem.seed):
+        if name not in slopes:
+            continue
+
+        def product(t: float, name: str = name, direction: Tree = direction) -> float:
+            moved = dict(problem.params) | {name: np.asarray(problem.params[name] + t * direction[name])}
+            gradient = backend.get(backend.wait(program.value_and_gradient(backend.put(moved), data)[1]))
+            return float(np.vdot(gradient[name], direction[name]))
+
+        left, right = (2 * product(sign * SIDE_STEP) - product(2 * sign * SIDE_STEP) for sign in (-1, 1))
+        found[name] = left, right
+    return found
 
 
 def with_taps_held(backend: Backend, loss: Loss, problem: AnyProblem, most: int = 16) -> dict[str, Derivative]:

@@ -113,14 +113,15 @@ class Evaluate(Request[Evaluated], frozen=True):
 
 
 class Perturbed(Reply, frozen=True):
-    """One evaluation a draw, and one for each point of the line: quantities by name, then by parameter."""
+    """One evaluation a draw, one for each point of the line, and of those beside: by quantity, then by parameter."""
 
     evaluations: list[dict[str, Arrays]]
     line: list[dict[str, Arrays]]
+    beside: list[dict[str, Arrays]] = msgspec.field(default_factory=list)
 
 
 class Perturb(Request[Perturbed], frozen=True):
-    """What the evaluation before gave, at inputs moved by one rounding, in seeded draws, and along a line."""
+    """What the evaluation before gave, at inputs moved by one rounding, along a line, and beside the parameters."""
 
     stage = "evaluation at moved inputs"
 
@@ -146,6 +147,7 @@ class Extrapolated(Reply, frozen=True):
     jvp: dict[str, Derivative] = msgspec.field(default_factory=dict)
     hvp: dict[str, Derivative] = msgspec.field(default_factory=dict)
     held: dict[str, Derivative] = msgspec.field(default_factory=dict)
+    sides: dict[str, tuple[float, float]] = msgspec.field(default_factory=dict)
 
 
 class Extrapolate(Request[Extrapolated], frozen=True):

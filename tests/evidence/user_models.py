@@ -191,18 +191,22 @@ def without_truth(ports: Ports, problem: Any, answers: Any) -> list[Any]:
     """The findings on a model whose truth is not known."""
     from gradparity.judge.consensus import judge_pairwise
     from gradparity.judge.own import Answers
+    from gradparity.numerics.beside import beside, sides_from, without_steps
     from gradparity.numerics.perturbation import along_line, floor_from, perturbed
     from gradparity.numerics.richardson import block_directions
-    from gradparity.worker.extrapolation import own_derivatives, second_derivatives
+    from gradparity.worker.extrapolation import beside_kinks, own_derivatives, second_derivatives
 
     trees, collected = (problem.params, problem.data, problem.tangents), {}
     for name in BACKENDS:
         moved = ports.values(name, perturbed(*trees, seed=problem.seed))
         line = ports.values(name, along_line(*trees, seed=problem.seed))
-        floors = floor_from(answers[name], moved, problem.spec.dtype, line)
+        sides = sides_from(ports.values(name, beside(*trees, seed=problem.seed)), problem.tangents)
+        floors = without_steps(floor_from(answers[name], moved, problem.spec.dtype, line), sides)
         asked = ports.backends[name], ports.programs[name], problem.cast("float64"), ports.losses[name]
         along = own_derivatives(*asked, {"": dict(asked[2].tangents)})
-        collected[name] = Answers(answers[name], floors, own_derivatives(*asked), along, second_derivatives(*asked))
+        own, seconds = own_derivatives(*asked), second_derivatives(*asked)
+        slopes = beside_kinks(*asked[:3], own)
+        collected[name] = Answers(answers[name], floors, own, along, seconds, sides=sides, slopes=slopes)
     directions: dict[str, Any] = dict(block_directions(problem.params, problem.seed))
     return judge_pairwise(collected, directions, dtype=problem.spec.dtype)[1]
 
