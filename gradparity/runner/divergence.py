@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gradparity.benchmark.schedule import is_twin
-from gradparity.judge.causes.precision import SPACINGS, may_be_rounding
+from gradparity.judge.causes.precision import may_be_rounding, spacings
 from gradparity.judge.divergence import between, divergences
 from gradparity.numerics.perturbation import Values
 from gradparity.processes.backend import WorkerProcess
@@ -49,13 +49,14 @@ def scattered(
 ) -> dict[str, dict[str, list[Values]]]:
     """What those backends give along each format's line that may compute in it, by backend and format."""
     lines: dict[str, dict[str, list[Values]]] = {}
+    apart = spacings(dtype)
     asked = dict.fromkeys(each.backend for each in findings if may_be_rounding(each, dtype))
     for name in (name for name in asked if name in workers):
         try:
-            found = workers[name].ask(m.Scatter(list(SPACINGS.values()))).lines
+            found = workers[name].ask(m.Scatter(list(apart.values()))).lines
         except WorkerFailed:
             continue
-        lines[name] = {fmt: list(line) for fmt, line in zip(SPACINGS, found, strict=True)}
+        lines[name] = {fmt: list(line) for fmt, line in zip(apart, found, strict=True)}
     return lines
 
 

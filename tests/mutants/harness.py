@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
-from gradparity.judge.causes.precision import SPACINGS, may_be_rounding, with_precision
+from gradparity.judge.causes.precision import may_be_rounding, spacings, with_precision
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.perturbation import along_line
@@ -99,7 +99,7 @@ def findings(name: str, loss: Loss, program: Program, problem: Problem, truth: R
     with np.errstate(all="ignore"):
         lines = {
             form: evaluations_at(configured(name), program, along_line(*inputs, seed=problem.seed, spacing=spacing))
-            for form, spacing in SPACINGS.items()
+            for form, spacing in spacings(dtype).items()
         }
     return with_precision(found, {name: evaluation.quantities}, truth.truth, truth.floor, {name: lines}, dtype)
 

@@ -10,7 +10,7 @@ import pytest
 
 from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import FORMATS, explain
-from gradparity.judge.causes.precision import EITHER, SPACINGS, with_precision
+from gradparity.judge.causes.precision import EITHER, spacings, with_precision
 from gradparity.judge.verdicts import judge_values
 from gradparity.numerics.perturbation import along_line, floor_from, perturbed
 from gradparity.truth.reference import Reference
@@ -54,7 +54,7 @@ def causes(seed: int, change: Cast) -> set[str]:
     assert {f.verdict for f in found} == {"wrong"}
     lines = {
         name: [evaluated(*moved, change) for moved in along_line(*inputs, seed=seed, spacing=spacing)]
-        for name, spacing in SPACINGS.items()
+        for name, spacing in spacings("float64").items()
     }
     named = with_precision(found, {"port": got}, reference.truth, reference.floor, {"port": lines})
     return {f.cause.partition(":")[0] for f in named}
@@ -83,6 +83,35 @@ SMOOTH: dict[str, Cast] = {
 @pytest.mark.parametrize("change", SMOOTH)
 def test_a_formula_that_is_off_by_as_much_is_no_leak(change: str, seed: int) -> None:
     assert not {words for words in causes(seed, SMOOTH[change]) if "leak" in words}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wrong_rule_beside_a_formula_that_bends_over_a_rounding_of_the_format_is_no_leak(seed: int) -> None:
+    """The unbiased deviation for the biased of x near 1000: bfloat16 numbers are 4 apart there."""
+    rng = np.random.default_rng([seed, 43])
+    inputs = {"s": np.array(1.2)}, {"x": 1000 + rng.standard_normal(10)}, {"s": np.array(1.0)}
+
+    def deviation(params: Any, data: Any, tangents: Any, ddof: int = 0, wide: Any = np.float64) -> Any:
+        of_x = np.std(np.asarray(data["x"], wide), ddof=ddof)
+        return {
+            "loss": {"": np.asarray(params["s"] ** 2 * of_x)},
+            "gradient": {"s": np.asarray(2 * params["s"] * of_x)},
+        }
+
+    truth, got = deviation(*inputs, wide=np.longdouble), deviation(*inputs, ddof=1)
+    draws = [deviation(*moved) for moved in perturbed(*inputs, seed=seed)]
+    floor = floor_from(
+        deviation(*inputs), draws, "float64", [deviation(*each) for each in along_line(*inputs, seed=seed)]
+    )
+    lines = {
+        name: [deviation(*moved, ddof=1) for moved in along_line(*inputs, seed=seed, spacing=spacing)]
+        for name, spacing in spacings("float64").items()
+    }
+    known = {(q, p): np.asarray(v, np.longdouble) for q, tree in truth.items() for p, v in tree.items()}
+    found = judge_values("port", got, Reference(known, floor, "by hand"), "float64")
+    assert {f.verdict for f in found} == {"wrong"}
+    named = with_precision(found, {"port": got}, known, floor, {"port": lines})
+    assert not any("leak" in f.cause for f in named)
 
 
 def explained(got: Any, truth: Any, agrees: Any = (), floor: float = 1e-16, sizes: Any = (), quantity: str = "") -> str:

@@ -3,7 +3,8 @@
 Errors of the size of a float32 rounding may come from a formula that differs by 1e-8, or from a constant of 7 digits:
 the numbers alone cannot tell. But a formula is smooth in its inputs, and a rounding is not. So the backend is asked
 again along a line of inputs about one rounding of the format apart, and what a parabola through its answers leaves over
-is their scatter. It is the format's if it is as large as the error, and no larger than the format makes.
+is their scatter. It is the format's if it is as large as the error, no larger than the format makes, and gone along a
+line so fine that no number of the format is crossed: a formula that cancels may scatter there as well.
 """
 
 from __future__ import annotations
@@ -23,6 +24,11 @@ from gradparity.results import Finding
 #: How far the points of a format's line are apart, in units of its rounding. A value crosses about one boundary from
 #: point to point, and the parabola leaves ``(16 u)^3`` of a smooth answer: 2^-15 for bfloat16, which rounds by 2^-9.
 SPACINGS = {name: 2.0 ** -(bits + 1) for name, bits in FORMATS.items()}
+#: The line that is fine for every format below the dtype, in units of the dtype's epsilon, and how much of a format's
+#: scatter may be left on it.
+CONTROL, CONTROL_SPACING, LEFT = "control", 8.0, 0.25
+#: What a format's rounding of the inputs may change at most, over the largest value: beyond it nothing is a parabola.
+BENDS = 0.1
 #: The error may be so many times the scatter, since it is one draw of it; and the scatter so many roundings.
 EXPLAINS, MOST = 8.0, 4.0
 #: Von Neumann's ratio of the scatter, at least: 2 is white, a smooth remainder has 0.5.
@@ -32,6 +38,11 @@ WHITE = 1.0
 SURELY_FINE, SURELY_COARSE, SMALL = 1.9, 1.75, 0.3
 _FINE, _COARSE = "float16 or TF32", "bfloat16"
 EITHER = "bfloat16, float16 or TF32"
+
+
+def spacings(dtype: str) -> dict[str, float]:
+    """How far the points of each line are apart that a backend is asked along, by format; the control's among them."""
+    return {**SPACINGS, CONTROL: CONTROL_SPACING * float(np.finfo(dtype).eps)}
 
 
 def may_be_rounding(finding: Finding, dtype: str = "float64") -> bool:
@@ -81,9 +92,15 @@ def _cause(
         return ""
     got = values[finding.backend][finding.quantity][finding.parameter]
     error, noise = np.abs(got.astype(np.longdouble) - truth[key]), np.where(np.isfinite(floor[key]), floor[key], 0)
+    fine = [each[finding.quantity][finding.parameter] for each in lines.get(CONTROL, ())]
+    own = root_mean_square(line_noise(fine)) if fine else 0
     for name, line in lines.items():
+        if name == CONTROL:
+            continue
         scatter = line_noise([each[finding.quantity][finding.parameter] for each in line])
         ratio = _ratio(FORMATS[name], dtype)
+        if own > LEFT * root_mean_square(scatter) or ratio * root_mean_square(noise) > BENDS * np.abs(got).max():
+            continue
         if not _explains(scatter, error, noise, ratio) or (white := whiteness(line)) <= WHITE:
             continue
         if name == _FINE and white <= SURELY_FINE:
