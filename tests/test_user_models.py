@@ -55,7 +55,7 @@ def test_right_ports_agree_and_one_entry_that_is_twenty_floors_off_does_not(inde
             continue  # an entry that no rounding moves
         wrong: dict[str, Any] = {q: {p: v.copy() for p, v in tree.items()} for q, tree in right.items()}
         entry = tuple(int(rng.integers(n)) for n in truth.shape)
-        floor = scale_of(reference, (quantity, parameter), str(right[quantity][parameter].dtype)).floor(truth, floor)
+        floor = scale_of(reference, (quantity, parameter), str(right[quantity][parameter].dtype)).floor(floor)
         wrong[quantity][parameter][entry] = truth[entry] + 2.5 * AGREES_FLOORS * floor[entry]
         found = judge("torch", wrong, reference, problem)
         (finding,) = [f for f in found if (f.quantity, f.parameter) == (quantity, parameter)]

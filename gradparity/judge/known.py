@@ -30,22 +30,20 @@ UNDERFLOW = 2.0**60
 
 @dataclass(frozen=True)
 class Scale:
-    """Of one block: the largest error that may pass, up to where a value is as good as zero, and its roundings.
+    """Of one block: the largest error that may pass, up to where a value is as good as zero, and one rounding.
 
-    ``rounding`` is that of the largest value of the block, ``of_quantity`` that of its quantity. Another formula that
-    is as good rounds terms as large as those: the derivative of a log-softmax, ``g - p sum(g)``, does where an entry is
-    tiny, and what cancels to exactly zero in one formula is a rounding of its terms in another.
+    ``rounding`` is that of the largest value of the quantity, over all parameters. Another formula that is as good
+    rounds terms of that size: the derivative of a softmax, ``p (g - sum(p g))``, does where all but one of p are tiny,
+    and what cancels to exactly zero in one formula is a rounding of its terms in another.
     """
 
     visible: float = math.inf
     zero: float = 0.0
     rounding: float = 0.0
-    of_quantity: float = 0.0
 
-    def floor(self, truth: Extended, floor: Extended) -> Extended:
-        """The floor of each entry: at least a rounding of the block, and of the quantity where the truth is less."""
-        least = np.where(np.abs(truth) <= self.of_quantity, max(self.of_quantity, self.rounding), self.rounding)
-        return np.asarray(np.where(np.isfinite(floor), np.maximum(floor, least), floor))
+    def floor(self, floor: Extended) -> Extended:
+        """The noise floor of each entry, no less than one rounding of the quantity."""
+        return np.asarray(np.where(np.isfinite(floor), np.maximum(floor, self.rounding), floor))
 
 
 def known_entries(truth: Extended, floor: Extended) -> npt.NDArray[np.bool_]:
@@ -53,20 +51,19 @@ def known_entries(truth: Extended, floor: Extended) -> npt.NDArray[np.bool_]:
     return np.asarray(np.isfinite(truth) & np.isfinite(floor))
 
 
-def scale_of(reference: Reference, key: tuple[str, str], dtype: str) -> Scale:
-    """The scale of a block among all others of its reference."""
+def scale_of(reference: Reference, key: tuple[str, str], dtype: str, *, any_formula: bool = True) -> Scale:
+    """The scale of a block among all others of its reference; its rounding where a backend may use any formula."""
     info = np.finfo(dtype)
     unit, least = float(info.eps) / 2, UNDERFLOW * float(info.tiny)
     sides = [np.array(both) for (*block, _), both in reference.kinks.items() if tuple(block) == key]
     own = _largest([reference.truth[key], *sides])
-    rounding = unit * _largest([reference.truth[key]])
     of_it = {key[0], "gradient"} if key[0] in ("jvp", "hvp") else {key[0]}
     quantity = _largest([value for (name, _), value in reference.truth.items() if name in of_it])
     everything = _largest(reference.truth.values())
     if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow
         own = everything
     zero = max(INVISIBLE * unit * quantity, float(info.tiny))  # XLA flushes subnormal numbers
-    return Scale(max(SHARES[dtype] * own, zero, least), zero, rounding, unit * quantity)
+    return Scale(max(SHARES[dtype] * own, zero, least), zero, unit * quantity if any_formula else 0.0)
 
 
 def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, why: str) -> str:

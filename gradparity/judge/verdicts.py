@@ -184,7 +184,9 @@ def judge_values(
             reference.floor[quantity, parameter],
             (dtypes or {}).get(parameter, dtype),
             against,
-            scale_of(reference, (quantity, parameter), (dtypes or {}).get(parameter, dtype)),
+            scale_of(
+                reference, (quantity, parameter), (dtypes or {}).get(parameter, dtype), any_formula=problem is None
+            ),
             reference.unknown.get((quantity, parameter), ""),
         )
         for (quantity, parameter), truth in reference.truth.items()
@@ -256,7 +258,7 @@ def judge_block(
             worst_index=where,
             truth=finite(truth[where]),
         )
-    floor = scale.floor(truth, floor)
+    floor = scale.floor(floor)
     open_question = unresolved(truth, floor, scale.visible, AGREES_FLOORS, why)
     known = known_entries(truth, floor)
     if not known.any():
