@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.declared import as_declared, which_is_meant
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import index_of
 from gradparity.judge.own import (
@@ -103,7 +104,7 @@ class _Comparison:
         self.answers = answers = self.ties.beside()
         self.dtype, self.sizes, self.dtypes = dtype, sizes, dtypes
         self.blocks = {key: block_of(key, answers, dtypes.get(key[1], dtype)) for key in keys_of(answers)}
-        self.own = own_derivatives(answers, self.blocks, directions)
+        self.own = as_declared(answers, own_derivatives(answers, self.blocks, directions), self.blocks, sizes)
         #: Where each backend stops its gradient that does, and where all do: the same for all is nobody's mistake.
         self.stops = {n: at for n in answers if (at := stopped_at(n, answers[n], self.own, self.blocks))}
         self.shared = shared_stop(list(answers), self.stops, self.own, self.blocks, sizes)
@@ -113,6 +114,7 @@ class _Comparison:
             if each.consistent is False and not self.shared
         }
         self.primal = primal_blocks(answers, dtype)
+        self.meant = which_is_meant(answers, self.own, self.blocks, self.primal)
         self.narrow = noisier(answers) | set(leaks)
         self.leaks = leaks
         voters = [name for name in answers if name not in self.narrow]
@@ -256,6 +258,8 @@ class _Comparison:
             agreed = finding.verdict == "agrees"
             others = "; the other backends' are the same" if agreed else f"; {finding.rule}"
             return msgspec.structs.replace(finding, verdict="wrong", rule=rule + others)
+        if finding.verdict == "wrong" and finding.quantity != "loss" and finding.backend in self.meant:
+            return msgspec.structs.replace(finding, verdict=UNRESOLVED, rule=self.meant[finding.backend], cause="")
         undecided = not self.blocks[finding.quantity, finding.parameter].agreeing
         if finding.verdict != "wrong" or undecided or _is_leak(finding):
             return finding
@@ -322,7 +326,7 @@ class _Comparison:
             return Outlier(backend=name, kind="gradient", cause=cause, finding=words)
         if off:
             return Outlier(backend=name, kind="loss", cause=cause, finding=loss)
-        if not blocks:
+        if not blocks or name in self.meant:
             return None
         return Outlier(
             backend=name, kind="unknown", cause=cause, finding=f"differs from the others in {listed(blocks)}"

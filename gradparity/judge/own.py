@@ -56,6 +56,8 @@ class Answers:
     gradient's product with each parameter's direction, along the tangents. ``held`` has that of the loss along all
     directions together, with one tapped value held where it is, by tap. ``sides`` are its values beside the point by
     quantity and parameter, ``slopes`` the gradient's product with each parameter's direction on either side of it.
+    ``own`` and ``jvp`` have the values held that the loss declares with `gradparity.stop`; ``through`` is ``own`` with
+    nothing held, empty where it declares none.
     """
 
     values: Mapping[str, Mapping[str, Array]]
@@ -64,6 +66,7 @@ class Answers:
     jvp: Mapping[str, Derivative] = field(default_factory=dict)
     hvp: Mapping[str, Derivative] = field(default_factory=dict)
     held: Mapping[str, Derivative] = field(default_factory=dict)
+    through: Mapping[str, Derivative] = field(default_factory=dict)
     sides: Mapping[Key, Sides] = field(default_factory=dict)
     slopes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -212,15 +215,22 @@ def shared_stop(
     known = next(filter(None, places.values()), "")
     if known:
         return known
+    return "" if one_rule(names[0], own, sizes) else "some value"
+
+
+def one_rule(name: str, own: Sequence[OwnDerivative], sizes: Mapping[str, int]) -> bool:
+    """Whether a backend's gradient is one factor times what its own loss makes of it, in all blocks: no stop is."""
     shares = [
         each.along / each.value
         for each in own
-        if each.backend == names[0] and each.quantity == "gradient" and each.along is not None and each.value
+        if each.backend == name and each.quantity == "gradient" and each.along is not None and each.value
     ]
+    if not shares:
+        return False
     one_factor = max(shares) - min(shares) <= 1e-6 * max(map(abs, shares))
     simple = [1 / 2, 2.0, -1.0, *sizes.values(), *(1 / size for size in sizes.values())]
     typed = any(abs(share - each) <= 1e-6 * abs(each) for share in shares[:1] for each in simple)
-    return "" if one_factor and (typed or len(shares) > 1) else "some value"
+    return one_factor and (typed or len(shares) > 1)
 
 
 def noisier(answers: Mapping[str, Answers]) -> set[str]:
@@ -260,7 +270,8 @@ def keys_of(answers: Mapping[str, Answers]) -> list[Key]:
 def primal_blocks(answers: Mapping[str, Answers], dtype: str) -> dict[Key, BlockAnswers]:
     """The derivatives of the backends' own losses as one more quantity, with the error of each as its floor."""
     usable = {
-        name: {parameter: d for parameter, d in answer.own.items() if d.usable} for name, answer in answers.items()
+        name: {parameter: d for parameter, d in (answer.through or answer.own).items() if d.usable}
+        for name, answer in answers.items()
     }
     as_answers = {
         name: Answers(

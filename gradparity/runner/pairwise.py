@@ -75,7 +75,9 @@ class PairwiseRun:
         answer = Answers(values, floors, sides=sides)
         try:
             own = worker.ask(m.Extrapolate())
-            answer = Answers(values, floors, own.slopes, own.jvp, own.hvp, sides=sides, slopes=own.sides)
+            answer = Answers(
+                values, floors, own.slopes, own.jvp, own.hvp, sides=sides, slopes=own.sides, through=own.through
+            )
             if denies(answer, self._directions, self.problem.spec.dtype):
                 answer = replace(answer, held=worker.ask(m.Extrapolate(taps=True)).held)
         except WorkerFailed as failure:  # at other points, and in float64: a run of ours, which nobody asked for

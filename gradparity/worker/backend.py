@@ -132,7 +132,13 @@ class Worker:
         return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
 
     def _extrapolate(self, request: m.Extrapolate) -> m.Extrapolated:
-        from gradparity.worker.extrapolation import beside_kinks, own_derivatives, second_derivatives, with_taps_held
+        from gradparity.worker.extrapolation import (
+            beside_kinks,
+            declares,
+            own_derivatives,
+            second_derivatives,
+            with_taps_held,
+        )
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
@@ -147,6 +153,7 @@ class Worker:
             own_derivatives(self.backend, program, wide, loss, {"": dict(wide.tangents)}) if "jvp" in given else {},
             second_derivatives(self.backend, program, wide, loss) if "hvp" in given else {},
             sides=beside_kinks(self.backend, program, wide, slopes),
+            through=own_derivatives(self.backend, program, wide) if declares(self.backend, loss, wide) else {},
         )
 
     def _perturb(self, _request: m.Perturb) -> m.Perturbed:

@@ -50,6 +50,14 @@ def own_derivatives(
     }
 
 
+def declares(backend: Backend, loss: Loss, problem: AnyProblem) -> bool:
+    """Whether the loss declares a value that it stops the gradient of."""
+    held = Held()
+    with fresh(backend):
+        held.value_of(loss, backend.put(problem.params), backend.put(problem.data))
+    return bool(held.values)
+
+
 def second_derivatives(backend: Backend, program: Program, problem: AnyProblem, loss: Loss) -> dict[str, Derivative]:
     """The derivative along the tangents of the gradient's product with each parameter's direction, from its values.
 
