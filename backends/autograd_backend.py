@@ -15,6 +15,7 @@ import autograd.numpy as anp
 import numpy as np
 from autograd import make_hvp, make_jvp, value_and_grad
 from autograd.extend import defjvp, defvjp, primitive
+from autograd.tracer import Node, trace
 from scipy.special import expit
 
 from gradparity.backends.host_arrays import HostArrays, descend
@@ -123,6 +124,20 @@ class AutogradBackend(HostArrays):
 
     def versions(self) -> dict[str, str]:
         return {"autograd": version("autograd"), "numpy": np.__version__}
+
+    def dtypes(self, loss: Loss, params: Params, data: Data) -> set[str]:
+        """Of every value on the way from the parameters to the loss."""
+        found: set[str] = set()
+
+        class Look(Node):  # type: ignore[misc]
+            def __init__(self, value: Any, *_: Any) -> None:
+                found.add(str(getattr(value, "dtype", "")))
+
+            def initialize_root(self, *_: Any) -> None:
+                pass
+
+        trace(Look.new_root(), lambda leaves: loss(leaves, data), params)
+        return found
 
     def taps(self) -> Taps:
         from gradparity.backends.taps import autograd_taps

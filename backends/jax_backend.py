@@ -188,6 +188,21 @@ class JaxBackend:
             return jax.block_until_ready(result)
         return result
 
+    def dtypes(self, loss: Loss, params: Params, data: Data) -> set[str]:
+        """Of every value on the way to the loss and its gradient, as it is traced."""
+        found: set[str] = set()
+
+        def look(program: Any) -> None:
+            for equation in program.eqns:
+                found.update(str(getattr(each.aval, "dtype", "")) for each in equation.outvars)
+                for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+                    inner = getattr(inner, "jaxpr", inner)
+                    if hasattr(inner, "eqns"):
+                        look(inner)
+
+        look(jax.make_jaxpr(jax.value_and_grad(loss))(params, data).jaxpr)
+        return found
+
     def taps(self) -> Taps:
         from gradparity.backends.taps import jax_taps
 

@@ -220,6 +220,23 @@ class TorchBackend:
         counted = sys.modules.get("torch._dynamo.utils")  # not there before the first use of torch.compile
         return counted.counters["stats"]["unique_graphs"] if counted else 0
 
+    def dtypes(self, loss: Loss, params: Params, data: Data) -> set[str]:
+        """Of every value on the way to the loss and its gradient, evaluated eagerly."""
+        from torch.utils._python_dispatch import TorchDispatchMode
+        from torch.utils._pytree import tree_leaves
+
+        found: set[str] = set()
+
+        class Look(TorchDispatchMode):
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                given = func(*args, **(kwargs or {}))
+                found.update(str(x.dtype).removeprefix("torch.") for x in tree_leaves(given) if hasattr(x, "dtype"))
+                return given
+
+        with Look():
+            tape_value_and_gradient(loss)(params, data)
+        return found
+
     def taps(self) -> Taps:
         from gradparity.backends.taps import torch_taps
 

@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.judge.causes.precision import by_block
 from gradparity.judge.declared import as_declared, which_is_meant
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import index_of
@@ -56,7 +57,7 @@ def judge_pairwise(
     *,
     dtype: str,
     sizes: Mapping[str, int] | None = None,
-    leaks: Mapping[str, str] | None = None,
+    leaks: Mapping[str, Mapping[str, str]] | None = None,
     dtypes: Mapping[str, str] | None = None,
 ) -> tuple[Pairwise, list[Finding]]:
     """The matrix of disagreements with who differs and why, and a finding for every backend and block.
@@ -68,7 +69,7 @@ def judge_pairwise(
         dtype: the precision that was asked for.
         dtypes: by parameter, where they are not all ``dtype``.
         sizes: lengths that a sum and a mean may differ by, such as ``{"rows of X": 200}``.
-        leaks: backends that are known to compute in a lower precision, with the words for it.
+        leaks: backends that are known to compute in a lower precision, with the words for it by block.
 
     Returns:
         What the comparison shows, and one finding a backend and block.
@@ -97,7 +98,7 @@ class _Comparison:
         directions: Mapping[str, Mapping[str, Array]],
         dtype: str,
         sizes: Mapping[str, int],
-        leaks: Mapping[str, str],
+        leaks: Mapping[str, Mapping[str, str]],
         dtypes: Mapping[str, str],
     ) -> None:
         self.ties = Ties(answers)
@@ -236,7 +237,8 @@ class _Comparison:
         if self.shared:
             return msgspec.structs.replace(finding, rule=f"{finding.rule}; {self.stop_words}")
         if finding.backend in self.leaks and finding.verdict == "wrong":
-            return msgspec.structs.replace(finding, cause=finding.cause or self.leaks[finding.backend])
+            said = self.leaks[finding.backend].get(finding.block, "")
+            return msgspec.structs.replace(finding, cause=finding.cause or said)
         own = self.denied.get((finding.backend, finding.quantity, finding.parameter))
         stop = self.stops.get(finding.backend, "")
         if (
@@ -309,14 +311,15 @@ class _Comparison:
             and self.blocks[f.quantity, f.parameter].agreeing
         ]
         blocks = [f.block for f in bad]
-        cause = "; ".join(dict.fromkeys(f.cause for f in bad if f.cause))
+        cause = by_block({f.block: f.cause for f in bad if f.cause not in self.leaks.get(name, {}).values()}, blocks)
         denied = {quantity: [key[2] for key in self.denied if key[:2] == (name, quantity)] for quantity in DENIED}
         if name in self.stops and not self.shared:
             return None
         off = self.another_loss(name)
         loss = f"{ANOTHER_LOSS}: {off} differs"
         if name in self.leaks:
-            return Outlier(backend=name, kind="precision", cause=cause, finding=self.leaks[name])
+            block, words = next(iter(self.leaks[name].items()))
+            return Outlier(backend=name, kind="precision", cause=cause, finding=f"{words} (in {block})")
         if any(f.quantity == "loss" and _is_leak(f) for f in bad):
             words = f"computes in a lower precision than {self.dtype}, in {listed(blocks)}"
             return Outlier(backend=name, kind="precision", cause=cause, finding=words)

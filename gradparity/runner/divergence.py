@@ -46,18 +46,20 @@ def find_divergences(
 
 def scattered(
     workers: Mapping[str, WorkerProcess], findings: Iterable[Finding], dtype: str
-) -> dict[str, dict[str, list[Values]]]:
-    """What those backends give along each format's line that may compute in it, by backend and format."""
+) -> tuple[dict[str, dict[str, list[Values]]], dict[str, list[str]]]:
+    """What those that may compute in a format give along its line, by backend and format; and their dtypes."""
     lines: dict[str, dict[str, list[Values]]] = {}
+    seen: dict[str, list[str]] = {}
     apart = spacings(dtype)
     asked = dict.fromkeys(each.backend for each in findings if may_be_rounding(each, dtype))
     for name in (name for name in asked if name in workers):
         try:
-            found = workers[name].ask(m.Scatter(list(apart.values()))).lines
+            found = workers[name].ask(m.Scatter(list(apart.values())))
         except WorkerFailed:
             continue
-        lines[name] = {fmt: list(line) for fmt, line in zip(apart, found, strict=True)}
-    return lines
+        lines[name] = {fmt: list(line) for fmt, line in zip(apart, found.lines, strict=True)}
+        seen |= {} if found.dtypes is None else {name: found.dtypes}
+    return lines, seen
 
 
 def with_places(findings: Iterable[Finding], found: Divergences, lies: Mapping[tuple[str, str], str]) -> list[Finding]:

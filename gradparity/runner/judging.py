@@ -277,8 +277,8 @@ class Judging:
         from gradparity.runner.divergence import scattered
 
         outcome, dtype = self.recorder.outcome, self.cell.problem.spec.dtype
-        lines = scattered(workers, outcome.findings, dtype)
-        if lines and self.pairwise is not None and self.pairwise.find_leaks(outcome.findings, lines):
+        lines, seen = scattered(workers, outcome.findings, dtype)
+        if lines and self.pairwise is not None and self.pairwise.find_leaks(outcome.findings, lines, seen):
             judged = self.pairwise.judge()
             if judged is not None:
                 mine = set(self.pairwise.answers)
@@ -286,7 +286,7 @@ class Judging:
                 outcome.findings = [each for each in outcome.findings if each.backend not in mine] + judged[1]
         elif lines and self.pairwise is None:
             outcome.findings = with_precision(
-                outcome.findings, self.values, self.truth.truth, self.truth.floor, lines, dtype
+                outcome.findings, self.values, self.truth.truth, self.truth.floor, lines, dtype, seen
             )
 
     def find_divergence(self, workers: Mapping[str, WorkerProcess]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from gradparity.judge.causes.precision import with_precision
+from gradparity.judge.causes.precision import SCATTER, with_precision
 from gradparity.judge.consensus import judge_pairwise
 from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
@@ -54,7 +54,8 @@ class PairwiseRun:
     def __init__(self, problem: UserProblem) -> None:
         self.problem = problem
         self.answers: dict[str, Answers] = {}
-        self.leaks: dict[str, str] = {}  #: backends that compute in a lower precision, with the words for it
+        #: Backends that compute in a lower precision, with the words for it in each block that says so.
+        self.leaks: dict[str, dict[str, str]] = {}
         self._lock = Lock()
         #: Blocks of which a backend's two ways to the HVP give two answers, by backend and block.
         self._apart: dict[tuple[str, str], Finding] = {}
@@ -134,8 +135,11 @@ class PairwiseRun:
         return found, [self._apart.get((each.backend, each.block), each) for each in findings]
 
     def find_leaks(
-        self, findings: Sequence[Finding], lines: Mapping[str, Mapping[str, Sequence[_Values]]]
-    ) -> dict[str, str]:
+        self,
+        findings: Sequence[Finding],
+        lines: Mapping[str, Mapping[str, Sequence[_Values]]],
+        seen: Mapping[str, Collection[str]],
+    ) -> dict[str, dict[str, str]]:
         """Backends that scatter as a lower precision does, which another's answers do not: they are judged without."""
         dtype = self.problem.spec.dtype
         for name in lines:
@@ -151,9 +155,9 @@ class PairwiseRun:
                 and not any(a.steps((each.quantity, each.parameter)) for a in self.answers.values())
             ]
             values = {name: self.answers[name].values}
-            found = with_precision(mine, values, held.truth, held.floor, {name: lines[name]}, dtype)
-            named = [each.cause for each in found if " leak: its answers scatter" in each.cause]
-            self.leaks |= dict.fromkeys([name], named[0]) if named else {}
+            found = with_precision(mine, values, held.truth, held.floor, {name: lines[name]}, dtype, seen, partly=True)
+            named = {each.block: each.cause for each in found if SCATTER in each.cause}
+            self.leaks |= {name: named} if named else {}
         return self.leaks
 
     def alone(self) -> dict[str, list[str]]:

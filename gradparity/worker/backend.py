@@ -180,7 +180,16 @@ class Worker:
         problem = self.problem
         inputs = problem.params, problem.data, problem.tangents
         lines = [along_line(*inputs, seed=problem.seed, spacing=spacing) for spacing in request.spacings]
-        return m.Scattered([evaluations_at(self.backend, self.program, line, self.asked) for line in lines])
+        scattered = [evaluations_at(self.backend, self.program, line, self.asked) for line in lines]
+        return m.Scattered(scattered, self._dtypes())
+
+    def _dtypes(self) -> list[str] | None:
+        """The dtypes of values on the way to the loss, as far as the backend shows them."""
+        look = getattr(self.backend, "dtypes", None)
+        try:
+            return sorted(look(self.loss, *self.placed)) if look is not None else None
+        except Exception:  # to look on is ours, and nobody asked for it
+            return None
 
     def _record(self, request: m.Record) -> m.Recorded:
         from gradparity.worker.recording import record

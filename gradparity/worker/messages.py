@@ -127,9 +127,13 @@ class Perturb(Request[Perturbed], frozen=True):
 
 
 class Scattered(Reply, frozen=True):
-    """For each spacing the evaluations at the points of a line: quantities by name, then by parameter."""
+    """For each spacing the evaluations at the points of a line: quantities by name, then by parameter.
+
+    ``dtypes`` are those that values on the way have, ``None`` where the backend does not show them.
+    """
 
     lines: list[list[dict[str, Arrays]]]
+    dtypes: list[str] | None = None
 
 
 class Scatter(Request[Scattered], frozen=True):

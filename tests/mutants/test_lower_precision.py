@@ -42,7 +42,7 @@ def evaluated(params: Any, data: Any, tangents: Any, change: Cast = lambda h: h,
     return {"loss": {"": np.asarray(np.mean(residual**2))}, "gradient": gradient}
 
 
-def causes(seed: int, change: Cast) -> set[str]:
+def causes(seed: int, change: Cast, seen: Any = None) -> set[str]:
     inputs = problem(seed)
     truth = evaluated(*inputs, dtype=np.longdouble)
     right, got = evaluated(*inputs), evaluated(*inputs, change)
@@ -56,7 +56,7 @@ def causes(seed: int, change: Cast) -> set[str]:
         name: [evaluated(*moved, change) for moved in along_line(*inputs, seed=seed, spacing=spacing)]
         for name, spacing in spacings("float64").items()
     }
-    named = with_precision(found, {"port": got}, reference.truth, reference.floor, {"port": lines})
+    named = with_precision(found, {"port": got}, reference.truth, reference.floor, {"port": lines}, seen=seen)
     return {f.cause.partition(":")[0] for f in named}
 
 
@@ -66,6 +66,22 @@ def test_a_rounding_inside_is_named_from_its_size(name: str, seed: int) -> None:
     named = causes(seed, lambda h: to_bits(h, FORMATS[name])) - {""}
     assert named
     assert named <= {f"{name} leak", *([] if name == "float32" else [f"{EITHER} leak"])}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("decimals", [2, 3, 6, 7])
+def test_a_rounding_to_decimals_is_no_format_where_no_value_has_its_dtype(decimals: int, seed: int) -> None:
+    named = causes(seed, lambda h: np.round(h, decimals), seen={"port": ["float64", "int64"]})
+    assert all(each.startswith("its answers scatter by") for each in named - {""})
+    assert decimals == 2 or named != {""}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_format_is_the_one_that_values_on_the_way_have(name: str, seed: int) -> None:
+    dtype = {"float16 or TF32": "float16"}.get(name, name)
+    named = causes(seed, lambda h: to_bits(h, FORMATS[name]), seen={"port": ["float64", dtype]}) - {""}
+    assert named == {f"{dtype} leak"}
 
 
 SMOOTH: dict[str, Cast] = {
@@ -118,10 +134,16 @@ def test_a_wrong_rule_beside_a_formula_that_bends_over_a_rounding_of_the_format_
     assert not any("leak" in f.cause for f in named)
 
 
+#: A parameter's value that no loss has without it.
+AT = np.array([np.pi, -np.e])
+
+
 def explained(got: Any, truth: Any, agrees: Any = (), floor: float = 1e-16, sizes: Any = (), quantity: str = "") -> str:
     truth, key = np.asarray(truth, np.longdouble), (quantity or "gradient", "w")
     reference = Reference({key: truth}, {key: np.full(truth.shape, floor, np.longdouble)}, "by hand")
-    return explain(WrongBlock(*key, np.asarray(got, float), reference, None, dict(agrees), 8.0, sizes=dict(sizes)))
+    return explain(
+        WrongBlock(*key, np.asarray(got, float), reference, None, dict(agrees), 8.0, sizes=dict(sizes), at=AT)
+    )
 
 
 def test_numbers_of_few_bits_are_no_evidence_of_a_float32() -> None:

@@ -47,6 +47,10 @@ def test_a_zero_block_at_a_value_that_is_typed_may_be_of_a_parameter_that_is_not
     assert said.startswith("zero block: b is detached, or not used (its value here")
 
 
+def test_a_zero_block_of_a_parameter_whose_value_is_not_known_may_not_be_used() -> None:
+    assert why(np.zeros(7), agrees=RIGHT) == "zero block: b is detached, or not used"
+
+
 def test_a_zero_block_at_a_drawn_value_with_the_right_loss_is_detached() -> None:
     drawn = np.random.default_rng(3).standard_normal(7)
     for at in (drawn, drawn.astype(np.float32)):

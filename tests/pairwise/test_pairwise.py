@@ -124,11 +124,12 @@ def test_one_of_two_that_is_known_to_leak_is_the_one_and_its_loss_is_no_other_fu
     given = {"a": answers(RIGHT, 4, 0, own=False), "b": answers(Simulated(weight=1 + 1e-7), 4, 1, own=False)}
     leak = "float32 leak: its answers scatter by 1e-07, as float32 rounds"
     directions = dict(block_directions(problem(4)[0], 4))
-    found, findings = judge_pairwise(given, directions, dtype="float64", leaks={"b": leak})
+    found, findings = judge_pairwise(given, directions, dtype="float64", leaks={"b": {"loss": leak}})
     off = [f for f in findings if f.verdict != "agrees"]
     assert {f.backend for f in off} == {"b"}
+    assert {f.block for f in off if f.cause == leak} == {"loss"}
     assert not any(ANOTHER_LOSS in f.rule or UNDECIDED in f.rule for f in off)
-    assert [(o.backend, o.kind, o.finding) for o in found.outliers] == [("b", "precision", leak)]
+    assert [(o.backend, o.kind, o.finding) for o in found.outliers] == [("b", "precision", f"{leak} (in loss)")]
 
 
 def test_a_majority_whose_gradient_their_own_losses_deny_has_no_vote() -> None:

@@ -62,8 +62,11 @@ def _zero(block: WrongBlock) -> str:
     words = "zero block of the data term" if block.got.any() else "zero block"
     if not _is_detached(block):
         return words
-    at, this = block.at, block.parameter
-    if at is None or not _may_be_typed(at):
+    this = block.parameter
+    at = block.at if block.built_in is None else block.built_in.params[this]
+    if at is None:
+        return f"{words}: {this} is detached, or not used"
+    if not _may_be_typed(at):
         return f"{words}: the path to {this} is detached"
     here = f", {float(at.flat[0]):g}," if at.size and (at == at.flat[0]).all() else ""
     return f"{words}: {this} is detached, or not used (its value here{here} hides which)"

@@ -4,12 +4,13 @@ Errors of the size of a float32 rounding may come from a formula that differs by
 the numbers alone cannot tell. But a formula is smooth in its inputs, and a rounding is not. So the backend is asked
 again along a line of inputs about one rounding of the format apart, and what a parabola through its answers leaves over
 is their scatter. It is the format's if it is as large as the error, no larger than the format makes, and gone along a
-line so fine that no number of the format is crossed: a formula that cancels may scatter there as well.
+line so fine that no number of the format is crossed: a formula that cancels may scatter there as well. And some value
+on the way has that dtype: numbers that are rounded to seven decimals scatter likewise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -38,6 +39,14 @@ WHITE = 1.0
 SURELY_FINE, SURELY_COARSE, SMALL = 1.9, 1.75, 0.3
 _FINE, _COARSE = "float16 or TF32", "bfloat16"
 EITHER = "bfloat16, float16 or TF32"
+#: The dtypes that a value on the way has where a format is named.
+_DTYPES = {
+    "float32": ("float32",),
+    _FINE: ("float16",),
+    _COARSE: ("bfloat16",),
+    EITHER: ("bfloat16", "float16"),
+}
+SCATTER = "its answers scatter by"
 
 
 def spacings(dtype: str) -> dict[str, float]:
@@ -60,6 +69,8 @@ def with_precision(
     floor: Blocks,
     lines: Mapping[str, Mapping[str, Sequence[Values]]],
     dtype: str = "float64",
+    seen: Mapping[str, Collection[str]] | None = None,
+    partly: bool = False,
 ) -> list[Finding]:
     """The same findings; those that scatter as a format rounds are named with it.
 
@@ -70,13 +81,16 @@ def with_precision(
         floor: of the precision that was asked for.
         lines: by backend and format what it gave along that format's line.
         dtype: the precision that was asked for.
+        seen: by backend the dtypes of values on its way, where they were looked at: then a format is named only if
+            it is among them, since a rounding to seven decimals scatters as float32 does. ``None``: by size alone.
+        partly: a format that is seen is named too where it is not all of the error.
     """
-    return [
-        msgspec.structs.replace(each, cause=cause)
-        if each.backend in lines and (cause := _cause(each, values, truth, floor, lines[each.backend], dtype))
-        else each
-        for each in findings
-    ]
+
+    def cause(each: Finding) -> str:
+        of = None if seen is None else seen.get(each.backend, ())
+        return _cause(each, values, truth, floor, lines.get(each.backend, {}), dtype, of, partly)
+
+    return [msgspec.structs.replace(each, cause=found) if (found := cause(each)) else each for each in findings]
 
 
 def _cause(
@@ -86,6 +100,8 @@ def _cause(
     floor: Blocks,
     lines: Mapping[str, Sequence[Values]],
     dtype: str,
+    seen: Collection[str] | None,
+    partly: bool,
 ) -> str:
     key = finding.quantity, finding.parameter
     if not may_be_rounding(finding, dtype) or key not in truth:
@@ -101,15 +117,34 @@ def _cause(
         ratio = _ratio(FORMATS[name], dtype)
         if own > LEFT * root_mean_square(scatter) or ratio * root_mean_square(noise) > BENDS * np.abs(got).max():
             continue
-        if not _explains(scatter, error, noise, ratio) or (white := whiteness(line)) <= WHITE:
+        if not _is_of_format(scatter, noise, ratio) or (white := whiteness(line)) <= WHITE:
+            continue
+        rest = bool(root_mean_square(error) > EXPLAINS * root_mean_square(scatter))
+        if rest and not partly:
             continue
         if name == _FINE and white <= SURELY_FINE:
             small = root_mean_square(scatter) < SMALL * ratio * root_mean_square(noise)
             named = EITHER if small or white > SURELY_COARSE else _COARSE
         else:
             named = name
-        return f"{named} leak: its answers scatter by {_relative(scatter, got):.1e}, as {named} rounds"
+        said = f"{SCATTER} {_relative(scatter, got):.1e}"
+        there = [each for each in _DTYPES[named] if seen is not None and each in seen]
+        if rest and not there:
+            continue
+        if seen is not None and not there:
+            return f"{said}: something on the way is rounded"
+        named = there[0] if len(there) == 1 else named
+        return f"{named} leak: {said}, as {named} rounds{', which is not all of its error' * rest}"
     return ""
+
+
+def by_block(causes: Mapping[str, str], blocks: Sequence[str]) -> str:
+    """Each cause once, with its blocks unless all of them have it."""
+    held: dict[str, list[str]] = {}
+    for block, cause in causes.items():
+        if cause:
+            held.setdefault(cause, []).append(block)
+    return "; ".join(c if len(of) == len(blocks) else f"{c} (in {', '.join(of)})" for c, of in held.items())
 
 
 def whiteness(line: Sequence[Values]) -> float:
@@ -128,11 +163,9 @@ def whiteness(line: Sequence[Values]) -> float:
     return float(np.mean(found[np.isfinite(found)])) if np.isfinite(found).any() else 0.0
 
 
-def _explains(scatter: Extended, error: Extended, floor: Extended, ratio: float) -> bool:
+def _is_of_format(scatter: Extended, floor: Extended, ratio: float) -> bool:
     usual, size = root_mean_square(floor), root_mean_square(scatter)
-    if not usual or not LOWER_PRECISION * usual < size <= MOST * ratio * usual:
-        return False
-    return bool(root_mean_square(error) <= EXPLAINS * size)
+    return bool(usual and LOWER_PRECISION * usual < size <= MOST * ratio * usual)
 
 
 def _ratio(bits: int, dtype: str) -> float:
