@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from gradparity.judge.causes.precision import SCATTER, with_precision
+from gradparity.judge.causes.precision import PARTLY, SCATTER, with_precision
 from gradparity.judge.consensus import judge_pairwise
 from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
@@ -158,6 +158,9 @@ class PairwiseRun:
             found = with_precision(mine, values, held.truth, held.floor, {name: lines[name]}, dtype, seen, partly=True)
             named = {each.block: each.cause for each in found if SCATTER in each.cause}
             self.leaks |= {name: named} if named else {}
+        if len(self.answers) - len(self.leaks) < 2:  # one alone is no judge of what a leak does not explain
+            wholly = {n: {b: c for b, c in named.items() if PARTLY not in c} for n, named in self.leaks.items()}
+            self.leaks = {name: named for name, named in wholly.items() if named}
         return self.leaks
 
     def alone(self) -> dict[str, list[str]]:

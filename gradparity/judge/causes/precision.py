@@ -46,7 +46,7 @@ _DTYPES = {
     _COARSE: ("bfloat16",),
     EITHER: ("bfloat16", "float16"),
 }
-SCATTER = "its answers scatter by"
+SCATTER, PARTLY = "its answers scatter by", ", which is not all of its error"
 
 
 def spacings(dtype: str) -> dict[str, float]:
@@ -134,7 +134,7 @@ def _cause(
         if seen is not None and not there:
             return f"{said}: something on the way is rounded"
         named = there[0] if len(there) == 1 else named
-        return f"{named} leak: {said}, as {named} rounds{', which is not all of its error' * rest}"
+        return f"{named} leak: {said}, as {named} rounds{PARTLY * rest}"
     return ""
 
 
