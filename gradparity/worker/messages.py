@@ -159,8 +159,7 @@ class Extrapolate(Request[Extrapolated], frozen=True):
     """The derivatives of the backend's own float64 loss by differences: of the loss along each parameter's direction.
 
     Where they were given, also along the tangents, and of the gradient along those. With ``taps``, only that of the
-    loss along all directions together, one tapped value held where it is, by tap. Of a loss that declares stopped
-    values, which are held, ``through`` has the first ones with nothing held.
+    loss along all directions together, one tapped value held where it is, by tap. Stopped values are held.
     """
 
     stage = "derivative of its own loss"

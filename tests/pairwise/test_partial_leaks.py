@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.judge.causes.precision import PARTLY, SPACINGS
+from gradparity.judge.causes.precision import PARTLY, spacings
 from gradparity.numerics.perturbation import along_line
 from gradparity.results import Finding
 from gradparity.runner.pairwise import PairwiseRun
@@ -25,13 +25,17 @@ def judged(ports: dict[str, Simulated], seed: int = 4) -> tuple[PairwiseRun, dic
     run.answers = {name: answers(port, seed, i, own=False) for i, (name, port) in enumerate(ports.items())}
     first = run.judge()
     assert first is not None
-    rng = np.random.default_rng(1)
 
     def line(port: Simulated, spacing: float) -> list[Any]:
-        return [evaluate(port, *moved, rng) for moved in along_line(*inputs, seed=seed, spacing=spacing)]
+        return [
+            evaluate(port, *moved, np.random.default_rng(1))
+            for moved in along_line(*inputs, seed=seed, spacing=spacing)
+        ]
 
     off = {each.backend for each in first[1] if each.verdict == "wrong"}
-    lines = {name: {fmt: line(ports[name], spacing) for fmt, spacing in SPACINGS.items()} for name in sorted(off)}
+    lines = {
+        name: {fmt: line(ports[name], spacing) for fmt, spacing in spacings("float64").items()} for name in sorted(off)
+    }
     run.find_leaks(first[1], lines, {name: ["float64", *["float32"] * ports[name].narrow] for name in ports})
     again = run.judge()
     assert again is not None
