@@ -31,6 +31,9 @@ from gradparity.truth.numbers.context import Forced, OutOfTimeError
 #: Relative agreement of two limits, and of a limit with a value at the point, in extended precision.
 ALIKE = 2.0**-56
 
+#: Two ends that are no further apart, relatively, are one.
+STEP = 2.0**-40
+
 #: Distances off the point in extended precision. What changes from one to the other as the root of them does, or as
 #: they do, is smooth; what stays is a step from side to side, unless it is within the noise of the largest value.
 DISTANCES, SHRINKS, NOISE = (2.0**-12, 2.0**-24), 2.0**-5, 2.0**-56
@@ -183,7 +186,7 @@ class _Search:
         ends, one = self._ends(key), self._decided_by_one_tie(key)
         low, high = ends.min(0), ends.max(0)
         two = one & np.isfinite(ends).all(0) & (not self.alone)
-        same = _alike(low, high, nothing=self.nothing.get(key))
+        same = _alike(low, high, STEP, self.nothing.get(key))
         index: Any
         for index in map(tuple, np.argwhere(~smooth).tolist()):
             if time.monotonic() < self.deadline and self._entry(path, index):
@@ -236,7 +239,7 @@ class _Search:
             self.found.unknown[key] = INFINITE
         else:
             self.found.truth[key][index] = result.first.as_longdouble()
-            if result.is_kink and not _alike(np.asarray(low.as_longdouble()), np.asarray(high.as_longdouble())):
+            if result.is_kink and not _alike(np.asarray(low.as_longdouble()), np.asarray(high.as_longdouble()), STEP):
                 self.found.truth[key][index] = low.as_longdouble()
                 self.found.kinks["gradient", path, index] = low.as_float(), high.as_float()
         return True
@@ -263,7 +266,8 @@ class _Search:
                 self.found.kinks["hvp", path, index] = NO_VALUE
             else:
                 self.found.truth[key][index] = low[index]
-                self.found.kinks["hvp", path, index] = float(low[index]), float(high[index])
+                if not _alike(low[index], high[index], STEP, self.nothing.get(key)):
+                    self.found.kinks["hvp", path, index] = float(low[index]), float(high[index])
 
     def _along(self) -> None:
         """``g.v``: at several kinks anything that its entries may add up to, and both one-sided values."""
@@ -279,7 +283,7 @@ class _Search:
             low, high = np.asarray(low + products.min(0).sum()), np.asarray(high + products.max(0).sum())
         limit, ways = self.limits[key], [side[key] for side in self.both]
         ends = np.array([low, high, *ways])
-        kinked = not _alike(ends.min(), ends.max(), 2.0**-40)
+        kinked = not _alike(ends.min(), ends.max(), STEP)
         if np.isfinite(limit) and np.isfinite(ends).all() and not kinked:
             self.found.truth[key] = limit
         elif np.isfinite(limit) and np.isnan(low) and _alike(self.point[key], limit):
