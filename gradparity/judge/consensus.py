@@ -24,6 +24,7 @@ from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import index_of
 from gradparity.judge.own import (
     DENIED,
+    OWN_ERRORS,
     SOURCE,
     Answers,
     block_of,
@@ -229,8 +230,14 @@ class _Comparison:
         """Whether a difference is one of losses: of their values, or of gradients that are each that of its own."""
         if key == ("loss", ""):
             return True
-        consistent = {each.backend for each in self.own if each.parameter == key[1] and each.consistent}
-        return key[0] == "gradient" and consistent.issuperset(names)
+        own = {
+            e.backend: e for e in self.own if (e.quantity, e.parameter) == key and e.consistent and e.kind == "smooth"
+        }
+        if key[0] != "gradient" or not own.keys() >= set(names):
+            return False
+        values = [own[name].value or 0.0 for name in names]
+        known = OWN_ERRORS * max(own[name].error or 0.0 for name in names)
+        return max(values) - min(values) > 2 * known  # and not an error that the losses' values do not resolve
 
     def _explained(self, finding: Finding) -> Finding:
         """With what the backend's own loss says of the gradient, and whether it is the loss that differs."""
@@ -316,7 +323,7 @@ class _Comparison:
         if name in self.stops and not self.shared:
             return None
         off = self.another_loss(name)
-        loss = f"{ANOTHER_LOSS}: {off} differs"
+        loss = f"{ANOTHER_LOSS}: {off} differs, and nothing here says which is meant"
         if name in self.leaks:
             block, words = next(iter(self.leaks[name].items()))
             return Outlier(backend=name, kind="precision", cause=cause, finding=f"{words} (in {block})")

@@ -245,7 +245,11 @@ def noisier(answers: Mapping[str, Answers]) -> set[str]:
 def open_question(answer: Answers, name: str, block: BlockAnswers) -> str:
     """Why a backend's floor is too wide for its answer to be held against another's, or ``""``."""
     truth = {(q, p): np.asarray(v, np.longdouble) for q, tree in answer.values.items() for p, v in tree.items()}
-    scale = scale_of(Reference(truth, answer.floors, ""), block.key, block.dtype)
+    size = dict(truth)
+    for key, sides in answer.sides.items():  # of a value at a kink, which may be zero, as large as it is beside it
+        if key in size and size[key].shape == sides.low.shape:
+            size[key] = np.fmax(np.abs(size[key]), np.fmax(np.abs(sides.low), np.abs(sides.high)))
+    scale = scale_of(Reference(size, answer.floors, ""), block.key, block.dtype)
     value, floor = (np.where(np.isfinite(each), each, 0) for each in (truth[block.key], block.floors[name]))
     return unresolved(value, floor, scale.visible, AGREES_FLOORS, "")
 

@@ -68,7 +68,7 @@ class Ties:
             return answer
         here = self.kinks[key] & np.isfinite(side) & np.isfinite(value)
         tree = {**answer.values[quantity], parameter: np.where(here, side, value).astype(value.dtype)}
-        floors = {**answer.floors, key: np.where(here, np.fmin(floor, answer.floors[key]), answer.floors[key])}
+        floors = {**answer.floors, key: np.where(here, floor, answer.floors[key])}
         return replace(answer, values={**answer.values, quantity: tree}, floors=floors)
 
     def settled(self, finding: Finding, block: BlockAnswers) -> Finding:
@@ -84,12 +84,15 @@ class Ties:
         value = self._value(finding.backend, key)
         low, high = self._ends(key, block)
         allowed = AGREES_FLOORS * block.floor_for(finding.backend)
+        others = [self._value(name, key) for name in block.agreeing if name != finding.backend]
+        here = [self._value(name, key)[self.kinks[key]] for name in block.agreeing]
+        if others and (np.ptp(here, axis=0) <= allowed[self.kinks[key]]).all():
+            return finding  # one and the same convention, or a kink near by that is none of the point itself
         outside = self.kinks[key] & ((value < low - allowed) | (value > high + allowed))
         if not outside.any():
             index = self._shown(key, low, high)
             rule = f"{finding.rule} beside a kink, and at it is between the one-sided derivatives"
             return self._at(finding, "kink", rule, index, low, high, value)
-        others = [self._value(name, key) for name in block.agreeing if name != finding.backend]
         if others and all((np.abs(value - other)[outside] <= allowed[outside]).all() for other in others):
             return finding  # a convention that they share
         index = index_of(np.argmax(np.where(outside, np.maximum(low - value, value - high), -1)), value.shape)

@@ -19,18 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.numerics.extended import Extended
-from gradparity.numerics.perturbation import Tree, Values, few_draws
+from gradparity.numerics.perturbation import NORMAL_MEDIAN, Floors, Tree, Values, few_draws
 from gradparity.numerics.richardson import block_directions
 
 Key: TypeAlias = tuple[str, str]
 
 #: How far beside the point, in roundings of a parameter of typical size: a sum at a tie is off by fewer.
-NEAR = 2.0**6
+NEAR = 2.0**5
 #: Directions, each taken to either side; the first ones at so many distances, where a line through the values leaves
 #: the noise.
-DIRECTIONS, FIRST, DISTANCES = 8, 2, 3
+DIRECTIONS, FIRST, DISTANCES = 8, 3, 3
 #: A step is so many times what a derivative changes by within a cell, and visible beside the block's largest entry.
 STEP = 64.0
+#: The share of a block's largest entry from which on a floor is looked into.
+WIDE = 1e-6
 #: Levels up to which the outermost are all seen: one kink has two, two have four, and a direction shows two of them.
 ALL_SEEN = 4
 
@@ -101,7 +103,7 @@ def _sides(values: Extended, largest: Any, eps: float) -> Sides:
     cells = np.delete(values, [near + 2, near + 4], axis=0)
     low, high = cells.min(axis=0), cells.max(axis=0)
     with np.errstate(invalid="ignore"):
-        within = np.abs(values[near + 4] - values[near]).max(axis=0)
+        within = np.median(np.abs(values[near + 4] - values[near]), axis=0)  # one ray may pass along a tie
         noise = (values[near] - 2 * values[near + 2] + values[near + 4]) / np.sqrt(6)  # weights 1, -2, 1
         known = within[np.isfinite(within)]
         typical = np.sqrt((known**2).sum() / max(known.size, 1)) + 4 * eps * largest
@@ -109,15 +111,29 @@ def _sides(values: Extended, largest: Any, eps: float) -> Sides:
         kinks = np.isfinite(values).all(axis=0) & (high - low > np.maximum(STEP * (within + typical), visible))
         levels = 1 + (np.diff(np.sort(cells, axis=0), axis=0) > STEP * (within + typical)).sum(axis=0)
         own = eps / 2 * np.maximum(-low, high)
-        floor = np.sqrt(few_draws(len(near)) ** 2 * np.mean(noise**2, axis=0) + own**2)
+        noise = few_draws(len(near)) * np.median(np.abs(noise), axis=0) / NORMAL_MEDIAN
+        known = noise[np.isfinite(noise)]  # few values of each entry: those of its block have a say
+        floor = np.sqrt(noise**2 + within**2 + (known**2).sum() / max(known.size, 1) + own**2)
     return Sides(low, high, np.asarray(kinks), np.asarray(floor), np.asarray(levels))
 
 
-def without_steps(floors: Mapping[Key, Extended], sides: Mapping[Key, Sides]) -> dict[Key, Extended]:
-    """The floors; at a kink, where draws fall to both sides, that of one side: the step is no noise."""
-    return {
-        key: np.asarray(np.where(sides[key].kinks, np.fmin(floor, sides[key].floor), floor), np.longdouble)
-        if key in sides and sides[key].kinks.shape == floor.shape
-        else floor
-        for key, floor in floors.items()
-    }
+def without_steps(floors: Floors, sides: Mapping[Key, Sides], drawn: Floors) -> Floors:
+    """The floors; where they hold steps of a loss with kinks, which are no noise, the noise beside the point.
+
+    At a kink draws fall to both sides. Along a line a network with many kinks passes some between any two points: where
+    that makes an entry's floor visibly wide, it is taken from the points beside, which are nearer, and ``drawn``.
+
+    Args:
+        floors: of the backend's answers.
+        sides: what it gave beside the point.
+        drawn: the floors from draws alone.
+    """
+    found = dict(floors)
+    for key in floors.keys() & sides.keys():
+        side, floor = sides[key], floors[key]
+        if side.kinks.shape == floor.shape:
+            near = np.hypot(side.floor, drawn[key])
+            largest = np.maximum(-side.low, side.high)
+            wide = np.isfinite(near) & (floor > WIDE * largest.max(initial=0)) & (floor > STEP * near)
+            found[key] = np.asarray(np.where(side.kinks, side.floor, np.where(wide, near, floor)), np.longdouble)
+    return found

@@ -31,6 +31,10 @@ DRAWS = 16
 LINE_POINTS, LINE_POWER = 16, 0.55
 #: Coefficients of the parabola that is taken out of the answers along it.
 SMOOTH = 3
+#: A third difference so many times their median is a jump; of noise the largest is some five times it.
+JUMP = 32.0
+#: Median of the magnitude of a normal deviate.
+NORMAL_MEDIAN = 0.6745
 #: The share of right entries that may lie beyond the floor's multiple because few draws made it low.
 MISSED = 1e-8
 
@@ -152,7 +156,23 @@ def line_noise(answers: Sequence[Array]) -> Extended:
     left = left_over(answers)
     deviation = np.sqrt((left**2).sum(0) / (len(answers) - SMOOTH))
     deviation = np.where(np.isfinite(deviation), deviation, 0)
-    return np.asarray(few_draws(len(answers) - SMOOTH) * deviation.reshape(np.shape(answers[0])), np.longdouble)
+    noise = few_draws(len(answers) - SMOOTH) * deviation
+    jumps, steady = _steps(answers)
+    return np.asarray(np.where(jumps, steady, noise).reshape(np.shape(answers[0])), np.longdouble)
+
+
+def _steps(answers: Sequence[Array]) -> tuple[npt.NDArray[np.bool_], Extended]:
+    """Which entries jump somewhere along the line, as past a kink, and the noise that they have elsewhere.
+
+    A jump is in three third differences, and in none of the others: their median does not know of it.
+    """
+    values = np.array(answers, np.longdouble).reshape(len(answers), -1)
+    largest = np.abs(values[np.isfinite(values)]).max(initial=0)
+    with np.errstate(invalid="ignore"):
+        third = np.abs(np.diff(values, 3, axis=0)) / np.sqrt(20)  # weights 1, -3, 3, -1
+        median, most = np.median(third, axis=0) / NORMAL_MEDIAN, third.max(axis=0)
+        visible = np.sqrt(np.finfo(answers[0].dtype).eps) * largest if answers[0].dtype.kind == "f" else np.inf
+        return (most > JUMP * median) & (most > visible), few_draws(len(third) // 3) * median
 
 
 def left_over(answers: Sequence[Array]) -> Extended:

@@ -69,8 +69,8 @@ class PairwiseRun:
         moved = worker.ask(m.Perturb())
         values = _without(evaluation.quantities, {m.OTHER_HVP})
         sides = sides_from(moved.beside, self.problem.tangents)
-        found = floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line)
-        floors = without_steps(found, sides)
+        drawn = floor_from(values, moved.evaluations, self.problem.spec.dtype)
+        floors = without_steps(floor_from(values, moved.evaluations, self.problem.spec.dtype, moved.line), sides, drawn)
         if m.OTHER_HVP in evaluation.quantities:
             self._hold_together(name, evaluation, floors, sides)
         answer = Answers(values, floors, sides=sides)

@@ -201,7 +201,11 @@ def without_truth(ports: Ports, problem: Any, answers: Any) -> list[Any]:
         moved = ports.values(name, perturbed(*trees, seed=problem.seed))
         line = ports.values(name, along_line(*trees, seed=problem.seed))
         sides = sides_from(ports.values(name, beside(*trees, seed=problem.seed)), problem.tangents)
-        floors = without_steps(floor_from(answers[name], moved, problem.spec.dtype, line), sides)
+        floors = without_steps(
+            floor_from(answers[name], moved, problem.spec.dtype, line),
+            sides,
+            floor_from(answers[name], moved, problem.spec.dtype),
+        )
         asked = ports.backends[name], ports.programs[name], problem.cast("float64"), ports.losses[name]
         along = own_derivatives(*asked, {"": dict(asked[2].tangents)})
         own, seconds = own_derivatives(*asked), second_derivatives(*asked)

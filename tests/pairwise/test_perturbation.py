@@ -150,3 +150,17 @@ def test_noise_along_a_line_is_what_was_put_in_whatever_parabola_it_is_on(deviat
     found = line_noise(list(smooth + deviation * rng.normal(size=smooth.shape)))
     raised = few_draws(LINE_POINTS - SMOOTH)
     assert float(np.sqrt(np.mean(found**2))) == pytest.approx(raised * deviation, rel=0.2)
+
+
+@pytest.mark.parametrize("at", [3, 8, 12])
+def test_a_jump_along_the_line_is_no_noise_and_noise_is_no_jump(at: int) -> None:
+    rng = np.random.default_rng([at, 43])
+    t = np.linspace(-1, 1, 16)[:, None]
+    noise = 1e-7 * rng.standard_normal((16, 400))
+    smooth = (1 + 0.01 * t + 0.001 * t**2) * np.ones(400)
+    plain, jumping = smooth + noise, smooth + noise + 0.2 * (np.arange(16)[:, None] >= at)
+    found, passed = line_noise(list(plain)), line_noise(list(jumping))
+    fewer = few_draws(4) / few_draws(13)  # of 13 third differences, four have nothing in common
+    assert np.median(passed) < 2 * fewer * np.median(found)
+    assert passed.max() < 1e-3 * 0.2  # nothing of the jump is left
+    assert (found > 1e-7).mean() > 0.99  # of noise alone the estimate stays what it was

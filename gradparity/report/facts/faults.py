@@ -86,7 +86,7 @@ class Fault:
         got, truth = (found.got, found.truth) if found else (None, None)
         if found is None and first is not None and first.first_divergence is not None:
             got, truth = first.final_loss, first.reference_loss
-        expected = "expected" if self.outlier else "true"
+        expected = "the others'" if self.undecided else "expected" if self.outlier else "true"
         figures = (
             "" if relative is None else f"relative error {relative:.2g}",
             "" if self.floors is None else f"{large(self.floors)} floors",
@@ -184,8 +184,8 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             divergences=tuple(str(each) for each in taps if each.backend == backend),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
             undecided=pairwise is not None
-            and not outliers
-            and not any(agreeing.get((f.quantity, f.parameter), True) for f in findings),
+            and all(each.kind == "loss" for each in outliers)  # a vote says whose is another, not which is meant
+            and (bool(outliers) or not any(agreeing.get((f.quantity, f.parameter), True) for f in findings)),
         )
 
 

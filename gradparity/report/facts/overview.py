@@ -138,6 +138,10 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
             if relations
             else ", and nothing here says which is wrong"
         )
+        alone = [fault.outlier for fault in found if fault.undecided and fault.outlier]
+        if alone:
+            differs = "differs" if len({fault.backend for fault in found}) == 1 else "differ"
+            return f"{names} {differs} from the others on {where}: another loss, and nothing here says which is meant."
         return f"{names} differ on {where}{said}."
     named = [f"{name} ({', '.join(each)})" for name, each in verdicts.items()]
     agree = "does" if len(verdicts) == 1 else "do"
