@@ -166,7 +166,8 @@ def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool)
         if needs_other_precision(findings):
             other = model.in_other_precision()
             values = ports.values(name, [(other.params, other.data, other.tangents)])[0]
-            findings = told_apart(findings, judge(name, values, reference_of(other, index), problem_of(other, index)))
+            there = judge(name, values, reference_of(other, index), problem_of(other, index))
+            findings = told_apart(findings, there, finer=model.dtype == "float32")
         found += findings
     if pairwise:
         found += without_truth(ports, problem, answers)
