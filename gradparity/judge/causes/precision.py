@@ -132,7 +132,7 @@ def _cause(
         if rest and not there:
             continue
         if seen is not None and not there:
-            return f"{said}: something on the way is rounded"
+            return f"{said}: something on the way is rounded, or steps at a kink"
         named = there[0] if len(there) == 1 else named
         return f"{named} leak: {said}, as {named} rounds{PARTLY * rest}"
     return ""
