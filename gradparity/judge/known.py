@@ -98,5 +98,6 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
 
 
 def _largest(values: Any) -> float:
-    """The largest magnitude of all finite numbers."""
-    return max((float(np.abs(v[np.isfinite(v)]).max(initial=0)) for v in values), default=0.0)
+    """The largest magnitude of all numbers that float64 has."""
+    most = np.finfo(np.float64).max
+    return max((float(np.abs(v[np.abs(v) <= most]).max(initial=0)) for v in values), default=0.0)

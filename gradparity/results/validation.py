@@ -43,6 +43,8 @@ _Settings = _shown(
     ("threads", int, 1),
     ("thread_counts", list[int] | None, None),
     ("model", str | None, None),
+    ("backends", list[str] | None, None),
+    ("interpreters", list[str], []),
     scalars="profile numerics reduction l2 logit_scale seed",
 )
 _Machine = _shown("_Machine", scalars="cpu cores usable_cores system python")

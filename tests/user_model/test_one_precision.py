@@ -69,7 +69,7 @@ def test_a_wrong_port_is_wrong_and_not_failed_and_what_the_other_run_would_have_
     assert not result.troubles
     own = [each for each in result.problems[0].findings if each.backend == backend]
     assert {each.verdict for each in own} == {"wrong"}
-    assert {each.cause for each in own} == {"factor 3 (X.shape[1])"}
+    assert {each.cause for each in own} == {"3 times the truth (3 is also X.shape[1])"}
     for each in own:
         assert "unstable or wrong is open, for want of a run in float32: " in each.rule
     assert {each.verdict for each in result.problems[0].training if each.backend == backend} == {"wrong"}
