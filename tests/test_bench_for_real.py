@@ -32,8 +32,8 @@ def bench(
         began_s = time.monotonic()
         code, printed, said = command("bench", "--verbose", "--profile", "brief", *arguments)
         took_s = time.monotonic() - began_s
-        assert code == 0, said
         result = store.read(tmp_path / "gradparity-report" / "results.json")
+        assert code == (3 if result.unanswered else 0), said  # a budget may not reach the last backend
         assert result.complete
         return result, printed, took_s
 
