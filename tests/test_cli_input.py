@@ -47,7 +47,7 @@ def data(source: str, *options: str) -> list[str]:
 
 # Arguments of a check, and what the message must say.
 CHECKS: list[tuple[list[str], list[str]]] = [
-    # What the file holds: the message names file, column and row. All kinds of it are test_datasets'.
+    # What the file holds: the message names file, column and row. All kinds of it are tests/datasets'.
     (data("three.csv"), ["three.csv", "'label'", "row 3", "2"]),
     (data("nan.csv"), ["nan.csv", "'b'", "row 2", "line 3", "nan"]),
     (["--data", "good.csv", "--target", "labels"], ["good.csv", "'labels'", "a, b, label", "Did you mean 'label'?"]),

@@ -117,17 +117,7 @@ def at_a_kink(
             allowed = rounding + float(AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction)))
             along, value, error = max(pairs, key=lambda pair: abs(pair[0] - pair[1]))
             consistent = abs(along - value) <= allowed + OWN_ERRORS * error
-    return OwnDerivative(
-        backend=name,
-        quantity=quantity,
-        parameter=parameter,
-        kind=own.kind,
-        along=along,
-        value=finite(value),
-        error=finite(error),
-        consistent=consistent,
-        evaluations=own.evaluations,
-    )
+    return _record(name, quantity, parameter, own, along, consistent, value, error)
 
 
 def own_derivative(
@@ -146,14 +136,27 @@ def own_derivative(
         # Entries move together when an input does: no cancellation is counted on.
         allowed = OWN_ERRORS * own.error + AGREES_FLOORS * np.sum(block.floors[name] * np.abs(direction))
         along, consistent = float(product), bool(abs(product - own.value) <= allowed) if own.usable else None
+    return _record(name, quantity, parameter, own, along, consistent, own.value, own.error)
+
+
+def _record(
+    name: str,
+    quantity: str,
+    parameter: str,
+    own: Derivative,
+    along: float | None,
+    consistent: bool | None,
+    value: float,
+    error: float,
+) -> OwnDerivative:
     return OwnDerivative(
         backend=name,
         quantity=quantity,
         parameter=parameter,
         kind=own.kind,
         along=along,
-        value=finite(own.value),
-        error=finite(own.error),
+        value=finite(value),
+        error=finite(error),
         consistent=consistent,
         evaluations=own.evaluations,
     )

@@ -237,11 +237,12 @@ def test_without_own_derivatives_a_mistake_is_seen_all_the_same(kind: str, mista
     assert "port0" in bad(found)
 
 
-@pytest.mark.parametrize("at", [2.5, -0.5, 1.1])
-@pytest.mark.parametrize("kind", KINDS)
+#: Slopes at the tie outside 0 to 1; where many rows tie in each entry, the nearer ones are between the sides.
+OUTSIDE = [(kind, at) for kind in KINDS for at in ([2.5] if kind == "zero layer" else [2.5, -0.5, 1.1])]
+
+
+@pytest.mark.parametrize(("kind", "at"), OUTSIDE)
 def test_a_value_outside_both_sides_is_a_wrong_branch(kind: str, at: float) -> None:
-    if kind == "zero layer" and at != 2.5:
-        pytest.skip("where many rows tie in each entry, such values are between the sides")
     found = judged(kind, [Port(at), Port(0.0), Port(1.0)])
     assert "port0" in bad(found)
     if kind != "hinge":  # whose loss is exactly zero, and one port's gradient with it: nothing has a size there

@@ -14,16 +14,7 @@ import pytest
 import gradparity
 from gradparity.results import RunResult
 from tests.conftest import Command
-from tests.user_model.models import model_file, model_folder
-
-HEAD = """import numpy as np
-
-def parameters(rng):
-    return {"w": rng.standard_normal(3), "b": np.array(0.5)}
-
-def data(rng):
-    return {"X": rng.standard_normal((6, 3)), "y": rng.standard_normal(6)}
-"""
+from tests.user_model.models import HEAD, model_file, model_folder
 
 NEUTRAL = """
 def loss(params, data, xp):

@@ -65,22 +65,23 @@ class NeutralArithmetic:
         elif draw is not None:
             noise = Noise(spec.dtype, np.random.default_rng([problem.seed, 9, draw]))
 
-        seam_s = [SEAM_SECONDS]
-        tied = [True]  # until an evaluation without roundings has met no tie
+        seam_s = SEAM_SECONDS
+        tied = True  # until an evaluation without roundings has met no tie
 
         def call(params: Tree) -> tuple[Any, Tree]:
+            nonlocal seam_s, tied
             nested = spec.nest_params(params)
             tape = Tape(self.loss, nested, data, None)
             blocks: Blocks = {}
-            if noise is None or tied[0]:  # roundings keep ties as they are without, of computed constants as well
+            if noise is None or tied:  # roundings keep ties as they are without, of computed constants as well
                 blocks = tape.values()
-                tied[0] = any(found.any() for found in tape.ties.found)
+                tied = any(found.any() for found in tape.ties.found)
             if noise is not None:
                 blocks = tape.draw(noise)
-            elif tied[0]:
+            elif tied:
                 began = time.monotonic()
-                blocks = _through_ties(Tape(self.loss, nested, data, nested), blocks, problem.seed, seam_s[0])
-                seam_s[0] -= time.monotonic() - began
+                blocks = _through_ties(Tape(self.loss, nested, data, nested), blocks, problem.seed, seam_s)
+                seam_s -= time.monotonic() - began
             return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
 
         return call
