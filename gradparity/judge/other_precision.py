@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
+import numpy as np
+import numpy.typing as npt
 
 from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.results import Finding
 
 #: Errors beyond the floor in both precisions, within this factor of each other in floors, shrink with the precision:
@@ -17,32 +21,83 @@ AGREEING_RATIO = 16.0
 
 #: Least that an error is smaller by in float64 than in float32 if it is one of rounding: the root of 2^29 is 2^14.5.
 SHRINKS = 2.0**10
+#: Roundings of float64, of the loss over the parameters, below which a derivative may be lost as a whole in both
+#: precisions: as many as those of a poor formula may be apart.
+LOST_ROUNDINGS = PRECISION_RATIO
+#: Share of the largest true value that is off where a block is lost as a whole.
+AS_A_WHOLE = 0.5
 
 
-def told_apart(findings: Sequence[Finding], other: Sequence[Finding], *, finer: bool = False) -> list[Finding]:
+def told_apart(
+    findings: Sequence[Finding],
+    other: Sequence[Finding],
+    *,
+    finer: bool = False,
+    sizes: Mapping[str, float] | None = None,
+) -> list[Finding]:
     """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
 
     Counted in floors, the error of a poor formula is about the same in both precisions: it shrinks as the floor does. A
     wrong rule is wrong by the same relative amount in both, which is 2^29 times as many floors in float64.
 
+    What a formula loses as a whole does not shrink: where a probability rounds to one, its derivative is the rounding
+    of terms of the size that derivatives have when nothing saturates, or nothing. That is told where one precision has
+    lost the whole value, and both are off by no more than some of float64's roundings of such terms.
+
     Args:
         findings: in the precision that was asked for.
         other: in the other one.
         finer: the other is float64, in which a wrong rule would be seen: what is right there is poor here.
+        sizes: what `usual_sizes` gives.
 
     Returns:
         The findings, in their order.
     """
     known = {(f.quantity, f.parameter): f for f in other}
     most = max((f.floors for f in other if f.floors is not None), default=0.0)
-    return [
-        msgspec.structs.replace(
-            finding, verdict="unstable", cause="", rule=f"{finding.rule}; it shrinks with the precision"
-        )
-        if _shrinks(finding, known.get((finding.quantity, finding.parameter)), most, finer)
-        else finding
-        for finding in findings
-    ]
+    told = []
+    for finding in findings:
+        beside, words = known.get((finding.quantity, finding.parameter)), ""
+        if _shrinks(finding, beside, most, finer):
+            words = "it shrinks with the precision"
+        elif _is_lost(finding, beside, (sizes or {}).get(finding.quantity, 0.0)):
+            words = "lost as a whole: the truth is no more than a few roundings of what this is computed from"
+        if words:
+            finding = msgspec.structs.replace(finding, verdict="unstable", cause="", rule=f"{finding.rule}; {words}")
+        told.append(finding)
+    return told
+
+
+def usual_sizes(loss: Any, problem: AnyProblem) -> dict[str, float]:
+    """The size of derivatives by quantity when nothing saturates: the loss over the largest parameter, as in ``L / p``.
+
+    Args:
+        loss: its true value, a real number of any kind.
+        problem: parameters, and the tangents that JVP and HVP are along.
+
+    Returns:
+        ``L / p``, ``L v / p`` and ``L v / p^2``, with p and v the largest: none where the loss is no number, and none
+        of a built-in model, whose backends have formulas that keep what saturates.
+    """
+    size, p, v = np.float64(abs(loss)), _largest(problem.params), _largest(problem.tangents)
+    if isinstance(problem, Problem) or not np.isfinite(size) or not p:
+        return {}
+    with np.errstate(all="ignore"):
+        sizes = {"gradient": size / p, "jvp": size / p * v, "hvp": size / p * v / p}
+    return {quantity: float(value) for quantity, value in sizes.items() if np.isfinite(value)}
+
+
+def _largest(tree: Mapping[str, npt.NDArray[Any]]) -> np.float64:
+    return np.float64(max((np.abs(value).max(initial=0) for value in tree.values()), default=0))
+
+
+def _is_lost(finding: Finding, other: Finding | None, size: float) -> bool:
+    if finding.verdict != "wrong" or other is None or other.verdict not in ("wrong", "unstable"):
+        return False
+    few = LOST_ROUNDINGS * float(np.finfo(np.float64).eps) / 2 * size
+    both = (finding, other)
+    invisible = all(each.absolute_error is not None and each.absolute_error <= few for each in both)
+    return invisible and any((each.relative_error or 0.0) >= AS_A_WHOLE for each in both)
 
 
 def _shrinks(finding: Finding, other: Finding | None, most_in_other: float, finer: bool) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from gradparity.judge.diagnoses import diagnose
-from gradparity.judge.other_precision import needs_other_precision, told_apart
+from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
 from gradparity.judge.training import as_at_the_start, judge_training, own_loop
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
@@ -126,8 +126,10 @@ class Judging:
             return found
         self.recorder.begin("evaluation in the other precision", member.name)
         try:
-            finer = self.cell.problem.spec.dtype == "float32"
-            found = told_apart(found, self._in_other_precision(member.name, member.worker), finer=finer)
+            problem = self.cell.problem
+            finer = problem.spec.dtype == "float32"
+            sizes = usual_sizes(self.truth.truth["loss", ""], problem)
+            found = told_apart(found, self._in_other_precision(member.name, member.worker), finer=finer, sizes=sizes)
             known = found
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.worker.ask(self.cell.load)

@@ -153,7 +153,7 @@ def reference_of(model: Drawn, seed: int, budget_s: float = 5.0) -> Any:
 
 def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool) -> Iterator[dict[str, Any]]:
     """Every finding on one model, as plain values."""
-    from gradparity.judge.other_precision import needs_other_precision, told_apart
+    from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
     from gradparity.judge.verdicts import judge
 
     problem = problem_of(model, index)
@@ -167,7 +167,8 @@ def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool)
             other = model.in_other_precision()
             values = ports.values(name, [(other.params, other.data, other.tangents)])[0]
             there = judge(name, values, reference_of(other, index), problem_of(other, index))
-            findings = told_apart(findings, there, finer=model.dtype == "float32")
+            sizes = usual_sizes(reference.truth["loss", ""], problem)
+            findings = told_apart(findings, there, finer=model.dtype == "float32", sizes=sizes)
         found += findings
     if pairwise:
         found += without_truth(ports, problem, answers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
-from gradparity.judge.other_precision import needs_other_precision, told_apart
+from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
@@ -22,6 +23,7 @@ from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
 from tests.mutants.harness import GW, Gw, findings, op_by_op
+from tests.truth.neutral_models import problem_of
 
 SHIFT = 4096.0
 
@@ -198,3 +200,42 @@ def test_only_what_is_wrong_by_a_number_needs_the_other_precision() -> None:
     assert not needs_other_precision(off_by(1.0, "agrees"))
     assert told_apart(off_by(1.0, "agrees"), off_by(1.0, "agrees"))[0].verdict == "agrees"
     assert told_apart(off_by(5.0, "nonfinite"), off_by(5.0))[0].verdict == "nonfinite"
+
+
+def lost(absolute: float, relative: float) -> list[Finding]:
+    return [
+        Finding(
+            backend="b", quantity="hvp", parameter="w", verdict="wrong", rule="r", floors=1e5 / absolute,
+            absolute_error=absolute, relative_error=relative,
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "expected"),
+    [
+        # A saturated softmax under a squared error, loss 0.3: curvature of 3e-14, of which float32 keeps nothing.
+        ((3.5e-14, 1.0), (9.3e-15, 0.27), "unstable"),
+        ((9.3e-15, 0.27), (3.5e-14, 1.0), "unstable"),  # the same, asked for in float64
+        ((3.5e-14, 0.3), (3.5e-14, 0.3), "wrong"),  # part of it is off by the same in both: a rule
+        ((3.5e-9, 1.0), (3.5e-9, 1.0), "wrong"),  # missing, and large enough for float64 to have it
+    ],
+)
+def test_what_saturation_takes_as_a_whole_is_unstable(
+    here: tuple[float, float], there: tuple[float, float], expected: str
+) -> None:
+    sizes = {"hvp": 0.3}
+    (found,) = told_apart(lost(*here), lost(*there), sizes=sizes)
+    assert found.verdict == expected
+    assert ("lost as a whole" in found.rule) == (expected == "unstable")
+    assert told_apart(lost(*here), lost(*there))[0].verdict == "wrong"
+
+
+def test_the_usual_size_of_a_derivative() -> None:
+    """``f(p) = p^n`` has ``f' = n f / p`` and ``f'' = n (n - 1) f / p^2``."""
+    w, v = np.array([-4.0, 0.5]), np.array([2.0, 0.0])
+    problem = problem_of({"w": w}, {}, {"w": v})
+    assert usual_sizes(np.longdouble(-8), problem) == {"gradient": 2.0, "jvp": 4.0, "hvp": 1.0}
+    assert usual_sizes(np.nan, problem) == {}
+    assert usual_sizes(1.0, replace(problem, params={"w": 0 * w})) == {}
+    assert usual_sizes(1.0, problem_in("float64")[0]) == {}
