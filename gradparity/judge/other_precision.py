@@ -26,6 +26,8 @@ SHRINKS = 2.0**10
 LOST_ROUNDINGS = PRECISION_RATIO
 #: Share of the largest true value that is off where a block is lost as a whole.
 AS_A_WHOLE = 0.5
+#: Relative error in float64 of what float32 has lost as a whole, and a wrong rule would have as wrong in both.
+HAS_DIGITS = 2.0**-5
 
 
 def told_apart(
@@ -55,12 +57,15 @@ def told_apart(
     """
     known = {(f.quantity, f.parameter): f for f in other}
     most = max((f.floors for f in other if f.floors is not None), default=0.0)
+    known_sizes = dict(sizes or {})
+    if sizes and all(f.verdict == "agrees" for f in findings if f.quantity == "gradient"):
+        known_sizes["loss"] = 1.0  # a logarithm of a probability, whose formula saturates where its derivative does not
     told = []
     for finding in findings:
         beside, words = known.get((finding.quantity, finding.parameter)), ""
         if _shrinks(finding, beside, most, finer):
             words = "it shrinks with the precision"
-        elif _is_lost(finding, beside, (sizes or {}).get(finding.quantity, 0.0)):
+        elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0)):
             words = "lost as a whole: the truth is no more than a few roundings of what this is computed from"
         if words:
             finding = msgspec.structs.replace(finding, verdict="unstable", cause="", rule=f"{finding.rule}; {words}")
@@ -97,13 +102,19 @@ def _is_lost(finding: Finding, other: Finding | None, size: float) -> bool:
     few = LOST_ROUNDINGS * float(np.finfo(np.float64).eps) / 2 * size
     both = (finding, other)
     invisible = all(each.absolute_error is not None and each.absolute_error <= few for each in both)
-    return invisible and any((each.relative_error or 0.0) >= AS_A_WHOLE for each in both)
+    return invisible and any(map(_as_a_whole, both))
+
+
+def _as_a_whole(finding: Finding) -> bool:
+    return (finding.relative_error or 0.0) >= AS_A_WHOLE
 
 
 def _shrinks(finding: Finding, other: Finding | None, most_in_other: float, finer: bool) -> bool:
     if finding.verdict != "wrong" or finding.floors is None or other is None or other.floors is None:
         return False
     if finer and other.verdict == "agrees" and finding.absolute_error:
+        return True
+    if finer and _as_a_whole(finding) and (other.relative_error or 1.0) <= HAS_DIGITS:
         return True
     errors = [each.absolute_error for each in (finding, other) if each.absolute_error]
     both = other.floors > AGREES_FLOORS and len(errors) == 2

@@ -202,10 +202,10 @@ def test_only_what_is_wrong_by_a_number_needs_the_other_precision() -> None:
     assert told_apart(off_by(5.0, "nonfinite"), off_by(5.0))[0].verdict == "nonfinite"
 
 
-def lost(absolute: float, relative: float) -> list[Finding]:
+def lost(absolute: float, relative: float, quantity: str = "hvp") -> list[Finding]:
     return [
         Finding(
-            backend="b", quantity="hvp", parameter="w", verdict="wrong", rule="r", floors=1e5 / absolute,
+            backend="b", quantity=quantity, parameter="w", verdict="wrong", rule="r", floors=1e5 / absolute,
             absolute_error=absolute, relative_error=relative,
         )
     ]  # fmt: skip
@@ -229,6 +229,24 @@ def test_what_saturation_takes_as_a_whole_is_unstable(
     assert found.verdict == expected
     assert ("lost as a whole" in found.rule) == (expected == "unstable")
     assert told_apart(lost(*here), lost(*there))[0].verdict == "wrong"
+
+
+def test_a_loss_that_saturates_beside_its_right_gradient_is_unstable() -> None:
+    """``x - log_sigmoid(x)`` at x = -38, where ``log_sigmoid(x)`` is x: 0 in place of ``e^-38``, in both precisions."""
+    gone = lost(1.8e-17, 1.0, "loss")
+    for verdict in ("agrees", "wrong"):
+        (found, _) = told_apart([*gone, *off_by(5.0, verdict)], gone, sizes={"gradient": 1e-16})
+        assert found.verdict == ("unstable" if verdict == "agrees" else "wrong")
+    visible = lost(1e-9, 1.0, "loss")
+    assert told_apart([*visible, *off_by(5.0, "agrees")], visible, sizes={"gradient": 1.0})[0].verdict == "wrong"
+
+
+def test_what_float32_has_lost_and_float64_has_is_unstable_in_float32_alone() -> None:
+    # -log_sigmoid as above at x = -27, of 2.3e-12: float64 has five digits of it.
+    in_float32, in_float64 = lost(2.3e-12, 1.0), lost(1.1e-16, 4.8e-5)
+    assert told_apart(in_float32, in_float64, finer=True)[0].verdict == "unstable"
+    assert told_apart(in_float64, in_float32)[0].verdict == "wrong"
+    assert told_apart(in_float32, lost(2.3e-13, 0.1), finer=True)[0].verdict == "wrong"
 
 
 def test_the_usual_size_of_a_derivative() -> None:

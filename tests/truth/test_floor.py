@@ -58,6 +58,22 @@ def test_an_infinity_written_in_the_loss_rounds_to_itself() -> None:
         assert np.all(value < 1e-14), key
 
 
+def test_a_sum_of_exponentials_rounds_alike_whichever_side_is_larger() -> None:
+    """``exp(a - result)``, as frameworks form the slope of the larger side, is off by ``u |a|``."""
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        z = d["x"] * p["w"]
+        return xp.sum(xp.logaddexp(z, -z))
+
+    rng = np.random.default_rng(3)
+    x = 1000 + rng.standard_normal(40)
+    floors = [floor_of(loss, {"w": np.array(1.0)}, {"x": sign * x})[1] for sign in (1, -1)]
+    for key, floor in floors[0].items():
+        assert 1 / 3 < floor / floors[1][key] < 3, key
+    # The curvature of a row, x^2 s (1 - s), is then off by x^2 u |a|, and those of forty rows by its root.
+    assert floors[0]["hvp", "w"] > 1e6 * 2.0**-53 * 1000 * np.sqrt(40) / 3
+
+
 def test_a_domain_that_half_of_all_roundings_leave_has_the_floor_of_those_that_stay() -> None:
     x = 1 - 2.0**-50  # 16 roundings from where arccos ends
     _, floor = floor_of(lambda p, d, xp: xp.sum(xp.arccos(p["x"])), {"x": np.array([x, 1 - 2.0**-53])})

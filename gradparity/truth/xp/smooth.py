@@ -17,6 +17,7 @@ from flint import arb
 
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, infinities
+from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import root_pi
 from gradparity.truth.numbers.rounding import rounded
 from gradparity.truth.numbers.tape import Traced
@@ -213,4 +214,8 @@ def logaddexp(a: Any, b: Any) -> Array:
     if isinstance(b, Traced) and not isinstance(a, Traced):
         # Its slope is then softplus's own, rounded as frameworks round theirs, and not one less that of the other side.
         a, b = b, a
+    elif isinstance(a, Traced) and isinstance(b, Traced) and current().noise is not None:
+        # Frameworks form the slope of the larger side as exp(a - result), and lose a share u |a| of it.
+        larger = np.broadcast_to(a.balls()[0] >= b.balls()[0], a.shape)
+        a, b = choose(larger, a, b), choose(larger, b, a)
     return add(b, _soft(subtract(a, b)))
