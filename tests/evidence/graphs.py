@@ -70,6 +70,10 @@ LINES = [
     "xp.linalg.det({a} + np.eye(2))", "xp.linalg.inv({a} + np.eye(2))", "xp.linalg.slogdet({a} - np.eye(2))[1]",
     "xp.linalg.solve({a} * np.eye(2), {a} + np.eye(2))", "xp.linalg.matrix_power({a} + np.eye(2), 2)",
     "xp.linalg.cholesky(xp.exp(-{a} ** 2) + np.eye(2))",
+    "xp.linalg.multi_dot([{a} + np.eye(2), {b} * np.eye(2)])", "xp.linalg.multi_dot([{a}, {a} + np.eye(2), {a}])",
+    "xp.linalg.det(xp.stack([{a}, {a} + np.eye(2)]))", "xp.linalg.inv(xp.stack([{a}, {a} + np.eye(2)]))",
+    "xp.linalg.solve(xp.stack([{a}, {a} + np.eye(2)]), {b}[..., None])",
+    "xp.linalg.cholesky(xp.stack([{a} @ xp.matrix_transpose({a}), xp.exp({a})]) + np.eye(2))",
 ]  # fmt: skip
 
 SHAPES: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (2, 2), (1, 2), (2, 1), (2, 3)]

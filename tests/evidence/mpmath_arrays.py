@@ -103,3 +103,16 @@ def cholesky(a: Any) -> Any:
             rest = a[i, j] - total([number(0), *(L[i, k] * L[j, k] for k in range(j))])
             L[i, j] = root(rest) if i == j else rest / L[j, j]
     return L
+
+
+def of_each(f: Callable[[Any], Any], a: Any) -> Any:
+    """`f` of every matrix of a batch, shape (..., n, n)."""
+    a = lift(a)
+    if a.shape[-1] != a.shape[-2]:
+        raise ValueError(a.shape)
+    found = [np.asarray(f(a[index]), dtype=object) for index in np.ndindex(a.shape[:-2])]
+    return np.stack(found).reshape(a.shape[:-2] + found[0].shape)
+
+
+def inverses(a: Any) -> Any:
+    return of_each(inverse_matrix, a)

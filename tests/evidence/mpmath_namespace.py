@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,9 +13,10 @@ from tests.evidence.mpmath_arrays import (
     cholesky,
     determinant,
     each,
-    inverse_matrix,
+    inverses,
     length,
     lift,
+    of_each,
     product,
     reduced,
     total,
@@ -90,15 +93,15 @@ def _linspace(a: Any, b: Any, num: int) -> Any:
 
 
 def _matrix_power(a: Any, n: int) -> Any:
-    base = inverse_matrix(lift(a)) if n < 0 else lift(a)
-    out = lift(np.eye(len(base)))
+    base = inverses(a) if n < 0 else lift(a)
+    out = lift(np.eye(base.shape[-1]))
     for _ in range(abs(n)):
         out = out @ base
     return out
 
 
 def _solve(a: Any, b: Any) -> Any:
-    return inverse_matrix(lift(a)) @ lift(b)
+    return inverses(a) @ lift(b)
 
 
 def _cumulative(x: Any, axis: Any = None) -> Any:
@@ -132,9 +135,12 @@ _NAMES: dict[str, Any] = {
 mp_xp = SimpleNamespace(
     **_NAMES | {name: _NAMES[other] for name, other in _ALIASES.items()},
     linalg=SimpleNamespace(
-        cholesky=lambda a: cholesky(lift(a)), det=lambda a: determinant(lift(a)), inv=lambda a: inverse_matrix(lift(a)),
+        cholesky=lambda a: of_each(cholesky, a), det=lambda a: of_each(determinant, a), inv=inverses,
+        multi_dot=lambda arrays: reduce(operator.matmul, map(lift, arrays)), matmul=_NAMES["matmul"],
+        outer=_NAMES["outer"], tensordot=_NAMES["tensordot"], vecdot=_NAMES["vecdot"],
+        matrix_transpose=_NAMES["matrix_transpose"], diagonal=lambda a: np.diagonal(lift(a), 0, -2, -1),
         matrix_norm=lambda a: _vector_norm(a, None, (-2, -1)), matrix_power=_matrix_power, norm=_vector_norm,
-        slogdet=lambda a: (None, UNARY["log"](abs(determinant(lift(a))))), solve=_solve,
+        slogdet=lambda a: (None, each(UNARY["log"], each(abs, of_each(determinant, a)))), solve=_solve,
         trace=lambda a: np.trace(lift(a), axis1=-2, axis2=-1),
         vector_norm=lambda x, axis=None, **options: _vector_norm(x, options.get("ord"), axis),
     ),

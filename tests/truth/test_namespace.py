@@ -26,6 +26,7 @@ C = RNG.standard_normal((2, 3, 4))
 P = RNG.uniform(0.1, 0.9, (3, 4))
 SPD = M.T @ M + np.eye(3)
 V = RNG.standard_normal(3)
+SPDS = C @ np.swapaxes(C, 1, 2) + np.eye(3)
 I = np.array([2, 0, 1, 2])  # noqa: E741
 K = np.array([[True, False, True, True], [False, False, True, False], [True, True, False, False]])
 
@@ -120,6 +121,15 @@ EXPRESSIONS: list[Callable[..., Any]] = [
     lambda n, w: n.linalg.norm(w(V), np.inf), lambda n, w: n.linalg.norm(w(V), 3),
     lambda n, w: n.linalg.norm(w(A), axis=1, keepdims=True), lambda n, w: n.linalg.trace(w(SPD)),
     lambda n, w: n.linalg.matrix_power(w(SPD), 3), lambda n, w: n.linalg.matrix_power(w(SPD), -1),
+    lambda n, w: n.linalg.cholesky(w(SPDS)), lambda n, w: n.linalg.solve(w(SPDS), w(C)),
+    lambda n, w: n.linalg.solve(w(SPD), w(C)), lambda n, w: n.linalg.solve(w(SPDS), w(A)),
+    lambda n, w: n.linalg.solve(w(SPDS), w(V)), lambda n, w: n.linalg.inv(w(SPDS)), lambda n, w: n.linalg.det(w(SPDS)),
+    lambda n, w: tuple(n.linalg.slogdet(w(SPDS))), lambda n, w: n.linalg.matrix_power(w(SPDS), 3),
+    lambda n, w: n.linalg.det(w(SPDS) - w(SPDS)[..., :1]), lambda n, w: n.linalg.inv(w(SPDS) @ w(SPDS)),
+    lambda n, w: n.linalg.multi_dot([w(V), w(A), w(M), w(V)]), lambda n, w: n.linalg.diagonal(w(C), offset=1),
+    lambda n, w: n.linalg.matmul(w(A), w(M)), lambda n, w: n.linalg.outer(w(V), w(V)),
+    lambda n, w: n.linalg.matrix_transpose(w(C)), lambda n, w: n.linalg.tensordot(w(A), w(M), axes=1),
+    lambda n, w: n.linalg.vecdot(w(A), w(B)),
     lambda n, w: n.linalg.inv(w(SPD) @ w(SPD)), lambda n, w: n.linalg.solve(w(SPD) @ w(SPD), w(V) * w(V)),
     lambda n, w: n.linalg.cholesky(w(SPD) @ w(SPD).T), lambda n, w: 1 / (w(P) * w(P)), lambda n, w: n.exp(w(A) * w(B)),
     lambda n, w: n.std(w(A) * w(B), axis=1), lambda n, w: n.sqrt(w(P) * w(P) + 1), lambda n, w: (w(A) ** 2 + 1) ** w(B),
@@ -276,6 +286,7 @@ def test_extended_numbers_are_taken_exactly(power: int) -> None:
         lambda a: a[0, 0].item(), lambda a: np.exp(a), lambda a: np.asarray(a), lambda a: np.concatenate([a, a]),
         lambda a: a.at, lambda a: a.__setitem__(0, 1.0), lambda a: xp.linalg.norm(a, 2), lambda a: asarray(1j) + a,
         lambda a: xp.einsum("...i->...", a), lambda a: xp.sum(a, where=a > 0), lambda a: a.max(initial=3.0),
+        lambda a: xp.linalg.solve(SPDS, a[:2, :3]),
     ],
 )  # fmt: skip
 def test_what_is_lacking_says_its_name_and_how_to_go_on(use: Callable[[Any], Any]) -> None:

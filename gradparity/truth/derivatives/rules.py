@@ -142,15 +142,23 @@ def _solve(node: Node, g: Array) -> Adjoints:
     return _for_each(node, lambda: negative(matrix_product(y, node.result.mT)), lambda: y)
 
 
+def _solve_triangular(node: Node, g: Array) -> Adjoints:
+    """The same by substitution; the other triangle of A, which is zero, gets an adjoint that leads nowhere."""
+    a, lower = untraced(node.operands[0]), node.options["lower"]
+    y = linalg.substituted(a.mT, g, lower=not lower)
+    return _for_each(node, lambda: negative(matrix_product(y, node.result.mT)), lambda: y)
+
+
 def _det(node: Node, g: Array) -> Adjoints:
     """Jacobi's formula: d A^-T."""
-    return (multiply(multiply(g, node.result), linalg.inv(untraced(node.operands[0])).mT),)
+    slope = multiply(g, node.result)[..., None, None]
+    return (multiply(slope, linalg.inv(untraced(node.operands[0])).mT),)
 
 
 def _cholesky(node: Node, g: Array) -> Adjoints:
     """With S = L^-T low(L^T G) L^-1 it is low(S + S^T), low taking the lower triangle with half the diagonal."""
     L = node.result
-    n = L.shape[0]
+    n = L.shape[-1]
     half = asarray(np.tril(np.ones((n, n))) - np.eye(n) / 2)
     middle = multiply(half, matrix_product(L.mT, g))
     s = linalg.solve(L.mT, linalg.solve(L.mT, middle.mT).mT)
@@ -163,5 +171,6 @@ RULES: dict[str, Rule] = {
     "negative": lambda _, g: (negative(g),),
     "compose": lambda node, g: (times(g, node.options["slope"]),),
     "choose": _choose, "cholesky": _cholesky, "cumsum": _cumsum, "det": _det, "divide": _divide, "join": _join,
-    "matrix_product": _matrix_product, "multiply": _multiply, "rearrange": _rearrange, "solve": _solve, "sum": _sum,
+    "matrix_product": _matrix_product, "multiply": _multiply, "rearrange": _rearrange, "solve": _solve,
+    "solve_triangular": _solve_triangular, "sum": _sum,
 }  # fmt: skip

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 from flint import arb_mat
 
 from gradparity.truth.numbers.balls import ZERO, Coefficient, fill
+
+#: The coefficients of a truncated series.
+Series: TypeAlias = Sequence[Coefficient]
 
 
 def to_mat(c: Coefficient) -> arb_mat:
@@ -33,3 +38,21 @@ def product(a: Coefficient, b: Coefficient) -> Coefficient:
     for index in np.ndindex(*lead):
         out[index] = from_mat(to_mat(a[index]) * to_mat(b[index]))
     return out
+
+
+def of_each(f: Callable[..., Series], *operands: Series, shape: tuple[int, ...]) -> tuple[Coefficient, ...]:
+    """`f` of series of single matrices, for series of batches of them, broadcast over the leading axes.
+
+    Args:
+        f: takes a list of coefficients, shape (m, n) each, for every operand, and gives one.
+        operands: series whose coefficients have shapes (..., m, n).
+        shape: of one of the results.
+    """
+    lead = np.broadcast_shapes(*(series[0].shape[:-2] for series in operands))
+    if not lead:
+        return tuple(f(*operands))
+    if not math.prod(lead):
+        return (np.full((*lead, *shape), ZERO, dtype=object),)
+    each = [[np.broadcast_to(c, lead + c.shape[-2:]) for c in series] for series in operands]
+    found = [f(*([c[index] for c in series] for series in each)) for index in np.ndindex(*lead)]
+    return tuple(np.stack(parts).reshape(*lead, *shape) for parts in zip(*found, strict=True))
