@@ -92,6 +92,7 @@ class RunOptions(_Training, total=False):
     """Options of ``run``."""
 
     quick: bool
+    budget: float
 
 
 class CheckOptions(_Training, total=False):
@@ -117,8 +118,8 @@ def check(model: Model = None, **options: Unpack[CheckOptions]) -> Result:
     Args:
         model: path of a model's file or folder, or an imported module; the built-in model if not given.
         **options: as of ``gradparity check``, with underscores, and with lists in place of commas: ``backends``,
-            ``steps``, ``optimiser``, ``budget`` (seconds), ``memory_limit`` (GiB a process), ... Results are kept
-            only if their folder ``out`` is given.
+            ``steps``, ``optimiser``, ``budget`` (seconds, 120 a problem unless given), ``memory_limit`` (GiB a
+            process), ... Results are kept only if their folder ``out`` is given.
 
     Returns:
         What was found, whether all is ``ok``, and for every problem its findings, losses and troubles.
@@ -153,7 +154,7 @@ def run(model: Model = None, **options: Unpack[RunOptions]) -> Result:
 
     Args:
         model: path of a model's file or folder, or an imported module; the built-in model if not given.
-        **options: as of ``gradparity run``: those of `check` but ``stress`` and ``budget``, and ``quick``.
+        **options: as of ``gradparity run``: those of `check` but ``stress``, and ``quick``.
 
     Returns:
         The result, with all that `check` and `bench` have.

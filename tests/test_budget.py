@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
-from gradparity.processes.deadline import UNLIMITED, Deadline, budget_of
+from gradparity.processes.deadline import SHARES, UNLIMITED, USUAL_S, Deadline, budget_of, patience_s
 from tests.conftest import Clock
 
 
@@ -49,3 +50,27 @@ def test_a_budget_starts_now_and_is_exceeded_by_a_tenth_at_most() -> None:
     assert 59 < deadline.left_s() <= 60
     assert 59 < deadline.hard().left_s() <= 66
     assert deadline.hard().at > deadline.at
+
+
+def test_a_stage_has_its_share_of_the_whole_budget_and_never_more_than_is_left(clock: Clock) -> None:
+    deadline = replace(budget_of(60.0, clock.now_s), clock=clock)
+    assert deadline.stage_s("truth") == SHARES["truth"] * 60
+    clock.now_s += 50  # what others have taken is no reason to give a stage less than is there
+    assert deadline.stage_s("truth") == 10
+    clock.now_s += 20
+    assert deadline.stage_s("truth") == 0
+
+
+def test_where_no_budget_is_given_stages_have_shares_of_what_is_usual() -> None:
+    for stage, share in SHARES.items():
+        assert UNLIMITED.stage_s(stage) == share * USUAL_S
+
+
+def test_of_several_problems_each_has_shares_of_its_own_part(clock: Clock) -> None:
+    whole = replace(budget_of(60.0, clock.now_s), clock=clock)
+    assert whole.share(4).stage_s("truth") == SHARES["truth"] * 15
+
+
+def test_a_process_is_waited_for_a_little_longer_than_it_was_told_to_take() -> None:
+    assert patience_s(30.0) == 33
+    assert patience_s(1.0) == 2

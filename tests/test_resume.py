@@ -16,7 +16,7 @@ from gradparity.results import ProblemResult, RunResult, store
 from gradparity.results.blocks import CALLS, timed_of, timing_of
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.plan import plan_of
-from gradparity.runner.resume import JUDGED, TIMED, is_done, kept, require_same
+from gradparity.runner.resume import JUDGED, TIMED, UNCERTIFIED, UNTIMELY, is_done, kept, require_same
 from gradparity.runner.session import run
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
@@ -124,6 +124,16 @@ def test_what_a_finished_problem_left_is_not_touched(whole: ProblemResult):
     whole.left_out = ["loops"]
     assert not is_done(whole, BENCH)
     assert TIMED not in kept(whole).stages
+
+
+def test_what_was_judged_without_a_truth_for_want_of_time_is_judged_anew(whole: ProblemResult):
+    whole.stages += [JUDGED, UNCERTIFIED]
+    whole.left_out = ["truth, no answer in its share of the budget, 5 s"]
+    assert kept(whole).checked == whole.checked != []  # a model without a loss to certify has no more to come
+    whole.stages.append(UNTIMELY)
+    assert not kept(whole).checked
+    assert not kept(whole).findings
+    assert not {JUDGED, UNCERTIFIED, UNTIMELY} & {*kept(whole).stages}
 
 
 def test_a_backend_that_was_lost_is_timed_later_in_as_many_pairs_as_the_others(whole: ProblemResult, tmp_path: Path):

@@ -198,6 +198,7 @@ def _execute(
         prepare()
         each = verbose and not settings.stress_suite  # the suite has one table for all its problems
         with Watch(out if each else None, None if quiet else err, brief=command == "bench") as watch:
+            watch.remark(settings.budget_said())
             from gradparity.runner.session import run
 
             result = run(settings, watch, started_s, resume=resume)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
+import msgspec
+import psutil
+
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.oracle import messages as mm
-from gradparity.oracle.protocol import NotCertified
+from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
+from gradparity.processes.deadline import Deadline, patience_s
 from gradparity.processes.launch import Launch
-from gradparity.processes.peer import Peer, WorkerFailed
+from gradparity.processes.limits import out_of_memory
+from gradparity.processes.peer import OutOfTime, Peer, WorkerFailed
 from gradparity.worker.messages import load_request
 from gradparity.worker.wire import Failed, ReplyT, Request
 
@@ -20,8 +27,10 @@ if TYPE_CHECKING:
     from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
 
-#: Seconds that judging one training run at its own points may take, and spot checks at most.
-POINTS_SECONDS, MOST_POINTS = 10.0, 64
+#: Seconds that judging one training run at its own points may take, each of them, and spot checks at most.
+POINTS_SECONDS, POINT_SECONDS, MOST_POINTS = 10.0, 5.0, 64
+#: Share of the memory that is there when it starts, which the process of the truth may have.
+MEMORY_SHARE = 0.75
 
 
 class ModelFault(InputError):
@@ -31,9 +40,11 @@ class ModelFault(InputError):
 class ModelProcess(Peer):
     """A process with the model at ``path``; an `Oracle` of its problems. A context: on leaving, the process is gone.
 
+    One that does not end in its time is killed, and another started for what is asked next.
+
     Args:
         path: file or folder of the model.
-        launch: how the process is started; memory is limited in the backends' processes alone.
+        launch: how the process is started; the user's limit of memory is of the backends' processes alone.
     """
 
     def __init__(self, path: str, launch: Launch) -> None:
@@ -43,73 +54,154 @@ class ModelProcess(Peer):
         self.ported: list[str] = []  #: backends that the model has a loss for
         self._held: UserProblem | None = None
         self._seconds: dict[int, float] = {}
+        self._drawn_by: mm.Draw | None = None
+        self._ended = False
+        self._untimely = ""  #: why one evaluation alone takes too long for any truth
+        self._start(launch)
+
+    def _start(self, launch: Launch) -> None:
         super().__init__("model", "gradparity.oracle.server", mm.decode_reply, launch)
 
-    def draw(self, seed: int, dtype: str | None) -> mm.Drawn:
+    def limit(self, deadline: Deadline) -> None:
+        """Wait for no answer beyond."""
+        self.launch = msgspec.structs.replace(self.launch, deadline=deadline)
+
+    def draw(self, seed: int, dtype: str | None, share_s: float | None = None) -> mm.Drawn:
         """The problem, and which losses there are.
 
+        Args:
+            seed: of what the model draws.
+            dtype: of real arrays; ``None`` for what the model gives.
+            share_s: seconds that this may take, where a budget limits it.
+
         Raises:
-            InputError: the model is at fault.
+            InputError: the model is at fault, or takes longer.
         """
-        drawn = self.ask(mm.Draw(self.path, Path(self.path).resolve().name, seed, dtype))
+        memory = int(MEMORY_SHARE * psutil.virtual_memory().available)
+        self._drawn_by = mm.Draw(self.path, Path(self.path).resolve().name, seed, dtype, memory)
+        try:
+            drawn = self.ask(self._drawn_by, share_s=share_s)
+        except OutOfTime as failure:
+            raise ModelFault(
+                f"{self.path}, {failure.stage}",
+                got=failure.reason,
+                expected="parameters(rng) and data(rng) that return in it",
+                cure="--budget SECONDS allows more.",
+            ) from None
         self.ported = drawn.written_for
-        self.uncertified = (drawn.uncertifiable or None) if drawn.neutral else ""
+        self.uncertified = self._tried(share_s and share_s / 2) if drawn.neutral else ""
         return drawn
 
-    def reference(self, problem: UserProblem) -> Reference:
-        """Certified truth and floor.
+    def _tried(self, share_s: float | None) -> str | None:
+        """Why the loss of the problem that was drawn has no certified form; ``None`` if it has, as far as is known."""
+        try:
+            with self._in_time("first evaluation"):
+                return self.ask(mm.Try(), share_s=share_s).uncertifiable or None
+        except NoTimeForTruth as error:
+            self._untimely = str(error)
+            return None
+
+    def reference(self, problem: UserProblem, seconds: float) -> Reference:
+        """Certified truth and floor, as well as so many seconds allow.
 
         Raises:
-            NotCertified: there is no loss that could be certified.
+            NotCertified: there is no loss that could be certified, or no time or memory for it.
         """
         if self.uncertified is not None:
             raise NotCertified(self.uncertified)
-        with self._lock:
+        if self._untimely:
+            raise NoTimeForTruth(self._untimely)
+        with self._lock, self._in_time("truth"):
             self._hold(problem)
-            found = self.ask(mm.Certify()).reference
+            found = self.ask(mm.Certify(seconds), share_s=patience_s(seconds)).reference
         self._seconds[id(problem.data)] = found.seconds
         return found
 
     def at(self, problem: UserProblem) -> Reference:
-        """Loss and gradient with their floors at the problem's parameters."""
-        with self._lock:
-            if self._held is None or self._held.data is not problem.data:
+        """Loss and gradient with their floors at the problem's parameters.
+
+        Raises:
+            NotCertified: there is no time or memory for it.
+        """
+        seconds = min(POINT_SECONDS, max(0.0, self.launch.deadline.left_s()))
+        with self._lock, self._in_time("truth along a path"):
+            if self._ended or self._held is None or self._held.data is not problem.data:
                 self._hold(problem)
-            return self.ask(mm.Certify(dict(problem.params))).reference.only("loss", "gradient")
+            request = mm.Certify(seconds, dict(problem.params))
+            return self.ask(request, share_s=patience_s(seconds)).reference.only("loss", "gradient")
 
     def points(self, problem: UserProblem) -> int:
         """Number of points at which `at` may be asked, by the time that the truth took."""
-        seconds = self._seconds.get(id(problem.data), POINTS_SECONDS)
-        return min(MOST_POINTS, int(POINTS_SECONDS / max(seconds, 1e-3)))
+        each_s = min(POINT_SECONDS, self._seconds.get(id(problem.data), POINT_SECONDS))
+        return min(MOST_POINTS, int(min(POINTS_SECONDS, self.launch.deadline.left_s()) / max(each_s, 1e-3)))
 
-    def trajectory(self, problem: UserProblem, optimiser: Optimiser, steps: int) -> Trajectory:
-        """The reference run in extended precision."""
-        with self._lock:
-            self._hold(problem)
-            return self.ask(mm.Follow(optimiser, steps)).trajectory
+    def trajectory(self, problem: UserProblem, optimiser: Optimiser, steps: int, seconds: float) -> Trajectory:
+        """The reference run in extended precision.
 
-    def affordable_steps(self, problem: UserProblem, optimiser: Optimiser) -> int:
-        """Number of steps that the reference run can afford."""
-        with self._lock:
+        Raises:
+            NotCertified: there is no time or memory for it.
+        """
+        with self._lock, self._in_time("reference run"):
             self._hold(problem)
-            return self.ask(mm.Afford(optimiser)).steps
+            return self.ask(mm.Follow(optimiser, steps, seconds), share_s=patience_s(seconds)).trajectory
+
+    def affordable_steps(self, problem: UserProblem, optimiser: Optimiser, seconds: float) -> int:
+        """Number of steps that the reference run can afford.
+
+        Raises:
+            NotCertified: there is no time or memory for one.
+        """
+        with self._lock, self._in_time("reference run"):
+            self._hold(problem)
+            return self.ask(mm.Afford(optimiser, seconds), share_s=patience_s(seconds)).steps
+
+    @contextmanager
+    def _in_time(self, what: str) -> Iterator[None]:
+        """What is asked for within is not known where there is no time or no memory for it; then the process is gone.
+
+        Raises:
+            NoTimeForTruth: so it is.
+        """
+        try:
+            yield
+        except OutOfTime as failure:
+            self._ended = True
+            raise NoTimeForTruth(f"{what}, {failure.reason}") from None
+        except ModelFault as fault:
+            if not out_of_memory(str(fault)):
+                raise
+            self._ended = True
+            raise NoTimeForTruth(f"{what}, {fault.got}") from None
+
+    def _revive(self) -> None:
+        """Start the process again, after one that had to be killed."""
+        assert self._drawn_by is not None  # noqa: S101
+        self._ended, self._held = False, None
+        self.close()
+        self._start(self.launch)
+        self.ask(self._drawn_by)
 
     def _hold(self, problem: UserProblem) -> None:
         """Send a problem, unless it is the last that was sent."""
+        if self._ended:
+            self._revive()
         held = self._held
         if held is None or held.data is not problem.data or held.params is not problem.params:
             self.ask(mm.Hold(load_request(problem)))
             self._held = problem
 
-    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
+    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None, share_s: float | None = None) -> ReplyT:
         """Send a request and wait for its reply, one thread at a time.
 
         Raises:
             ModelFault: the model is at fault, or has ended its process.
+            OutOfTime: there was no answer within the share of the budget, or the budget is over.
         """
         with self._lock:
             try:
-                return super().ask(request, timeout_s=timeout_s)
+                return super().ask(request, timeout_s=timeout_s, share_s=share_s)
+            except OutOfTime:
+                raise
             except WorkerFailed as failure:
                 raise ModelFault(
                     f"{self.path}, {failure.stage}", got=failure.reason, expected="functions that return"
@@ -118,6 +210,10 @@ class ModelProcess(Peer):
     def _failed(self, answer: Failed) -> Exception:
         if isinstance(answer, mm.Refused):
             return ModelFault(answer.rule, got=answer.got, expected=answer.expected, cure=answer.cure)
+        if answer.kind == "MemoryError":
+            return ModelFault(
+                f"{self.path}, {self._stage}", got=f"out of memory: {answer.message}", expected="a truth that fits"
+            )
         return RuntimeError(f"the truth of the model: {answer.kind}: {answer.message}\n{answer.traceback}")
 
     def abandon(self) -> None:

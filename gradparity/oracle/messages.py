@@ -12,20 +12,19 @@ from gradparity.worker.wire import Arrays, Failed, Reply, Request, Stop, decoder
 
 
 class Drawn(Reply, frozen=True):
-    """The problem, and which losses the model has: the neutral one, a gradient by hand, and for which backends.
-
-    ``uncertifiable`` says what in the neutral loss has no certified form, and where; ``""`` if nothing has none.
-    """
+    """The problem, and which losses the model has: the neutral one, a gradient by hand, and for which backends."""
 
     problem: Load
     neutral: bool
     gradient: bool
     written_for: list[str]
-    uncertifiable: str = ""
 
 
 class Draw(Request[Drawn], frozen=True):
-    """Load the model at ``path`` and draw a problem; real arrays in ``dtype``, or as the model gives them."""
+    """Load the model at ``path`` and draw a problem; real arrays in ``dtype``, or as the model gives them.
+
+    ``memory_bytes``: what the process may have, from now on.
+    """
 
     stage = "loading"
     timeout_s = 300
@@ -35,6 +34,19 @@ class Draw(Request[Drawn], frozen=True):
     name: str
     seed: int
     dtype: str | None
+    memory_bytes: int
+
+
+class Tried(Reply, frozen=True):
+    """What in the neutral loss has no certified form, and where; ``""`` if nothing has none."""
+
+    uncertifiable: str = ""
+
+
+class Try(Request[Tried], frozen=True):
+    """Evaluate the neutral loss of the problem that was drawn, twice."""
+
+    stage = "first evaluation"
 
 
 class Held(Reply, frozen=True):
@@ -57,10 +69,11 @@ class Certified(Reply, frozen=True):
 
 
 class Certify(Request[Certified], frozen=True):
-    """Truth and floor of the problem that is held, at other parameters if given."""
+    """Truth and floor of the problem that is held, at other parameters if given, as well as ``seconds`` allow."""
 
     stage = "truth"
 
+    seconds: float
     params: Arrays | None = None
 
 
@@ -71,12 +84,13 @@ class Followed(Reply, frozen=True):
 
 
 class Follow(Request[Followed], frozen=True):
-    """The reference run of an optimiser."""
+    """The reference run of an optimiser, of as many of the steps as ``seconds`` allow."""
 
     stage = "reference run"
 
     optimiser: Optimiser
     steps: int
+    seconds: float
 
 
 class Afforded(Reply, frozen=True):
@@ -86,12 +100,12 @@ class Afforded(Reply, frozen=True):
 
 
 class Afford(Request[Afforded], frozen=True):
-    """How many steps of an optimiser a reference run may have."""
+    """How many steps of an optimiser a reference run of so many seconds may have."""
 
     stage = "reference run"
-    timeout_s = 300
 
     optimiser: Optimiser
+    seconds: float
 
 
 class Refused(Failed, frozen=True):
@@ -103,6 +117,6 @@ class Refused(Failed, frozen=True):
     cure: str
 
 
-REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Hold, Certify, Follow, Afford, Stop)
+REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Try, Hold, Certify, Follow, Afford, Stop)
 
 decode_request, decode_reply = decoder(REQUESTS), reply_decoder(REQUESTS, Refused)

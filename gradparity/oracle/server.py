@@ -23,12 +23,10 @@ from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.trajectory import affordable_steps, reference_run
+from gradparity.worker.memory import limit_memory
 from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
 from gradparity.worker.wire import Failed, Reply, Request, encode
-
-#: Seconds that the truth at one point may take before it settles for less.
-BUDGET_S = 5.0
 
 Loss = Callable[[Any, Any, Any], Any]
 
@@ -39,6 +37,7 @@ class ModelWorker:
     def __init__(self) -> None:
         self.model: UserModel
         self.loss: Loss | None = None
+        self.drawn: UserProblem
         self.problem: UserProblem
         self.arithmetic: NeutralArithmetic
         self.purity: Purity | None = None
@@ -59,34 +58,35 @@ class ModelWorker:
         return mm.Held()
 
     def _follow(self, request: mm.Follow) -> mm.Followed:
+        self.arithmetic.seconds = request.seconds
         with self._own():
             return mm.Followed(
                 reference_run(self.problem, request.optimiser, request.steps, arithmetic=self.arithmetic)
             )
 
     def _afford(self, request: mm.Afford) -> mm.Afforded:
+        self.arithmetic.seconds = request.seconds
         with self._own():
             return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
 
     def _draw(self, request: mm.Draw) -> mm.Drawn:
+        limit_memory(request.memory_bytes)
         self.model = load_model(request.path)
-        problem = draw_problem(self.model, request.name, request.seed, request.dtype)  # type: ignore[arg-type]
+        self.drawn = draw_problem(self.model, request.name, request.seed, request.dtype)  # type: ignore[arg-type]
         self.loss = self.model.function("loss")
-        uncertifiable = ""
         if self.loss is not None:
             self.arithmetic = NeutralArithmetic(self.loss)
-            uncertifiable = self._try(problem)
         gradient = self.model.function("gradient") is not None or "numpy" in self.model.written_for()
-        return mm.Drawn(load_request(problem), self.loss is not None, gradient, self.model.written_for(), uncertifiable)
+        return mm.Drawn(load_request(self.drawn), self.loss is not None, gradient, self.model.written_for())
 
-    def _try(self, problem: UserProblem) -> str:
-        """Evaluate the neutral loss twice: why it has no certified form, or ``""``.
+    def _try(self, _request: mm.Try) -> mm.Tried:
+        """Evaluate the neutral loss twice: why it has no certified form, if it has none.
 
         Raises:
             InputError: it raises, is no scalar, or another the second time.
         """
         assert self.loss is not None  # noqa: S101
-        spec = problem.spec
+        problem, spec = self.drawn, self.drawn.spec
         try:
             with self._own():
                 self.purity = Purity(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data))
@@ -94,8 +94,8 @@ class ModelWorker:
         except NotCertifiableError as error:
             file, line = place_of(error, self.model.file, self.model.root)
             said = str(error).partition(" Or go on without certification")[0]
-            return f"{display_path(file)}, line {line}: {said}" if line else said
-        return ""
+            return mm.Tried(f"{display_path(file)}, line {line}: {said}" if line else said)
+        return mm.Tried()
 
     def _certify(self, request: mm.Certify) -> mm.Certified:
         problem = self.problem
@@ -106,7 +106,7 @@ class ModelWorker:
         params, tangents = spec.nest_params(problem.params), spec.nest_params(problem.tangents)
         with self._own():
             found = neutral_reference(
-                self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=BUDGET_S
+                self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=request.seconds
             )
             if request.params is None and self.purity is not None:
                 # Derivations that disagree, and numbers that are none, may come of an impure loss.
@@ -135,6 +135,7 @@ class ModelWorker:
 #: What answers each kind of request.
 ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
     mm.Draw: ModelWorker._draw,
+    mm.Try: ModelWorker._try,
     mm.Hold: ModelWorker._hold,
     mm.Certify: ModelWorker._certify,
     mm.Follow: ModelWorker._follow,

@@ -7,6 +7,7 @@ the parent alone, which then ends its workers and whatever they started (compile
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import subprocess
@@ -47,10 +48,10 @@ class WorkerFailed(Exception):
 
 
 class OutOfTime(WorkerFailed):
-    """The time budget ended while a worker was busy: not its fault. It was killed."""
+    """The time budget ended while a worker was busy, or the stage's share of it: not its fault. It was killed."""
 
-    def __init__(self, backend: str, stage: str) -> None:
-        super().__init__(backend, stage, "the time budget ended")
+    def __init__(self, backend: str, stage: str, reason: str = "the time budget ended") -> None:
+        super().__init__(backend, stage, reason)
 
 
 class Peer:
@@ -106,8 +107,10 @@ class Peer:
         except (BrokenPipeError, ConnectionResetError):
             raise self._lost() from None
 
-    def receive(self, *, timeout_s: float | None = None) -> Any:
+    def receive(self, *, timeout_s: float | None = None, share_s: float | None = None) -> Any:
         """Wait for the reply to the last request, for ``timeout_s`` in place of the request's own limit.
+
+        ``share_s``: seconds that the budget has for it, where they are less.
 
         Raises:
             WorkerFailed: the worker raised (and lives), or died, or did not answer in time (and is killed).
@@ -117,10 +120,12 @@ class Peer:
         default_s = request.timeout_s if timeout_s is None else timeout_s
         limit_s, overdue = self.launch.allowance.wait_s(request.wait, default_s)
         try:
-            allowed_s = min(limit_s, self.launch.deadline.left_s())
-            if not self._pipe.poll(max(0.0, allowed_s)):
+            left_s, share_s = self.launch.deadline.left_s(), math.inf if share_s is None else share_s
+            if not self._pipe.poll(max(0.0, min(limit_s, left_s, share_s))):
                 self.kill()
-                if allowed_s < limit_s:
+                if share_s < min(limit_s, left_s):
+                    raise OutOfTime(self.backend, self._stage, f"no answer in its share of the budget, {share_s:.3g} s")
+                if left_s < limit_s:
                     raise OutOfTime(self.backend, self._stage)
                 raise WorkerFailed(self.backend, self._stage, overdue)
             answer = self._decode(self._pipe.recv_bytes())
@@ -138,10 +143,10 @@ class Peer:
         self._pending = None
         return answer
 
-    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
+    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None, share_s: float | None = None) -> ReplyT:
         """Send a request and wait for its reply; raises as `send` and `receive` do."""
         self.send(request)
-        answer: ReplyT = self.receive(timeout_s=timeout_s)
+        answer: ReplyT = self.receive(timeout_s=timeout_s, share_s=share_s)
         return answer
 
     def _failed(self, answer: Failed) -> Exception:

@@ -34,7 +34,7 @@ class ProblemResult(msgspec.Struct, kw_only=True):
     failure of the formula and not of a backend. ``divergences`` is where tapped values diverge, asked where
     something disagrees. ``idle`` has the backends with nothing to run in a model of the user's, and why.
     ``source_digest`` is of a model's own files. ``checked`` and ``stages`` say what came to its end, for who resumes:
-    ``judged``, ``step N`` and ``loop N`` of process pair N, ``timed``.
+    ``judged``, ``step N`` and ``loop N`` of process pair N, ``timed``; or that there is no truth, and why not.
     """
 
     name: str

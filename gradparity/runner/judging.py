@@ -5,7 +5,8 @@ It is imported once the workers are on their way: what it takes to compute and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,15 @@ from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
-from gradparity.oracle.protocol import NotCertified
+from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
 from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Training, Verdict
 from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Member, patience_s
 from gradparity.runner.record import Recorder
-from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED
+from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED, UNTIMELY
 from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, wider
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
@@ -44,11 +46,11 @@ class Judging:
     """The truth of one problem, found when this is made, and what is judged by it; safe to use from several threads.
 
     Where there is no truth, ``pairwise`` has the backends' answers, to be held against each other. ``runs`` are the
-    reference runs of ``steps`` steps that training is held to.
+    reference runs of ``steps`` steps that training is held to. ``deadline`` is that of the problem's budget.
     """
 
-    def __init__(self, cell: Cell, recorder: Recorder) -> None:
-        self.cell, self.recorder = cell, recorder
+    def __init__(self, cell: Cell, recorder: Recorder, deadline: Deadline = UNLIMITED) -> None:
+        self.cell, self.recorder, self.deadline = cell, recorder, deadline
         self.pairwise: PairwiseRun | None = None
         self.runs: list[Trajectory] = []
         self.steps = cell.settings.steps
@@ -63,11 +65,15 @@ class Judging:
         """Certified where the model can be; where not, backends will be held against each other."""
         problem = self.cell.problem
         try:
-            return self.cell.oracle.reference(problem)
+            return self.cell.oracle.reference(problem, self.deadline.stage_s("truth"))
         except NotCertified as error:
             assert isinstance(problem, UserProblem)  # noqa: S101
             if str(error):
                 cure = "Backends are compared with each other instead. Write the loss with names that are certified."
+                if isinstance(error, NoTimeForTruth):
+                    cure = "Backends are compared with each other instead. --budget SECONDS allows more."
+                    self.recorder.leave_out(str(error))
+                    self.recorder.mark(UNTIMELY)
                 said = Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure)
                 self.recorder.diagnose(said)
             self.recorder.mark(UNCERTIFIED)
@@ -100,12 +106,27 @@ class Judging:
             cure = "Check a part of the rows that fits into memory."
             self.recorder.diagnose(Diagnosis(name="no reference run", finding=said, cure=cure))
         elif cell.plan.trains == "all":
-            self.runs = [cell.oracle.trajectory(problem, each, self.steps) for each in cell.settings.optimisers()]
+            with self._left_out_in_time():
+                optimisers = cell.settings.optimisers()
+                for place, each in enumerate(optimisers):
+                    seconds = self.deadline.stage_s("reference runs") / (len(optimisers) - place)
+                    self.recorder.begin(f"reference run of {each.name}")
+                    self.runs.append(cell.oracle.trajectory(problem, each, self.steps, seconds))
             self.recorder.diagnose(*diagnose(problem, self.truth, self.runs))
         else:  # where the reference cannot afford some steps, the loss of the first is judged when it is timed
-            descent = GradientDescent(cell.settings.learning_rate)
-            self.steps = min(LOOP_STEPS_CHECKED, cell.oracle.affordable_steps(problem, descent))
-            self.runs = [cell.oracle.trajectory(problem, descent, self.steps)] if self.steps > 1 else []
+            descent, seconds = GradientDescent(cell.settings.learning_rate), self.deadline.stage_s("reference runs")
+            with self._left_out_in_time():
+                self.steps = min(LOOP_STEPS_CHECKED, cell.oracle.affordable_steps(problem, descent, seconds))
+                if self.steps > 1:
+                    self.runs = [cell.oracle.trajectory(problem, descent, self.steps, seconds)]
+
+    @contextmanager
+    def _left_out_in_time(self, whose: str = "") -> Iterator[None]:
+        """What the oracle has no time for is written down as left out."""
+        try:
+            yield
+        except NoTimeForTruth as error:
+            self.recorder.leave_out(f"{whose}{error}")
 
     def evaluate(self, name: str, worker: WorkerProcess) -> list[Finding]:
         """The verdicts on a backend that has loaded the problem; none yet where there is no truth.
@@ -133,7 +154,7 @@ class Judging:
             known = found
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.worker.ask(self.cell.load)
-        except (WorkerFailed, InputError) as failure:
+        except (WorkerFailed, InputError, NotCertified) as failure:
             dtype = in_other_precision(self.cell.problem).spec.dtype
             found = left_open(found, f"{dtype}: {getattr(failure, 'reason', failure)}")
             if isinstance(failure, WorkerFailed) and not failure.alive:
@@ -146,7 +167,8 @@ class Judging:
         with self._lock:  # its truth is computed once, when first needed
             if self._other is None:
                 other = in_other_precision(self.cell.problem)
-                self._other = other, self._asked(self.cell.oracle.reference(other))
+                seconds = self.deadline.stage_s("truth")
+                self._other = other, self._asked(self.cell.oracle.reference(other, seconds))
         problem, truth = self._other
         worker.ask(m.load_request(problem))
         return self._evaluate(name, worker, problem, truth)
@@ -193,16 +215,17 @@ class Judging:
         self.recorder.begin("training", name)
         problem, oracle = self.cell.problem, self.cell.oracle
         found: list[Training] = []
-        if self.cell.plan.trains == "all":
-            answer = self._run(worker, lambda steps: m.Train(known.optimiser, steps), known)
-            found.append(judge_training(name, answer.path, known, problem, answer.loop_s, oracle=oracle))
-        if isinstance(known.optimiser, GradientDescent):
-            rate = known.optimiser.learning_rate
-            descent = self._run(worker, lambda steps: m.Descend(steps, rate), known)
-            ran = own_loop(descent.losses, problem.spec.pack(descent.params))
-            shared = found[0] if found else None
-            own = judge_training(name, ran, known, problem, descent.loop_s, shared=shared, oracle=oracle)
-            found.insert(0, own)
+        with self._left_out_in_time(f"{name}: training: "):
+            if self.cell.plan.trains == "all":
+                answer = self._run(worker, lambda steps: m.Train(known.optimiser, steps), known)
+                found.append(judge_training(name, answer.path, known, problem, answer.loop_s, oracle=oracle))
+            if isinstance(known.optimiser, GradientDescent):
+                rate = known.optimiser.learning_rate
+                descent = self._run(worker, lambda steps: m.Descend(steps, rate), known)
+                ran = own_loop(descent.losses, problem.spec.pack(descent.params))
+                shared = found[0] if found else None
+                own = judge_training(name, ran, known, problem, descent.loop_s, shared=shared, oracle=oracle)
+                found.insert(0, own)
         return found
 
     def _run(self, worker: WorkerProcess, request: Callable[[int], Request[ReplyT]], known: Trajectory) -> ReplyT:

@@ -98,6 +98,7 @@ DEFAULT_PROJECTION = "5"
 
 _UNTIMED, _RUN, _CHECK, _BENCH = ("run", "check"), ("run",), ("check",), ("bench",)
 _BUDGET = "Seconds that it may take in all; what does not fit is left out and named."
+_BUDGET_OF_CHECK = f"{_BUDGET} Default: 120 a problem."
 
 #: In the order in which each command's help lists them.
 OPTIONS = (
@@ -245,7 +246,8 @@ OPTIONS = (
         False,
         commands=_CHECK,
     ),
-    Option("budget", _BUDGET, float, field="budget_s", commands=_CHECK, metavar="SECONDS"),
+    Option("budget", _BUDGET_OF_CHECK, float, field="budget_s", commands=_CHECK, metavar="SECONDS"),
+    Option("budget", _BUDGET, float, field="budget_s", commands=_RUN, metavar="SECONDS"),
     Option(
         "export",
         "Also write the timings for another tool: 'pytest-benchmark FILE' for pytest-benchmark compare.",

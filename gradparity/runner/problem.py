@@ -41,7 +41,7 @@ class ProblemRun:
         from gradparity.runner.judging import Judging
 
         self.reached = True
-        self.judging = Judging(self.cell, self.recorder)
+        self.judging = Judging(self.cell, self.recorder, self.crew.deadline)
         for absent in self.recorder.outcome.troubles:
             self.recorder.outcome.findings += self.judging.unanswered(absent.backend, "failed", absent.reason)
 

@@ -48,7 +48,7 @@ class Record:
             environment=set_for_workers(settings.thread_counts or (settings.threads,)),
             backends=backends,
         )
-        self.folder, self.observer = folder, observer
+        self.settings, self.folder, self.observer = settings, folder, observer
         self.order = {name: place for place, name in enumerate(settings.order())}
         self.lock = Lock()
         #: Whoever ends the run saves, once; what fails from then on is no failure.

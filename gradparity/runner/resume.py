@@ -20,7 +20,7 @@ _FREE = frozenset({"out", "budget_s", "allowance"})
 #: Facts of the machine without which figures of two sessions are not of one run.
 _MACHINE = ("cpu", "cores", "usable_cores", "python")
 
-JUDGED, TIMED, UNCERTIFIED = "judged", "timed", "uncertified"
+JUDGED, TIMED, UNCERTIFIED, UNTIMELY = "judged", "timed", "uncertified", "no time for the truth"
 #: What is said where no two backends answered, until they do.
 NOTHING_TO_COMPARE = "nothing to compare"
 
@@ -96,11 +96,13 @@ def is_done(problem: ProblemResult, plan: Plan) -> bool:
 
 def kept(problem: ProblemResult) -> ProblemResult:
     """What came to its end on a problem, to go on from."""
-    judged = JUDGED in problem.stages and not problem.troubles
+    untimely = UNTIMELY in problem.stages  # a larger budget may have time for the truth
+    judged = JUDGED in problem.stages and not problem.troubles and not untimely
     # Without a truth backends are judged by all answers together, which live in the processes.
     checked = [] if UNCERTIFIED in problem.stages and not judged else problem.checked
     names = {each.backend for each in checked}
     again = {JUDGED, TIMED} if problem.troubles else {TIMED} if problem.left_out else set()
+    again |= {JUDGED, TIMED, UNCERTIFIED, UNTIMELY} if untimely else set()
     return msgspec.structs.replace(
         problem,
         checked=list(checked),
@@ -110,7 +112,8 @@ def kept(problem: ProblemResult) -> ProblemResult:
         timings=[_finished(timing, problem.stages) for timing in problem.timings if timing.backend in names],
         not_given=[each for each in problem.not_given if each.backend in names],
         twin=_finished(problem.twin, problem.stages) if problem.twin else None,
-        diagnoses=[said for said in problem.diagnoses if said.name != NOTHING_TO_COMPARE],
+        diagnoses=[said for said in problem.diagnoses if said.name != NOTHING_TO_COMPARE and not untimely],
+        pairwise=None if untimely else problem.pairwise,
         troubles=[],
         left_out=[],
         recommendation=None,

@@ -5,16 +5,18 @@ Results are saved as they arrive: a crash loses at most the measurement in fligh
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import psutil
 
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
-from gradparity.processes.deadline import Deadline, budget_of
+from gradparity.processes.deadline import USUAL_S, Deadline, budget_of
 from gradparity.processes.launch import Launch
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import ProblemResult, RunResult, Trouble, store
@@ -51,6 +53,7 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
         InputError: the data, the model or the output folder is at fault, or there is nothing to resume that fits.
     """
     require_extended_precision()
+    started_s = time.monotonic() if started_s is None else started_s
     deadline, plan = budget_of(settings.budget_s, started_s), plan_of(settings)
     names, infos, absent = chosen_backends(settings)
     cases: list[Case] = []
@@ -77,7 +80,7 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
         )
         record.result.problems = list(earlier)  # before the first save: whatever ends this session loses none of them
         with record.session():
-            _Session(plan, record, launch, absent, earlier).measure(cases)
+            _Session(plan, record, launch, absent, earlier, started_s).measure(cases)
     return record.result
 
 
@@ -90,6 +93,7 @@ class _Session:
     launch: Launch
     absent: Sequence[Trouble]
     earlier: list[ProblemResult]
+    started_s: float
     start_times: StartTimes = field(default_factory=StartTimes)
 
     def measure(self, cases: Sequence[Case]) -> None:
@@ -99,7 +103,7 @@ class _Session:
         left = [case for case in cases if not self._done(case)]
         self.record.observer.planned(len(left))
         for count, groups in self._batches(left):
-            deadline = self.launch.deadline.share(count) if self.plan.apart else self.launch.deadline
+            deadline = self._deadline(count, groups)
             if not self.plan.apart or self._affordable(groups[0][0], deadline):
                 self._measure(groups, deadline)
 
@@ -118,6 +122,20 @@ class _Session:
             together = 2 if all(case.problem.cells <= SMALL_CELLS for case in cases) else 1
         for place in range(0, len(cases), together):
             yield len(cases) - place, [[case] for case in cases[place : place + together]]
+
+    def _deadline(self, count: int, groups: Sequence[Sequence[Case]]) -> Deadline:
+        """Of the groups that are checked now, of so many cases that are still to do.
+
+        Each has a share of the budget that was asked for. Without one a check keeps to what is usual for each problem,
+        from the start of the run for the first; what is timed takes what its profile asks for.
+        """
+        here = sum(map(len, groups))
+        if self.record.settings.budget_s is not None:
+            return self.launch.deadline.share(count / here)
+        if self.plan.timed:
+            return self.launch.deadline
+        began_s, self.started_s = self.started_s, math.nan
+        return replace(budget_of(here * USUAL_S, None if math.isnan(began_s) else began_s), whole_s=USUAL_S)
 
     def _affordable(self, case: Case, deadline: Deadline) -> bool:
         """Whether there is time for the truth of a cell; otherwise it is left out."""
@@ -154,6 +172,8 @@ class _Session:
         recorders = [self._recorder(case, self.absent if case is cases[0] else ()) for case in cases]
         names = list(dict.fromkeys(name for case in cases for name in case.names))
         launch = msgspec.structs.replace(self.launch, threads=cases[0].settings.threads, deadline=deadline)
+        for case in cases:
+            case.oracle.limit(deadline.hard())
         label = STRESS if self.plan.shared else recorders[0].outcome.label
         crew = Crew(cases[0].settings, label, names, launch, shared=self.plan.shared)
         pairs = zip(cases, recorders, strict=True)

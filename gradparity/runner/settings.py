@@ -23,6 +23,7 @@ from gradparity.model_spec.spec import (
     require_member,
 )
 from gradparity.numerics.optimisers import Optimiser, optimiser
+from gradparity.processes.deadline import USUAL_S
 from gradparity.processes.interpreters import variants
 from gradparity.processes.limits import Allowance, timeouts_from
 from gradparity.processes.machine import usable_cores
@@ -126,6 +127,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def stress_suite(self) -> bool:
         """Whether it is the built-in model's stress suite; a model of the user's is stressed by variants of it."""
         return self.stress and self.model is None
+
+    def budget_said(self) -> str:
+        """What it may take, in words; ``""`` where nothing limits it as a whole."""
+        if self.budget_s is not None:
+            return f"at most {self.budget_s:g} s in all (--budget)"
+        return f"at most {USUAL_S:g} s a problem; --budget SECONDS for another limit" if self.command == "check" else ""
 
     def registration(self, name: str) -> Registration:
         """Where a backend of this run lives.

@@ -15,6 +15,7 @@ from gradparity.model_spec.problem import UserProblem, in_other_precision
 from gradparity.model_spec.user.model import BACKENDS_FOLDER, display_path
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
+from gradparity.processes.deadline import SHARES, USUAL_S
 from gradparity.processes.launch import Launch
 from gradparity.runner.cases import Case
 from gradparity.runner.settings import Settings
@@ -22,6 +23,8 @@ from gradparity.worker import messages as m
 
 #: Where what the model's own functions print goes, in the folder of logs.
 LOG = "model.log"
+#: What importing NumPy and a small model may take on a slow machine.
+LEAST_LOADING_S = 5.0
 #: What the parameters of a stressed model are multiplied by.
 STRESS_SCALES = (1e-6, 30.0, 0.0)
 
@@ -41,7 +44,7 @@ def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iter
     assert settings.model is not None  # noqa: S101
     own = Launch(launch.log / LOG, scratch=launch.scratch, allowance=launch.allowance)
     with ModelProcess(settings.model, own) as process:
-        drawn = process.draw(settings.seed, settings.dtype)
+        drawn = process.draw(settings.seed, settings.dtype, loading_s(settings))
         problem = m.problem_of(drawn.problem)
         assert isinstance(problem, UserProblem)  # noqa: S101
         idle = {name: reason for name in names if (reason := nothing_to_run(name, settings.registration(name), drawn))}
@@ -71,6 +74,11 @@ def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iter
         yield cases
 
 
+def loading_s(settings: Settings) -> float:
+    """Seconds that the model's own functions may take to draw a problem: a share of the budget, however small."""
+    return max(LEAST_LOADING_S, SHARES["loading"] * (settings.budget_s or USUAL_S))
+
+
 def source_digest(problem: UserProblem) -> str:
     """SHA-256 of the model's own files and of its arrays: what a run that goes on must find unchanged."""
     found = hashlib.sha256()
@@ -89,7 +97,7 @@ def source_digest(problem: UserProblem) -> str:
 
 def stressed(problem: UserProblem, process: ModelProcess, settings: Settings) -> Iterator[UserProblem]:
     """The same model elsewhere: another seed, parameters tiny, large and zero, and all of it in the other precision."""
-    again = m.problem_of(process.draw(settings.seed + 1, settings.dtype).problem)
+    again = m.problem_of(process.draw(settings.seed + 1, settings.dtype, loading_s(settings)).problem)
     assert isinstance(again, UserProblem)  # noqa: S101
     yield replace(again, name=f"{problem.name}, seed {settings.seed + 1}")
     for scale in STRESS_SCALES:

@@ -59,12 +59,19 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[object]]] = {
     ),
     "model's requests": (
         mm.decode_request,
-        [mm.Draw("model.py", "mine", 0, None), mm.Hold(_LOAD), mm.Certify(_TREE), mm.Follow(GradientDescent(), 9)],
+        [
+            mm.Draw("model.py", "mine", 0, None, 2**30),
+            mm.Try(),
+            mm.Hold(_LOAD),
+            mm.Certify(5.0, _TREE),
+            mm.Follow(GradientDescent(), 9, 2.5),
+        ],
     ),
     "model's replies": (
         mm.decode_reply,
         [
             mm.Drawn(_LOAD, neutral=True, gradient=False, written_for=["jax"]),
+            mm.Tried("loss.py, line 3: erf"),
             mm.Certified(_REFERENCE),
             mm.Followed(_RUN),
             mm.Refused("InputError", "loss: no", "", "loss", "no", "a number", "Return one."),

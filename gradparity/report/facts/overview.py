@@ -150,9 +150,15 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
 
 def _nothing(result: RunResult) -> str:
     said = [each.finding for problem in result.problems for each in problem.diagnoses if "nothing" in each.name]
-    if not said and result.settings.get("budget_s") and not result.troubles:
+    left = [*result.left_out, *(what for problem in result.problems for what in problem.left_out)]
+    if (left or not said) and limited(result) and not result.troubles:
         said = ["out of budget"]
     return f"Nothing was compared{': ' + said[0].rstrip('.') if said else ''}."
+
+
+def limited(result: RunResult) -> bool:
+    """Whether a time budget holds: one that was asked for, or that of a check."""
+    return bool(result.settings.get("budget_s")) or result.command == "check"
 
 
 def not_given(problems: Iterable[ProblemResult]) -> dict[str, tuple[str, str]]:
@@ -172,7 +178,7 @@ def _asked(result: RunResult, good: Sequence[str]) -> tuple[str, str]:
     total = max(result.planned, len(labels))
     done = sum({f.backend for f in p.findings} | {*p.idle} >= {*good} and bool(p.findings) for p in result.problems)
     if done < total and total > 1:
-        budget = ": out of budget" * bool(result.settings.get("budget_s"))
+        budget = ": out of budget" * limited(result)
         return f"{done} of {total} problems", f"{total - done} not compared{budget}"
     if result.settings.get("stress"):
         model = result.settings.get("model")
@@ -182,7 +188,7 @@ def _asked(result: RunResult, good: Sequence[str]) -> tuple[str, str]:
 
 def _notes(result: RunResult) -> Iterable[Note]:
     """What is left to know, the most consequential first."""
-    budget = ", for the time budget" if result.settings.get("budget_s") else ""
+    budget = ", for the time budget" if limited(result) else ""
     left = [f"{problem.label}: {what}" for problem in result.problems for what in problem.left_out]
     for what in (*left, *result.left_out):
         yield _remark("Left out:", what + budget)

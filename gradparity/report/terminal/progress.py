@@ -91,6 +91,15 @@ class Watch:
         self._progress = Progress(*columns, console=err, transient=True, disable=not live, refresh_per_second=_PER_S)
         self._task = self._progress.add_task("starting", total=None)
 
+    def remark(self, text: str) -> None:
+        """Say something of the whole run, if it is anything."""
+        if self._err is None or not text:
+            return
+        if self._err.is_terminal:
+            self._err.print(text, style="dim", soft_wrap=True)
+        else:
+            self._line(text)
+
     def planned(self, problems: int) -> None:
         """So many problems there are to do."""
         self._remaining.planned(problems)
@@ -110,10 +119,13 @@ class Watch:
         line = f"{problem}: timing in turns" if stage == "timing" else line
         if line != self._said:
             self._said = line
-            elapsed_s = time.perf_counter() - self._started
-            left_s = self._remaining.left_s()
-            left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
-            self._err.print(f"[{elapsed_s:5.1f} s{left}] {line}", soft_wrap=True)
+            self._line(line)
+
+    def _line(self, text: str) -> None:
+        assert self._err is not None  # noqa: S101
+        elapsed_s, left_s = time.perf_counter() - self._started, self._remaining.left_s()
+        left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
+        self._err.print(f"[{elapsed_s:5.1f} s{left}] {text}", soft_wrap=True)
 
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""

@@ -28,9 +28,13 @@ AS_ROUNDED = (1, 4)
 
 @dataclass
 class NeutralArithmetic:
-    """Extended-precision value and gradient of ``loss(params, data, xp)``; a call is timed once, for the budget."""
+    """Extended-precision value and gradient of ``loss(params, data, xp)``; a call is timed once, for the budget.
+
+    ``seconds``: what a reference run may take, its perturbed runs included.
+    """
 
     loss: Callable[[Any, Any, Any], Any]
+    seconds: float = PATH_SECONDS
     _call_s: dict[int, float] = field(default_factory=dict)
 
     def perturbed(self, problem: UserProblem, draws: int) -> Iterator[UserProblem]:
@@ -87,12 +91,12 @@ class NeutralArithmetic:
         return call
 
     def calls(self, problem: UserProblem) -> int:
-        """Calls that fit in `PATH_SECONDS`."""
+        """Calls that fit in its seconds."""
         if id(problem) not in self._call_s:
             began = time.perf_counter()
             self.bind(problem)({name: np.asarray(value, np.longdouble) for name, value in problem.params.items()})
             self._call_s[id(problem)] = time.perf_counter() - began
-        return max(1, int(PATH_SECONDS / self._call_s[id(problem)]))
+        return max(1, int(self.seconds / self._call_s[id(problem)]))
 
 
 def _through_ties(tape: Tape, blocks: Blocks, seed: int, seconds: float) -> Blocks:
