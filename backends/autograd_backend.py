@@ -148,7 +148,9 @@ class AutogradBackend(HostArrays):
         return BuiltInLoss(spec)
 
     def namespace(self) -> Any:
-        return anp
+        from gradparity.backends.names import autograd_names, widened
+
+        return widened(anp, autograd_names.NAMES)
 
     def program(self, loss: Loss) -> AutogradProgram:
         return AutogradProgram(loss)

@@ -212,7 +212,9 @@ class JaxBackend:
         return BuiltInLoss(spec)
 
     def namespace(self) -> Any:
-        return jnp
+        from gradparity.backends.names import jax_names, widened
+
+        return widened(jnp, jax_names.NAMES)
 
     def program(self, loss: Loss) -> JaxProgram:
         return JaxProgram(loss)

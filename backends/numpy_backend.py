@@ -180,7 +180,9 @@ class NumpyBackend(HostArrays):
         return ClosedFormLoss(spec)
 
     def namespace(self) -> Any:
-        return np
+        from gradparity.backends.names import numpy_names, widened
+
+        return widened(np, numpy_names.NAMES)
 
     def program(self, loss: Loss) -> ClosedFormLoss | HandWritten:
         """The closed form itself, or a user's loss with its hand-written gradient.

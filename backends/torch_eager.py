@@ -249,7 +249,9 @@ class TorchBackend:
         """Torch by the names of the array API, which its own differ from."""
         import array_api_compat.torch
 
-        return array_api_compat.torch
+        from gradparity.backends.names import torch_names, widened
+
+        return widened(array_api_compat.torch, torch_names.NAMES)
 
     def program(self, loss: Loss) -> TorchProgram:
         return TorchProgram(loss)

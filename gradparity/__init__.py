@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from gradparity import special
 from gradparity.taps import stop, tap
 from gradparity.version import __version__
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from gradparity.api import bench, check, run
     from gradparity.model_spec.errors import InputError
 
-__all__ = ["InputError", "__version__", "bench", "check", "run", "stop", "tap"]
+__all__ = ["InputError", "__version__", "bench", "check", "run", "special", "stop", "tap"]
 
 
 def __getattr__(name: str) -> Any:

@@ -75,7 +75,7 @@ import importlib, pkgutil
 package = importlib.import_module({package!r})
 for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
     last = found.name.rpartition(".")[2]
-    own_file = last.endswith(("_backend", "_baseline", "_taps")) or last.startswith("torch_")
+    own_file = last.endswith(("_backend", "_baseline", "_names", "_taps")) or last.startswith("torch_")
     if {every!r} or not own_file and not last.startswith(("test_", "conftest")):
         importlib.import_module(found.name)
 """
@@ -108,6 +108,7 @@ def loaded_by(package: str, *, every: bool = True) -> set[str]:
 def test_model_spec_imports_the_standard_library_and_numpy_only():
     assert loaded_by("gradparity.model_spec") <= {
         "gradparity.model_spec",
+        "gradparity.special",
         "gradparity.taps",
         "gradparity.version",
         "numpy",

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import scipy.special
+
+from gradparity.backends.names import numpy_names
+from tests.evidence import graph_lines
 
 
 def _words(text: str) -> list[str]:
@@ -74,6 +76,7 @@ LINES = [
     "xp.linalg.det(xp.stack([{a}, {a} + np.eye(2)]))", "xp.linalg.inv(xp.stack([{a}, {a} + np.eye(2)]))",
     "xp.linalg.solve(xp.stack([{a}, {a} + np.eye(2)]), {b}[..., None])",
     "xp.linalg.cholesky(xp.stack([{a} @ xp.matrix_transpose({a}), xp.exp({a})]) + np.eye(2))",
+    *graph_lines.LINES,
 ]  # fmt: skip
 
 SHAPES: list[tuple[int, ...]] = [(), (1,), (2,), (3,), (2, 2), (1, 2), (2, 1), (2, 3)]
@@ -119,10 +122,8 @@ class Graph:
 class _Floats:
     """NumPy, with the names that only the certified namespace has: how a graph is drawn so that it has a value."""
 
-    erf, erfc = staticmethod(scipy.special.erf), staticmethod(scipy.special.erfc)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(np, name)
+        return numpy_names.NAMES.get(name) or getattr(np, name)
 
     def floor_divide(self, a: Any, b: Any) -> Any:
         """Not by a whole zero, of which NumPy alone has a number."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.evidence import mpmath_special
 from tests.evidence.mpmath_arrays import (
     cholesky,
     determinant,
@@ -128,6 +129,7 @@ _NAMES: dict[str, Any] = {
     "full_like": lambda like, x: np.broadcast_to(lift(x), np.shape(like)), "linspace": _linspace,
     "vdot": lambda a, b: total([number(0), *(lift(a).ravel() * lift(b).ravel())]),
     "vecdot": lambda a, b: reduced(total, lift(a) * lift(b), -1, False), "float64": np.float64, "pi": np.pi,
+    **mpmath_special.NAMES,
     "isfinite": lambda x: each(lambda u: np.isfinite(float(u.v)), x, dtype=bool),
 }  # fmt: skip
 

@@ -183,6 +183,12 @@ UNARY = {
     "arcsinh": (sympy.asinh, -9, 9), "arccosh": (sympy.acosh, 1.1, 9), "arctanh": (sympy.atanh, -0.9, 0.9),
     "erf": (sympy.erf, -3, 3), "erfc": (sympy.erfc, -3, 3), "reciprocal": (lambda x: 1 / x, 0.1, 9),
     "square": (lambda x: x**2, -9, 9), "abs": (lambda x: -x, -9, -0.1),
+    "sigmoid": (lambda x: 1 / (1 + sympy.exp(-x)), -40, 40), "softplus": (lambda x: sympy.log(1 + sympy.exp(x)), -9, 9),
+    "log_sigmoid": (lambda x: -sympy.log(1 + sympy.exp(-x)), -9, 9),
+    "silu": (lambda x: x / (1 + sympy.exp(-x)), -9, 9), "elu": (lambda x: sympy.exp(x) - 1, -9, -0.1),
+    "mish": (lambda x: x * sympy.tanh(sympy.log(1 + sympy.exp(x))), -9, 9),
+    "gelu": (lambda x: x / 2 * (1 + sympy.erf(x / sympy.sqrt(2))), -9, 9),
+    "soft_sign": (lambda x: x / (1 - x), -9, -0.1),
 }  # fmt: skip
 
 

@@ -38,6 +38,14 @@ MORE: list[Callable[..., Any]] = [
     *(lambda n, w, f=f: getattr(n, f)(w(P)) for f in (
         "acos", "arccos", "arcsin", "arctanh", "asin", "atanh", "log", "log10", "log1p", "log2", "sqrt",
     )),
+    *(lambda n, w, f=f: getattr(n, f)(w(A)) for f in (
+        "celu", "elu", "gelu", "glu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid",
+        "log_softmax", "logsumexp", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "soft_sign", "softmax",
+        "softplus",
+    )),
+    lambda n, w: n.logsumexp(w(C), axis=(0, 2)), lambda n, w: n.softmax(w(C), axis=1),
+    lambda n, w: n.log_softmax(w(C), axis=None), lambda n, w: n.gelu(w(A), approximate=True),
+    lambda n, w: n.logsumexp(w(A), axis=0, keepdims=True), lambda n, w: n.glu(w(A), axis=1),
     lambda n, w: n.arccosh(1 + w(P)), lambda n, w: n.acosh(1 + w(P)), lambda n, w: n.add(w(A), w(P)),
     lambda n, w: n.subtract(w(A), w(P)), lambda n, w: n.multiply(w(A), w(P)), lambda n, w: n.divide(w(A), w(P)),
     lambda n, w: n.true_divide(w(A), w(V)[:, None]), lambda n, w: n.pow(w(P), 2), lambda n, w: n.mod(w(A), 0.7),
@@ -63,8 +71,8 @@ CONSTANT = {
     "all", "any", "arange", "argmax", "argmin", "bitwise_and", "bitwise_or", "bitwise_xor", "bool", "bool_", "ceil",
     "e", "equal", "eye", "finfo", "float32", "float64", "floor", "floor_divide", "greater", "greater_equal",
     "identity", "inf", "int32", "int64", "isfinite", "isinf", "isnan", "less", "less_equal", "linalg", "logical_and",
-    "logical_not", "logical_or", "logical_xor", "nan", "ndarray", "newaxis", "nonzero", "not_equal", "ones",
-    "ones_like", "pi", "sign", "zeros", "zeros_like", "__name__",
+    "logical_not", "logical_or", "logical_xor", "nan", "ndarray", "newaxis", "nonzero", "not_equal", "one_hot",
+    "ones", "ones_like", "pi", "sign", "zeros", "zeros_like", "__name__",
 }  # fmt: skip
 
 EXPRESSIONS = [*cases.EXPRESSIONS, *MORE]

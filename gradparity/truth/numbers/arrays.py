@@ -68,10 +68,12 @@ class Array:
         functions: what operators and methods stand for, by name; written in terms of arrays, so that `xp.namespace`
             can only put them here once there are arrays.
         namespace: the module-like object that has them.
+        __gradparity_functions__: the same functions, for `gradparity.special`.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., Any]]] = {}
     namespace: ClassVar[Any] = None
+    __gradparity_functions__: ClassVar[Mapping[str, Callable[..., Any]]] = {}
 
     __slots__ = ("series",)
     __hash__ = None  # type: ignore[assignment]

@@ -13,7 +13,7 @@ import numpy as np
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, box, exact, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
-from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, powers, reductions, shaping, smooth
+from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, neural, powers, reductions, shaping, smooth
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
@@ -165,7 +165,7 @@ def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _ALL: dict[str, Callable[..., Any]] = (
-    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | _ELEMENTWISE | _SMOOTH
+    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | neural.FUNCTIONS | _ELEMENTWISE | _SMOOTH
 )
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}
@@ -187,3 +187,4 @@ xp: Any = Namespace(
 )
 
 Array.functions, Array.namespace = FUNCTIONS, xp
+Array.__gradparity_functions__ = FUNCTIONS

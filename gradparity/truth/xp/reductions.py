@@ -179,7 +179,7 @@ def vector_norm(x: Any, axis: Axis = None, ord: Any = 2, *, keepdims: bool = Fal
 
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or not x.ndim:
         return tuple(range(x.ndim))
     return tuple(i % x.ndim for i in (axis if isinstance(axis, tuple) else (axis,)))
 

@@ -85,14 +85,21 @@ def _erf(x: arb) -> tuple[arb, ...]:
     return x.erf(), d, -x * d
 
 
+def _sigmoid(x: Any) -> tuple[Any, ...]:
+    """1 / (1 + e^-x); its slope is the product of both sides, of which either is small without cancellation."""
+    up, down = 1 / (1 + (-x).exp()), 1 / (1 + x.exp())
+    slope = up * down
+    return up, slope, slope * (down - up) / 2
+
+
 def _softplus(x: Any) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
     if isinstance(x, arb):
         value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
     else:
         value = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
-    up, down = 1 / (1 + (-x).exp()), 1 / (1 + x.exp())
-    return value, up, up * down / 2
+    up, slope, _ = _sigmoid(x)
+    return value, up, slope / 2
 
 
 # How JAX, PyTorch and autograd alike compute slopes and half curvatures from the value they have at hand. Where the
@@ -109,9 +116,25 @@ def _expm1_from_value(_: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]
     return slope, slope / 2
 
 
+def _sigmoid_from_value(_: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
+    slope = rounded(y * rounded(1 - y))
+    return slope, rounded(slope * rounded(1 - 2 * y) / 2)
+
+
 def _softplus_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
     slope = rounded(np.exp(rounded(x - y)))
     return slope, rounded(slope * rounded(1 - slope) / 2)
+
+
+def _log_sigmoid(x: Any) -> tuple[Any, ...]:
+    value, slope, half = _softplus(-x)
+    return -value, slope, -half
+
+
+def _log_sigmoid_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
+    slope = rounded(np.exp(rounded(y - x)))
+    other = rounded(1 - slope)  # the sigmoid, which PyTorch has and goes on with
+    return slope, rounded(rounded(other - 1) * other / 2)
 
 
 INFINITY = math.inf
@@ -164,7 +187,9 @@ arctanh = _smooth(
 )
 erf = _smooth("erf", _erf, "2/sqrt(pi) int_0^x e^(-s^2) ds")
 erfc = _smooth("erfc", lambda x: (x.erfc(), *(-c for c in _erf(x)[1:])), "1 - erf(x)")
-_soft = _smooth("softplus", _softplus, "log(1 + e^x)", from_value=_softplus_from_value)
+sigmoid = _smooth("sigmoid", _sigmoid, "1 / (1 + e^-x)", from_value=_sigmoid_from_value)
+log_sigmoid = _smooth("log_sigmoid", _log_sigmoid, "-log(1 + e^-x)", from_value=_log_sigmoid_from_value)
+softplus = _smooth("softplus", _softplus, "log(1 + e^x)", from_value=_softplus_from_value)
 
 
 def log2(x: Any) -> Array:
@@ -218,4 +243,4 @@ def logaddexp(a: Any, b: Any) -> Array:
         # Frameworks form the slope of the larger side as exp(a - result), and lose a share u |a| of it.
         larger = np.broadcast_to(a.balls()[0] >= b.balls()[0], a.shape)
         a, b = choose(larger, a, b), choose(larger, b, a)
-    return add(b, _soft(subtract(a, b)))
+    return add(b, softplus(subtract(a, b)))

@@ -1,0 +1,68 @@
+"""Names that ``array_api_compat.torch`` lacks, or whose options are not NumPy's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import array_api_compat.torch as base
+import torch
+import torch.nn.functional as F
+
+
+def _axes(x: Any, axis: Any) -> Any:
+    return tuple(range(x.ndim)) if axis is None else axis
+
+
+def _along(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of torch's along one axis, for several: they are made one."""
+
+    def wrapper(x: Any, axis: Any = -1) -> Any:
+        if isinstance(axis, int):
+            return function(x, dim=axis)
+        axes = [i % x.ndim for i in _axes(x, axis)]
+        order = [i for i in range(x.ndim) if i not in axes] + axes
+        moved = torch.permute(x, order)
+        out = function(moved.reshape(*moved.shape[: x.ndim - len(axes)], -1), dim=-1).reshape(moved.shape)
+        return torch.permute(out, [order.index(i) for i in range(x.ndim)])
+
+    return wrapper
+
+
+def logsumexp(x: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """``log sum e^x`` over the axes."""
+    return torch.logsumexp(x, _axes(x, axis), keepdims)
+
+
+def softplus(x: Any) -> Any:
+    """``log(1 + e^x)``: torch's own takes ``x`` for it from 20 on, which is off by 2e-9."""
+    return F.softplus(x, threshold=40)
+
+
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """``x Phi(x)``, or its approximation by ``tanh``."""
+    return F.gelu(x, approximate="tanh" if approximate else "none")
+
+
+def hard_sigmoid(x: Any) -> Any:
+    """``min(max(x + 3, 0), 6) / 6``: torch's own has no second derivative."""
+    return F.relu6(x + 3) / 6
+
+
+def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
+    """Ones at the labels; torch's own refuses labels out of range."""
+    found = labels[..., None] == torch.arange(classes, device=labels.device)
+    return found.to(torch.float32 if dtype is None else dtype)
+
+
+NAMES: dict[str, Any] = {
+    "array": base.asarray, "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
+    "ndarray": torch.Tensor, "power": base.pow,
+    **{name: getattr(F, name) for name in ("celu", "elu", "mish", "relu", "relu6", "selu", "silu")},
+    **{name: getattr(torch.special, name) for name in ("erf", "erfc")},
+    "gelu": gelu, "glu": lambda x, axis=-1: F.glu(x, axis), "hard_sigmoid": hard_sigmoid,
+    "hard_silu": lambda x: x * hard_sigmoid(x),
+    "hard_tanh": F.hardtanh, "leaky_relu": F.leaky_relu, "log_sigmoid": F.logsigmoid,
+    "log_softmax": _along(torch.log_softmax), "logsumexp": logsumexp, "one_hot": one_hot, "sigmoid": torch.sigmoid,
+    "soft_sign": F.softsign, "softmax": _along(torch.softmax), "softplus": softplus,
+}  # fmt: skip

@@ -1,0 +1,107 @@
+"""Special functions over arrays of `mpmath_reference.Number`, by their definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import mpmath
+import numpy as np
+from mpmath import mpf
+
+from tests.evidence.mpmath_arrays import each, lanes, lift, total
+from tests.evidence.mpmath_reference import UNARY, Number, _unary, number, order
+
+
+def _sigmoid_slopes(x: Any, y: Any) -> tuple[Any, Any]:
+    other = 1 / (1 + mpmath.exp(x))
+    return y * other, y * other * (other - y)
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + mpmath.exp(-x))
+
+
+def _split(above: Callable[[Number], Number], below: Callable[[Number], Number]) -> Callable[[Number], Number]:
+    return lambda x: above(x) if order(x, 0) in (1, 2) else below(x)
+
+
+def _clipped(x: Number, low: int, high: int) -> Number:
+    x = x if order(x, low) in (0, 1, 2) else number(low)
+    return x if order(x, high) in (0, -1, 2) else number(high)
+
+
+def _gelu(x: Number, approximate: bool = False) -> Number:
+    if approximate:
+        inner = (x + x * x * x * number(0.044715)) * number(mpmath.sqrt(2 / mpf(np.pi)))
+        return x * ELEMENTWISE["sigmoid"](inner * 2)
+    return x * UNARY["erfc"](x * number(-1 / mpmath.sqrt(2))) * number(0.5)
+
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
+ELEMENTWISE: dict[str, Callable[..., Number]] = {
+    "sigmoid": _unary(_sigmoid, _sigmoid_slopes),
+    "softplus": _unary(
+        lambda x: mpmath.log1p(mpmath.exp(x)), lambda x, y: (_sigmoid(x), _sigmoid_slopes(x, _sigmoid(x))[0])
+    ),
+    "log_sigmoid": lambda x: -ELEMENTWISE["softplus"](-x),
+    "relu": _split(lambda x: x, lambda x: number(0)),
+    "relu6": lambda x: _clipped(x, 0, 6),
+    "leaky_relu": _split(lambda x: x, lambda x: x * number(0.01)),
+    "elu": _split(lambda x: x, UNARY["expm1"]),
+    "celu": _split(lambda x: x, UNARY["expm1"]),
+    "selu": lambda x: _split(lambda x: x, lambda x: UNARY["expm1"](x) * number(SELU_ALPHA))(x) * number(SELU_SCALE),
+    "silu": lambda x: x * ELEMENTWISE["sigmoid"](x),
+    "mish": lambda x: x * UNARY["tanh"](ELEMENTWISE["softplus"](x)),
+    "gelu": _gelu,
+    "hard_tanh": lambda x: _clipped(x, -1, 1),
+    "hard_sigmoid": lambda x: _clipped(x + 3, 0, 6) / 6,
+    "hard_silu": lambda x: x * _clipped(x + 3, 0, 6) / 6,
+    "soft_sign": lambda x: x / (abs(x) + 1),
+}
+
+
+def _along(f: Callable[[list[Any]], list[Any]]) -> Callable[..., Any]:
+    """A function of the elements along an axis, one for each."""
+
+    def function(x: Any, axis: int = -1) -> Any:
+        rows = np.moveaxis(lift(x), axis, -1)
+        out = np.empty(rows.shape, object)
+        for index in np.ndindex(rows.shape[:-1]):
+            out[index] = f(list(rows[index]))
+        return np.moveaxis(out, -1, axis)
+
+    return function
+
+
+def _logsumexp(values: list[Any]) -> Any:
+    return UNARY["log"](total([UNARY["exp"](value) for value in values]))
+
+
+def _softmax(values: list[Any]) -> list[Any]:
+    powers = [UNARY["exp"](value) for value in values]
+    return [power / total(powers) for power in powers]
+
+
+def _glu(x: Any) -> Any:
+    a, b = np.split(lift(x), 2, axis=-1)
+    return a * each(ELEMENTWISE["sigmoid"], b)
+
+
+def _reduce(f: Callable[[list[Any]], Any], x: Any, axis: Any) -> Any:
+    rows, _ = lanes(lift(x), axis)
+    out = np.empty(rows.shape[:-1], object)
+    for index in np.ndindex(out.shape):
+        out[index] = f(list(rows[index]))
+    return out
+
+
+NAMES: dict[str, Callable[..., Any]] = {
+    **{name: (lambda x, *more, f=f: each(lambda u: f(u, *more), x)) for name, f in ELEMENTWISE.items()},
+    "glu": _glu,
+    "log_softmax": _along(lambda values: [value - _logsumexp(values) for value in values]),
+    "logsumexp": lambda x, axis=None: _reduce(_logsumexp, x, axis),
+    "softmax": _along(_softmax),
+    "one_hot": lambda labels, n: lift(np.asarray(labels)[..., None] == np.arange(n)),
+}
