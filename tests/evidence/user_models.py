@@ -38,6 +38,7 @@ from tests.evidence.user_ports import Operations, port
 from tests.evidence.user_series import SERIES
 
 BACKENDS = ("autograd", "jax", "torch")
+EVERY = FAMILIES | CONTRASTS | SERIES
 #: Models of one design: JAX compiles three programs for each.
 SHARED = 32
 #: Entries from and to: most are small.
@@ -87,12 +88,17 @@ class Drawn:
 def drawn(seed: int, index: int, *, large: bool = False) -> Drawn:
     """Model ``index`` of a campaign; `SHARED` after one another have one design."""
     rng = np.random.default_rng([seed, _design(index, large), large])
-    families = FAMILIES | CONTRASTS | SERIES
-    family = pick(rng, LARGE if large else families)
+    family = pick(rng, LARGE if large else EVERY)
     low, high = (1e5, 1e6) if large else pick(rng, SIZES)
-    design = families[family](rng, int(np.exp(rng.uniform(np.log(low), np.log(high)))))
+    return of_family(family, rng, np.random.default_rng([seed, index, 7]), low, high)
+
+
+def of_family(
+    family: str, rng: np.random.Generator, own: np.random.Generator, low: float = 2, high: float = 100
+) -> Drawn:
+    """A model of so many entries: the design by ``rng``, the numbers by its ``own``."""
+    design = EVERY[family](rng, int(np.exp(rng.uniform(np.log(low), np.log(high)))))
     dtype, idiomatic = pick(rng, ["float64", "float64", "float32"]), bool(rng.integers(2))
-    own = np.random.default_rng([seed, index, 7])
     trait = pick(own, TRAITS)
     params, data = design.draw(own, trait)
     tangents = {name: own.standard_normal(value.shape) for name, value in params.items()}

@@ -18,6 +18,7 @@ import numpy as np
 
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient, box, nothing, vanishes
+from gradparity.truth.numbers.draws import blank
 from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
 from gradparity.truth.xp import linalg
@@ -125,7 +126,7 @@ def _scattered(g: Array, places: Coefficient, size: int) -> Array:
 
 
 def _scatter(c: Coefficient, places: Coefficient, size: int) -> Coefficient:
-    out = nothing((size + 1,)).copy()
+    out = nothing((size + 1,)).copy() if c.dtype == object else blank((size + 1,), c)
     counts = np.bincount(places, minlength=size + 1)
     counts[0] = 0
     if counts.max(initial=0) <= 1:

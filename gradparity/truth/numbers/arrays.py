@@ -128,7 +128,7 @@ class Array:
     @property
     def is_real(self) -> bool:
         """Elements are balls or extended numbers, not exact booleans or integers."""
-        return self.series[0].dtype.kind in "Of"
+        return self.series[0].dtype.kind in "OfV"
 
     @property
     def is_constant(self) -> bool:

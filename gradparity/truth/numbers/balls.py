@@ -13,6 +13,8 @@ import numpy.typing as npt
 from flint import arb
 
 from gradparity.truth.numbers.context import NotCertifiableError, current
+from gradparity.truth.numbers.draws import question
+from gradparity.truth.numbers.records import Records
 
 Coefficient: TypeAlias = npt.NDArray[Any]
 
@@ -37,7 +39,7 @@ def vanishes(c: Coefficient) -> Coefficient:
 def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
     """1 and -1 where elements are exactly inf and -inf, which only data are; 0 elsewhere."""
     if c.dtype != object:
-        return np.where(np.isinf(c), np.sign(c), 0).astype(np.int8)
+        return question(lambda values: np.where(np.isinf(values), np.sign(values), 0).astype(np.int8), c)
     signs = [0 if value.is_finite() or value.is_nan() else int(value > 0) - int(value < 0) for value in c.ravel()]
     return np.array(signs, dtype=np.int8).reshape(c.shape)
 
@@ -74,6 +76,8 @@ def extended(values: npt.ArrayLike) -> Coefficient:
     Raises:
         NotCertifiableError: as for `exact`.
     """
+    if isinstance(values, Records):
+        return values
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise NotCertifiableError(f"an array of dtype {array.dtype}", "Only real numbers are enclosed.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -69,18 +69,20 @@ class Ties:
     found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     place: int = 0
 
-    def kept(self, tied: npt.NDArray[np.bool_], noise: bool) -> npt.NDArray[np.bool_]:
+    def kept(
+        self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...], noise: bool
+    ) -> npt.NDArray[np.bool_]:
         """The ties of one comparison: as they are, or with ``noise`` as they were without.
 
         Noise puts numbers that are equal on either side of each other; what it moves there is the choice of a branch,
         a matter of convention, and no rounding.
         """
         if not noise:
-            self.found.append(tied)
-            return tied
-        known = self.found[self.place] if self.place < len(self.found) else tied
+            self.found.append(at())
+            return self.found[-1]
+        known = self.found[self.place] if self.place < len(self.found) else None
         self.place += 1
-        return known if known.shape == tied.shape else tied
+        return known if known is not None and known.shape == shape else at()
 
 
 @dataclass
@@ -124,6 +126,7 @@ class Context:
         ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
             evaluation without noise, and kept by those with it.
         forced: branches that ties are made to take.
+        cells: numbers computed in extended precision without noise, terms of sums and products counted.
     """
 
     bits: int = START_BITS
@@ -138,10 +141,11 @@ class Context:
     noise: Roundings | None = None
     ties: Ties | None = None
     forced: Forced | None = None
+    cells: int = 0
 
-    def tied(self, at: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Where a comparison in extended precision is a tie, given where it is one in these numbers."""
-        return at if self.ties is None else self.ties.kept(at, self.noise is not None)
+    def tied(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
+        """Where a comparison in extended precision is a tie, of this shape, `at` saying where in these numbers."""
+        return at() if self.ties is None else self.ties.kept(at, shape, self.noise is not None)
 
     def check_time(self) -> None:
         """Raise OutOfTimeError past the deadline."""

@@ -14,6 +14,7 @@ import numpy as np
 from flint import arb
 
 from gradparity.truth.numbers.balls import exact_balls
+from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
 from gradparity.truth.numbers.enclosure import to_longdouble
 
 
@@ -22,8 +23,15 @@ class Lanes(np.ndarray[Any, np.dtype[Any]]):
 
 
 def lanes(values: Any) -> Lanes:
-    """`values` as extended numbers."""
-    return np.asarray(values, np.longdouble).view(Lanes)
+    """`values` as extended numbers; of draws with the axis of those, which is their last."""
+    return (draws_last(values) if isinstance(values, Draws) else np.asarray(values, np.longdouble)).view(Lanes)
+
+
+def from_lanes(values: Any, like: Any) -> Any:
+    """A function's results at `like`, as its argument was."""
+    if not isinstance(like, Draws):
+        return np.broadcast_to(np.asarray(values), like.shape)
+    return wrapped(np.broadcast_to(np.asarray(values), draws_last(like).shape))
 
 
 def _by_balls(name: str) -> Callable[[Any], Any]:

@@ -16,6 +16,7 @@ Algorithms, 2002, section 4.2.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,10 +30,18 @@ Values = npt.NDArray[Any]
 CELLS_FOLLOWED = 2**18
 #: The same for sums in the dtype, which are as much faster; of more, BLAS adds them up.
 CELLS_ADDED = 2**21
+#: Normal numbers that are drawn at a time.
+POOL = 2**16
 
 
 class Roundings(Protocol):
-    """What an evaluation does to every result of a primitive."""
+    """What an evaluation does to every result of a primitive.
+
+    Attributes:
+        dtype: what results are rounded to.
+    """
+
+    dtype: str
 
     def rounded(self, x: Values) -> Values:
         """Each element rounded once."""
@@ -40,8 +49,8 @@ class Roundings(Protocol):
     def constant(self, x: Values) -> Values:
         """Numbers written in the loss, which a backend rounds to its dtype."""
 
-    def product(self, a: Values, b: Values, product: Values) -> Values:
-        """A matrix product whose terms and partial sums round; shapes (..., m, k), (..., k, n) and (..., m, n)."""
+    def product(self, a: Values, b: Values) -> Values:
+        """A matrix product whose terms and partial sums round; shapes (..., m, k) and (..., k, n)."""
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""
@@ -50,39 +59,48 @@ class Roundings(Protocol):
         """Running sums whose every step rounds: an error stays in all that follow."""
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
-        """Sums of the terms that share a place."""
+        """Sums along the first axis of the terms that share a place."""
 
 
 class Noise:
-    """The roundings of one draw, at random.
+    """The roundings of one draw, at random, or of several that are evaluated together.
 
     Args:
         dtype: what results are rounded to.
         rng: of the roundings.
         share: of a rounding that is made: smaller steps stay in a domain that whole ones leave.
+        draws: that the arrays hold beside each other.
     """
 
-    def __init__(self, dtype: str, rng: np.random.Generator, share: float = 1.0) -> None:
-        self.dtype, self.rng, self.share = dtype, rng, np.longdouble(share)
+    def __init__(self, dtype: str, rng: np.random.Generator, share: float = 1.0, draws: int = 1) -> None:
+        self.dtype, self.rng, self.share, self.draws = dtype, rng, np.longdouble(share), draws
         self.unit = self.share * np.finfo(dtype).eps / 2
         self.tiny = np.longdouble(np.finfo(dtype).tiny)
+        self._pool, self._taken = np.empty(0, np.float32), 0
 
     def rounded(self, x: Values) -> Values:
         """Each element rounded once."""
-        size = np.abs(x)
-        relative = np.where(size < self.tiny, self.share, self.unit) if np.any(size < self.tiny) else self.unit
-        return _finite_or(x, np.asarray(x + x * relative * self._normal(x.shape)))
+        if not x.size:
+            return x
+        relative: Any = self.unit
+        if not np.minimum.reduce(size := np.abs(x), None) >= self.tiny:
+            relative = np.where(size < self.tiny, self.share, self.unit)
+        moved = x + x * (relative * self._normal(x.shape))
+        return np.asarray(moved) if np.isfinite(np.add.reduce(moved, None)) else _finite_or(x, np.asarray(moved))
 
     def constant(self, x: Values) -> Values:
         """Each number off by its own error in the dtype, which is none where the dtype holds it."""
+        if held_by(self.dtype, x):
+            return x
         return np.asarray(x + self.share * _error_in(self.dtype, x) * self._normal(x.shape))
 
-    def product(self, a: Values, b: Values, product: Values) -> Values:
+    def product(self, a: Values, b: Values) -> Values:
         """By the walk of each sum's terms, which round once, and so does each partial sum."""
+        product = np.asarray(np.matmul(a, b))
         # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
         (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
         terms = np.matmul(a**2, b**2)
-        followed = product.size * a.shape[-1] <= CELLS_FOLLOWED
+        followed = product.size * a.shape[-1] <= CELLS_FOLLOWED * self.draws
         partial = (
             walk(a[..., :, :, None] * b[..., None, :, :], -2) if followed else expected_walk(a, b, np.matmul(a, b))
         )
@@ -100,7 +118,7 @@ class Noise:
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
         """By `walks.expected_walk` of each: they come in no particular order."""
-        counts = np.bincount(places, minlength=len(out))
+        counts = np.bincount(places, minlength=len(out)).reshape(-1, *(1,) * (out.ndim - 1))
         squares = np.zeros_like(out)
         np.add.at(squares, places, terms**2)
         variance = np.where(counts > 1, (counts + 1) / 6 * squares + (counts + 1) / 3 * out**2, 0)
@@ -111,7 +129,14 @@ class Noise:
         return _finite_or(x, self.rounded(np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape))))
 
     def _normal(self, shape: tuple[int, ...]) -> Values:
-        return np.asarray(self.rng.standard_normal(shape, np.float32))
+        size = math.prod(shape)
+        if size > POOL // 8:
+            return np.asarray(self.rng.standard_normal(shape, np.float32))
+        # A call for a few takes as long as several operations: they are drawn many at a time.
+        if self._taken + size > len(self._pool):
+            self._pool, self._taken = self.rng.standard_normal(POOL, np.float32), 0
+        self._taken += size
+        return self._pool[self._taken - size : self._taken].reshape(shape)
 
 
 class Nearest:
@@ -122,6 +147,8 @@ class Nearest:
         accumulators: that a sum is divided among; see `walks.ACCUMULATORS`.
     """
 
+    draws = 1
+
     def __init__(self, dtype: str, accumulators: int) -> None:
         self.dtype, self.accumulators = dtype, accumulators
 
@@ -129,12 +156,15 @@ class Nearest:
         """Each element in the dtype."""
         return np.asarray(x, self.dtype).astype(np.longdouble)
 
-    constant = rounded
+    def constant(self, x: Values) -> Values:
+        """The number that the dtype holds."""
+        return self.rounded(x)
 
-    def product(self, a: Values, b: Values, product: Values) -> Values:
+    def product(self, a: Values, b: Values) -> Values:
         """Term by term in their order, or of many as BLAS does it."""
         a, b = np.asarray(a, self.dtype), np.asarray(b, self.dtype)
-        if product.size * a.shape[-1] > CELLS_ADDED:
+        cells = math.prod(np.broadcast_shapes(a.shape[:-2], b.shape[:-2])) * a.shape[-2] * math.prod(b.shape[-2:])
+        if cells > CELLS_ADDED:
             return np.asarray(np.matmul(a, b), np.longdouble)
         return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0))
 
@@ -148,12 +178,17 @@ class Nearest:
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
         """In the order of the terms, an accumulator in turn."""
-        sums = np.zeros((self.accumulators, len(out)), self.dtype)
+        sums = np.zeros((self.accumulators, *out.shape), self.dtype)
         np.add.at(sums, (np.arange(len(places)) % self.accumulators, places), terms.astype(self.dtype))
         return self._added(sums)
 
     def _added(self, terms: Values) -> Values:
         return added_up(np.ascontiguousarray(terms), self.accumulators).astype(np.longdouble)
+
+
+def held_by(dtype: str, x: Values) -> bool:
+    """Whether these are all numbers of the dtype, or none that it could round."""
+    return not _error_in(dtype, x).any()
 
 
 def _error_in(dtype: str, x: Values) -> Values:

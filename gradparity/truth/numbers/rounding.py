@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import numpy as np
 
+from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.noise import Values
 
 
 def rounded(x: Values) -> Values:
     """Each element rounded once, where the evaluation rounds."""
-    noise = current().noise
-    return x if noise is None else noise.rounded(x)
+    context = current()
+    if context.noise is not None:
+        return context.noise.rounded(x)
+    context.cells += x.size
+    return x
 
 
-def rounded_product(a: Values, b: Values, product: Values) -> Values:
-    """A matrix product whose terms and partial sums round; shapes (..., m, k), (..., k, n) and (..., m, n)."""
-    noise = current().noise
-    return product if noise is None or not product.size else noise.product(a, b, product)
+def rounded_product(a: Values, b: Values) -> Values:
+    """A matrix product whose terms and partial sums round; shapes (..., m, k) and (..., k, n)."""
+    context = current()
+    if context.noise is not None and a.size and b.size:
+        return context.noise.product(a, b)
+    product = box(np.matmul(a, b))
+    context.cells += product.size * a.shape[-1]
+    return product
 
 
 def rounded_sum(terms: Values, axes: tuple[int, ...], total: Values) -> Values:
     """A sum over axes whose partial sums round; `total` may have kept those axes."""
-    noise = current().noise
+    context = current()
+    noise = context.noise
     if noise is None or not terms.size or not axes:
+        context.cells += terms.size
         return total
     kept = [i for i in range(terms.ndim) if i not in axes]
     flat = np.transpose(terms, kept + list(axes)).reshape((*(terms.shape[i] for i in kept), -1))

@@ -11,7 +11,7 @@ from flint import arb
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient, box, exact, fill, nothing, unravel
 from gradparity.truth.numbers.context import current
-from gradparity.truth.numbers.lanes import lanes
+from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
 from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
@@ -62,7 +62,7 @@ def matrix_product(a: Array, b: Array) -> Array:
 
 def _matrix_product(a: Coefficient, b: Coefficient) -> Coefficient:
     if current().extended:
-        return rounded_product(a, b, box(np.matmul(a, b)))
+        return rounded_product(a, b)
     return product(a, b)
 
 
@@ -143,13 +143,14 @@ def compose(x: Array, jet: Jet, from_value: FromValue | None = None, *, constant
 
 def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | None) -> list[Coefficient]:
     if current().noise is not None and from_value is not None:
-        value = rounded(np.asarray(jet(lanes(values), 0)[0]))
+        value = rounded(from_lanes(jet(lanes(values), 0)[0], values))
         return [value, *from_value(values, value)][: order + 1]
     # Where a function has no value it has no slope, though the formula might: log x at -1 is one.
     if current().extended:
-        jets = [rounded(np.broadcast_to(np.asarray(f), values.shape)) for f in jet(lanes(values), order)]
+        jets = jet(lanes(values), order)
         undefined = np.isnan(jets[0])
-        return [np.where(undefined, jets[0], f) for f in jets] if undefined.any() else jets
+        jets = tuple(np.where(undefined, jets[0], f) for f in jets) if undefined.any() else jets
+        return [rounded(from_lanes(f, values)) for f in jets]
     each = [jet(value, order) for value in values.ravel()]
     each = [f[:1] * len(f) if f[0].is_nan() else f for f in each]
     return [fill(values.shape, [f[k] for f in each]) for k in range(order + 1)]

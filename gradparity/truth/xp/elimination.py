@@ -9,13 +9,16 @@ Reference: Golub and Van Loan, Matrix Computations, 4th edition, algorithms 3.4.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gradparity.truth.numbers.arrays import Array
+from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import current
+from gradparity.truth.numbers.draws import blank, question
 from gradparity.truth.numbers.rounding import rounded, rounded_product
 
 Values = npt.NDArray[Any]
@@ -44,7 +47,7 @@ def _series(a: Array, b: Array, solved: Callable[[Values], Values]) -> Array:
 
 def is_regular(a: Array) -> bool:
     """Whether elimination meets no pivot of zero, by which the derivatives of a determinant would be divided."""
-    return bool(np.all(_diagonal(_lu(a.balls()[0])[1])))
+    return bool(np.all(_diagonal(_lu(a.balls()[0])[1]) != 0))
 
 
 def det(a: Array) -> Array:
@@ -53,11 +56,11 @@ def det(a: Array) -> Array:
     factors = _lu(A[0])
     order, packed = factors
     swaps = np.rint(np.linalg.det(np.eye(order.shape[-1])[order]))
-    value = np.asarray(np.prod(_diagonal(packed), -1) * swaps)
+    value = box(np.prod(_diagonal(packed), -1) * swaps)
     if len(A) == 1 or not current().order:
         return Array((rounded(value),))
-    slope = value * np.trace(_solve_lu(factors, A[1]), axis1=-2, axis2=-1)
-    return Array((rounded(value), rounded(np.asarray(slope))))
+    slope = value * np.sum(_diagonal(_solve_lu(factors, A[1])), -1)
+    return Array((rounded(value), rounded(box(slope))))
 
 
 def cholesky(a: Array) -> Array:
@@ -83,7 +86,8 @@ def _lu(a: Values) -> tuple[Values, Values]:
     n = a.shape[-1]
     order = np.broadcast_to(np.arange(n), a.shape[:-1])
     for j in range(n - 1):
-        pivot = j + np.argmax(np.abs(a[..., j:, j]), -1)[..., None]
+        sizes = np.abs(a[..., j:, j])
+        pivot = j + question(partial(_largest, axis=sizes.ndim - 1), sizes)[..., None]
         swap = np.broadcast_to(np.arange(n), a.shape[:-1]).copy()
         swap[..., j : j + 1] = pivot
         np.put_along_axis(swap, pivot, j, -1)
@@ -104,7 +108,7 @@ def _solve_lu(factors: tuple[Values, Values], b: Values) -> Values:
 
 def _forward(lower: Values, b: Values) -> Values:
     """``L^-1 B`` by substitution, from the lower triangle."""
-    out = np.zeros((*np.broadcast_shapes(lower.shape[:-2], b.shape[:-2]), *b.shape[-2:]), np.result_type(lower, b))
+    out = blank((*np.broadcast_shapes(lower.shape[:-2], b.shape[:-2]), *b.shape[-2:]), lower, b)
     for i in range(lower.shape[-1]):
         right = b[..., i, :]
         if i:
@@ -118,9 +122,13 @@ def _backward(upper: Values, b: Values) -> Values:
     return _forward(upper[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :]
 
 
+def _largest(sizes: Values, axis: int) -> Values:
+    return box(np.argmax(sizes, axis))
+
+
 def _diagonal(a: Values) -> Values:
     return np.diagonal(a, axis1=-2, axis2=-1)
 
 
 def _times(a: Values, b: Values) -> Values:
-    return rounded_product(a, b, np.matmul(a, b))
+    return rounded_product(a, b)

@@ -19,6 +19,7 @@ from flint import arb
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, infinities, unravel
 from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
+from gradparity.truth.numbers.draws import question
 from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.numbers.tape import traced, untraced
 from gradparity.truth.xp.arithmetic import multiply, negative, subtract
@@ -34,8 +35,8 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
     """
     X = x.balls()
     if current().extended:
-        tied, forced = current().tied(X[0] == 0), current().forced
-        out = np.where(tied, 0, np.sign(X[0])).astype(np.int64)
+        tied, forced = current().tied(lambda: box(X[0] == 0), x.shape), current().forced
+        out = question(lambda c: np.sign(c).astype(np.int64), X[0], tied)
         if forced is not None and len(X) > 1:
             out = np.where(tied & (X[1] != 0), forced.signs(out.shape), out)
         return out
@@ -186,7 +187,8 @@ def floor(x: Any) -> Array:
     values = x.balls()[0]
     if current().extended:
         nearest = np.rint(values)
-        return Array((np.where(current().tied(values == nearest), nearest, np.floor(values)),))
+        whole_already = current().tied(lambda: box(values == nearest), x.shape)
+        return Array((np.where(whole_already, nearest, np.floor(values)),))
     whole = []
     ends = infinities(values)
     for position, value in enumerate(values.ravel()):
@@ -218,16 +220,20 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
     if current().extended:
         values = x.balls()[0] if largest else -x.balls()[0]
         best = values.max(axis=-1, keepdims=True)
-        tied = current().tied((values == best) & (np.count_nonzero(values == best, axis=-1, keepdims=True) > 1))
-        first = np.argmax(tied, axis=-1)  # the first of equals wins
-        return box(np.where(tied.any(axis=-1), first, np.argmax(values, axis=-1)))
+
+        def equal_best() -> Any:
+            at = values == best
+            return box(at & (np.count_nonzero(at, axis=-1, keepdims=True) > 1))
+
+        tied = current().tied(equal_best, x.shape)
+        of_equals = box(np.argmax(tied, axis=-1))  # the first wins
+        return box(question(lambda c: box(np.argmax(c, axis=x.ndim - 1)), values, box(tied.any(axis=-1)), of_equals))
     lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()]
     out = np.empty(lanes[0].shape[0], dtype=np.int64)
     for lane in range(lanes[0].shape[0]):
         index = unravel(lane, x.shape[:-1])
         values = lanes[0][lane]
-        first = _extreme_midpoint(values, largest)
-        best = first
+        first = best = _extreme_midpoint(values, largest)
         for i, value in enumerate(values):
             gap = _gap(values[first], value)
             if gap.is_zero() and i != first:
@@ -271,7 +277,7 @@ def require_decided_whole(x: Array, what: str) -> Coefficient:
         raise NotCertifiableError(what, "An integer has no derivative: convert data, not parameters.")
     values = x.balls()[0]
     if current().extended:
-        return np.trunc(values).astype(np.int64)
+        return question(lambda c: np.trunc(c).astype(np.int64), values)
     whole = []
     for position, value in enumerate(values.ravel()):
         nearest = value.floor() if value >= 0 else value.ceil()

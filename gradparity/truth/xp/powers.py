@@ -13,7 +13,9 @@ from flint import arb
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel, vanishes
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
+from gradparity.truth.numbers.draws import Draws
 from gradparity.truth.numbers.enclosure import is_infinite
+from gradparity.truth.numbers.lanes import lanes
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
@@ -35,6 +37,8 @@ def power(a: Any, b: Any) -> Array:
         return _varying_power(a, b)
     if current().extended:
         exponent = b.balls()[0]
+        if isinstance(exponent, Draws) and not isinstance(a.series[0], Draws):
+            a = Array(tuple(exponent.like(c) for c in a.balls()))
         return compose(a, partial(extended_power_jet, p=exponent))
     whole = _each(b.balls()[0], lambda p: p.is_exact() and p.is_integer())
     if whole.all():
@@ -58,7 +62,9 @@ def _varying_power(a: Array, b: Array) -> Array:
     return choose(gone, asarray(0.0), exp(multiply(b, log(choose(gone, asarray(1.0), a)))))
 
 
-def _each(c: Coefficient, holds: Callable[[arb], bool]) -> npt.NDArray[np.bool_]:
+def _each(c: Coefficient, holds: Callable[[Any], Any]) -> npt.NDArray[np.bool_]:
+    if c.dtype != object:
+        return box(holds(c))
     return np.array([bool(holds(value)) for value in c.ravel()], dtype=bool).reshape(c.shape)
 
 
@@ -122,6 +128,7 @@ def _raised(x: Any, p: Any) -> Any:
 
 def extended_power_jet(x: Any, n: int, *, p: Coefficient) -> tuple[Any, ...]:
     """The same for extended numbers, all elements at once."""
+    p = lanes(p) if isinstance(p, Draws) else p[..., None] if x.ndim > p.ndim else p
     factors = (np.ones_like(p), p, p * (p - 1) / 2)
     return tuple(np.where(factor == 0, 0, factor * x ** (p - k)) for k, factor in enumerate(factors[: n + 1]))
 

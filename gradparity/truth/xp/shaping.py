@@ -10,6 +10,7 @@ import numpy as np
 
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, box, exact, nothing
+from gradparity.truth.numbers.draws import blank
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import add, divide, multiply
 from gradparity.truth.xp.kinks import not_equal, require_decided_whole
@@ -160,9 +161,13 @@ def split(x: Any, parts: Any, axis: int = 0) -> list[Array]:
 def _masked(name: str, keep: Callable[..., Any]) -> Callable[..., Array]:
     def wrapper(x: Any, k: int = 0) -> Array:
         mask = keep(np.ones(asarray(x).shape[-2:], dtype=bool), k=k)
-        return asarray(x).map(lambda c: np.where(mask, c, ZERO if c.dtype == object else c.dtype.type(0)))
+        return asarray(x).map(lambda c: np.where(mask, c, _zero_for(c)))
 
     return named(wrapper, name, f"As numpy.{name}, over the last two axes.")
+
+
+def _zero_for(c: Any) -> Any:
+    return ZERO if c.dtype == object else 0 if c.dtype.names else c.dtype.type(0)
 
 
 def diag(x: Any, k: int = 0) -> Array:
@@ -174,7 +179,7 @@ def diag(x: Any, k: int = 0) -> Array:
     rows, columns = np.arange(a.size) + max(-k, 0), np.arange(a.size) + max(k, 0)
 
     def place(c: Any) -> Any:
-        out = np.full((size, size), ZERO if c.dtype == object else c.dtype.type(0), dtype=c.dtype)
+        out = np.full((size, size), ZERO, object) if c.dtype == object else blank((size, size), c)
         out[rows, columns] = c
         return out
 
