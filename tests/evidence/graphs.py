@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,12 +166,15 @@ def _values(rng: np.random.Generator, shape: tuple[int, ...], *, infinite: bool)
     return np.asarray(x, np.float64)
 
 
-def draw(seed: int | tuple[int, ...], lines: Iterator[str] | None = None) -> Graph:
-    """A graph from its seed; `lines` are what its steps are taken from, in turn."""
+def draw(
+    seed: int | tuple[int, ...], lines: Iterator[str] | None = None, *,
+    sizes: Sequence[tuple[int, ...]] = SHAPES, largest: int = LARGEST,
+) -> Graph:  # fmt: skip
+    """A graph from its seed; `lines` are what its steps are taken from, in turn, of arrays of so many elements."""
     rng = np.random.default_rng(seed)
     deck = lines or iter(lambda: LINES[rng.integers(len(LINES))], None)
-    shape = SHAPES[rng.integers(len(SHAPES))]
-    shapes = [shape, shape if rng.random() < 0.5 else SHAPES[rng.integers(len(SHAPES))]]
+    shape = sizes[rng.integers(len(sizes))]
+    shapes = [shape, shape if rng.random() < 0.5 else sizes[rng.integers(len(sizes))]]
     params = {f"p{i}": _values(rng, each, infinite=False) for i, each in enumerate(shapes[: rng.integers(1, 3)])}
     data = {"d0": _values(rng, shapes[1], infinite=rng.random() < 0.1)}
     data["k0"] = rng.integers(-2, 4, shape if rng.random() < 0.5 else ())
@@ -186,7 +189,7 @@ def draw(seed: int | tuple[int, ...], lines: Iterator[str] | None = None) -> Gra
     wanted = int(rng.integers(2, 8))
     with np.errstate(all="ignore"):
         for line in itertools.islice(deck, 3 * wanted):
-            made = _step(rng, line, pool, depends)
+            made = _step(rng, line, pool, depends, largest)
             if made is None:
                 continue
             expression, value, used = made
@@ -204,7 +207,7 @@ def draw(seed: int | tuple[int, ...], lines: Iterator[str] | None = None) -> Gra
 
 
 def _step(
-    rng: np.random.Generator, line: str, pool: dict[str, Any], depends: set[str]
+    rng: np.random.Generator, line: str, pool: dict[str, Any], depends: set[str], most: int
 ) -> tuple[str, Any, tuple[str, ...]] | None:
     """An expression that has a value at these numbers, mostly of something that depends on a parameter."""
     generous = rng.random()
@@ -225,7 +228,7 @@ def _step(
             value = np.asarray(eval(expression, {"xp": FLOATS, "np": np, **pool}))  # noqa: S307 (our own lines)
         except Exception:  # noqa: S112 (shapes that do not fit, in as many ways as NumPy has)
             continue
-        if value.dtype.kind not in "fib" or not 0 < value.size <= LARGEST or value.ndim > 3:
+        if value.dtype.kind not in "fib" or not 0 < value.size <= most or value.ndim > 3:
             continue
         largest = np.abs(value.astype(float)).max()
         limit = np.inf if generous < 0.3 else 1e9

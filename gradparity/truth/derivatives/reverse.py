@@ -30,6 +30,7 @@ from gradparity.truth.numbers.context import (
     precisions,
 )
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
+from gradparity.truth.numbers.midrad import BALL_BITS, as_ball
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
 
 #: Precision from which on more is of no use where a function is proven to have no finite value.
@@ -90,6 +91,29 @@ def differentiate(
     return best
 
 
+def enclosed_whole(loss: Loss, params: Any, data: Any, direction: Any, *, seconds: float = 60.0) -> Derivatives | None:
+    """The same by one pass over whole arrays, to some 100 bits: much quicker than balls where arrays are large.
+
+    Returns:
+        The derivatives, not known where the pass could not enclose them, or None if it did not come through: a
+        comparison that takes more bits, or no time.
+
+    Raises:
+        As `differentiate`.
+    """
+    context = Context(bits=BALL_BITS, order=1, deadline=time.monotonic() + seconds, midrad=True)
+    try:
+        with evaluation(context):
+            lines = lines_of(params, direction, exact)
+            constants = map_tree(lambda _, leaf: constant(leaf), data)
+            found = _enclosed(*pull_back(loss, params, lines, constants), lines, context.bits)
+    except (UndecidedError, OutOfTimeError):
+        return None
+    if context.kinks:
+        raise KinkError(tuple(dict.fromkeys(context.kinks)))
+    return found
+
+
 def enclosed_at(loss: Loss, params: Any, lines: Mapping[str, Line], constants: Any, context: Context) -> Derivatives:
     """The derivatives that one pass there and back encloses, in an evaluation of its own.
 
@@ -143,7 +167,7 @@ def _pull(node: Node, adjoints: dict[int, Array]) -> None:
 def scalar(value: Array, k: int) -> Any:
     """Coefficient k of a series of one element; zero where it is absent."""
     c = value.balls()
-    return c[k].ravel()[0] if k < len(c) else exact(0).item()
+    return c[k].ravel()[0] if k < len(c) else exact(0)[()]
 
 
 def coefficient(adjoint: Array | None, k: int, shape: tuple[int, ...]) -> Coefficient:
@@ -153,7 +177,7 @@ def coefficient(adjoint: Array | None, k: int, shape: tuple[int, ...]) -> Coeffi
 
 
 def _enclosed(value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], bits: int) -> Derivatives:
-    loss, along = (Enclosure(scalar(value, k)) for k in (0, 1))
+    loss, along = (Enclosure(as_ball(scalar(value, k))) for k in (0, 1))
     gradient, product = (
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
         for k in (0, 1)

@@ -19,6 +19,7 @@ import numpy as np
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient, box, nothing, vanishes
 from gradparity.truth.numbers.draws import blank
+from gradparity.truth.numbers.midrad import MidRad, is_known
 from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
 from gradparity.truth.xp import linalg
@@ -63,6 +64,8 @@ def where_used(adjoint: Array, out: Array) -> Array:
 
 
 def _all_finite(c: Coefficient) -> bool:
+    if isinstance(c, MidRad):
+        return bool(is_known(c).all())
     return all(value.is_finite() for value in c.ravel()) if c.dtype == object else bool(np.isfinite(c).all())
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from gradparity.truth.numbers.balls import Coefficient, box, exact
 from gradparity.truth.numbers.context import NotCertifiableError, current
+from gradparity.truth.numbers.midrad import enclosures
 
 # fmt: off
 METHODS = frozenset((
@@ -103,7 +104,9 @@ class Array:
     def __init__(self, series: tuple[Coefficient, ...]) -> None:
         context = current()
         context.check_time()
-        self.series = series[: context.order + 1]
+        series = series[: context.order + 1]
+        # A function that has no other form was computed in balls.
+        self.series = tuple(enclosures(c) if c.dtype == object else c for c in series) if context.midrad else series
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -127,7 +130,7 @@ class Array:
 
     @property
     def is_real(self) -> bool:
-        """Elements are balls or extended numbers, not exact booleans or integers."""
+        """Elements are balls, enclosures or extended numbers, not exact booleans or integers."""
         return self.series[0].dtype.kind in "OfV"
 
     @property

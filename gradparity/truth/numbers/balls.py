@@ -1,6 +1,6 @@
-"""Coefficients: arrays of balls, or of extended numbers in an evaluation that proves nothing.
+"""Coefficients: arrays of balls, of enclosures, or of extended numbers in an evaluation that proves nothing.
 
-A ball of python-flint contains the true number; NumPy holds balls as objects. Conversions into both are exact.
+A ball of python-flint contains the true number; NumPy holds balls as objects. Conversions into each are exact.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from flint import arb
 
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.draws import question
+from gradparity.truth.numbers.midrad import MidRad, enclosures, is_zero
 from gradparity.truth.numbers.records import Records
 
 Coefficient: TypeAlias = npt.NDArray[Any]
@@ -30,7 +31,9 @@ def box(value: Any) -> Coefficient:
 
 
 def vanishes(c: Coefficient) -> Coefficient:
-    """Which elements are exactly zero, by proof where they are balls."""
+    """Which elements are exactly zero, by proof where they are enclosed."""
+    if isinstance(c, MidRad):
+        return is_zero(c)
     if c.dtype != object:
         return np.asarray(c == 0)
     return np.array([bool(value.is_zero()) for value in c.ravel()], dtype=bool).reshape(c.shape)
@@ -38,6 +41,8 @@ def vanishes(c: Coefficient) -> Coefficient:
 
 def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
     """1 and -1 where elements are exactly inf and -inf, which only data are; 0 elsewhere."""
+    if isinstance(c, MidRad):  # there infinities are not known
+        return np.zeros(c.shape, np.int8)
     if c.dtype != object:
         return question(lambda values: np.where(np.isinf(values), np.sign(values), 0).astype(np.int8), c)
     signs = [0 if value.is_finite() or value.is_nan() else int(value > 0) - int(value < 0) for value in c.ravel()]
@@ -46,7 +51,7 @@ def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
 
 def nothing(shape: tuple[int, ...]) -> Coefficient:
     """Zeros."""
-    return np.zeros(shape, np.longdouble) if current().extended else np.full(shape, ZERO, dtype=object)
+    return np.broadcast_to(exact(0), shape)
 
 
 def fill(shape: tuple[int, ...], values: list[Any]) -> Coefficient:
@@ -62,12 +67,15 @@ def unravel(position: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def exact(values: npt.ArrayLike) -> Coefficient:
-    """These real numbers as coefficients: balls of radius zero, or in an extended evaluation `numpy.longdouble`.
+    """These real numbers as coefficients of the evaluation's kind: balls of radius zero if it has no other.
 
     Raises:
         NotCertifiableError: complex numbers, strings or other objects.
     """
-    return extended(values) if current().extended else exact_balls(values)
+    context = current()
+    if context.midrad:
+        return enclosures(_real(values))
+    return extended(values) if context.extended else exact_balls(values)
 
 
 def extended(values: npt.ArrayLike) -> Coefficient:
@@ -78,10 +86,14 @@ def extended(values: npt.ArrayLike) -> Coefficient:
     """
     if isinstance(values, Records):
         return values
+    return _real(values).astype(np.longdouble, copy=False)
+
+
+def _real(values: npt.ArrayLike) -> npt.NDArray[Any]:
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
         raise NotCertifiableError(f"an array of dtype {array.dtype}", "Only real numbers are enclosed.")
-    return array.astype(np.longdouble, copy=False)
+    return array
 
 
 def exact_balls(values: npt.ArrayLike) -> Coefficient:

@@ -122,6 +122,7 @@ class Context:
             be proven; slower, so only where a comparison was undecided.
         needs_order: the order at which a coefficient that is unknown at this order would be known.
         extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
+        midrad: coefficients are enclosures to some 100 bits, whole arrays at a time; see `midrad`.
         noise: what rounds every result, in extended precision; see `noise`.
         ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
             evaluation without noise, and kept by those with it.
@@ -138,6 +139,7 @@ class Context:
     singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     needs_order: int = 0
     extended: bool = False
+    midrad: bool = False
     noise: Roundings | None = None
     ties: Ties | None = None
     forced: Forced | None = None

@@ -116,9 +116,9 @@ def question(
 
 def blank(shape: tuple[int, ...], *like: Values) -> Values:
     """Zeros to write numbers such as these into."""
-    found = next((x for x in like if isinstance(x, Draws)), like[0])
+    found = next((x for x in like if isinstance(x, Records)), like[0])
     zeros = np.zeros(shape, found.dtype)
-    return zeros.view(type(found)) if isinstance(found, Draws) else zeros
+    return zeros.view(type(found)) if isinstance(found, Records) else zeros
 
 
 def _answered(values: Any) -> Any:

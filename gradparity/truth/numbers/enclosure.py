@@ -10,6 +10,7 @@ import numpy.typing as npt
 from flint import arb
 
 from gradparity.truth.numbers.balls import Coefficient, vanishes
+from gradparity.truth.numbers.midrad import MidRad, balls, is_known, longdoubles
 
 #: A result is tight whose relative width is 2^-GOAL_BITS or less.
 GOAL_BITS = 70
@@ -84,7 +85,7 @@ class Enclosures:
     """An array of enclosures.
 
     Attributes:
-        balls: object array of python-flint numbers.
+        balls: object array of python-flint numbers, or whole arrays of enclosures (`midrad`).
     """
 
     balls: Coefficient
@@ -97,23 +98,33 @@ class Enclosures:
     @property
     def is_settled(self) -> bool:
         """Whether every element is tight, proven zero, or too small for any float64 to differ from zero."""
+        if isinstance(self.balls, MidRad):
+            return bool((self.balls["radius"] <= 2.0**-GOAL_BITS * np.abs(self.balls["high"])).all())
         return all(Enclosure(ball).is_settled for ball in self.balls.ravel())
 
     @property
     def is_finite(self) -> npt.NDArray[np.bool_]:
         """Which elements are proven to be finite numbers."""
+        if isinstance(self.balls, MidRad):
+            return is_known(self.balls)
         return np.array([bool(ball.is_finite()) for ball in self.balls.ravel()], bool).reshape(self.balls.shape)
 
     def as_longdouble(self) -> npt.NDArray[np.longdouble]:
         """Midpoints as NumPy's longdouble, correctly rounded."""
+        if isinstance(self.balls, MidRad):
+            return longdoubles(self.balls)
         return self._each([ball.mid() for ball in self.balls.ravel()])
 
     def radii(self) -> npt.NDArray[np.longdouble]:
         """Radii, which are exact in extended precision unless below its range."""
+        if isinstance(self.balls, MidRad):
+            return np.asarray(self.balls["radius"], np.longdouble)
         return self._each([ball.rad() for ball in self.balls.ravel()])
 
     def __getitem__(self, index: Any) -> Any:
         part = self.balls[index]
+        if isinstance(part, MidRad) and not part.ndim:
+            part = balls(part).item()
         return Enclosures(part) if isinstance(part, np.ndarray) else Enclosure(part)
 
     def _each(self, exact: list[arb]) -> npt.NDArray[np.longdouble]:

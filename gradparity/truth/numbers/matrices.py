@@ -9,7 +9,8 @@ from typing import TypeAlias
 import numpy as np
 from flint import arb_mat
 
-from gradparity.truth.numbers.balls import ZERO, Coefficient, fill
+from gradparity.truth.numbers.balls import ZERO, Coefficient, box, fill
+from gradparity.truth.numbers.midrad import MidRad, balls
 
 #: The coefficients of a truncated series.
 Series: TypeAlias = Sequence[Coefficient]
@@ -26,7 +27,9 @@ def from_mat(m: arb_mat) -> Coefficient:
 
 
 def product(a: Coefficient, b: Coefficient) -> Coefficient:
-    """Matrix product of coefficients, shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
+    """Matrix product of enclosures, shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
+    if isinstance(a, MidRad):
+        return box(np.matmul(a, b))
     (m, k), n = a.shape[-2:], b.shape[-1]
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     if not (k and m and n and math.prod(lead)):
@@ -49,10 +52,11 @@ def of_each(f: Callable[..., Series], *operands: Series, shape: tuple[int, ...])
         shape: of one of the results.
     """
     lead = np.broadcast_shapes(*(series[0].shape[:-2] for series in operands))
-    if not lead:
-        return tuple(f(*operands))
     if not math.prod(lead):
         return (np.full((*lead, *shape), ZERO, dtype=object),)
+    operands = tuple([balls(c) if isinstance(c, MidRad) else c for c in series] for series in operands)
+    if not lead:
+        return tuple(f(*operands))
     each = [[np.broadcast_to(c, lead + c.shape[-2:]) for c in series] for series in operands]
     found = [f(*([c[index] for c in series] for series in each)) for index in np.ndindex(*lead)]
     return tuple(np.stack(parts).reshape(*lead, *shape) for parts in zip(*found, strict=True))

@@ -13,6 +13,7 @@ from gradparity.truth.numbers.balls import Coefficient, box, exact, fill, nothin
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
+from gradparity.truth.numbers.midrad import MidRad, is_known
 from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
 
@@ -146,6 +147,9 @@ def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | Non
         value = rounded(from_lanes(jet(lanes(values), 0)[0], values))
         return [value, *from_value(values, value)][: order + 1]
     # Where a function has no value it has no slope, though the formula might: log x at -1 is one.
+    if isinstance(values, MidRad):
+        enclosed = [np.broadcast_to(values.record(f), values.shape) for f in jet(values, order)]
+        return [enclosed[0], *(np.where(is_known(enclosed[0]), f, enclosed[0]) for f in enclosed[1:])]
     if current().extended:
         jets = jet(lanes(values), order)
         undefined = np.isnan(jets[0])
@@ -186,7 +190,7 @@ def note_singular(
     name: str, values: Coefficient, proven: Callable[[arb], bool], where: list[bool] | None = None
 ) -> None:
     """Record each element that is proven to be where `name` has no finite value or derivative."""
-    if current().extended:  # extended numbers prove nothing
+    if current().extended or current().midrad:  # extended numbers prove nothing, and more bits of the others are none
         return
     for position, value in enumerate(values.ravel()):
         if proven(value) and (where is None or where[position]):

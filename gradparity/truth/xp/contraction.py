@@ -104,7 +104,8 @@ def _drop(names: str, x: Array, needed: set[str]) -> tuple[str, Array]:
     """Diagonals of repeated labels taken, and labels that nothing needs summed out."""
     distinct = "".join(dict.fromkeys(names))
     if distinct != names:
-        x = x.map(lambda c: np.einsum(f"{names}->{distinct}", c))
+        places = np.einsum(f"{names}->{distinct}", np.arange(x.size).reshape(x.shape))
+        x = x.map(lambda c: c.ravel()[places])
     unneeded = tuple(i for i, c in enumerate(distinct) if c not in needed)
     return "".join(c for c in distinct if c in needed), sum_over(x, unneeded) if unneeded else x
 

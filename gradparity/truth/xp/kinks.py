@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 from flint import arb
 
+from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, Coefficient, box, exact, fill, infinities, unravel
 from gradparity.truth.numbers.context import Kink, NotCertifiableError, UndecidedError, current
 from gradparity.truth.numbers.draws import question
 from gradparity.truth.numbers.enclosure import is_infinite
+from gradparity.truth.numbers.midrad import MidRad
 from gradparity.truth.numbers.tape import traced, untraced
 from gradparity.truth.xp.arithmetic import multiply, negative, subtract
 
@@ -40,6 +42,8 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
         if forced is not None and len(X) > 1:
             out = np.where(tied & (X[1] != 0), forced.signs(out.shape), out)
         return out
+    if isinstance(X[0], MidRad):
+        return _signs_of_enclosures(X, name, index)
     flat = [c.ravel() for c in X]
     out = np.empty(x.size, dtype=np.int64)
     for position, value in enumerate(flat[0]):
@@ -51,6 +55,21 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
             here = unravel(position, x.shape) if index is None else index
             out[position] = _sign_at_tie(value, [c[position] for c in flat[1:]], name, here)
     return out.reshape(x.shape)
+
+
+def _signs_of_enclosures(X: tuple[Coefficient, ...], name: str, index: tuple[int, ...] | None) -> Coefficient:
+    out, undecided = midrad.signs(X[0])
+    if undecided.any():
+        raise UndecidedError(name, _first(undecided) if index is None else index)
+    if len(X) > 1:
+        for place in map(tuple, np.argwhere(out == 0).tolist()):
+            rest = [midrad.balls(c[place]).item() for c in X[1:]]
+            out[place] = _sign_at_tie(ZERO, rest, name, place if index is None else index)
+    return out
+
+
+def _first(where: Coefficient) -> tuple[int, ...]:
+    return unravel(int(np.argmax(where)), where.shape)
 
 
 def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...]) -> int:
@@ -80,7 +99,7 @@ def difference(a: Any, b: Any) -> Array:
     infinity equals itself as well, in IEEE 754.
     """
     a, b = untraced(asarray(a)), untraced(asarray(b))
-    if current().extended:
+    if current().extended or current().midrad:
         return subtract(a, b)
     subtract_same = np.frompyfunc(_gap, 2, 1)
     shape = np.broadcast_shapes(a.shape, b.shape)
@@ -189,17 +208,31 @@ def floor(x: Any) -> Array:
         nearest = np.rint(values)
         whole_already = current().tied(lambda: box(values == nearest), x.shape)
         return Array((np.where(whole_already, nearest, np.floor(values)),))
-    whole = []
     ends = infinities(values)
+    base = Array((_floors_of_enclosures(values) if isinstance(values, MidRad) else _floors(values, ends),))
+    # A value that is exactly whole and falls along t belongs to the step below.
+    below = np.minimum(signs(choose(ends == 0, subtract(x, base), asarray(0.0)), "floor"), 0)
+    return Array((box(np.add(base.series[0], exact(below))),))
+
+
+def _floors(values: Coefficient, ends: Coefficient) -> Coefficient:
+    whole = []
     for position, value in enumerate(values.ravel()):
         nearest = value if ends.flat[position] else value.floor()
         if not (nearest.is_exact() or ends.flat[position]):
             raise UndecidedError("floor", unravel(position, values.shape))
         whole.append(nearest)
-    base = Array((fill(values.shape, whole),))
-    # A value that is exactly whole and falls along t belongs to the step below.
-    below = np.minimum(signs(choose(ends == 0, subtract(x, base), asarray(0.0)), "floor"), 0)
-    return Array((box(np.add(base.series[0], exact(below))),))
+    return fill(values.shape, whole)
+
+
+def _floors_of_enclosures(values: MidRad) -> Coefficient:
+    base = np.floor(values["high"])
+    base = base - ((base == values["high"]) & (values["low"] < 0))
+    (above, undecided), (beyond, _) = midrad.signs(values - base), midrad.signs(values - base - 1)
+    unknown = undecided | (above < 0) | (beyond >= 0)
+    if unknown.any():
+        raise UndecidedError("floor", _first(unknown))
+    return exact(base)
 
 
 def ceil(x: Any) -> Array:
@@ -230,14 +263,19 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
         return box(question(lambda c: box(np.argmax(c, axis=x.ndim - 1)), values, box(tied.any(axis=-1)), of_equals))
     lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()]
     out = np.empty(lanes[0].shape[0], dtype=np.int64)
-    for lane in range(lanes[0].shape[0]):
-        index = unravel(lane, x.shape[:-1])
-        values = lanes[0][lane]
-        first = best = _extreme_midpoint(values, largest)
+    undecided: Any = range(len(out))
+    if isinstance(lanes[0], MidRad):
+        out, undecided = _winners_of_enclosures(lanes[0], largest)
+        lanes = [midrad.balls(c[undecided]) for c in lanes]
+    for row, lane in enumerate(undecided):
+        index = unravel(int(lane), x.shape[:-1])
+        values = lanes[0][row]
+        first = _extreme_midpoint(values, largest)
+        best = first
         for i, value in enumerate(values):
             gap = _gap(values[first], value)
             if gap.is_zero() and i != first:
-                rest = [_gap(c[lane][i], c[lane][best]) for c in lanes[1:]]
+                rest = [_gap(c[row][i], c[row][best]) for c in lanes[1:]]
                 turn = _sign_at_tie(ZERO, rest, name, index)
                 if turn == (1 if largest else -1) or (turn == 0 and i < best):
                     best = i
@@ -245,6 +283,16 @@ def winners(x: Array, name: str, largest: bool) -> Coefficient:
                 raise UndecidedError(name, index)
         out[lane] = best
     return out.reshape(x.shape[:-1])
+
+
+def _winners_of_enclosures(values: MidRad, largest: bool) -> tuple[Coefficient, Coefficient]:
+    """Positions of extreme midpoints in each lane, and the lanes where another one may be as extreme."""
+    middles = midrad.longdoubles(values if largest else -values)
+    best = np.argmax(middles, axis=-1)[:, None]
+    gaps, undecided = midrad.signs(np.take_along_axis(values, best, -1) - values)
+    beaten = (gaps == (1 if largest else -1)) & ~undecided
+    np.put_along_axis(beaten, best, True, -1)
+    return best[:, 0], np.flatnonzero(~beaten.all(axis=-1))
 
 
 def shares(x: Array, largest: bool) -> Array | None:
@@ -278,6 +326,8 @@ def require_decided_whole(x: Array, what: str) -> Coefficient:
     values = x.balls()[0]
     if current().extended:
         return question(lambda c: np.trunc(c).astype(np.int64), values)
+    if isinstance(values, MidRad):
+        values = midrad.balls(values)
     whole = []
     for position, value in enumerate(values.ravel()):
         nearest = value.floor() if value >= 0 else value.ceil()

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
+from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.arrays import Array, asarray
-from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, unravel, vanishes
+from gradparity.truth.numbers.balls import ONE, ZERO, Coefficient, box, exact, nothing, unravel, vanishes
 from gradparity.truth.numbers.context import Kink, UndecidedError, current
 from gradparity.truth.numbers.draws import Draws
 from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.numbers.lanes import lanes
+from gradparity.truth.numbers.midrad import MidRad
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
@@ -40,7 +42,7 @@ def power(a: Any, b: Any) -> Array:
         if isinstance(exponent, Draws) and not isinstance(a.series[0], Draws):
             a = Array(tuple(exponent.like(c) for c in a.balls()))
         return compose(a, partial(extended_power_jet, p=exponent))
-    whole = _each(b.balls()[0], lambda p: p.is_exact() and p.is_integer())
+    whole = _whole(b.balls()[0])
     if whole.all():
         return _whole_power(a, b)
     if not whole.any():
@@ -56,10 +58,21 @@ def power(a: Any, b: Any) -> Array:
 
 def _varying_power(a: Array, b: Array) -> Array:
     """``e^(b log a)``; at a constant base of 0 under a positive exponent 0, as all of its derivatives are."""
-    gone = vanishes(a.balls()[0]) & _each(b.balls()[0], lambda exponent: exponent > 0)
+    gone = vanishes(a.balls()[0]) & _positive(b.balls()[0])
     if not a.is_constant or not gone.any():
         return exp(multiply(b, log(a)))
     return choose(gone, asarray(0.0), exp(multiply(b, log(choose(gone, asarray(1.0), a)))))
+
+
+def _whole(c: Coefficient) -> npt.NDArray[np.bool_]:
+    if isinstance(c, MidRad):
+        high, low, radius = c.parts
+        return np.asarray((low == 0) & (radius == 0) & (high == np.rint(high)))
+    return _each(c, lambda p: p.is_exact() and p.is_integer())
+
+
+def _positive(c: Coefficient) -> npt.NDArray[np.bool_]:
+    return np.asarray(midrad.signs(c)[0] > 0) if isinstance(c, MidRad) else _each(c, lambda p: p > 0)
 
 
 def _each(c: Coefficient, holds: Callable[[Any], Any]) -> npt.NDArray[np.bool_]:
@@ -71,6 +84,8 @@ def _each(c: Coefficient, holds: Callable[[Any], Any]) -> npt.NDArray[np.bool_]:
 def _whole_power(a: Array, b: Array) -> Array:
     """``a ** b`` for constant whole b, both of one shape; 1 for an exponent of 0, whatever the base (IEEE 754)."""
     exponents = b.balls()[0]
+    if isinstance(exponents, MidRad):
+        return compose(a, partial(enclosed_power_jet, p=exponents))
     note_singular("power", a.balls()[0], lambda value: value.is_zero(), where=[p < 0 for p in exponents.ravel()])
     pairs = iter(exponents.ravel())
     return compose(a, lambda value, n: power_jet(value, next(pairs), n), constants=exponents)
@@ -88,24 +103,27 @@ def fractional_power(x: Array, p: Array) -> Array:
         exponent = p.balls()[0]
         return compose(x, _extended_root_jet if np.all(exponent == 0.5) else partial(extended_power_jet, p=exponent))
     X, P = x.balls(), p.balls()[0].ravel()
+    enclosed = isinstance(X[0], MidRad)
+    P = midrad.balls(P) if enclosed else P
     note_singular("sqrt" if all(q == HALF for q in P) else "power", X[0], lambda value: bool(value < 0))
     exponents = iter(P)
     # Exact zeros are replaced by one for the smooth rule, then put right one by one.
     zeros = vanishes(X[0])
     base = choose(zeros, asarray(1.0), x) if zeros.any() else x
-    smooth = compose(base, lambda value, n: _root_jet(value, next(exponents), n), constants=p.balls()[0])
+    jet = partial(_enclosed_root_jet, p=p.balls()[0]) if enclosed else lambda v, n: _root_jet(v, next(exponents), n)
+    smooth = compose(base, jet, constants=p.balls()[0])
     if not zeros.any():
         return smooth
     length = current().order + 1 if len(X) > 1 else 1
     out = [c.ravel().copy() for c in smooth.balls()]
-    out += [np.full(x.size, ZERO, dtype=object) for _ in range(length - len(out))]
+    out += [nothing((x.size,)).copy() for _ in range(length - len(out))]
     for position in map(int, np.flatnonzero(zeros)):
-        rest = [c.ravel()[position] for c in X[1:]]
+        rest = [_balls(box(c.ravel()[position])).item() for c in X[1:]]
         for k, value in enumerate(_power_at_zero(rest, P[position], length - 1, unravel(position, x.shape))):
             out[k][position] = value
     result = Array(tuple(c.reshape(x.shape) for c in out))
     # On the tape a zero has a kink, or a slope that is no number; the other elements keep theirs.
-    nowhere = Array((np.full(x.shape, NAN, dtype=object),) * length)
+    nowhere = Array((exact(np.full(x.shape, np.nan)),) * length)
     return traced("choose", result, traced("compose", result, x, slope=nowhere), smooth, mask=zeros)
 
 
@@ -124,6 +142,30 @@ def _raised(x: Any, p: Any) -> Any:
     if not p > 0:
         return ONE if p.is_zero() else ZERO
     return -x if x < 0 and (p / 2).is_integer() else x
+
+
+def _balls(c: Coefficient) -> Coefficient:
+    return midrad.balls(c) if isinstance(c, MidRad) else c
+
+
+def enclosed_power_jet(x: Any, n: int, *, p: Any) -> tuple[Any, ...]:
+    """The same for enclosures and whole exponents: by products where all are the same and no less than 0."""
+    exponents = p["high"]
+    if not p.size or exponents.flat[0] < 0 or not (_whole(p) & (exponents == exponents.flat[0])).all():
+        return midrad.by_balls(lambda v, q: power_jet(v, q, n), x, p)  # type: ignore[no-any-return]
+    q = int(exponents.flat[0])
+    factors = (1, q, q * (q - 1) // 2)[: n + 1]
+    return tuple(np.power(x, q - k) * factor if factor else nothing(x.shape) for k, factor in enumerate(factors))
+
+
+def _enclosed_root_jet(x: Any, n: int, *, p: Any) -> tuple[Any, ...]:
+    if (midrad.is_zero(p - 0.5)).all():
+        root = x.sqrt()
+        slope = 1 / (2 * root)
+        return (root, slope, -slope / (4 * x))[: n + 1]
+    value = (p * x.log()).exp()
+    slope = p * value / x
+    return (value, slope, (p - 1) * slope / (2 * x))[: n + 1]
 
 
 def extended_power_jet(x: Any, n: int, *, p: Coefficient) -> tuple[Any, ...]:
@@ -198,14 +240,14 @@ def norm2(x: Array) -> Array:
         return sqrt(total)
     smooth = sqrt(choose(zeros, asarray(1.0), total))
     lanes = [c.reshape(-1, x.shape[-1]) for c in x.balls()[1:]]
-    out = [np.where(zeros, ZERO, c).ravel() for c in smooth.balls()]
-    out += [np.full(values.size, ZERO, dtype=object) for _ in range(len(lanes) + 1 - len(out))]
+    out = [np.where(zeros, nothing(()), c).ravel() for c in smooth.balls()]
+    out += [nothing((values.size,)).copy() for _ in range(len(lanes) + 1 - len(out))]
     for position in np.flatnonzero(zeros.ravel()):
-        rest = _norm_at_zero([c[position] for c in lanes], unravel(int(position), values.shape))
+        rest = _norm_at_zero([_balls(c[position]) for c in lanes], unravel(int(position), values.shape))
         for k, value in enumerate(rest, start=1):
             out[k][position] = value
     result = Array(tuple(c.reshape(values.shape) for c in out))
-    nowhere = Array((np.full(values.shape, NAN, dtype=object),) * len(out))  # the slope of a root of zero
+    nowhere = Array((exact(np.full(values.shape, np.nan)),) * len(out))  # the slope of a root of zero
     return traced("choose", result, traced("compose", result, total, slope=nowhere), smooth, mask=zeros)
 
 

@@ -19,6 +19,7 @@ from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, infinities
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import root_pi
+from gradparity.truth.numbers.midrad import MidRad
 from gradparity.truth.numbers.rounding import rounded
 from gradparity.truth.numbers.tape import Traced
 from gradparity.truth.xp.arithmetic import FromValue, add, compose, divide, multiply, note_singular, subtract
@@ -94,6 +95,9 @@ def _sigmoid(x: Any) -> tuple[Any, ...]:
 
 def _softplus(x: Any) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
+    if isinstance(x, MidRad):
+        up, down = x.sigmoids()
+        return x.softplus(), up, up * down / 2
     if isinstance(x, arb):
         value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
     else:

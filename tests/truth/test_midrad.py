@@ -1,0 +1,351 @@
+"""Enclosures of whole arrays contain what Arb has, and a radius that is too small by a hundredth is found."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import flint
+import numpy as np
+import pytest
+from flint import arb
+
+from gradparity.truth.numbers import doubled, elementary, midrad, slices
+from gradparity.truth.numbers.arrays import Array, asarray
+from gradparity.truth.numbers.context import Context, UndecidedError, evaluation
+from gradparity.truth.numbers.midrad import MidRad, assembled, enclosures
+from gradparity.truth.xp.namespace import xp
+from tests.evidence.enclosed_graphs import campaign
+from tests.truth.test_reverse import EXPRESSIONS
+
+BITS = 3000
+EDGES = [0.0, -0.0, 1.0, -1.0, 5e-324, -1e-310, 1e-300, 3e-154, 1e154, -1e200, 1e308, 0.1, 1 / 3, 700.5, -30.25]
+
+
+def numbers(seed: int, size: int = 60, scale: float = 1.0, radius: float = 0.0) -> MidRad:
+    """Midpoints of both parts, of which a third is one float64 number, radii up to `radius` of them."""
+    rng = np.random.default_rng(seed)
+    high = rng.standard_normal(size) * scale
+    low = np.where(rng.uniform(size=size) < 1 / 3, 0, high * rng.uniform(-1, 1, size) * 2.0**-54)
+    high, low = doubled.two_sum(high, low)
+    return assembled((high, low, np.abs(high) * radius * rng.uniform(0, 1, size)))
+
+
+def exact(x: float) -> arb:
+    return arb(float(x))
+
+
+def corners(x: MidRad, place: int) -> list[arb]:
+    """Ends and midpoint of one enclosure."""
+    mid, radius = exact(x["high"][place]) + exact(x["low"][place]), exact(x["radius"][place])
+    return [mid] if radius.is_zero() else [mid - radius, mid, mid + radius]
+
+
+def missed(kernel: Callable[..., Any], truth: Callable[..., arb], *operands: MidRad) -> int:
+    """How many results do not contain the true value at an end or midpoint of every operand."""
+    found = midrad.blocked(kernel, *operands)
+    count = 0
+    with flint.ctx.workprec(BITS):
+        for place in np.flatnonzero(midrad.is_known(found)):
+            mid, radius = exact(found["high"][place]) + exact(found["low"][place]), exact(found["radius"][place])
+            values = [truth(*at) for at in itertools.product(*(corners(x, place) for x in operands))]
+            # A value off by less than what these bits round counts for nothing.
+            count += not all(not value.is_finite() or not (abs(value - mid) > radius) for value in values)
+    return count
+
+
+def positive(x: MidRad) -> MidRad:
+    return assembled((np.abs(x["high"]), np.sign(x["high"]) * x["low"], x["radius"]))
+
+
+OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., arb], tuple[float, ...], bool]] = {
+    "add": (doubled.add, lambda a, b: a + b, (1.0, 1e-30), False),
+    "subtract": (doubled.subtract, lambda a, b: a - b, (1.0, 1.0), False),
+    "multiply": (doubled.multiply, lambda a, b: a * b, (1.0, 1e10), False),
+    "divide": (doubled.divide, lambda a, b: a / b, (1.0, 1e-10), False),
+    "sqrt": (doubled.sqrt, lambda a: a.sqrt(), (1e-20, 1.0, 1e20), True),
+    "exp": (elementary.exp, lambda a: a.exp(), (1e-30, 1e-3, 1.0, 30.0), False),
+    "expm1": (elementary.expm1, lambda a: a.expm1(), (1e-30, 1e-3, 1.0, 30.0), False),
+    "log": (elementary.log, lambda a: a.log(), (1e-30, 1.0, 1e30), True),
+    "log1p": (elementary.log1p, lambda a: a.log1p(), (1e-30, 1e-3, 0.2), False),
+    "tanh": (elementary.tanh, lambda a: a.tanh(), (1e-30, 1e-3, 1.0, 10.0), False),
+    "sech": (elementary.sech, lambda a: a.sech(), (1.0, 30.0), False),
+    "sin": (lambda a: elementary.sin_cos(a)[0], lambda a: a.sin(), (1e-30, 1e-3, 1.0, 1e3), False),
+    "cos": (lambda a: elementary.sin_cos(a)[1], lambda a: a.cos(), (1e-3, 1.0, 1e3), False),
+    "sigmoid": (lambda a: elementary.sigmoids(a)[0], lambda a: 1 / (1 + (-a).exp()), (1e-3, 1.0, 100.0), False),
+    "softplus": (elementary.softplus, lambda a: a.exp().log1p(), (1e-3, 1.0, 100.0), False),
+}
+NAMES = sorted(OPERATIONS)
+
+
+def drawn(name: str, radius: float) -> list[tuple[MidRad, ...]]:
+    """Operands of an operation: one of each scale, or where there are two, two."""
+    scales, only_positive = OPERATIONS[name][2:]
+    each = [numbers(seed, scale=scale, radius=radius) for seed, scale in enumerate(scales)]
+    each = [positive(x) for x in each] if only_positive else each
+    binary = name in ("add", "subtract", "multiply", "divide")
+    return [tuple(each)] if binary else [(x,) for x in each]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("radius", [0.0, 1e-25, 1e-9, 1e-2])
+def test_an_operation_contains_the_true_value_wherever_its_operands_are(name: str, radius: float) -> None:
+    kernel, truth, *_ = OPERATIONS[name]
+    assert sum(missed(kernel, truth, *operands) for operands in drawn(name, radius)) == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_as_narrow_as_a_hundred_bits(name: str) -> None:
+    kernel = OPERATIONS[name][0]
+    for operands in drawn(name, 0.0):
+        found = midrad.blocked(kernel, *operands)
+        assert midrad.is_known(found).all()
+        size = np.abs(found["high"]) + (np.abs(operands[0]["high"]) if name in ("add", "subtract") else 0)
+        assert np.all(found["radius"] <= 2.0**-90 * size)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_radius_that_is_too_small_by_a_hundredth_is_found(name: str) -> None:
+    kernel, truth, *_ = OPERATIONS[name]
+
+    def narrower(*operands: Any) -> Any:
+        high, low, radius = kernel(*operands)
+        return high, low, radius * 0.99
+
+    assert sum(missed(narrower, truth, *operands) for operands in drawn(name, 1e-9)) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_rounding_takes_is_not_forgotten(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results of exact operands, with a radius of 1% of what it is: the true value is not in all of them."""
+    kernel, truth, *_ = OPERATIONS[name]
+
+    def careless(*operands: Any) -> Any:
+        high, low, radius = kernel(*operands)
+        return high, low, radius * 0.01
+
+    assert sum(missed(careless, truth, *operands) for operands in drawn(name, 0.0)) > 0
+
+
+def edge_pairs() -> tuple[MidRad, MidRad]:
+    pairs = np.array(list(itertools.product(EDGES, EDGES)))
+    return enclosures(pairs[:, 0]), enclosures(pairs[:, 1])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_subnormal_numbers_zeros_and_the_largest_are_contained_or_not_known(name: str) -> None:
+    kernel, truth, *_ = OPERATIONS[name]
+    a, b = edge_pairs()
+    binary = name in ("add", "subtract", "multiply", "divide")
+    operands = (a, b) if binary else (enclosures(np.array(EDGES)),)
+    assert missed(kernel, truth, *operands) == 0
+    lows = enclosures(np.ldexp(np.array(EDGES[2:8], np.longdouble) * (1 + np.longdouble(2) ** -60), -1010))
+    if binary:
+        assert missed(kernel, truth, lows, lows[::-1]) == 0
+        assert missed(kernel, truth, lows, enclosures(np.full(6, 0.3))) == 0
+    else:
+        assert missed(kernel, truth, lows) == 0
+
+
+@pytest.mark.parametrize("name", ["multiply", "divide"])
+def test_an_underflow_that_is_forgotten_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, truth, *_ = OPERATIONS[name]
+    monkeypatch.setattr(doubled, "TINY", 0.0)
+    assert missed(kernel, truth, *edge_pairs()) > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_infinities_and_nan_are_not_known_and_never_a_false_number(name: str) -> None:
+    kernel = OPERATIONS[name][0]
+    odd = np.array([np.inf, -np.inf, np.nan, np.inf])
+    operands = [enclosures(odd), enclosures(np.array([1.0, 0.0, 0.5, np.inf]))]
+    binary = name in ("add", "subtract", "multiply", "divide")
+    assert not midrad.is_known(midrad.blocked(kernel, *(operands if binary else operands[:1]))).any()
+    unknown = assembled((np.ones(2), np.zeros(2), np.array([np.inf, np.nan])))
+    assert not midrad.is_known(midrad.blocked(kernel, *([unknown, operands[1][:2]] if binary else [unknown]))).any()
+
+
+def test_what_is_exact_stays_exact_and_zeros_stay_zeros() -> None:
+    whole = enclosures(np.arange(-3.0, 4.0))
+    inexact = numbers(0, 7) / 3
+    zero = enclosures(np.zeros(7))
+    for each in (
+        whole + whole,
+        whole * whole,
+        whole - whole,
+        whole / 4,
+        (whole * whole).sqrt(),
+        zero.exp(),
+        whole.sum(),
+    ):
+        assert np.all(each["radius"] == 0)
+    for each in (zero * inexact, zero / inexact, zero.expm1(), zero.tanh(), zero.sin(), zero.log1p()):
+        assert midrad.is_zero(each).all()
+    assert midrad.is_zero((zero + 1).log()).all()
+    rounded = inexact[inexact["radius"] > 0]
+    assert len(rounded)
+    assert not midrad.is_zero(rounded - rounded).any()
+
+
+def matrices(seed: int, shape: tuple[int, int, int], radius: float, zeros: float) -> tuple[MidRad, MidRad]:
+    m, k, n = shape
+    out = []
+    for i, (rows, columns) in enumerate(((m, k), (k, n))):
+        rng = np.random.default_rng((seed, i))
+        x = numbers(seed + i, rows * columns, radius=radius).reshape(rows, columns)
+        x = x * np.ldexp(1.0, rng.integers(-40, 40, columns if i == 0 else (rows, 1)))
+        out.append(np.where(rng.uniform(size=x.shape) < zeros, 0.0, x))
+    return out[0], out[1]
+
+
+def missed_products(a: MidRad, b: MidRad) -> int:
+    """Elements of ``a @ b`` that do not contain what they are at the ends that are furthest from the midpoint."""
+    found, count = np.matmul(a, b), 0
+    assert midrad.is_known(found).all()
+    with flint.ctx.workprec(BITS):
+        A, B = ([[corners(row, i) for i in range(len(row))] for row in x] for x in (a, np.transpose(b)))
+        for (i, row), (j, column) in itertools.product(enumerate(A), enumerate(B)):
+            mid = exact(found["high"][i, j]) + exact(found["low"][i, j])
+            for end in (0, -1):
+                # The largest, or the least, that every term can be.
+                terms = [[p * q for p in ps for q in qs] for ps, qs in zip(row, column, strict=True)]
+                value = sum(((max if end else min)(each) for each in terms), arb(0))
+                count += bool(abs(value - mid) > exact(found["radius"][i, j]))
+            if all(p[0].is_zero() or q[0].is_zero() for p, q in zip(row, column, strict=True)):
+                assert found["radius"][i, j] == 0
+                assert found["high"][i, j] == 0
+    return count
+
+
+SHAPES = [(1, 1, 1), (3, 5, 4), (2, 17, 3), (6, 2, 6), (1, 64, 1)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("radius", "zeros"), [(0.0, 0.0), (0.0, 0.6), (1e-28, 0.3), (1e-9, 0.0)])
+def test_a_matrix_product_is_contained(shape: tuple[int, int, int], radius: float, zeros: float) -> None:
+    assert missed_products(*matrices(3, shape, radius, zeros)) == 0
+
+
+def test_a_matrix_product_of_whole_numbers_is_exact_however_large() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.integers(-(2**20), 2**20, (60, 300)), rng.integers(-(2**20), 2**20, (300, 70))
+    found = np.matmul(enclosures(a), enclosures(b))
+    assert not found["radius"].any()
+    np.testing.assert_array_equal(found["high"].astype(np.int64) + found["low"].astype(np.int64), a @ b)
+
+
+def test_products_of_slices_are_exact_in_any_order() -> None:
+    """The largest that slices can be: all of the same sign, half a unit each."""
+    for k in (1, 7, 64, 1000):
+        bits = slices.slice_bits(k)
+        assert k * 2 ** (2 * bits - 2) <= 2**53 < 8 * k * 2 ** (2 * bits - 2) * 2
+
+
+def _no_truncation(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = slices._cut
+    monkeypatch.setattr(slices, "_cut", lambda *args, **options: _changed(cut(*args, **options), exact=True, count=2))
+
+
+def _no_radii(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = slices._cut
+    monkeypatch.setattr(slices, "_cut", lambda *args, **options: _changed(cut(*args, **options), radii=None))
+
+
+def _changed(cut: Any, **changes: Any) -> Any:
+    return slices._Cut(**{**{name: getattr(cut, name) for name in cut.__dataclass_fields__}, **changes})
+
+
+def _a_level_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = slices._rows
+    monkeypatch.setattr(
+        slices, "_rows",
+        lambda left, right, part, bits, levels: rows(left, _changed(right, count=right.count - 1), part, bits, levels),
+    )  # fmt: skip
+
+
+def _narrower(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = slices._rows
+
+    def wrong(*args: Any) -> Any:
+        high, low, radius = rows(*args)
+        return high, low, radius * 0.99
+
+    monkeypatch.setattr(slices, "_rows", wrong)
+
+
+@pytest.mark.parametrize("fault", [_no_truncation, _no_radii, _a_level_less, _narrower])
+def test_a_fault_in_matrix_products_is_found(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault(monkeypatch)
+    assert sum(missed_products(*matrices(3, shape, radius, 0.0)) for shape in SHAPES for radius in (0.0, 1e-9)) > 0
+
+
+@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1)])
+def test_sums_and_running_sums_contain_arbs(axis: Any) -> None:
+    x = numbers(5, 77, radius=1e-20).reshape(7, 11)
+    with flint.ctx.workprec(BITS):
+        true = np.sum(midrad.balls(x), axis=axis)
+        assert all(ours.contains(theirs.mid()) for ours, theirs in _pairs(np.sum(x, axis=axis), true))
+        assert np.sum(x, axis=axis, keepdims=True).shape == np.sum(x["high"], axis=axis, keepdims=True).shape
+        if not isinstance(axis, tuple):
+            running = np.cumsum(midrad.balls(x), axis=axis)
+            assert all(ours.contains(theirs.mid()) for ours, theirs in _pairs(np.cumsum(x, axis=axis), running))
+
+
+def test_sums_at_places_contain_arbs() -> None:
+    x = numbers(6, 50, radius=1e-20)
+    places = np.random.default_rng(1).integers(0, 7, 50)
+    out = enclosures(np.zeros(8))
+    np.add.at(out, places, x)
+    true = np.full(8, arb(0), object)
+    with flint.ctx.workprec(BITS):
+        np.add.at(true, places, midrad.balls(x))
+    assert all(ours.contains(theirs.mid()) for ours, theirs in _pairs(out, true))
+    assert midrad.is_zero(out)[7]
+
+
+def _pairs(enclosed: Any, balls: Any) -> Any:
+    return zip(midrad.balls(enclosed).ravel(), np.ravel(np.asarray(balls, object)), strict=True)
+
+
+def test_balls_and_extended_numbers_are_contained_both_ways() -> None:
+    with flint.ctx.workprec(300):
+        given = [arb.pi(), arb(1) / 3, arb(2) ** -1100, -(arb(2) ** -1060), arb(0), arb("1e400"), arb("0.1 +/- 1e-40")]
+        made = enclosures(np.array(given, object))
+        for ball, high, low, radius in zip(given, *(part.tolist() for part in made.parts), strict=True):
+            if np.isfinite(radius):
+                assert abs(ball - high - low) < arb(radius) or (radius == 0 and (ball - high - low).is_zero())
+        assert midrad.is_known(made).tolist() == [True] * 5 + [False, True]
+        for back, ball in _pairs(made[:5], given[:5]):
+            assert back.contains(ball)
+    wide = np.array([1 / np.longdouble(3), np.longdouble(2) ** -1100, np.longdouble("1e400")])
+    made = enclosures(wide)
+    assert made["radius"].tolist()[0] == 0
+    assert 0 < made["radius"].tolist()[1] < 1e-300
+    assert not midrad.is_known(made)[2]
+    assert midrad.longdoubles(made)[0] == wide[0]
+
+
+@pytest.mark.parametrize("position", range(len(EXPRESSIONS)))
+def test_the_whole_namespace_computes_with_enclosures(position: int) -> None:
+    def flat(x: Any) -> list[Array]:
+        return [y for part in x for y in flat(part)] if isinstance(x, list | tuple) else [asarray(x)]
+
+    with evaluation(Context(bits=256)):
+        expected = [x.series[0] for x in flat(EXPRESSIONS[position](xp, asarray))]
+    try:
+        with evaluation(Context(midrad=True)):
+            found = [x.series[0] for x in flat(EXPRESSIONS[position](xp, asarray))]
+    except UndecidedError:
+        return
+    for ours, theirs in zip(found, expected, strict=True):
+        if theirs.dtype != object:
+            np.testing.assert_array_equal(ours, theirs)
+        else:
+            assert isinstance(ours, MidRad)
+            assert midrad.is_known(ours).all()
+            assert all(a.overlaps(b) for a, b in _pairs(ours, theirs))
+
+
+def test_losses_over_the_whole_namespace_are_contained_in_every_entry() -> None:
+    counts, wrong = campaign(250, 2026)
+    assert not wrong, wrong[0]
+    assert counts["contained"] > 170, counts
