@@ -49,6 +49,13 @@ def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
     return np.array(signs, dtype=np.int8).reshape(c.shape)
 
 
+def middles(c: Coefficient) -> npt.NDArray[Any]:
+    """Plain numbers near the elements."""
+    if isinstance(c, MidRad):
+        return np.asarray(c["high"])
+    return c if c.dtype != object else np.array([float(x.mid()) for x in c.ravel()]).reshape(c.shape)
+
+
 def nothing(shape: tuple[int, ...]) -> Coefficient:
     """Zeros."""
     return np.broadcast_to(exact(0), shape)

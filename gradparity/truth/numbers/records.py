@@ -84,6 +84,11 @@ class Records(np.ndarray[Any, np.dtype[Any]]):
 
     __hash__ = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.view(np.ndarray)})"
+
+    __str__ = __repr__
+
     def _viewed(self, result: Any) -> Any:
         if isinstance(result, list | tuple):
             return type(result)(self._viewed(part) for part in result)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.truth.numbers.arrays import Array, asarray
-from gradparity.truth.numbers.balls import exact
+from gradparity.truth.numbers.balls import exact, middles
 from gradparity.truth.numbers.context import current
 from gradparity.truth.xp.arithmetic import add, divide, multiply, negative, subtract
 from gradparity.truth.xp.kinks import absolute, choose, clip, compare, require_decided_whole
@@ -32,10 +32,7 @@ SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.050700987355480493
 
 def _shifted(x: Array, axis: Axis) -> tuple[Array, Array]:
     """``x - c`` and ``c``, constant near the largest element over the axes, so that no exponential overflows."""
-    values = x.balls()[0]
-    if values.dtype == object:
-        values = np.array([float(value.mid()) for value in values.ravel()]).reshape(values.shape)
-    largest = values.max(axis, keepdims=True)
+    largest = middles(x.balls()[0]).max(axis, keepdims=True)
     shift = Array((exact(np.where(np.isfinite(largest), largest, 0)),))
     return subtract(x, shift), shift
 

@@ -88,7 +88,7 @@ def _erf(x: arb) -> tuple[arb, ...]:
 
 def _sigmoid(x: Any) -> tuple[Any, ...]:
     """1 / (1 + e^-x); its slope is the product of both sides, of which either is small without cancellation."""
-    up, down = 1 / (1 + (-x).exp()), 1 / (1 + x.exp())
+    up, down = x.sigmoids() if isinstance(x, MidRad) else (1 / (1 + (-x).exp()), 1 / (1 + x.exp()))
     slope = up * down
     return up, slope, slope * (down - up) / 2
 
@@ -96,9 +96,8 @@ def _sigmoid(x: Any) -> tuple[Any, ...]:
 def _softplus(x: Any) -> tuple[arb, ...]:
     """log(1 + e^x), written so that only the small side is exponentiated; its slope is the sigmoid."""
     if isinstance(x, MidRad):
-        up, down = x.sigmoids()
-        return x.softplus(), up, up * down / 2
-    if isinstance(x, arb):
+        value = x.softplus()
+    elif isinstance(x, arb):
         value = x + (-x).exp().log1p() if x.mid() > 0 else x.exp().log1p()
     else:
         value = np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
