@@ -56,10 +56,10 @@ def scale_of(reference: Reference, key: tuple[str, str], dtype: str, *, any_form
     info = np.finfo(dtype)
     unit, least = float(info.eps) / 2, UNDERFLOW * float(info.tiny)
     sides = [np.array(both) for (*block, _), both in reference.kinks.items() if tuple(block) == key]
-    own = _largest([reference.truth[key], *sides])
+    own = largest([reference.truth[key], *sides])
     of_it = {key[0], "gradient"} if key[0] in ("jvp", "hvp") else {key[0]}
-    quantity = _largest([value for (name, _), value in reference.truth.items() if name in of_it])
-    everything = _largest(reference.truth.values())
+    quantity = largest([value for (name, _), value in reference.truth.items() if name in of_it])
+    everything = largest(reference.truth.values())
     if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow
         own = everything
     zero = max(INVISIBLE * unit * quantity, float(info.tiny))  # XLA flushes subnormal numbers
@@ -88,7 +88,7 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
     widest = float((floors * floor).max(initial=0))
     if widest <= visible:
         return ""
-    size = _largest([truth])
+    size = largest([truth])
     share = f"{widest / size:.0%} of the largest value" if size else f"{widest:.2g}, where the value is 0"
     return (
         f"an error of up to {share} would pass as rounding: the formula loses these digits by cancellation (as "
@@ -97,7 +97,7 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
     )
 
 
-def _largest(values: Any) -> float:
+def largest(values: Any) -> float:
     """The largest magnitude of all numbers that float64 has."""
     most = np.finfo(np.float64).max
     return max((float(np.abs(v[np.abs(v) <= most]).max(initial=0)) for v in values), default=0.0)

@@ -21,11 +21,14 @@ AGREEING_RATIO = 16.0
 
 #: Least that an error is smaller by in float64 than in float32 if it is one of rounding: the root of 2^29 is 2^14.5.
 SHRINKS = 2.0**10
-#: Roundings of float64, of the loss over the parameters, below which a derivative may be lost as a whole in both
-#: precisions: as many as those of a poor formula may be apart.
+#: Roundings of the loss over the parameters below which a derivative may be lost as a whole in both precisions: as many
+#: as those of a poor formula may be apart.
 LOST_ROUNDINGS = PRECISION_RATIO
-#: Share of the largest true value that is off where a block is lost as a whole.
-AS_A_WHOLE = 0.5
+#: Share of the largest true value that is off where a block is lost as a whole: all of one term of a few.
+AS_A_WHOLE = 0.25
+#: Floors up to which an error of float64 that float32 cannot see may be a formula's, in models of which frameworks have
+#: formulas of their own: 122 were seen of a right one.
+FEW_FLOORS = 128.0
 #: Relative error in float64 of what float32 has lost as a whole, and a wrong rule would have as wrong in both.
 HAS_DIGITS = 2.0**-5
 
@@ -43,8 +46,9 @@ def told_apart(
     wrong rule is wrong by the same relative amount in both, which is 2^29 times as many floors in float64.
 
     What a formula loses as a whole does not shrink: where a probability rounds to one, its derivative is the rounding
-    of terms of the size that derivatives have when nothing saturates, or nothing. That is told where one precision has
-    lost the whole value, and both are off by no more than some of float64's roundings of such terms.
+    of terms of the size that derivatives have when nothing saturates, or nothing. That is told where the whole value is
+    lost and smaller than one rounding of such terms, or where one precision has lost it and both are off by no more
+    than some such roundings.
 
     Args:
         findings: in the precision that was asked for.
@@ -65,8 +69,10 @@ def told_apart(
         beside, words = known.get((finding.quantity, finding.parameter)), ""
         if _shrinks(finding, beside, most, finer):
             words = "it shrinks with the precision"
-        elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0)):
+        elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0), finer):
             words = "lost as a whole: the truth is no more than a few roundings of what this is computed from"
+        elif sizes and _is_too_small_to_tell(finding, beside):
+            words = "float32 cannot see it: a formula that rounds more, or a rule that is wrong in its last digits"
         if words:
             finding = msgspec.structs.replace(finding, verdict="unstable", cause="", rule=f"{finding.rule}; {words}")
         told.append(finding)
@@ -96,13 +102,23 @@ def _largest(tree: Mapping[str, npt.NDArray[Any]]) -> np.float64:
     return np.float64(max((np.abs(value).max(initial=0) for value in tree.values()), default=0))
 
 
-def _is_lost(finding: Finding, other: Finding | None, size: float) -> bool:
-    if finding.verdict != "wrong" or other is None or other.verdict not in ("wrong", "unstable"):
+def _is_lost(finding: Finding, other: Finding | None, size: float, finer: bool) -> bool:
+    dtypes = ("float32", "float64") if finer else ("float64", "float32")
+    units = [float(np.finfo(dtype).eps) / 2 * size for dtype in dtypes]
+    error = finding.absolute_error
+    if finding.verdict != "wrong" or error is None:
         return False
-    few = LOST_ROUNDINGS * float(np.finfo(np.float64).eps) / 2 * size
-    both = (finding, other)
-    invisible = all(each.absolute_error is not None and each.absolute_error <= few for each in both)
-    return invisible and any(map(_as_a_whole, both))
+    if _as_a_whole(finding) and error <= units[0]:
+        return True
+    if other is None or other.absolute_error is None or other.verdict not in ("wrong", "unstable"):
+        return False
+    few = error <= LOST_ROUNDINGS * units[0] and other.absolute_error <= LOST_ROUNDINGS * units[1]
+    return few and any(map(_as_a_whole, (finding, other)))
+
+
+def _is_too_small_to_tell(finding: Finding, other: Finding | None) -> bool:
+    few = finding.floors is not None and finding.floors <= FEW_FLOORS
+    return finding.verdict == "wrong" and few and other is not None and other.verdict == "agrees"
 
 
 def _as_a_whole(finding: Finding) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -205,7 +206,7 @@ def test_only_what_is_wrong_by_a_number_needs_the_other_precision() -> None:
 def lost(absolute: float, relative: float, quantity: str = "hvp") -> list[Finding]:
     return [
         Finding(
-            backend="b", quantity=quantity, parameter="w", verdict="wrong", rule="r", floors=1e5 / absolute,
+            backend="b", quantity=quantity, parameter="w", verdict="wrong", rule="r", floors=1e5 / (absolute or 1.0),
             absolute_error=absolute, relative_error=relative,
         )
     ]  # fmt: skip
@@ -217,18 +218,37 @@ def lost(absolute: float, relative: float, quantity: str = "hvp") -> list[Findin
         # A saturated softmax under a squared error, loss 0.3: curvature of 3e-14, of which float32 keeps nothing.
         ((3.5e-14, 1.0), (9.3e-15, 0.27), "unstable"),
         ((9.3e-15, 0.27), (3.5e-14, 1.0), "unstable"),  # the same, asked for in float64
-        ((3.5e-14, 0.3), (3.5e-14, 0.3), "wrong"),  # part of it is off by the same in both: a rule
+        ((3.5e-14, 0.2), (3.5e-14, 0.2), "wrong"),  # part of it is off by the same in both: a rule
         ((3.5e-9, 1.0), (3.5e-9, 1.0), "wrong"),  # missing, and large enough for float64 to have it
+        ((2.8e-16, 2.7e-5), (1.0e-11, 1.0), "unstable"),  # a gradient of 1e-11, of which float32 has nothing
     ],
 )
 def test_what_saturation_takes_as_a_whole_is_unstable(
     here: tuple[float, float], there: tuple[float, float], expected: str
 ) -> None:
-    sizes = {"hvp": 0.3}
+    sizes = {"hvp": 0.3}  # a rounding is 3e-17 of it in float64, and 2e-8 in float32
     (found,) = told_apart(lost(*here), lost(*there), sizes=sizes)
     assert found.verdict == expected
     assert ("lost as a whole" in found.rule) == (expected == "unstable")
     assert told_apart(lost(*here), lost(*there))[0].verdict == "wrong"
+
+
+def test_a_value_below_one_rounding_of_what_it_is_computed_from_is_unstable_whatever_the_other_precision() -> None:
+    """The same softmax further out: curvature of 5e-197 in float64, and in float32 zero, which is right."""
+    agreeing = [msgspec.structs.replace(lost(0.0, 0.0)[0], verdict="agrees", floors=0.0)]
+    for error, verdict in ((4.8e-197, "unstable"), (1e-16, "wrong")):
+        assert told_apart(lost(error, 1.0), agreeing, sizes={"hvp": 0.3})[0].verdict == verdict
+
+
+@pytest.mark.parametrize(("floors", "expected"), [(122.0, "unstable"), (200.0, "wrong")])
+def test_a_few_floors_that_float32_cannot_see_may_be_a_formula_in_a_model_of_ones_own(
+    floors: float, expected: str
+) -> None:
+    agreeing = off_by(0.5, "agrees")
+    (found,) = told_apart(off_by(floors), agreeing, sizes={"hvp": 1.0})
+    assert found.verdict == expected
+    assert ("float32 cannot see it" in found.rule) == (expected == "unstable")
+    assert told_apart(off_by(floors), agreeing)[0].verdict == "wrong"
 
 
 def test_a_loss_that_saturates_beside_its_right_gradient_is_unstable() -> None:
