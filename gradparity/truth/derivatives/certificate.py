@@ -25,6 +25,7 @@ class Derivatives:
         gradient: by path, in the parameter's shape.
         product: ``H v``, likewise.
         bits: precision of the last pass.
+        whole: by enclosures of whole arrays, which have no more bits, and not by balls.
         ignored: paths of parameters that no operation leads from to the loss; their derivatives are zero exactly.
     """
 
@@ -33,7 +34,13 @@ class Derivatives:
     gradient: dict[str, Enclosures]
     product: dict[str, Enclosures]
     bits: int
+    whole: bool = False
     ignored: tuple[str, ...] = ()
+
+    @cached_property
+    def known(self) -> bool:
+        """Every entry is proven to be a finite number."""
+        return all(bool(each.is_finite.all()) for each in self.blocks.values())
 
     @cached_property
     def settled(self) -> bool:

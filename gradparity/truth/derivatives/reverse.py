@@ -30,7 +30,7 @@ from gradparity.truth.numbers.context import (
     precisions,
 )
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
-from gradparity.truth.numbers.midrad import BALL_BITS, as_ball
+from gradparity.truth.numbers.midrad import BITS, as_ball
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
 
 #: Precision from which on more is of no use where a function is proven to have no finite value.
@@ -101,12 +101,12 @@ def enclosed_whole(loss: Loss, params: Any, data: Any, direction: Any, *, second
     Raises:
         As `differentiate`.
     """
-    context = Context(bits=BALL_BITS, order=1, deadline=time.monotonic() + seconds, midrad=True)
+    context = Context(bits=BITS, order=1, deadline=time.monotonic() + seconds, midrad=True)
     try:
         with evaluation(context):
             lines = lines_of(params, direction, exact)
             constants = map_tree(lambda _, leaf: constant(leaf), data)
-            found = _enclosed(*pull_back(loss, params, lines, constants), lines, context.bits)
+            found = _enclosed(*pull_back(loss, params, lines, constants), lines, context)
     except (UndecidedError, OutOfTimeError):
         return None
     if context.kinks:
@@ -123,7 +123,7 @@ def enclosed_at(loss: Loss, params: Any, lines: Mapping[str, Line], constants: A
         InputError: the loss is no scalar.
     """
     with evaluation(context):
-        return _enclosed(*pull_back(loss, params, lines, constants), lines, context.bits)
+        return _enclosed(*pull_back(loss, params, lines, constants), lines, context)
 
 
 def pull_back(
@@ -176,13 +176,16 @@ def coefficient(adjoint: Array | None, k: int, shape: tuple[int, ...]) -> Coeffi
     return np.broadcast_to(series[k], shape) if k < len(series) else np.broadcast_to(exact(np.zeros(())), shape)
 
 
-def _enclosed(value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], bits: int) -> Derivatives:
+def _enclosed(
+    value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], context: Context
+) -> Derivatives:
     loss, along = (Enclosure(as_ball(scalar(value, k))) for k in (0, 1))
     gradient, product = (
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
         for k in (0, 1)
     )
     return Derivatives(
-        value=loss, along=along, gradient=gradient, product=product, bits=bits,
+        value=loss, along=along, gradient=gradient, product=product, bits=context.bits,
+        whole=context.midrad,
         ignored=tuple(path for path, adjoint in adjoints.items() if adjoint is None),
     )  # fmt: skip

@@ -30,6 +30,7 @@ from gradparity.truth.numbers.context import (
     precisions,
 )
 from gradparity.truth.numbers.enclosure import GOAL_BITS, Enclosure, Enclosures
+from gradparity.truth.numbers.midrad import BITS, as_ball
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
@@ -41,7 +42,7 @@ _UNKNOWN = Enclosure(arb.nan())
 
 def certify(
     loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, max_bits: int = MAX_BITS,
-    seconds: float = 60.0,
+    seconds: float = 60.0, whole: bool = False,
 ) -> Certificate:  # fmt: skip
     """Enclose a loss and its derivatives at `params` along `direction`.
 
@@ -53,15 +54,16 @@ def certify(
         order: highest derivative wanted, 0 to 2; those above it are not numbers in the result.
         max_bits: last working precision.
         seconds: time budget; what is known by then is returned.
+        whole: by one pass over enclosures of whole arrays, to some 100 bits, and not by balls.
 
     Raises:
         InputError: the loss is no scalar, or the direction does not fit the parameters.
         NotCertifiableError: the loss uses a name without a certified form.
     """
-    problem = _Problem(loss, params, data, direction)
+    problem = _Problem(loss, params, data, direction, whole=whole)
     deadline = time.monotonic() + seconds
     best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
-    for bits in precisions(max_bits, deadline):
+    for bits in (BITS,) if whole else precisions(max_bits, deadline):
         try:
             best = problem.enclose(bits, order, deadline)
         except UndecidedError as problem_met:
@@ -73,7 +75,7 @@ def certify(
         if best.status in ("certified", "zero_unproven", "not_finite"):
             break
     else:
-        if 2 * bits <= max_bits:
+        if 2 * bits <= max_bits and not whole:
             best = replace(best, reason=f"{best.reason}; no time for more bits within {seconds} s")
     return _last_word(best)
 
@@ -106,12 +108,12 @@ def certify_gradient(loss: Loss, params: Any, data: Any, *, seconds: float = 60.
 class _Problem:
     """A loss with its inputs converted once: exact balls hold at every precision."""
 
-    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
-        self.loss = loss
+    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any, *, whole: bool = False) -> None:
+        self.loss, self.params, self.whole = loss, params, whole
         self.share = False
-        self.params = params
-        self.data = map_tree(lambda _, leaf: constant(leaf), data)
-        self.lines = lines_of(params, direction, exact, still=False)
+        with evaluation(Context(midrad=whole)):
+            self.data = map_tree(lambda _, leaf: constant(leaf), data)
+            self.lines = lines_of(params, direction, exact, still=False)
 
     def enclose(self, bits: int, order: int, deadline: float) -> Certificate:
         """One certificate at one precision.
@@ -142,10 +144,13 @@ class _Problem:
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
-        with evaluation(Context(bits=bits, order=order, side=side, deadline=deadline, share=self.share)) as context:
+        share = self.share and not self.whole
+        with evaluation(
+            Context(bits=bits, order=order, side=side, deadline=deadline, share=share, midrad=self.whole)
+        ) as context:
             inputs = {path: Array(line) for path, line in self.lines.items()}
             result = evaluated(self.loss, self.params, inputs, self.data)
-            series = [c.ravel()[0] for c in result.balls()]
+            series = [as_ball(c.ravel()[0]) for c in result.balls()]
             # A coefficient that is absent is zero up to the order of this pass, and unknown beyond it.
             series += [ZERO] * (order + 1 - len(series))
             series += [arb.nan()] * (MAX_ORDER + 1 - len(series))

@@ -20,9 +20,9 @@ from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, require_extended_precision
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.derivatives.inputs import Loss
-from gradparity.truth.derivatives.reverse import KinkError, differentiate
-from gradparity.truth.derivatives.series import certify
+from gradparity.truth.derivatives.reverse import KinkError
 from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.kinds import Kinds
 from gradparity.truth.model.seam import NO_TIME, UNDECIDED, Kinks, Seam, seam, seam_in_extended
 from gradparity.truth.numbers.enclosure import Enclosure
 from gradparity.truth.reference import BUDGET_S, Reference
@@ -108,11 +108,17 @@ class _Search:
     def reference(self) -> Reference:
         """The best truth that the time allows."""
         values, ignored = self.tape.values(), self.tape.ignored
-        enclosed = self._enclosed()
+        self.kinds = Kinds(self.loss, self.params, self.data, self.tape.cells)
+        enclosed = self.kinds.derivatives(self.tangents, self._left(ENCLOSING))
         floor = self._floor(values)
+        if isinstance(enclosed, Derivatives) and enclosed.whole and _wide(enclosed, floor):
+            seconds = self._left(ENCLOSING)
+            if self.kinds.has_time(seconds):
+                enclosed = self.kinds.by_balls(self.tangents, seconds) or enclosed
         if isinstance(enclosed, KinkError):
-            found = self._at_seam(values, floor, None, f"a tie of {enclosed.kinks[0].name} at this point")
-        elif enclosed is not None and not all(each.is_finite.all() for each in enclosed.blocks.values()):
+            what = f"a tie of {enclosed.kinks[0].name} at this point"
+            found = self._at_seam(values, floor, None, what, in_balls=self.kinds.has_time(self._left(ENCLOSING)))
+        elif enclosed is not None and not enclosed.whole and not enclosed.known:
             found = self._at_seam(values, floor, enclosed, "no value could be enclosed at the point itself")
         elif enclosed is None and any(tied.any() for tied in self.tape.ties.found):
             found = self._at_seam(values, floor, None, "a tie at this point", in_balls=False)
@@ -138,13 +144,6 @@ class _Search:
 
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())
-
-    def _enclosed(self) -> Derivatives | KinkError | None:
-        seconds = self._left(ENCLOSING)
-        try:
-            return differentiate(self.loss, self.params, self.data, self.tangents, seconds=seconds)
-        except KinkError as met:
-            return met
 
     def _floor(self, values: Blocks, tape: Tape | None = None) -> Blocks:
         """By the dtype of the parameters; of mixed ones each entry by the lower, where that has any part in it."""
@@ -207,10 +206,12 @@ class _Search:
             if turn and not self._left():
                 break
             along = self.tangents if turn == 0 else _direction(self.params, rng)
-            series = certify(self.loss, self.params, self.data, along, order=2 if turn == 0 else 1, seconds=max(
-                self._left(), FORWARD * self.budget_s
-            ))  # fmt: skip
-            if series.status != "certified" or series.kinks:
+            allowed = {"value": slack["loss", ""], "first": _allowed("gradient", along, slack)}
+            if turn == 0:
+                allowed["second"] = _allowed("hvp", along, slack)
+            seconds = max(self._left(), FORWARD * self.budget_s)
+            series = self.kinds.along(along, 2 if turn == 0 else 1, seconds, allowed)
+            if series is None:
                 continue
             denied = {
                 "loss": _denied(series.value, found.truth["loss", ""], slack["loss", ""]),
@@ -237,14 +238,20 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
     truth = {key: each.as_longdouble() for key, each in enclosed.items()}
     words = f"certified in ball arithmetic at {found.bits} bits"
     wide = 0
-    if not found.settled:
-        for key, each in enclosed.items():
-            loose = ~(each.radii() <= NARROW * floor[key])
-            truth[key] = np.where(loose, values[key], truth[key])
-            wide += int(loose.sum())
+    for key, loose in _wide(found, floor).items():
+        truth[key] = np.where(loose, values[key], truth[key])
+        wide += int(loose.sum())
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
     return _Found(truth, words, not wide, unknown=_refuted(values, dict(truth), floor, truth))
+
+
+def _wide(found: Derivatives, floor: Blocks) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
+    """Entries that are not narrow enough for every verdict, of blocks that have any."""
+    if found.settled:
+        return {}
+    loose = {key: ~(each.radii() <= NARROW * floor[key]) for key, each in found.blocks.items()}
+    return {key: where for key, where in loose.items() if where.any()}
 
 
 def _filled_in(found: Seam, extended: Seam) -> str:
@@ -293,8 +300,12 @@ def _denied_along(series: Enclosure, quantity: str, along: Any, truth: Blocks, s
     """What forward mode has against ``sum_i x_i v_i`` of a quantity, or ``""``."""
     moves = {path: np.asarray(leaf, np.longdouble) for path, leaf in leaves(along)}
     total = sum((truth[quantity, path] * v).sum() for path, v in moves.items())
-    allowed = sum((slack[quantity, path] * np.abs(v)).sum() for path, v in moves.items())
-    return _denied(series, np.longdouble(total), np.longdouble(allowed))
+    return _denied(series, np.longdouble(total), _allowed(quantity, along, slack))
+
+
+def _allowed(quantity: str, along: Any, slack: Blocks) -> Any:
+    """How far ``sum_i x_i v_i`` of a quantity may be off."""
+    return sum((slack[quantity, path] * np.abs(np.asarray(leaf, np.longdouble))).sum() for path, leaf in leaves(along))
 
 
 def _denied(series: Enclosure, got: Any, slack: Any) -> str:

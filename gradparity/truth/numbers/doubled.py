@@ -170,6 +170,17 @@ def where(mask: Any, a: Parts, b: Parts) -> Parts:
     return np.where(mask, a[0], b[0]), np.where(mask, a[1], b[1]), np.where(mask, a[2], b[2])
 
 
+def total(a: Parts) -> Parts:
+    """Sums over the last axis, in pairs."""
+    while a[0].shape[-1] > 1:
+        half = a[0].shape[-1] // 2
+        parts = (slice(half), slice(half, 2 * half), slice(2 * half, None))
+        first, second, rest = ((a[0][..., part], a[1][..., part], a[2][..., part]) for part in parts)
+        high, low, radius = (np.concatenate(each, -1) for each in zip(add(first, second), rest, strict=True))
+        a = high, low, radius
+    return a[0][..., 0], a[1][..., 0], a[2][..., 0]
+
+
 def polynomial(x: Parts, coefficients: list[Parts]) -> Parts:
     """Horner's rule, highest first."""
     total = coefficients[0]

@@ -9,9 +9,12 @@ from typing import TypeAlias
 import numpy as np
 from flint import arb_mat
 
+from gradparity.truth.numbers import slices
 from gradparity.truth.numbers.balls import ZERO, Coefficient, box, fill
-from gradparity.truth.numbers.midrad import MidRad, balls
+from gradparity.truth.numbers.midrad import MidRad, balls, enclosures
 
+#: Terms of a product of longdoubles from which on slices are quicker.
+SLICED = 2**18
 #: The coefficients of a truncated series.
 Series: TypeAlias = Sequence[Coefficient]
 
@@ -41,6 +44,17 @@ def product(a: Coefficient, b: Coefficient) -> Coefficient:
     for index in np.ndindex(*lead):
         out[index] = from_mat(to_mat(a[index]) * to_mat(b[index]))
     return out
+
+
+def extended_product(a: Coefficient, b: Coefficient) -> Coefficient:
+    """Matrix product of longdoubles, as accurate as one that is added up in them, large ones by BLAS in slices."""
+    if a.size * b.shape[-1] < SLICED:
+        return box(np.matmul(a, b))
+    left, right = enclosures(a).parts, enclosures(b).parts
+    if left[2].any() or right[2].any():  # beyond the range of float64
+        return box(np.matmul(a, b))
+    high, low, _ = slices.product(left, right, levels=4)
+    return np.asarray(high.astype(np.longdouble) + low)
 
 
 def of_each(f: Callable[..., Series], *operands: Series, shape: tuple[int, ...]) -> tuple[Coefficient, ...]:

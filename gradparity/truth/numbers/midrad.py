@@ -22,6 +22,8 @@ from gradparity.truth.numbers.records import Records
 DTYPE = np.dtype([("high", np.float64), ("low", np.float64), ("radius", np.float64)])
 #: Elements computed at a time.
 BLOCK = 2048
+#: Bits of a midpoint.
+BITS = 106
 #: Bits that functions of balls are computed with, and bits that hold any midpoint exactly.
 BALL_BITS, EXACT_BITS = 160, 2300
 

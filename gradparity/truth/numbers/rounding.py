@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import current
+from gradparity.truth.numbers.matrices import extended_product
 from gradparity.truth.numbers.noise import Values
 
 
@@ -23,7 +23,7 @@ def rounded_product(a: Values, b: Values) -> Values:
     context = current()
     if context.noise is not None and a.size and b.size:
         return context.noise.product(a, b)
-    product = box(np.matmul(a, b))
+    product = extended_product(a, b)
     context.cells += product.size * a.shape[-1]
     return product
 

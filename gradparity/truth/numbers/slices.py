@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.truth.numbers.doubled import SAFE, TINY, UNIT, UP, Parts, two_sum
+from gradparity.truth.numbers.doubled import SAFE, TINY, UNIT, UP, Parts, multiply, total, two_sum
 
 Values = npt.NDArray[np.float64]
 
@@ -27,6 +27,9 @@ Values = npt.NDArray[np.float64]
 LEVELS = 5
 #: Elements of a product that are computed at a time.
 CELLS = 2**16
+#: Sums of products that are all smaller than the largest of their row and column by so many slices are made one by one,
+#: if they have no more terms than this in all: entries of a gradient that only the least adjoints reach, for one.
+_FINE, DIRECT = 1.0, 2**23
 #: An exponent range of columns, in bits, from which on the inner axis is balanced between the factors.
 _UNEVEN = 12
 
@@ -59,21 +62,41 @@ class _Cut:
 
 def product(a: Parts, b: Parts, levels: int = LEVELS) -> Parts:
     """``a @ b`` of shapes (..., m, k) and (..., k, n), broadcast over the leading axes; k must not be 0."""
-    bits = slice_bits(a[0].shape[-1] * levels)
+    k = a[0].shape[-1]
+    bits = slice_bits(k * levels)
     balance = _balance(a[0], b[0])
     if balance is not None:
         a, b = tuple(x * balance for x in a), tuple(x / balance[:, None] for x in b)
     left = _cut(a, bits, levels)
-    right = _cut(tuple(np.swapaxes(x, -1, -2) for x in b), bits, levels, reverse=True)
+    b = tuple(np.swapaxes(x, -1, -2) for x in b)
+    right = _cut(b, bits, levels, reverse=True)
     lead = np.broadcast_shapes(a[0].shape[:-2], b[0].shape[:-2])
-    m, n = a[0].shape[-2], b[0].shape[-1]
+    m, n = a[0].shape[-2], b[0].shape[-2]
     out = tuple(np.empty((*lead, m, n)) for _ in range(3))
+    coarse = np.zeros((*lead, m, n), bool)
     rows = m if lead else max(1, CELLS // max(1, n))
     for start in range(0, m, rows):
         part = (..., slice(start, start + rows), slice(None))
         for whole, block in zip(out, _rows(left, right, part, bits, levels), strict=True):
             whole[part] = block
+        if not _is_whole(left, right, levels):
+            sizes = np.matmul(left.sizes[part], np.swapaxes(right.sizes, -1, -2))
+            coarse[part] = (sizes > 0) & (sizes < k * 2.0 ** (-_FINE * bits))
+    where = np.nonzero(coarse)
+    if 0 < len(where[0]) <= DIRECT // k:
+        terms = (
+            [np.broadcast_to(x, (*lead, *x.shape[-2:]))[(*where[:-2], i)] for x in c]
+            for c, i in ((a, where[-2]), (b, where[-1]))
+        )
+        (ah, al, ar), (bh, bl, br) = terms
+        for whole, found in zip(out, total(multiply((ah, al, ar), (bh, bl, br))), strict=True):
+            whole[where] = found
     return out[0], out[1], out[2]
+
+
+def _is_whole(left: _Cut, right: _Cut, levels: int) -> bool:
+    """Whether the slices are all of both factors, and all their products are made."""
+    return left.exact and right.exact and left.count + right.count <= levels + 1
 
 
 def slice_bits(terms: int) -> int:
@@ -97,7 +120,7 @@ def _rows(left: _Cut, right: _Cut, part: Any, bits: int, levels: int) -> Parts:
         low, f = two_sum(low, e)
         lost = lost + np.abs(f)
     high, low = two_sum(high, low)
-    if not (left.exact and right.exact and left.count + right.count <= levels + 1):
+    if not _is_whole(left, right, levels):
         # Pairs beyond the last level, at most levels - 1 and half a unit each, and what the slices leave of each.
         lost = lost + k * (levels + 2) / 4 * 2.0 ** (-levels * bits)
     spread = 0.0
