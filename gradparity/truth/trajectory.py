@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gradparity.model_spec.problem import AnyProblem
+from gradparity.model_spec.space import ParameterSpace
 from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
+from gradparity.truth.lockstep import in_lockstep
 
 #: Perturbed runs that the floor is estimated from.
 DRAWS = 8
@@ -43,17 +46,26 @@ class Trajectory:
     complete: bool
 
 
+Evaluated: TypeAlias = tuple[Any, Tree]
+
+
 class Arithmetic(Protocol):
     """Loss and gradient of one kind of problem in extended precision."""
 
     def perturbed(self, problem: Any, draws: int) -> Iterator[Any]:
         """Copies of the problem whose every continuous input is off by one rounding."""
 
-    def bind(self, problem: Any, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:
-        """Loss and gradient at parameters in extended precision; of a ``draw``, with what roundings inside can do."""
+    def bind(self, problem: Any) -> Callable[[Tree], Evaluated]:
+        """Loss and gradient at parameters in extended precision."""
+
+    def bind_draws(self, problems: Sequence[Any]) -> Callable[[Mapping[int, Tree]], Mapping[int, Evaluated]]:
+        """The same of some of several draws, by their number, each with what roundings inside can do."""
 
     def calls(self, problem: Any) -> int:
-        """Calls of that function that a reference may cost."""
+        """Calls of the former that a reference may cost."""
+
+    def calls_of_draws(self, problem: Any, draws: int) -> float:
+        """What a call for so many draws costs, over what one of the former does."""
 
 
 def reference_run(
@@ -78,12 +90,13 @@ def reference_run(
     which = rounded(optimiser, problem.spec.dtype)
     affordable = min(steps, max(1, affordable_steps(problem, which, arithmetic, draws)))
     with threadpool_limits(1):  # SciPy's L-BFGS on vectors of hundreds: BLAS threads make it ten times slower
-        evaluate = _evaluator(problem, arithmetic)
+        evaluate = _evaluator(problem.spec, arithmetic.bind(problem))
         path = follow(which, problem.spec, evaluate, _start(problem, which), affordable)
-        runs = [
-            _perturbed_path(moved, which, affordable, draw, arithmetic)
-            for draw, moved in enumerate(arithmetic.perturbed(problem, draws))
-        ]
+        perturbed = list(arithmetic.perturbed(problem, draws))
+        runs = in_lockstep(
+            [partial(_perturbed_path, moved, which, affordable, draw) for draw, moved in enumerate(perturbed)],
+            arithmetic.bind_draws(perturbed),
+        )
 
     u, tiny = unit_and_tiny(problem.spec.dtype)
     dtypes = problem.spec.dtypes
@@ -122,7 +135,7 @@ def reference_run(
 
 def affordable_steps(problem: AnyProblem, optimiser: Optimiser, arithmetic: Arithmetic, draws: int = DRAWS) -> int:
     """How many steps the arithmetic's budget of calls allows."""
-    calls = arithmetic.calls(problem) // (1 + draws)
+    calls = int(arithmetic.calls(problem) / (1 + arithmetic.calls_of_draws(problem, draws)))
     return calls if not isinstance(optimiser, LBFGS) else calls * 2 // 3
 
 
@@ -142,7 +155,9 @@ def blocks(problem: AnyProblem) -> dict[str, slice]:
     return places
 
 
-def _perturbed_path(moved: AnyProblem, which: Optimiser, steps: int, draw: int, arithmetic: Arithmetic) -> Path:
+def _perturbed_path(
+    moved: AnyProblem, which: Optimiser, steps: int, draw: int, exact: Callable[[Tree], Evaluated]
+) -> Path:
     """The run on moved inputs, with a rounding of random sign in the parameters and the gradient of every step."""
     units = {name: unit_and_tiny(dtype)[0] for name, dtype in moved.spec.dtypes.items()}
     units[""] = unit_and_tiny(moved.spec.dtype)[0]  # of the loss
@@ -158,21 +173,16 @@ def _perturbed_path(moved: AnyProblem, which: Optimiser, steps: int, draw: int, 
             begin += p.size
         return parts
 
-    exact = _evaluator(moved, arithmetic, draw, jitter)
-    return follow(which, moved.spec, exact, _start(moved, which), steps, moved=jitter)
+    return follow(which, moved.spec, _evaluator(moved.spec, exact, jitter), _start(moved, which), steps, moved=jitter)
 
 
 def _evaluator(
-    problem: AnyProblem,
-    arithmetic: Arithmetic,
-    draw: int | None = None,
-    jitter: Callable[[Tree], Tree] | None = None,
+    spec: ParameterSpace, exact: Callable[[Tree], Evaluated], jitter: Callable[[Tree], Tree] | None = None
 ) -> ValueAndGradient:
     """Loss and gradient in extended precision, both off by ``jitter``, and for L-BFGS the point too.
 
     SciPy holds parameters in float64, so for L-BFGS results are rounded to the problem's dtype like a backend's.
     """
-    exact, spec = arithmetic.bind(problem, draw), problem.spec
 
     def call(params: Tree) -> tuple[Any, Tree]:
         at = {name: np.asarray(p, np.longdouble) for name, p in params.items()}

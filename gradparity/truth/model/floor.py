@@ -31,7 +31,7 @@ from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import Coefficient, extended
 from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import Context, Forced, OutOfTimeError, Ties, evaluation
-from gradparity.truth.numbers.draws import DifferError, draws_last
+from gradparity.truth.numbers.draws import DifferError, Draws, draws_last
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.walks import ACCUMULATORS
 from gradparity.truth.xp.namespace import xp
@@ -244,9 +244,10 @@ class Drawing:
 
 def _plain(c: Coefficient, draws: int) -> Extended:
     """Numbers as a plain array, of several draws those on a first axis."""
-    if not draws:
+    if not draws and not isinstance(c, Draws):
         return np.array(c, np.longdouble)
     values = np.moveaxis(draws_last(np.asarray(c)), -1, 0)
+    draws = draws or len(values)
     return np.array(np.broadcast_to(values, (draws, *np.shape(c))), np.longdouble)
 
 
@@ -270,7 +271,9 @@ def _rounded(line: Line, noise: Roundings) -> Line:
 
 def _input(leaf: Any, noise: Roundings | None) -> Any:
     """A leaf of the data, whose numbers that are not whole are off by a rounding."""
-    if noise is None or not is_numeric(leaf) or np.asarray(leaf).dtype.kind != "f":
+    if isinstance(leaf, Draws) and noise is None:
+        return Array((leaf,))
+    if noise is None or not (isinstance(leaf, Draws) or (is_numeric(leaf) and np.asarray(leaf).dtype.kind == "f")):
         return constant(leaf)
     values = extended(leaf)
     whole = values == np.rint(values)

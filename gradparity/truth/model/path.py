@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +13,12 @@ import numpy.typing as npt
 from gradparity.model_spec.problem import UserProblem
 from gradparity.numerics.extended import Blocks
 from gradparity.numerics.optimisers import Tree
-from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.floor import CELLS_TOGETHER, Tape
 from gradparity.truth.model.seam import seam_in_extended
+from gradparity.truth.numbers.beside import SideBySide
+from gradparity.truth.numbers.draws import DifferError, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
-from gradparity.truth.trajectory import unit_and_tiny
+from gradparity.truth.trajectory import Evaluated, unit_and_tiny
 
 #: Seconds that the reference run of one optimiser may take, its perturbed runs included.
 PATH_SECONDS = 10.0
@@ -24,6 +26,8 @@ PATH_SECONDS = 10.0
 SEAM_SECONDS = 3.0
 #: Accumulators of sums in the perturbed runs that are rounded as they really are.
 AS_ROUNDED = (1, 4)
+#: Steps at which draws take other branches than each other after which no more are tried together.
+REFUSED = 3
 
 
 @dataclass
@@ -35,7 +39,7 @@ class NeutralArithmetic:
 
     loss: Callable[[Any, Any, Any], Any]
     seconds: float = PATH_SECONDS
-    _call_s: dict[int, float] = field(default_factory=dict)
+    _seconds: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def perturbed(self, problem: UserProblem, draws: int) -> Iterator[UserProblem]:
         """Copies with every real number off by one rounding, sign at random; whole numbers are exact and stay."""
@@ -55,34 +59,17 @@ class NeutralArithmetic:
             )
             yield replace(problem, params=params, data=data)
 
-    def bind(self, problem: UserProblem, draw: int | None = None) -> Callable[[Tree], tuple[Any, Tree]]:
-        """Loss and gradient at parameters in extended precision; of a draw, with every step of them rounded at random.
-
-        A formula that cancels may have a far larger error than its result and its inputs rounded once; the first draws
-        are rounded as they really are, since many roundings that are alike are no random walk.
-        """
-        spec = problem.spec
-        data = spec.nest_data(problem.data)
-        noise: Roundings | None = None
-        if draw is not None and draw < len(AS_ROUNDED):
-            noise = Nearest(spec.dtype, AS_ROUNDED[draw])
-        elif draw is not None:
-            noise = Noise(spec.dtype, np.random.default_rng([problem.seed, 9, draw]))
-
+    def bind(self, problem: UserProblem) -> Callable[[Tree], Evaluated]:
+        """Loss and gradient at parameters in extended precision."""
+        spec, data = problem.spec, problem.spec.nest_data(problem.data)
         seam_s = SEAM_SECONDS
-        tied = True  # until an evaluation without roundings has met no tie
 
-        def call(params: Tree) -> tuple[Any, Tree]:
-            nonlocal seam_s, tied
+        def call(params: Tree) -> Evaluated:
+            nonlocal seam_s
             nested = spec.nest_params(params)
             tape = Tape(self.loss, nested, data, None)
-            blocks: Blocks = {}
-            if noise is None or tied:  # roundings keep ties as they are without, of computed constants as well
-                blocks = tape.values()
-                tied = any(found.any() for found in tape.ties.found)
-            if noise is not None:
-                blocks = tape.draw(noise)
-            elif tied:
+            blocks = tape.values()
+            if _tied(tape):
                 began = time.monotonic()
                 blocks = _through_ties(Tape(self.loss, nested, data, nested), blocks, problem.seed, seam_s)
                 seam_s -= time.monotonic() - began
@@ -90,13 +77,105 @@ class NeutralArithmetic:
 
         return call
 
+    def bind_draws(self, problems: Sequence[UserProblem]) -> Callable[[Mapping[int, Tree]], Mapping[int, Evaluated]]:
+        """Loss and gradient of draws, with every step of them rounded at random.
+
+        A formula that cancels may have a far larger error than its result and its inputs rounded once; the first draws
+        are rounded as they really are, since many roundings that are alike are no random walk.
+        """
+        return _Draws(self.loss, problems)
+
     def calls(self, problem: UserProblem) -> int:
         """Calls that fit in its seconds."""
-        if id(problem) not in self._call_s:
-            began = time.perf_counter()
-            self.bind(problem)({name: np.asarray(value, np.longdouble) for name, value in problem.params.items()})
-            self._call_s[id(problem)] = time.perf_counter() - began
-        return max(1, int(self.seconds / self._call_s[id(problem)]))
+        return max(1, int(self.seconds / self._call_s(problem, 0)))
+
+    def calls_of_draws(self, problem: UserProblem, draws: int) -> float:
+        """By what each has taken."""
+        return self._call_s(problem, draws) / self._call_s(problem, 0)
+
+    def _call_s(self, problem: UserProblem, draws: int) -> float:
+        """Seconds of a call, for the problem or for so many draws of it."""
+        known = id(problem), draws
+        if known not in self._seconds:
+            params = {name: np.asarray(value, np.longdouble) for name, value in problem.params.items()}
+            if draws:
+                together, places = self.bind_draws([problem] * draws), dict.fromkeys(range(draws), params)
+                self._seconds[known] = _timed(lambda: together(places))
+            else:
+                alone = self.bind(problem)
+                self._seconds[known] = _timed(lambda: alone(params))
+        return self._seconds[known]
+
+
+def _timed(call: Callable[[], Any]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+class _Draws:
+    """Loss and gradient of several draws: of all that are asked for in one evaluation, if they take the same branches.
+
+    Args:
+        loss: neutral loss.
+        problems: each with its own data.
+    """
+
+    def __init__(self, loss: Callable[[Any, Any, Any], Any], problems: Sequence[UserProblem]) -> None:
+        self.loss, self.problems, self.spec = loss, problems, problems[0].spec
+        self.tied = dict.fromkeys(range(len(problems)), True)  # until an evaluation without roundings has met no tie
+        self.refused = 0
+        self.cells = 0
+        self.rounding: dict[tuple[int, ...], SideBySide] = {}
+
+    def __call__(self, asked: Mapping[int, Tree]) -> Mapping[int, Evaluated]:
+        """Loss and gradient at these parameters, by draw."""
+        draws = tuple(asked)
+        if len(draws) > 1 and self.refused < REFUSED and self.cells * len(draws) <= CELLS_TOGETHER:
+            try:
+                return self._evaluated(draws, asked)
+            except (DifferError, TypeError):
+                self.refused += 1
+        return {draw: self._evaluated((draw,), asked)[draw] for draw in draws}
+
+    def _evaluated(self, draws: tuple[int, ...], asked: Mapping[int, Tree]) -> dict[int, Evaluated]:
+        params = self.spec.nest_params(
+            {name: _beside([asked[draw][name] for draw in draws]) for name in self.spec.shapes}
+        )
+        problems = [self.problems[draw] for draw in draws]
+        data = {name: _beside([problem.data[name] for problem in problems]) for name in problems[0].data}
+        tape = Tape(self.loss, params, self.spec.nest_data(data), None)
+        if any(self.tied[draw] for draw in draws):  # roundings keep ties as they are without, of constants as well
+            tape.evaluated()
+            self.cells = tape.cells // len(draws)
+            self.tied |= dict.fromkeys(draws, _tied(tape))
+        blocks = tape.draw(self._roundings(draws))
+        return {
+            draw: (blocks["loss", ""][i], {name: blocks["gradient", name][i] for name in self.spec.shapes})
+            for i, draw in enumerate(draws)
+        }
+
+    def _roundings(self, draws: tuple[int, ...]) -> SideBySide:
+        if draws not in self.rounding:
+            really = [draw for draw in draws if draw < len(AS_ROUNDED)]
+            groups: list[tuple[Roundings, int]] = [(Nearest(self.spec.dtype, AS_ROUNDED[draw]), 1) for draw in really]
+            if noisy := len(draws) - len(really):
+                rng = np.random.default_rng([self.problems[0].seed, 9, *draws])
+                groups.append((Noise(self.spec.dtype, rng, draws=noisy), noisy))
+            self.rounding[draws] = SideBySide(groups)
+        return self.rounding[draws]
+
+
+def _beside(values: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """Arrays of one shape as draws, or the first where all are equal."""
+    first = values[0]
+    if all(value is first or np.array_equal(value, first, equal_nan=first.dtype.kind == "f") for value in values[1:]):
+        return first
+    return wrapped(np.stack([np.asarray(value, np.longdouble) for value in values], axis=-1))
+
+
+def _tied(tape: Tape) -> bool:
+    return any(bool(found.any()) for found in tape.ties.found)
 
 
 def _through_ties(tape: Tape, blocks: Blocks, seed: int, seconds: float) -> Blocks:
