@@ -37,8 +37,9 @@ from gradparity.truth.numbers.doubled import (
     widened,
 )
 
-#: Arguments of the exponential whose results stay clear of the ends of float64.
+#: Arguments of the exponential whose results stay clear of the ends of float64, and what those below have.
 _LARGEST = 700.0
+NOTHING: Parts = (0.0, 0.0, 2.0**-1009)
 #: Table steps: the exponential's are 1 / 64, those of the logarithm's argument and of an angle 1 / 64 and 1 / 32.
 _STEPS = 64
 _ANGLES = 32
@@ -92,7 +93,7 @@ def _exponentials() -> Parts:
 
 def _exponential(x: Parts) -> tuple[Parts, Parts, Any]:
     """``s, w, radius`` with ``e^x = s (1 + w)`` to the midpoint of x, and what x is off by, its reduction included."""
-    inside = np.abs(x[0]) <= _LARGEST
+    inside = np.abs(x[0]) <= _LARGEST + 1
     high, low = np.where(inside, x[0], 0.0), np.where(inside, x[1], 0.0)
     k = np.rint(high * (1 / math.log(2)))
     whole, rest = _log_two()
@@ -137,14 +138,20 @@ def exp(x: Parts) -> Parts:
     """``e^x``."""
     s, w, radius = _exponential(x)
     value = add(s, multiply(s, w))
-    return widened(value, _spread(upper(value), _growth(radius)))
+    return where(_is_below(x), NOTHING, widened(value, _spread(upper(value), _growth(radius))))
 
 
 def expm1(x: Parts) -> Parts:
     """``e^x - 1``, to full relative precision."""
     s, w, radius = _exponential(x)
     value = add(subtract(s, ONE), multiply(s, w))
-    return widened(value, _spread(upper(value) + 1, _growth(radius)))
+    value = widened(value, _spread(upper(value) + 1, _growth(radius)))
+    return where(_is_below(x), (-1.0, 0.0, NOTHING[2]), value)
+
+
+def _is_below(x: Parts) -> Any:
+    """Where the exponential is proven to be no more than `NOTHING`."""
+    return x[0] + x[2] < -_LARGEST - 1
 
 
 @_constants
@@ -227,10 +234,8 @@ def sigmoids(x: Parts) -> tuple[Parts, Parts]:
 
 
 def _decaying(x: Parts) -> Parts:
-    """``e^x`` at the midpoint of x <= 0; beyond float64's range, nothing to within `TINY`."""
-    e = exp((np.maximum(x[0], -_LARGEST), np.where(x[0] < -_LARGEST, 0.0, x[1]), np.zeros_like(x[0])))
-    beyond = x[0] < -_LARGEST
-    return np.where(beyond, 0.0, e[0]), np.where(beyond, 0.0, e[1]), np.where(beyond, 2.0**-1009, e[2])
+    """``e^x`` at the midpoint of x."""
+    return exp((x[0], x[1], np.zeros_like(x[0])))
 
 
 def softplus(x: Parts) -> Parts:
@@ -246,11 +251,8 @@ def tanh(x: Parts) -> Parts:
     """``(1 - q) / (1 + q)``, q = e^(-2|x|), from ``e^(-2|x|) - 1``."""
     positive = x[0] > 0
     size = where(positive, x, negative(x))
-    halved = np.minimum(size[0], _LARGEST / 2)
-    beyond = halved < size[0]
-    q = expm1((-2 * halved, np.where(beyond, 0.0, -2 * size[1]), np.zeros_like(halved)))
+    q = expm1((-2 * size[0], -2 * size[1], np.zeros_like(size[0])))
     value = divide(negative(q), add((2.0, 0.0, 0.0), q))
-    value = widened(value, np.where(beyond, 2.0**-1000, 0.0))
     # The slope is at most 4 e^(-2|x|), and as the logarithm of the slope has one of 2 at most, times e^(2 r).
     steepest = np.minimum(1.0, 4 * (q[0] + 1 + 2.0**-50) / (q[0] + 2) ** 2 * UP)
     lost = _spread(np.minimum(1.0, steepest * (1 + _growth(2 * x[2]))), x[2])
