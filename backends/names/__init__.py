@@ -7,9 +7,16 @@ takes its functions from here too. Nothing but a framework's own file imports it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
+
+import numpy as np
+
+#: Functions that make real arrays out of nothing.
+_REAL = ("eye", "identity", "linspace", "ones", "zeros")
+#: Functions that make arrays of the kind of the numbers that they are given.
+_LIKE_NUMBERS = ("arange", "array", "asarray", "full")
 
 
 def widened(space: ModuleType, names: Mapping[str, Any]) -> ModuleType:
@@ -40,3 +47,36 @@ def widened(space: ModuleType, names: Mapping[str, Any]) -> ModuleType:
 
     wide.__dict__["__getattr__"] = missing
     return wide
+
+
+def of_dtype(space: ModuleType, dtype: str) -> ModuleType:
+    """A namespace in which new arrays of real numbers have this dtype, unless another is asked for.
+
+    Frameworks' defaults differ: float32 in torch whatever the model has, float64 in NumPy and in JAX. A loss that is
+    written once computes in its parameters' dtype. What is an array already keeps its own. A third party's namespace
+    that is no module, or has no such dtype, stays as it is.
+    """
+    if not isinstance(space, ModuleType) or not hasattr(space, dtype):
+        return space
+    wide = ModuleType(space.__name__, space.__doc__)
+    wide.__dict__.update(vars(space))
+    for name in (*_REAL, *_LIKE_NUMBERS):
+        if hasattr(space, name):
+            wide.__dict__[name] = _making(getattr(space, name), getattr(space, dtype), always=name in _REAL)
+    return wide
+
+
+def _making(function: Callable[..., Any], real: Any, *, always: bool) -> Callable[..., Any]:
+    def wrapper(*args: Any, dtype: Any = None, **options: Any) -> Any:
+        if dtype is None and (always or any(map(_is_real, args))):
+            dtype = real
+        return function(*args, **options) if dtype is None else function(*args, dtype=dtype, **options)
+
+    return wrapper
+
+
+def _is_real(value: Any) -> bool:
+    """Whether these are Python's or NumPy's own real numbers, in lists or not, and no array."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_real, value))
+    return isinstance(value, float | np.floating)

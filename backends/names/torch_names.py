@@ -9,6 +9,8 @@ import array_api_compat.torch as base
 import torch
 import torch.nn.functional as F
 
+from gradparity.backends.names.torch_calls import CALLS
+
 
 def _axes(x: Any, axis: Any) -> Any:
     return tuple(range(x.ndim)) if axis is None else axis
@@ -55,7 +57,7 @@ def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
     return found.to(torch.float32 if dtype is None else dtype)
 
 
-NAMES: dict[str, Any] = {
+NAMES: dict[str, Any] = CALLS | {
     "array": base.asarray, "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
     "ndarray": torch.Tensor, "power": base.pow,
     **{name: getattr(F, name) for name in ("celu", "elu", "mish", "relu", "relu6", "selu", "silu")},

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from gradparity.backends.names import of_dtype
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.drawing import flat_tree
@@ -55,14 +56,16 @@ def user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLos
         NothingToRun: the model has no loss for this backend.
     """
     model = load_model(spec.path)
-    loss, place = _nested(model, backend, names)
+    loss, place = _nested(model, backend, names, spec.dtype)
     gradient = model.gradient() if "numpy" in names else None
     if gradient is not None:
         return HandWrittenLoss(spec, loss, place, gradient)
     return UserLoss(spec, loss, place)
 
 
-def _nested(model: UserModel, backend: Backend, names: Sequence[str]) -> tuple[Callable[[Any, Any], Any], str]:
+def _nested(
+    model: UserModel, backend: Backend, names: Sequence[str], dtype: str
+) -> tuple[Callable[[Any, Any], Any], str]:
     own = model.own_loss(*names)
     if own is not None:
         return own, place_of_function(own)
@@ -73,7 +76,7 @@ def _nested(model: UserModel, backend: Backend, names: Sequence[str]) -> tuple[C
     if namespace is None:
         raise NothingToRun(f"{names[0]} has no array namespace for a loss(params, data, xp)")
     try:
-        xp = namespace()
+        xp = of_dtype(namespace(), dtype)
     except ImportError as error:
         raise InputError(
             f"{names[0]}'s array namespace",

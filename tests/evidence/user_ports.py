@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradparity.backends import load, lookup
+
 Array = Any
 
 
 class Operations:
     """By formula, in any namespace."""
 
-    def __init__(self, xp: Any, erf: Any = None) -> None:
-        self.xp, self.erf = xp, erf or getattr(xp, "erf", None)
+    def __init__(self, xp: Any) -> None:
+        self.xp, self.erf = xp, xp.erf
 
     def sigmoid(self, x: Array) -> Array:
         return 0.5 * (self.xp.tanh(0.5 * x) + 1)
@@ -105,10 +107,8 @@ class JaxOperations(Operations):
 
     def __init__(self) -> None:
         import jax
-        import jax.numpy as jnp
-        from jax.scipy.special import erf
 
-        super().__init__(jnp, erf)
+        super().__init__(load(lookup("jax").target).namespace())
         self.nn, self.jax = jax.nn, jax
         self.sigmoid, self.softplus, self.silu, self.relu = (
             *(jax.nn.sigmoid, jax.nn.softplus, jax.nn.silu, jax.nn.relu),
@@ -152,7 +152,7 @@ class TorchOperations(Operations):
         import torch
         import torch.nn.functional as F  # noqa: N812
 
-        super().__init__(xp, torch.special.erf)
+        super().__init__(xp)
         self.torch, self.F = torch, F
         self.sigmoid, self.silu, self.relu, self.gelu = torch.sigmoid, F.silu, F.relu, F.gelu
 
@@ -218,18 +218,10 @@ def port(name: str, idiomatic: bool) -> Operations:
     """The operations of a backend's port."""
     if name == "jax" and idiomatic:
         return JaxOperations()
-    if name == "torch":
-        import array_api_compat.torch as xp
-
-        return TorchOperations(xp) if idiomatic else Operations(xp)
-    if name == "jax":
-        import jax.numpy as jnp
-        from jax.scipy.special import erf
-
-        return Operations(jnp, erf)
-    from autograd.scipy.special import erf
-
-    return Operations(autograd_namespace(), erf)
+    if name == "autograd":
+        return Operations(autograd_namespace())
+    xp = load(lookup(name).target).namespace()
+    return TorchOperations(xp) if idiomatic else Operations(xp)
 
 
 def autograd_namespace() -> Any:
@@ -253,5 +245,6 @@ def autograd_namespace() -> Any:
     def logaddexp(a: Array, b: Array) -> Array:
         return anp.where(a > b, a, b) + anp.log1p(anp.exp(-absolute(a - b)))
 
-    members = {name: getattr(anp, name) for name in dir(anp) if not name.startswith("_")}
+    space = load(lookup("autograd").target).namespace()
+    members = {name: getattr(space, name) for name in dir(space) if not name.startswith("_")}
     return SimpleNamespace(**members | {"tanh": tanh, "abs": absolute, "logaddexp": logaddexp})
