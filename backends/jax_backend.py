@@ -8,8 +8,7 @@ is the HVP. The whole descent is one ``scan``: no Python between the steps.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +19,9 @@ from jax import lax
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from gradparity.model_spec.spec import Logistic
+
+#: Operations from which a program takes longer to compile than a minute's worth of calls: an unrolled loop.
+LARGE = 200
 
 
 @jax.custom_jvp
@@ -97,30 +99,43 @@ def direction(params: Params) -> Array:
 
 
 class JaxProgram:
-    """Five compiled functions. Forward over reverse is the Hessian-vector product, where there is a forward mode."""
+    """Five compiled functions. Forward over reverse is the Hessian-vector product, where there is a forward mode.
 
-    def __init__(self, loss: Loss) -> None:
+    Those named in ``eager`` are evaluated operation by operation; within them what the loss itself compiles is
+    compiled, unless it is a program of `LARGE` operations.
+    """
+
+    def __init__(self, loss: Loss, eager: Collection[str] = ()) -> None:
         value_and_grad = loss.value_and_grad if isinstance(loss, BuiltInLoss) else jax.value_and_grad(loss)
 
-        @jax.jit
+        def compiled(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            return by_operations(loss, function) if name in eager else jax.jit(function)
+
         def jvp(params: Params, data: Data, tangents: Params) -> Array:
             return jax.jvp(lambda params: loss(params, data), (params,), (tangents,))[1]
 
-        @jax.jit
         def forward_over_reverse(params: Params, data: Data, tangents: Params) -> Params:
             return jax.jvp(lambda params: value_and_grad(params, data)[1], (params,), (tangents,))[1]
 
-        @jax.jit
         def reverse_over_reverse(params: Params, data: Data, tangents: Params) -> Params:
             return jax.vjp(lambda params: value_and_grad(params, data)[1], params)[1](tangents)[0]
 
+        forwards, backwards = (compiled("hvp", each) for each in (forward_over_reverse, reverse_over_reverse))
+
         def hvp(params: Params, data: Data, tangents: Params) -> Params:
             try:
-                return forward_over_reverse(params, data, tangents)
+                return forwards(params, data, tangents)
             except TypeError:  # a `jax.custom_vjp` within the gradient
-                return reverse_over_reverse(params, data, tangents)
+                return backwards(params, data, tangents)
 
-        @partial(jax.jit, static_argnames="steps")
+        def one_by_one(params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+            losses = []
+            for _ in range(steps):
+                value, gradient = self.value_and_gradient(params, data)
+                params = jax.tree.map(lambda p, g: p - learning_rate * g, params, gradient)
+                losses.append(value)
+            return jnp.stack(losses), params
+
         def descend(params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
             def step(params: Params, _: None) -> tuple[Params, Array]:
                 value, gradient = value_and_grad(params, data)
@@ -129,11 +144,45 @@ class JaxProgram:
             params, losses = lax.scan(step, params, length=steps)
             return losses, params
 
-        self.value = jax.jit(loss)
-        self.value_and_gradient = jax.jit(value_and_grad)
-        self.jvp = jvp
+        self.value = compiled("value_and_gradient", loss)
+        self.value_and_gradient = compiled("value_and_gradient", value_and_grad)
+        self.jvp = compiled("jvp", jvp)
         self.hvp = hvp
-        self.descend = descend
+        self.descend = one_by_one if "descend" in eager else jax.jit(descend, static_argnames="steps")
+
+
+def by_operations(loss: Loss, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, each operation compiled by itself; so is each within a program of `LARGE` in the loss."""
+    known: list[bool] = []
+
+    def call(params: Params, data: Data, *rest: Any) -> Any:
+        if not known:
+            known.append(max(inner_sizes(jax.make_jaxpr(loss)(params, data).jaxpr), default=0) >= LARGE)
+        if not known[0]:
+            return function(params, data, *rest)
+        with jax.disable_jit():
+            return function(params, data, *rest)
+
+    return call
+
+
+def inner_programs(program: Any) -> Iterator[Any]:
+    """The programs within the equations of a jaxpr: of loops, branches, and functions that are compiled."""
+    for equation in program.eqns:
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            if hasattr(inner, "eqns"):
+                yield inner
+
+
+def size(program: Any) -> int:
+    """Operations in a jaxpr, those in programs within it among them; a loop's body counts once."""
+    return len(program.eqns) + sum(map(size, inner_programs(program)))
+
+
+def inner_sizes(program: Any) -> Iterator[int]:
+    """Sizes of the outermost programs within."""
+    return map(size, inner_programs(program))
 
 
 class JaxBackend:
@@ -195,10 +244,8 @@ class JaxBackend:
         def look(program: Any) -> None:
             for equation in program.eqns:
                 found.update(str(getattr(each.aval, "dtype", "")) for each in equation.outvars)
-                for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
-                    inner = getattr(inner, "jaxpr", inner)
-                    if hasattr(inner, "eqns"):
-                        look(inner)
+            for inner in inner_programs(program):
+                look(inner)
 
         look(jax.make_jaxpr(jax.value_and_grad(loss))(params, data).jaxpr)
         return found
@@ -218,6 +265,12 @@ class JaxBackend:
 
     def program(self, loss: Loss) -> JaxProgram:
         return JaxProgram(loss)
+
+    def uncompiled(self, loss: Loss, names: Collection[str]) -> JaxProgram:
+        return JaxProgram(loss, names)
+
+    def operations(self, loss: Loss, params: Params, data: Data) -> int:
+        return size(jax.make_jaxpr(jax.value_and_grad(loss))(params, data).jaxpr)
 
 
 backend = JaxBackend()

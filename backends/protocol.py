@@ -69,6 +69,10 @@ class Backend(Protocol):
     One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
     is taken of a block during which that rises.
 
+    One whose compiler may take long may have ``uncompiled(loss, names) -> Program`` more: the same program with the
+    named functions (``value_and_gradient``, ``jvp``, ``hvp``, ``descend``) evaluated operation by operation, and
+    ``operations(loss, params, data) -> int``: how many there are in a value and gradient.
+
     A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
     from a file in chunks go through it if it is there, and are not written over before the result was waited for.
     """

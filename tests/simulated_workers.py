@@ -127,7 +127,7 @@ class SimulatedWorker(WorkerProcess):
     def configured(self) -> m.Configured:
         return self.ask(m.Configure("", 1, self.one_core))
 
-    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None) -> ReplyT:
+    def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None, share_s: float | None = None) -> ReplyT:
         assert self.name in self.computer.running, f"{self.name} was asked after its end"
         self.computer.asked.append((self.name, request))
         failure = self.computer.fault(self, request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from gradparity.processes.deadline import SHARES, UNLIMITED, USUAL_S, Deadline, budget_of, patience_s
+from gradparity.processes.deadline import SHARES, UNLIMITED, USUAL_S, Deadline, budget_of, waited_s
 from tests.conftest import Clock
 
 
@@ -72,5 +72,5 @@ def test_of_several_problems_each_has_shares_of_its_own_part(clock: Clock) -> No
 
 
 def test_a_process_is_waited_for_a_little_longer_than_it_was_told_to_take() -> None:
-    assert patience_s(30.0) == 33
-    assert patience_s(1.0) == 2
+    assert waited_s(30.0) == 33
+    assert waited_s(1.0) == 2

@@ -31,6 +31,7 @@ from gradparity.runner.settings import Settings, settings_from
 from gradparity.runner.stress import StressProblem, stress_problems
 from gradparity.truth.logistic.extended import evaluate
 from gradparity.truth.logistic.truth import reference
+from gradparity.worker.messages import Evaluated
 from tests.conftest import CORE, configured
 
 SUITE = stress_problems()
@@ -294,15 +295,15 @@ def test_a_budget_is_kept_and_a_later_session_asks_what_it_left_out(
 def test_an_interrupted_suite_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cases = short(4, monkeypatch)
     asked: list[str] = []
-    evaluate = Judging.evaluate
+    judge = Judging.judge
 
-    def interrupted(self: Judging, name: str, worker: WorkerProcess) -> Any:
+    def interrupted(self: Judging, name: str, worker: WorkerProcess, evaluation: Evaluated) -> Any:
         asked.append(self.cell.problem.name)
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return evaluate(self, name, worker)
+        return judge(self, name, worker, evaluation)
 
-    monkeypatch.setattr(Judging, "evaluate", interrupted)
+    monkeypatch.setattr(Judging, "judge", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stressed(tmp_path / "out", "numpy")
     assert stressed(tmp_path / "out", "numpy", resume=True).ok

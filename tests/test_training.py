@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from decimal import Decimal, getcontext
 from io import StringIO
@@ -28,7 +29,16 @@ from gradparity.judge.training import (
 from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
-from gradparity.numerics.optimisers import LBFGS, Adam, GradientDescent, Momentum, Optimiser, Path, follow
+from gradparity.numerics.optimisers import (
+    LBFGS,
+    OUT_OF_TIME,
+    Adam,
+    GradientDescent,
+    Momentum,
+    Optimiser,
+    Path,
+    follow,
+)
 from gradparity.report.terminal.tables import training as training_table
 from gradparity.results import Training, store
 from gradparity.runner import session as engine
@@ -345,3 +355,25 @@ def test_the_table_names_the_optimiser_and_says_each_reason_once() -> None:
     assert f"gd on one, two: {GRADIENT_WRONG}: at step 0" in text
     assert found.diverged in ("w", "W")  # and not the loss, which follows from them
     assert "step 1" in text
+
+
+@pytest.mark.parametrize("optimiser", [GradientDescent(0.5), LBFGS()], ids=lambda each: each.name)
+def test_a_run_that_ends_for_want_of_time_is_judged_as_far_as_it_goes(optimiser: Optimiser) -> None:
+    """Its last loss is not held against the last one of the reference, which has more steps."""
+    problem = toy()
+    known = trajectory(problem, optimiser, 30)
+
+    def slow(call: int, value: Any, gradient: Any) -> Any:
+        time.sleep(0.02 * (call > 2))
+        return value, gradient
+
+    ran = train(numpy_backend, Program(problem, slow), problem, known.optimiser, 30, 0.03)  # type: ignore[arg-type]
+    assert ran.stopped == OUT_OF_TIME
+    assert 1 < len(ran.losses) < len(known.path.losses)
+    assert len(ran.params) == len(ran.steps) == len(ran.gradients)
+    found = judge_training("numpy", ran, replace(known, complete=False), problem, 0.0)
+    assert found.verdict == "agrees"
+    assert found.checked_steps == found.steps == len(ran.losses) - 1
+    assert found.stopped == OUT_OF_TIME
+    if not isinstance(optimiser, LBFGS):  # were it taken for the end of the reference's run, it would not agree
+        assert judge_training("numpy", ran, known, problem, 0.0).verdict != "agrees"

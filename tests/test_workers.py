@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gradparity.backends import BACKENDS, Registration
+from gradparity.backends import BACKENDS, Registration, lookup
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.processes.backend import WorkerProcess
@@ -27,7 +27,7 @@ from gradparity.processes.deadline import Deadline
 from gradparity.processes.launch import Launch
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.worker import messages as m
-from gradparity.worker.wire import Stop, Stopped, encode
+from gradparity.worker.wire import Progress, Stop, Stopped, encode
 from tests.faults.harness import gone
 
 # Messages.
@@ -164,3 +164,25 @@ def test_an_interpreter_that_ends_at_once_is_a_failure_and_not_a_crash(tmp_path:
         time.sleep(0.2)
         with pytest.raises(WorkerFailed, match="exited with code 1"):
             worker.configured()
+
+
+def test_how_far_an_answer_is_is_heard_before_it_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[tuple[str, Progress]] = []
+    launch = Launch(tmp_path / "log", listener=lambda name, far: heard.append((name, far)))
+    with WorkerProcess("numpy", lookup("numpy"), launch) as worker:
+        worker.configured()
+        frames = [Progress("steps", 3, 9), m.MeasuredMemory(5)]
+        monkeypatch.setattr(worker, "_decode", lambda _: frames.pop(0))
+        worker.send(m.MeasureMemory(0))  # so that there are two answers
+        assert worker.ask(m.MeasureMemory(0)) == m.MeasuredMemory(5)
+    assert heard == [("numpy", Progress("steps", 3, 9))]
+
+
+def test_reports_of_progress_do_not_make_a_limit_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with WorkerProcess("numpy", lookup("numpy"), Launch(tmp_path / "log")) as worker:
+        worker.configured()
+        monkeypatch.setattr(worker._pipe, "poll", lambda seconds: seconds > 0)
+        monkeypatch.setattr(worker._pipe, "recv_bytes", lambda: time.sleep(0.01))
+        monkeypatch.setattr(worker, "_decode", lambda _: Progress("steps", 3, 9))
+        with pytest.raises(OutOfTime, match=r"no answer in its share of the budget, 0\.1 s"):
+            worker.ask(m.MeasureMemory(0), share_s=0.1)

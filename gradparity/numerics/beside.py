@@ -29,6 +29,8 @@ NEAR = 2.0**5
 #: Directions, each taken to either side; the first ones at so many distances, where a line through the values leaves
 #: the noise.
 DIRECTIONS, FIRST, DISTANCES = 8, 3, 3
+#: Points in all.
+POINTS = 2 * (DIRECTIONS + (DISTANCES - 1) * FIRST)
 #: A step is so many times what a derivative changes by within a cell, and visible beside the block's largest entry.
 STEP = 64.0
 #: The share of a block's largest entry from which on a floor is looked into.
@@ -78,7 +80,7 @@ class Sides:
 
 def sides_from(evaluations: Sequence[Values], tangents: Mapping[str, npt.NDArray[Any]]) -> dict[Key, Sides]:
     """What the evaluations at the points of `beside` say, of every quantity but the loss."""
-    if len(evaluations) != 2 * (DIRECTIONS + (DISTANCES - 1) * FIRST):
+    if len(evaluations) != POINTS:
         return {}
     found: dict[Key, Sides] = {}
     for quantity, tree in evaluations[0].items():

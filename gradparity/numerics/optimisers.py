@@ -8,6 +8,7 @@ epsilon stands; these say theirs. L-BFGS is SciPy's, over the flat vector of the
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
@@ -18,6 +19,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.space import ParameterSpace
+from gradparity.progress import advance
 
 Array: TypeAlias = npt.NDArray[Any]
 Tree: TypeAlias = dict[str, Array]
@@ -31,6 +33,8 @@ OPTIMISERS: tuple[OptimiserName, ...] = get_args(OptimiserName)
 
 #: Parameters and gradients of every step are kept up to so many bytes, and of every k-th step beyond.
 RECORD_BYTES = 32 * 2**20
+#: Why a path ends early that had a limit of time.
+OUT_OF_TIME = "its share of the time budget ended"
 
 
 class GradientDescent(msgspec.Struct, frozen=True, tag="gd"):
@@ -201,19 +205,25 @@ def follow(
     steps: int,
     *,
     moved: Callable[[Tree], Tree] | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """``steps`` of an optimiser from ``start``, in the dtype of ``start``; L-BFGS may need fewer.
 
     ``moved``, if given, is applied to the parameters after every step: it is how the reference rounds at random.
+    Past ``seconds``, if given, no step is begun: the path ends there, and is stopped by `OUT_OF_TIME`.
     """
     recorder = _Recorder(spec, steps)
+    ends_s = math.inf if seconds is None else time.monotonic() + seconds
     with np.errstate(all="ignore"):  # a run that leaves the range of its numbers is a finding, not a warning
         if isinstance(which, LBFGS):
-            return _minimise(which, spec, value_and_gradient, start, steps, recorder)
+            return _minimise(which, spec, value_and_gradient, start, steps, recorder, ends_s)
         params, state = dict(start), dict[str, Tree]()
         for t in range(1, steps + 2):
             value, gradient = value_and_gradient(params)
             recorder.add(value, spec.pack(params), spec.pack(gradient))
+            advance("steps", t - 1, steps)
+            if t <= steps and time.monotonic() > ends_s:
+                return recorder.path(t, OUT_OF_TIME)
             if t <= steps:
                 params, state = which.step(t, params, gradient, state)
                 params = moved(params) if moved else params
@@ -227,6 +237,7 @@ def _minimise(
     start: Mapping[str, Array],
     steps: int,
     recorder: _Recorder,
+    ends_s: float = math.inf,
 ) -> Path:
     """SciPy's iterates as the problem's dtype sees them: the flat vector is float64, and rounded before each call."""
     from scipy.optimize import OptimizeResult, minimize
@@ -248,6 +259,8 @@ def _minimise(
         # The accepted point is the last one evaluated, but for a line search that gave up and went back.
         at, found = seen
         recorder.add(*(found if np.array_equal(at, intermediate_result.x) else evaluate(intermediate_result.x)))
+        if time.monotonic() > ends_s and len(recorder.losses) <= steps:
+            raise StopIteration  # SciPy's way to end: it returns what it has
 
     vector = spec.pack(start).astype(np.float64)
     recorder.add(*evaluate(vector))
@@ -266,6 +279,8 @@ def _minimise(
         },
     )
     stopped = "" if len(recorder.losses) == steps + 1 else str(found.message)
+    if time.monotonic() > ends_s and stopped.startswith("`callback`"):
+        stopped = OUT_OF_TIME
     return recorder.path(int(found.nfev), stopped)
 
 

@@ -15,7 +15,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.oracle import messages as mm
 from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
-from gradparity.processes.deadline import Deadline, patience_s
+from gradparity.processes.deadline import Deadline, waited_s
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory
 from gradparity.processes.peer import OutOfTime, Peer, WorkerFailed
@@ -113,7 +113,7 @@ class ModelProcess(Peer):
             raise NoTimeForTruth(self._untimely)
         with self._lock, self._in_time("truth"):
             self._hold(problem)
-            found = self.ask(mm.Certify(seconds), share_s=patience_s(seconds)).reference
+            found = self.ask(mm.Certify(seconds), share_s=waited_s(seconds)).reference
         self._seconds[id(problem.data)] = found.seconds
         return found
 
@@ -128,7 +128,7 @@ class ModelProcess(Peer):
             if self._ended or self._held is None or self._held.data is not problem.data:
                 self._hold(problem)
             request = mm.Certify(seconds, dict(problem.params))
-            return self.ask(request, share_s=patience_s(seconds)).reference.only("loss", "gradient")
+            return self.ask(request, share_s=waited_s(seconds)).reference.only("loss", "gradient")
 
     def points(self, problem: UserProblem) -> int:
         """Number of points at which `at` may be asked, by the time that the truth took."""
@@ -143,7 +143,7 @@ class ModelProcess(Peer):
         """
         with self._lock, self._in_time("reference run"):
             self._hold(problem)
-            return self.ask(mm.Follow(optimiser, steps, seconds), share_s=patience_s(seconds)).trajectory
+            return self.ask(mm.Follow(optimiser, steps, seconds), share_s=waited_s(seconds)).trajectory
 
     def affordable_steps(self, problem: UserProblem, optimiser: Optimiser, seconds: float) -> int:
         """Number of steps that the reference run can afford.
@@ -153,7 +153,7 @@ class ModelProcess(Peer):
         """
         with self._lock, self._in_time("reference run"):
             self._hold(problem)
-            return self.ask(mm.Afford(optimiser, seconds), share_s=patience_s(seconds)).steps
+            return self.ask(mm.Afford(optimiser, seconds), share_s=waited_s(seconds)).steps
 
     @contextmanager
     def _in_time(self, what: str) -> Iterator[None]:

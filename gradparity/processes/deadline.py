@@ -18,7 +18,7 @@ USUAL_S = 120.0
 
 #: What has a share of its own in the budget of a problem.
 Stage: TypeAlias = Literal[
-    "loading", "truth", "reference runs", "first call", "compilation", "training", "perturbation"
+    "loading", "truth", "reference runs", "first call", "compilation", "training", "moved inputs"
 ]
 #: The largest share that each may take; what it leaves over is left to those that follow. A stage that knows its limit
 #: ends by it with what it has; its process is killed some time after it, `SLACK` of the share and `LEAST_SLACK_S` more.
@@ -26,10 +26,10 @@ SHARES: dict[Stage, float] = {
     "loading": 0.5,
     "truth": 0.5,
     "reference runs": 0.25,
-    "first call": 0.35,
-    "compilation": 0.2,
-    "training": 0.3,
-    "perturbation": 0.3,
+    "first call": 0.3,
+    "compilation": 0.15,
+    "training": 0.15,
+    "moved inputs": 0.2,
 }
 SLACK, LEAST_SLACK_S = 0.1, 1.0
 
@@ -82,7 +82,7 @@ def budget_of(seconds: float | None, started_s: float | None = None) -> Deadline
     return Deadline(began_s + seconds, max(GRACE * seconds, LEAST_GRACE_S), whole_s=seconds)
 
 
-def patience_s(seconds: float) -> float:
+def waited_s(seconds: float) -> float:
     """How long to wait for a process that was told to end within so many seconds."""
     return seconds + max(SLACK * seconds, LEAST_SLACK_S)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,7 @@ import msgspec
 from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.environment import CACHE, worker_environment
 from gradparity.processes.limits import Allowance
+from gradparity.worker.wire import Progress
 
 
 class Launch(msgspec.Struct, frozen=True):
@@ -22,6 +24,7 @@ class Launch(msgspec.Struct, frozen=True):
         scratch: folder for temporary files.
         deadline: no answer is waited for beyond it.
         allowance: limits of time and memory that the user sets.
+        listener: is told, with the process's name, how far an answer of it is.
     """
 
     log: Path
@@ -30,12 +33,15 @@ class Launch(msgspec.Struct, frozen=True):
     scratch: Path | None = None
     deadline: Deadline = UNLIMITED
     allowance: Allowance = Allowance()
+    listener: Callable[[str, Progress], None] | None = None
 
     def environment(self, python: str) -> dict[str, str]:
         """Environment of the process, in an interpreter that may be another than this one."""
         found = worker_environment(self.threads)
         if self.compile_cache is not None:
             found[CACHE] = str(self.compile_cache)
+        elif self.scratch is not None:  # what a process compiled that had to be ended, its successor need not
+            found["JAX_COMPILATION_CACHE_DIR"] = str(self.scratch / "jax")
         if self.scratch is not None:
             found["TMPDIR"] = str(self.scratch)
         if python != sys.executable:

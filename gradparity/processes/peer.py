@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from multiprocessing import Pipe
 from pathlib import Path
@@ -23,7 +24,7 @@ import msgspec
 from gradparity.formatting import printable, shortened
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory
-from gradparity.worker.wire import Failed, ReplyT, Request, Stop, encode
+from gradparity.worker.wire import Failed, Progress, ReplyT, Request, Stop, encode
 
 #: Characters of a traceback that are kept: its end, where the error is.
 MOST_DETAIL = 20_000
@@ -50,8 +51,12 @@ class WorkerFailed(Exception):
 class OutOfTime(WorkerFailed):
     """The time budget ended while a worker was busy, or the stage's share of it: not its fault. It was killed."""
 
-    def __init__(self, backend: str, stage: str, reason: str = "the time budget ended") -> None:
-        super().__init__(backend, stage, reason)
+    def __init__(self, backend: str, stage: str, share_s: float | None = None) -> None:
+        ended = "the time budget ended"
+        super().__init__(
+            backend, stage, ended if share_s is None else f"no answer in its share of the budget, {share_s:.3g} s"
+        )
+        self.share_s = share_s  #: what it had, where there is more for others
 
 
 class Peer:
@@ -121,14 +126,19 @@ class Peer:
         limit_s, overdue = self.launch.allowance.wait_s(request.wait, default_s)
         try:
             left_s, share_s = self.launch.deadline.left_s(), math.inf if share_s is None else share_s
-            if not self._pipe.poll(max(0.0, min(limit_s, left_s, share_s))):
-                self.kill()
-                if share_s < min(limit_s, left_s):
-                    raise OutOfTime(self.backend, self._stage, f"no answer in its share of the budget, {share_s:.3g} s")
-                if left_s < limit_s:
-                    raise OutOfTime(self.backend, self._stage)
-                raise WorkerFailed(self.backend, self._stage, overdue)
-            answer = self._decode(self._pipe.recv_bytes())
+            ends_s = time.monotonic() + min(limit_s, left_s, share_s)
+            answer: Any = None
+            while answer is None or isinstance(answer, Progress):
+                if not self._pipe.poll(max(0.0, ends_s - time.monotonic())):
+                    self.kill()
+                    if share_s < min(limit_s, left_s):
+                        raise OutOfTime(self.backend, self._stage, share_s)
+                    if left_s < limit_s:
+                        raise OutOfTime(self.backend, self._stage)
+                    raise WorkerFailed(self.backend, self._stage, overdue)
+                answer = self._decode(self._pipe.recv_bytes())
+                if isinstance(answer, Progress) and self.launch.listener is not None:
+                    self.launch.listener(self.backend, answer)
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             raise self._lost() from None
         except msgspec.MsgspecError as error:

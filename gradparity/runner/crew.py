@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Self
+from typing import Literal, Self
 
 import msgspec
 
@@ -17,15 +17,23 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
 from gradparity.processes.interpreters import require_usable, variants
 from gradparity.processes.launch import Launch
-from gradparity.processes.peer import WorkerFailed
+from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import BackendInfo, Start, Trouble
 from gradparity.runner.cases import Cell
 from gradparity.runner.record import Recorder
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
+from gradparity.worker.wire import ReplyT, Request
 
 #: Every ratio is against this backend, where it takes part: it starts in a tenth of a second, its twin too.
 REFERENCE = "numpy"
+#: What is not compiled either where the compilation of a function is given up: it is part of them, or they are larger.
+WITHOUT = {
+    "value_and_gradient": ("value_and_gradient", "jvp", "hvp", "descend"),
+    "jvp": ("jvp", "hvp"),
+    "hvp": ("hvp",),
+    "descend": ("descend",),
+}
 #: A disk so slow that reading from one is still waited for, and how often loading and evaluating read the file.
 DISK_BYTES_PER_S, PASSES = 10**8, {m.Load: 1, m.Evaluate: 8}
 
@@ -40,17 +48,24 @@ def patience_s(problem: AnyProblem, request: m.Load | m.Evaluate) -> float | Non
 
 @dataclass
 class Member:
-    """A process, and what it has shown so far. ``took_s`` is how long starting and checking took."""
+    """A process, and what it has shown so far. ``took_s`` is how long starting and checking took.
+
+    ``eager`` has the functions whose compilation was given up: they are evaluated operation by operation.
+    """
 
     name: str
     worker: WorkerProcess
+    again: Callable[[], WorkerProcess] | None = None
     configured: m.Configured | None = None
     loaded: m.Loaded | None = None
     ended: bool = False
     took_s: float = 0.0
+    eager: tuple[str, ...] = ()
 
-    def load(self, cell: Cell, recorder: Recorder) -> None:
+    def load(self, cell: Cell, recorder: Recorder, share_s: float | None = None) -> None:
         """Wait for the import, the first time, then build the cell's program and make the first call.
+
+        Past ``share_s``, if given, the program is not compiled.
 
         Raises:
             WorkerFailed: it failed in one of them.
@@ -59,8 +74,45 @@ class Member:
             recorder.begin("import", self.name)
             self.configured = self.worker.configured()
             recorder.record.imported(self.name, self.configured.versions)
-        recorder.begin("first call", self.name)
-        self.loaded = self.worker.ask(cell.load, timeout_s=patience_s(cell.problem, cell.load))
+        recorder.begin("first call, not compiled," if self.eager else "first call", self.name)
+        request = msgspec.structs.replace(cell.load, eager=self.eager)
+        self.loaded = self.ask_compiled("value_and_gradient", request, cell, recorder, share_s)
+
+    def compile(self, cell: Cell, recorder: Recorder, share_s: float) -> None:
+        """Make the first calls of JVP and HVP, where they may take long, so that one that does can be given up."""
+        assert self.configured is not None  # noqa: S101
+        order: tuple[Literal["jvp", "hvp"], ...] = ("jvp", "hvp")
+        for what in order if self.configured.uncompiled and not cell.problem.on_disk else ():
+            if what not in self.eager:
+                recorder.begin(f"{what.upper()} compilation", self.name)
+                self.ask_compiled(what, m.Compile(what), cell, recorder, share_s)
+
+    def ask_compiled(
+        self, what: str, request: Request[ReplyT], cell: Cell, recorder: Recorder, share_s: float | None
+    ) -> ReplyT:
+        """The answer to a request that compiles a function first.
+
+        Where there is none within ``share_s`` and the backend can do without compiling, it is that of another process,
+        which evaluates the function operation by operation; and what was not compared is written down.
+
+        Raises:
+            WorkerFailed: there is none.
+        """
+        timeout_s = patience_s(cell.problem, request) if isinstance(request, m.Load) else None
+        try:
+            return self.worker.ask(request, timeout_s=timeout_s, share_s=share_s)
+        except OutOfTime as failure:
+            known = self.configured is not None and self.configured.uncompiled
+            if failure.share_s is None or not known or self.again is None or what in self.eager:
+                raise
+            self.worker.close()
+            self.eager = tuple(dict.fromkeys([*self.eager, *WITHOUT[what]]))
+            self.worker = self.again()
+            self.worker.configured()
+            self.load(cell, recorder, share_s)
+            assert self.loaded is not None  # noqa: S101
+            recorder.uncompiled(self.name, what, failure.share_s, self.loaded.operations)
+            return self.loaded if isinstance(request, m.Load) else self.worker.ask(request)  # type: ignore[return-value]
 
     def start(self, pair: int | None, *, beside: bool) -> Start:
         """What it took until it could step: timed in that process pair or in none, ``beside`` others or alone."""
@@ -152,12 +204,16 @@ class Crew:
         """
         log = self.launch.log / _file_name(self.label, name, role)
         launch = msgspec.structs.replace(self.launch, log=log, deadline=self.deadline.hard())
-        with self._lock:
-            if self._ending:
-                raise WorkerFailed(name, "start", "the run is ending")
-            worker = WorkerProcess(name, self.registration(name), launch, one_core=one_core)
-            self._spawned.append(worker)
-        return Member(name, worker)
+
+        def process() -> WorkerProcess:
+            with self._lock:
+                if self._ending:
+                    raise WorkerFailed(name, "start", "the run is ending")
+                worker = WorkerProcess(name, self.registration(name), launch, one_core=one_core)
+                self._spawned.append(worker)
+            return worker
+
+        return Member(name, process(), process)
 
     def member(self, name: str) -> Member:
         """The backend's process to be checked; started now, if it is not there.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,10 @@ from gradparity.judge.training import as_at_the_start, judge_training, own_loop
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
-from gradparity.numerics.optimisers import GradientDescent
+from gradparity.numerics.optimisers import OUT_OF_TIME, GradientDescent
 from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
 from gradparity.processes.backend import WorkerProcess
-from gradparity.processes.deadline import UNLIMITED, Deadline
+from gradparity.processes.deadline import UNLIMITED, Deadline, waited_s
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Training, Verdict
 from gradparity.runner.cases import Cell
@@ -128,14 +129,13 @@ class Judging:
         except NoTimeForTruth as error:
             self.recorder.leave_out(f"{whose}{error}")
 
-    def evaluate(self, name: str, worker: WorkerProcess) -> list[Finding]:
-        """The verdicts on a backend that has loaded the problem; none yet where there is no truth.
+    def judge(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated) -> list[Finding]:
+        """The verdicts on what a backend has answered; none yet where there is no truth.
 
         Raises:
-            WorkerFailed: it failed meanwhile.
+            WorkerFailed: it failed when it was asked for more.
         """
-        self.recorder.begin("evaluation", name)
-        return self._evaluate(name, worker, self.cell.problem, self.truth)
+        return self._judge(name, worker, evaluation, self.cell.problem, self.truth)
 
     def tell_apart(self, member: Member, found: Sequence[Finding]) -> Sequence[Finding]:
         """The same verdicts, ``unstable`` told from ``wrong`` by a run in the other precision.
@@ -150,33 +150,34 @@ class Judging:
             problem = self.cell.problem
             finer = problem.spec.dtype == "float32"
             sizes = usual_sizes(self.truth.truth["loss", ""], problem)
-            found = told_apart(found, self._in_other_precision(member.name, member.worker), finer=finer, sizes=sizes)
+            found = told_apart(found, self._in_other_precision(member), finer=finer, sizes=sizes)
             known = found
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
-            member.worker.ask(self.cell.load)
+            member.load(self.cell, self.recorder)
         except (WorkerFailed, InputError, NotCertified) as failure:
             dtype = in_other_precision(self.cell.problem).spec.dtype
             found = left_open(found, f"{dtype}: {getattr(failure, 'reason', failure)}")
             if isinstance(failure, WorkerFailed) and not failure.alive:
                 member.stop()
             else:
-                member.worker.ask(self.cell.load)
+                member.load(self.cell, self.recorder)
         return found
 
-    def _in_other_precision(self, name: str, worker: WorkerProcess) -> list[Finding]:
+    def _in_other_precision(self, member: Member) -> list[Finding]:
         with self._lock:  # its truth is computed once, when first needed
             if self._other is None:
                 other = in_other_precision(self.cell.problem)
                 seconds = self.deadline.stage_s("truth")
                 self._other = other, self._asked(self.cell.oracle.reference(other, seconds))
         problem, truth = self._other
-        worker.ask(m.load_request(problem))
-        return self._evaluate(name, worker, problem, truth)
+        member.worker.ask(msgspec.structs.replace(m.load_request(problem), eager=member.eager))
+        request = m.Evaluate(self.cell.plan.second_order)
+        evaluation = member.worker.ask(request, timeout_s=patience_s(problem, request))
+        return self._judge(member.name, member.worker, evaluation, problem, truth)
 
-    def _evaluate(self, name: str, worker: WorkerProcess, problem: AnyProblem, truth: Reference) -> list[Finding]:
-        second_order = self.cell.plan.second_order
-        request = m.Evaluate(second_order)
-        evaluation = worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
+    def _judge(
+        self, name: str, worker: WorkerProcess, evaluation: m.Evaluated, problem: AnyProblem, truth: Reference
+    ) -> list[Finding]:
         if evaluation.impurity:
             return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
         asked_for = problem is self.cell.problem
@@ -191,7 +192,9 @@ class Judging:
         if self.pairwise is not None:
             evaluation = msgspec.structs.replace(evaluation, quantities=narrowed(evaluation.quantities, problem))
             self.recorder.begin("evaluation at moved inputs", name)
-            self.pairwise.ask(name, worker, evaluation)
+            missing = self.pairwise.ask(name, worker, evaluation, self.deadline)
+            if missing:
+                self.recorder.leave_out(f"{name}: at moved inputs, without which it is not judged: {missing}")
             return []
         if problem is self.cell.problem:
             self.values[name] = evaluation.quantities
@@ -206,42 +209,54 @@ class Judging:
             self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
         return list(both(found, second, evaluation.hvps))
 
-    def train(self, name: str, worker: WorkerProcess, known: Trajectory) -> list[Training]:
+    def train(self, member: Member, known: Trajectory) -> list[Training]:
         """The verdicts on a backend's run with an optimiser of ours, and in its own loop of gradient descent.
 
         Raises:
             WorkerFailed: it failed meanwhile.
         """
+        name, problem, oracle = member.name, self.cell.problem, self.cell.oracle
         self.recorder.begin("training", name)
-        problem, oracle = self.cell.problem, self.cell.oracle
         found: list[Training] = []
         with self._left_out_in_time(f"{name}: training: "):
             if self.cell.plan.trains == "all":
-                answer = self._run(worker, lambda steps: m.Train(known.optimiser, steps), known)
-                found.append(judge_training(name, answer.path, known, problem, answer.loop_s, oracle=oracle))
+                seconds = self.deadline.stage_s("training") / len(self.cell.settings.optimisers())
+                answer = self._run(member, lambda steps: m.Train(known.optimiser, steps, seconds), known)
+                cut = answer.path.stopped == OUT_OF_TIME
+                ended = self._ended(f"{name}: training", known, len(answer.path.losses) - 1) if cut else known
+                found.append(judge_training(name, answer.path, ended, problem, answer.loop_s, oracle=oracle))
             if isinstance(known.optimiser, GradientDescent):
-                rate = known.optimiser.learning_rate
-                descent = self._run(worker, lambda steps: m.Descend(steps, rate), known)
+                rate, seconds = known.optimiser.learning_rate, self.deadline.stage_s("training")
+                all_finite = bool(np.isfinite(known.path.losses).all())  # otherwise it was asked for fewer
+                descent = self._run(member, lambda steps: m.Descend(steps, rate, seconds), known)
                 ran = own_loop(descent.losses, problem.spec.pack(descent.params))
+                done, cut = len(descent.losses) - 1, len(descent.losses) <= self.steps and all_finite
+                ended = self._ended(f"{name}: training in its own loop", known, done) if cut else known
                 shared = found[0] if found else None
-                own = judge_training(name, ran, known, problem, descent.loop_s, shared=shared, oracle=oracle)
+                own = judge_training(name, ran, ended, problem, descent.loop_s, shared=shared, oracle=oracle)
                 found.insert(0, own)
         return found
 
-    def _run(self, worker: WorkerProcess, request: Callable[[int], Request[ReplyT]], known: Trajectory) -> ReplyT:
+    def _ended(self, what: str, known: Trajectory, steps: int) -> Trajectory:
+        """The reference of a run that has so many steps, for want of time: its last loss is no final loss."""
+        self.recorder.leave_out(f"{what}: {steps} of {self.steps} steps")
+        return replace(known, complete=False)
+
+    def _run(self, member: Member, request: Callable[[int], Request[ReplyT]], known: Trajectory) -> ReplyT:
         """All steps; where the reference leaves the domain of the loss and this framework raises there, those before.
 
         Raises:
             WorkerFailed: it failed, and not for that.
         """
         try:
-            return worker.ask(request(self.steps))
+            share_s = self.deadline.stage_s("compilation") + waited_s(self.deadline.stage_s("training"))
+            return member.ask_compiled("descend", request(self.steps), self.cell, self.recorder, share_s)
         except WorkerFailed as failure:
             finite = np.isfinite(known.path.losses)
             ends = int(np.argmin(finite)) - 1 if not finite.all() else len(finite) - 1
             if not failure.alive or not 0 < ends < self.steps:
                 raise
-            return worker.ask(request(ends))
+            return member.worker.ask(request(ends))
 
     def judge_output(self, call: m.Call, name: str, output: Arrays) -> None:
         """Judge the last output that was timed like any other; only what does not agree is written down.

@@ -19,6 +19,12 @@ class Observer(Protocol):
     def begin(self, problem: str, stage: str, backend: str) -> None:
         """Take a stage that starts."""
 
+    def advance(self, backend: str, what: str, done: int, of: int) -> None:
+        """Take how many are done of what the stage that a backend is in counts; ``of`` is 0 where nobody knows."""
+
+    def end(self, problem: str, backend: str) -> None:
+        """Take that the last stage of a backend is over, and no other follows yet."""
+
     def finished(self, result: ProblemResult) -> None:
         """Take a problem that is done."""
 
@@ -33,6 +39,12 @@ class NullObserver:
         """Ignore the event."""
 
     def begin(self, problem: str, stage: str, backend: str) -> None:
+        """Ignore the event."""
+
+    def advance(self, backend: str, what: str, done: int, of: int) -> None:
+        """Ignore the event."""
+
+    def end(self, problem: str, backend: str) -> None:
         """Ignore the event."""
 
     def finished(self, result: ProblemResult) -> None:

@@ -19,6 +19,7 @@ from gradparity.numerics.beside import Sides, sides_from, without_steps
 from gradparity.numerics.perturbation import Floors, floor_from
 from gradparity.numerics.richardson import block_directions
 from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.deadline import UNLIMITED, Deadline, waited_s
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import Finding, Pairwise
 from gradparity.truth.reference import Reference
@@ -60,13 +61,19 @@ class PairwiseRun:
         #: Blocks of which a backend's two ways to the HVP give two answers, by backend and block.
         self._apart: dict[tuple[str, str], Finding] = {}
 
-    def ask(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated) -> None:
+    def ask(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated, deadline: Deadline = UNLIMITED) -> str:
         """Evaluate a backend at inputs off by a rounding, and differentiate its own loss by differences.
+
+        Returns:
+            Why there is no time for that, without which its answers are not judged; or ``""``.
 
         Raises:
             WorkerFailed: the worker failed.
         """
-        moved = worker.ask(m.Perturb())
+        seconds = deadline.stage_s("moved inputs")
+        moved = worker.ask(m.Perturb(seconds), share_s=2 * waited_s(seconds))
+        if moved.missing:
+            return moved.missing
         values = _without(evaluation.quantities, {m.OTHER_HVP})
         sides = sides_from(moved.beside, self.problem.tangents)
         drawn = floor_from(values, moved.evaluations, self.problem.spec.dtype)
@@ -75,17 +82,19 @@ class PairwiseRun:
             self._hold_together(name, evaluation, floors, sides)
         answer = Answers(values, floors, sides=sides)
         try:
-            own = worker.ask(m.Extrapolate())
+            own = worker.ask(m.Extrapolate(seconds=deadline.stage_s("moved inputs")))
             answer = Answers(
                 values, floors, own.slopes, own.jvp, own.hvp, sides=sides, slopes=own.sides, through=own.through
             )
             if denies(answer, self._directions, self.problem.spec.dtype):
-                answer = replace(answer, held=worker.ask(m.Extrapolate(taps=True)).held)
+                more = m.Extrapolate(taps=True, seconds=deadline.stage_s("moved inputs"))
+                answer = replace(answer, held=worker.ask(more).held)
         except WorkerFailed as failure:  # at other points, and in float64: a run of ours, which nobody asked for
             if not failure.alive:
                 raise
         with self._lock:
             self.answers[name] = answer
+        return ""
 
     @property
     def _directions(self) -> dict[str, Any]:

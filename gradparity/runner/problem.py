@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.model_spec.problem import UserProblem
+from gradparity.numerics.optimisers import OUT_OF_TIME
 from gradparity.processes.machine import usable_cores
-from gradparity.processes.peer import WorkerFailed
-from gradparity.results import DIFFERS, UNREPEATABLE, Checked
+from gradparity.processes.peer import OutOfTime, WorkerFailed
+from gradparity.results import DIFFERS, UNREPEATABLE, Checked, Start
 from gradparity.runner.cases import Cell
-from gradparity.runner.crew import Crew, Member
+from gradparity.runner.crew import Crew, Member, patience_s
 from gradparity.runner.record import Record, Recorder
 from gradparity.runner.resume import JUDGED, untimed
 from gradparity.worker import messages as m
@@ -27,6 +30,18 @@ if TYPE_CHECKING:
 FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
 
 
+#: Seconds of a first call from which loss and gradient are asked for before the second order.
+LONG_CALL_S = 1.0
+
+
+class _Answer(NamedTuple):
+    """What a backend has answered before anything is judged."""
+
+    evaluation: m.Evaluated
+    peak_bytes: int
+    start: Start
+
+
 class ProblemRun:
     """The check of one problem: what each worker answers is judged and saved as it arrives."""
 
@@ -35,6 +50,10 @@ class ProblemRun:
     def __init__(self, cell: Cell, crew: Crew, recorder: Recorder) -> None:
         self.cell, self.crew, self.recorder = cell, crew, recorder
         self.reached = False
+        #: What each backend has answered so far, and the failures of those that have not.
+        self.asked: set[str] = set()
+        self.answers: dict[str, _Answer] = {}
+        self.failures: dict[str, WorkerFailed] = {}
 
     def find_truth(self) -> None:
         """Compute what the answers will be held to; the workers import meanwhile."""
@@ -60,37 +79,78 @@ class ProblemRun:
         """Compute the reference runs, unless nobody is left who would need one."""
         if not self.recorder.done >= set(self.cell.names):
             self.judging.follow()
+        self.recorder.end()
 
-    def check(self, name: str) -> None:
-        """Import, first call, evaluation and training of one backend; its verdicts are saved at once."""
-        began_s = time.monotonic()
+    def ask(self, name: str) -> None:
+        """Import, first call and evaluation of one backend, which need no truth."""
+        began_s, deadline = time.monotonic(), self.crew.deadline
+        self.asked.add(name)
         try:
             member = self.crew.member(name)
-            member.load(self.cell, self.recorder)
+            member.load(self.cell, self.recorder, deadline.stage_s("first call"))
             if is_twin(name) or name in self.recorder.done:
                 return
-            self._check(member)
-            if self.cell.plan.apart and not member.ended:  # another process of it is timed
-                member.stop()
+            start = member.start(None, beside=True)
+            calls = FOOTPRINT_CALLS_ON_DISK if self.cell.problem.on_disk else FOOTPRINT_CALLS
+            peak_bytes = member.worker.ask(m.MeasureMemory(calls)).peak_bytes
+            self._evaluate(member, peak_bytes, start)
         except WorkerFailed as failure:
-            self.lost(name, failure)
+            if isinstance(failure, OutOfTime) and name in self.answers:  # what it has answered is judged
+                self.recorder.leave_out(f"{name}: cut off in {failure.stage}, JVP and HVP are not compared")
+                self.crew.members[name].stop()
+            else:
+                self.failures[name] = failure
+        self.recorder.end(name)
+        if name in self.crew.members:
+            self.crew.members[name].took_s += time.monotonic() - began_s
+
+    def _evaluate(self, member: Member, peak_bytes: int, start: Start) -> None:
+        """Loss and gradient, and the second order; where a call takes long apart, so that it cannot take them along."""
+        name, second_order = member.name, self.cell.plan.second_order
+        self.recorder.begin("evaluation", name)
+        for request in (m.Evaluate(False), m.Evaluate(True)) if second_order else (m.Evaluate(False),):
+            if request.second_order:
+                member.compile(self.cell, self.recorder, self.crew.deadline.stage_s("compilation"))
+                self.recorder.begin("evaluation", name)
+            elif second_order and start.first_call_s < LONG_CALL_S:
+                continue
+            evaluation = member.worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
+            if second_order and not request.second_order:
+                evaluation = msgspec.structs.replace(evaluation, without=dict.fromkeys(("jvp", "hvp"), OUT_OF_TIME))
+            self.answers[name] = _Answer(evaluation, peak_bytes, start)
+
+    def check(self, name: str) -> None:
+        """Judgement of what one backend has answered, and its training; its verdicts are saved at once."""
+        if name not in self.asked:
+            self.ask(name)
+        began_s = time.monotonic()
+        if name in self.failures:
+            self.lost(name, self.failures[name])
+        elif name in self.answers:
+            self._judge(name, self.crew.members[name])
+        self.recorder.end(name)
         if name in self.crew.members:
             self.crew.members[name].took_s += time.monotonic() - began_s
         self.recorder.save()
 
-    def _check(self, member: Member) -> None:
-        name, worker = member.name, member.worker
-        start = member.start(None, beside=True)
-        calls = FOOTPRINT_CALLS_ON_DISK if self.cell.problem.on_disk else FOOTPRINT_CALLS
-        peak_bytes = worker.ask(m.MeasureMemory(calls)).peak_bytes
-        found = self.judging.evaluate(name, worker)
+    def _judge(self, name: str, member: Member) -> None:
+        try:
+            self._check(member, self.answers.pop(name))
+            if self.cell.plan.apart and not member.ended:  # another process of it is timed
+                member.stop()
+        except WorkerFailed as failure:
+            self.lost(name, failure)
+
+    def _check(self, member: Member, answer: _Answer) -> None:
+        name = member.name
+        found = self.judging.judge(name, member.worker, answer.evaluation)
         self.recorder.found(name, found)
         if found and found[0].verdict not in UNREPEATABLE:
             for known in self.judging.runs:
-                self.recorder.trained(self.judging.train(name, worker, known))
+                self.recorder.trained(self.judging.train(member, known))
         if found:
             self.recorder.found(name, self.judging.tell_apart(member, found))
-        self.recorder.checked(Checked(backend=name, peak_resident_bytes=peak_bytes, start=start))
+        self.recorder.checked(Checked(backend=name, peak_resident_bytes=answer.peak_bytes, start=answer.start))
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Go on without a backend, and write down why."""
@@ -102,6 +162,7 @@ class ProblemRun:
         outcome = self.recorder.outcome
         if JUDGED in outcome.stages:
             return
+        self.recorder.begin("comparison")
         self.judging.compare()
         if isinstance(self.cell.problem, UserProblem) and any(f.verdict in DIFFERS for f in outcome.findings):
             self.recorder.begin("recording of taps")
@@ -110,6 +171,7 @@ class ProblemRun:
             self.judging.find_divergence(self.crew.workers)
         if self.recorder.done | set(outcome.idle) >= set(self.cell.names):
             self.recorder.mark(JUDGED)
+        self.recorder.end()
         self.recorder.save()
 
     def _load_again(self) -> None:
@@ -133,16 +195,18 @@ class Group:
         """Whom to start, in this order."""
         return self.crew.compilers_first(dict.fromkeys(name for run in self.runs for name in run.queue()))
 
-    def start(self, *, side_by_side: bool) -> None:
-        """Start the workers, unless they are to start one by one, and compute the truth while they import.
-
-        Of several problems each truth is computed when the first backend needs it, so that a time budget goes as far
-        as it can.
-        """
-        for name in self.queue() if side_by_side else ():
+    def start(self) -> None:
+        """Start the workers, so that they import while there is other work."""
+        for name in self.queue():
             self.crew.member(name)
-        if not self.crew.shared:
-            for run in self.runs:
+
+    def find_truth(self) -> None:
+        """Compute the truth, unless there is one already or it is for several problems.
+
+        Of those each is computed when the first backend needs it, so that a time budget goes as far as it can.
+        """
+        for run in self.runs:
+            if not self.crew.shared and not run.reached:
                 run.find_truth()
 
     @property
@@ -155,6 +219,11 @@ class Group:
         for run in self.runs:
             if run.reached:
                 run.follow()
+
+    def ask(self, name: str, *, apart: bool = False) -> None:
+        """Have one backend answer on its only problem, which takes no truth; not if that is to be ``apart``."""
+        if not self.crew.shared and not apart:
+            self.runs[0].ask(name)
 
     def check(self, name: str) -> None:
         """Check one backend on every problem; one that raises goes on, one that is gone has failed the rest."""
@@ -188,19 +257,34 @@ class Group:
             run.cell.oracle.abandon()
 
 
-def check_all(groups: Sequence[Group], threads: int) -> None:
-    """Check every backend on every problem; as many workers are busy as can have their threads to themselves."""
-    pool = ThreadPoolExecutor(max(1, usable_cores() // threads))
+def _finish(group: Group, name: str, answer: Future[None]) -> None:
+    """Check a backend that answers now, if it has not begun to."""
+    if not answer.cancel():
+        answer.result()
+    group.check(name)
+
+
+def check_all(groups: Sequence[Group], threads: int, *, apart: bool) -> None:
+    """Find the truth and check every backend on every problem, as many busy as can have their threads to themselves.
+
+    Unless they are to be ``apart``, backends answer while the truth is computed.
+    """
+    slots = max(1, usable_cores() // threads)
+    pool = ThreadPoolExecutor(slots)
+    ahead = ThreadPoolExecutor(max(1, slots - 1))  # this thread has the truth meanwhile
     try:
-        checks = []
+        queues = [(group, group.queue()) for group in groups]
+        tasks = [(group, name, ahead.submit(group.ask, name, apart=apart)) for group, queue in queues for name in queue]
         for group in groups:
+            group.find_truth()
             group.follow()
-            checks += [pool.submit(group.check, name) for name in group.queue()]
+        checks = [pool.submit(_finish, *task) for task in tasks]
         for check in checks:
             check.result()
     except BaseException:  # Ctrl-C among them: threads that wait for an answer get none once the workers are gone
         for group in groups:
             group.abandon()
-        pool.shutdown(wait=False, cancel_futures=True)  # a thread that is judging need not be waited for
+        for each in (ahead, pool):
+            each.shutdown(wait=False, cancel_futures=True)  # a thread that is judging need not be waited for
         raise
     pool.shutdown()

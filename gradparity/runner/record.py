@@ -35,6 +35,16 @@ from gradparity.runner.resume import require_same, require_same_versions
 from gradparity.runner.settings import Settings
 from gradparity.version import __version__
 
+#: What it is that was not compared where a function of a backend's program is not compiled.
+COMPILED = {
+    "value_and_gradient": "compiled program",
+    "jvp": "compiled JVP",
+    "hvp": "compiled HVP",
+    "descend": "compiled loop",
+}
+#: Operations from which a program is likely to be an unrolled loop.
+UNROLLED = 2000
+
 
 class Record:
     """The results of a run in their folder; problems that run side by side share it."""
@@ -131,6 +141,10 @@ class Recorder:
         """Tell who watches."""
         self.record.observer.begin(self.outcome.label, stage, backend)
 
+    def end(self, backend: str = "") -> None:
+        """Tell who watches that nothing follows."""
+        self.record.observer.end(self.outcome.label, backend)
+
     def mark(self, stage: str) -> None:
         """Write down that a stage came to its end."""
         with self.record.lock:
@@ -170,7 +184,22 @@ class Recorder:
     def not_given(self, name: str, said: Sequence[NotGiven]) -> None:
         """Take what a backend has no way to, in place of what is written of it."""
         with self.record.lock:
-            self.outcome.not_given = [each for each in self.outcome.not_given if each.backend != name] + [*said]
+            kept = [n for n in self.outcome.not_given if n.backend != name or n.quantity in COMPILED.values()]
+            self.outcome.not_given = kept + [each for each in said if each not in kept]
+
+    def uncompiled(self, name: str, what: str, after_s: float, operations: int) -> None:
+        """Write down that a backend's compiled function was not compared, since its compilation took too long."""
+        reason = f"its compilation was given up after {after_s:.3g} s, its share of the budget"
+        cure = "--budget SECONDS allows more."
+        if operations:
+            reason += f": a value and gradient are a program of {operations:,} operations"
+        if operations >= UNROLLED:
+            cure = f"Write a loop that the trace unrolls as jax.lax.scan or fori_loop: it is compiled once. Or {cure}"
+        given = "it was evaluated operation by operation"
+        said = NotGiven(backend=name, quantity=COMPILED[what], reason=f"{reason}; {given}", cure=cure)
+        with self.record.lock:
+            self.outcome.not_given.append(said)
+        self.save()
 
     def leave_out(self, what: str) -> None:
         """Name something that the time budget does not allow."""

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -68,12 +69,19 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
         if cache is not None:
             cache.mkdir()
         launch = Launch(
-            folder / "logs", compile_cache=cache, scratch=scratch, deadline=deadline, allowance=settings.allowance
+            folder / "logs",
+            compile_cache=cache,
+            scratch=scratch,
+            deadline=deadline,
+            allowance=settings.allowance,
+            listener=lambda name, far: observer.advance(name, far.what, far.done, far.of),
         )
         if settings.model is not None:
             from gradparity.runner.user_cases import user_cases
 
+            observer.begin(Path(settings.model).name, "loading", "")
             cases = stack.enter_context(user_cases(settings, names, launch))
+            observer.end(Path(settings.model).name, "")
         record = Record(settings, infos, folder, observer)
         earlier = (
             [each if is_done(each, plan) else kept(each) for each in go_on(record.result, folder)] if resume else []
@@ -152,17 +160,22 @@ class _Session:
             checked = [self._group(cases, deadline) for cases in groups]
             for group in checked:
                 stack.enter_context(group.crew)
-                group.start(side_by_side=not self.plan.apart)
-            clocks = {id(run): self._clock(run) for group in checked for run in group.runs if self.plan.timed}
-            for clock in clocks.values() if self.plan.apart else ():
+                if not self.plan.apart:
+                    group.start()
+            clocks: dict[int, CellClock] = {}
+            for group in checked if self.plan.apart else ():
+                group.find_truth()
+                clocks |= {id(run): self._clock(run) for run in group.runs}
+            for clock in clocks.values():
                 clock.start(clock.to_start())
-            check_all(checked, groups[0][0].settings.threads)
+            check_all(checked, groups[0][0].settings.threads, apart=self.plan.apart)
             for run in [run for group in checked for run in group.checked()]:
                 run.conclude()
                 if self.plan.timed:
+                    clock = clocks.get(id(run)) or self._clock(run)
                     if not self.plan.apart:
-                        clocks[id(run)].adopt()
-                    clocks[id(run)].time()
+                        clock.adopt()
+                    clock.time()
                 self.record.observer.finished(run.recorder.outcome)
 
     def _clock(self, run: ProblemRun) -> CellClock:

@@ -42,7 +42,7 @@ def user_cases(settings: Settings, names: Sequence[str], launch: Launch) -> Iter
         InputError: the model is at fault, or no backend has anything to run.
     """
     assert settings.model is not None  # noqa: S101
-    own = Launch(launch.log / LOG, scratch=launch.scratch, allowance=launch.allowance)
+    own = Launch(launch.log / LOG, scratch=launch.scratch, allowance=launch.allowance, listener=launch.listener)
     with ModelProcess(settings.model, own) as process:
         drawn = process.draw(settings.seed, settings.dtype, loading_s(settings))
         problem = m.problem_of(drawn.problem)

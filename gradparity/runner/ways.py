@@ -24,6 +24,7 @@ _CURES = (
     ("custom_vjp", "Use jax.custom_jvp, from which JAX derives both modes."),
     ("callback", "Give the callback a jax.custom_jvp whose rule JAX can differentiate."),
     ("no other backend", "Write a loss(params, data, xp) that can be certified, or check it beside another backend."),
+    ("time budget", "--budget SECONDS allows more."),
     ("its program has no", "The backend's protocol says what such a method returns."),
 )
 _SCALARS = ("loss", "jvp")

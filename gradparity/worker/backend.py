@@ -5,6 +5,7 @@ An exception while answering is a reply like any other; the worker ends when tol
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -46,6 +47,7 @@ class Worker:
         self.placed: tuple[Params, Data]
         self.calls: dict[m.Call, TimedCall] = {}
         self.names: Sequence[str] = ()
+        self.eager: Sequence[str] = ()
         self.printed: Printed | None = None
         self.asked: Asked
         self._built: dict[Logistic | UserSpec, tuple[Loss, Program]] = {}
@@ -86,7 +88,8 @@ class Worker:
         self.backend.configure(request.threads)
         import_s = NUMPY_S + time.perf_counter() - started
         import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
-        return m.Configured(self.backend.versions(), import_s, import_cpu_s, resident_bytes())
+        uncompiled = hasattr(self.backend, "uncompiled")
+        return m.Configured(self.backend.versions(), import_s, import_cpu_s, resident_bytes(), uncompiled)
 
     def _load(self, request: m.Load) -> m.Loaded:
         from gradparity.backends import place
@@ -104,13 +107,25 @@ class Worker:
                 self.backend = StreamedBackend(self.backend)
         started = time.perf_counter()
         self.loss, self.program = self._build(self.problem.spec)
+        self.eager = request.eager
+        if self.eager:
+            self.program = self.backend.uncompiled(self.loss, self.eager)  # type: ignore[attr-defined]
         self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
         step()
         called = time.perf_counter()
         self.calls = {"step": step}
-        return m.Loaded(built - started, called - built, _compile_cache())
+        count = getattr(self.backend, "operations", None) if self.eager else None
+        operations = count(self.loss, *self.placed) if count is not None else 0
+        return m.Loaded(built - started, called - built, _compile_cache(), operations)
+
+    def _compile(self, request: m.Compile) -> m.Compiled:
+        function = getattr(self.program, request.what, None)
+        with contextlib.suppress(Exception):  # the evaluation, which follows, says what is the matter
+            if function is not None:
+                self.backend.wait(function(*self.placed, self.backend.put(self.problem.tangents)))
+        return m.Compiled()
 
     def _build(self, spec: Logistic | UserSpec) -> tuple[Loss, Program]:
         if spec not in self._built:  # a program built again would be compiled again
@@ -142,26 +157,33 @@ class Worker:
 
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
-        wide = problem.cast("float64")
+        wide, ends_s = problem.cast("float64"), time.monotonic() + request.seconds
         loss, program = self._build(wide.spec)
+        program = self.backend.uncompiled(loss, self.eager) if self.eager else program  # type: ignore[attr-defined]
         if request.taps:
-            return m.Extrapolated(held=with_taps_held(self.backend, loss, wide))
-        slopes = own_derivatives(self.backend, program, wide, loss)
+            return m.Extrapolated(held=with_taps_held(self.backend, loss, wide, ends_s=ends_s))
+        slopes = own_derivatives(self.backend, program, wide, loss, ends_s=ends_s)
         given = {"jvp", "hvp"} - set(self.asked.without) if slopes else set()
+        along = {"": dict(wide.tangents)}
+        stops = declares(self.backend, loss, wide)
         return m.Extrapolated(
             slopes,
-            own_derivatives(self.backend, program, wide, loss, {"": dict(wide.tangents)}) if "jvp" in given else {},
-            second_derivatives(self.backend, program, wide, loss) if "hvp" in given else {},
-            sides=beside_kinks(self.backend, program, wide, slopes),
-            through=own_derivatives(self.backend, program, wide) if declares(self.backend, loss, wide) else {},
+            own_derivatives(self.backend, program, wide, loss, along, ends_s=ends_s) if "jvp" in given else {},
+            second_derivatives(self.backend, program, wide, loss, ends_s=ends_s) if "hvp" in given else {},
+            sides=beside_kinks(self.backend, program, wide, slopes, ends_s=ends_s),
+            through=own_derivatives(self.backend, program, wide, ends_s=ends_s) if stops else {},
         )
 
-    def _perturb(self, _request: m.Perturb) -> m.Perturbed:
-        from gradparity.numerics.beside import beside
-        from gradparity.numerics.perturbation import along_line, perturbed
-        from gradparity.worker.evaluation import evaluations_at
+    def _perturb(self, request: m.Perturb) -> m.Perturbed:
+        from gradparity.numerics.beside import POINTS, beside
+        from gradparity.numerics.perturbation import DRAWS, LINE_POINTS, along_line, perturbed
+        from gradparity.worker.evaluation import evaluations_at, too_much
 
         problem = self.problem
+        count = DRAWS + LINE_POINTS + POINTS
+        missing = too_much(self.backend, self.program, problem, self.asked, count, request.seconds)
+        if missing:
+            return m.Perturbed([], [], [], missing)
         drawn, line, near = (
             evaluations_at(
                 self.backend,
@@ -199,13 +221,18 @@ class Worker:
     def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import descend
 
-        return descend(self.backend, self.program, self.problem, request.steps, request.learning_rate)
+        steps = request.steps
+        if request.seconds is not None:
+            began_s = time.perf_counter()
+            self.calls["step"]()
+            steps = min(steps, max(1, int(request.seconds / max(time.perf_counter() - began_s, 1e-9))))
+        return descend(self.backend, self.program, self.problem, steps, request.learning_rate)
 
     def _train(self, request: m.Train) -> m.Trained:
         from gradparity.worker.evaluation import train
 
         started = time.perf_counter()
-        path = train(self.backend, self.program, self.problem, request.optimiser, request.steps)
+        path = train(self.backend, self.program, self.problem, request.optimiser, request.steps, request.seconds)
         return m.Trained(path, time.perf_counter() - started)
 
     def _measure_memory(self, request: m.MeasureMemory) -> m.MeasuredMemory:
@@ -285,6 +312,7 @@ class Worker:
 ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Configure: Worker._configure,
     m.Load: Worker._load,
+    m.Compile: Worker._compile,
     m.Evaluate: Worker._evaluate,
     m.Perturb: Worker._perturb,
     m.Scatter: Worker._scatter,

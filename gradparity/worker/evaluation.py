@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import sys
 import time
@@ -17,9 +18,13 @@ from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Pro
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
+from gradparity.progress import advance
 from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
 from gradparity.worker.user_loss import require_scalar
 from gradparity.worker.wire import Arrays, Host
+
+#: What answers to many evaluations may take: the parent has them of every backend.
+MOST_BYTES = 2**31
 
 TimedCall = Callable[[], Any]
 Quantities = dict[str, Arrays]
@@ -110,9 +115,25 @@ def evaluations_at(
     backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], asked: Asked | None = None
 ) -> list[Quantities]:
     """Every quantity, or those that are asked for, at each of some parameters, data and tangents."""
-    which = asked or Asked()
-    placed = (map(backend.put, trees) for trees in inputs)
-    return [quantities_at(backend, program, *trees, asked=which) for trees in placed]
+    which, found = asked or Asked(), list[Quantities]()
+    for trees in inputs:
+        found.append(quantities_at(backend, program, *map(backend.put, trees), asked=which))
+        advance("evaluations", len(found))
+    return found
+
+
+def too_much(backend: Backend, program: Program, problem: AnyProblem, asked: Asked, count: int, seconds: float) -> str:
+    """Why so many evaluations would be too many for some seconds, or for `MOST_BYTES`, by what one takes; or ``""``."""
+    if math.isinf(seconds):
+        return ""
+    began_s = time.perf_counter()
+    inputs = map(backend.put, (problem.params, problem.data, problem.tangents))
+    found = quantities_at(backend, program, *inputs, asked=asked)
+    needed_s = count * (time.perf_counter() - began_s)
+    needed_bytes = count * sum(value.nbytes for tree in found.values() for value in tree.values())
+    if needed_bytes > MOST_BYTES:
+        return f"{count} evaluations would take {needed_bytes / 2**30:.0f} GiB"
+    return f"{count} evaluations would take about {needed_s:.0f} s" if needed_s > seconds else ""
 
 
 def _hvps(program: Program) -> dict[str, Callable[..., Params]]:
@@ -219,15 +240,25 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
 
 
-def train(backend: Backend, program: Program, problem: AnyProblem, optimiser: Optimiser, steps: int) -> Path:
-    """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step."""
+def train(
+    backend: Backend,
+    program: Program,
+    problem: AnyProblem,
+    optimiser: Optimiser,
+    steps: int,
+    seconds: float | None = None,
+) -> Path:
+    """Our optimiser on the host, fed by the backend's loss and gradient; parameters are put anew at every step.
+
+    As many of the steps as some seconds allow.
+    """
     data = place(backend, program, problem.data)
 
     def value_and_gradient(params: Tree) -> tuple[Any, Tree]:
         value, gradient = program.value_and_gradient(backend.put(params), data)
         return backend.get({"": value})[""], backend.get(gradient)
 
-    return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps)
+    return follow(optimiser, problem.spec, value_and_gradient, problem.params, steps, seconds=seconds)
 
 
 def descend(backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float) -> Descended:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from gradparity.model_spec.problem import AnyProblem
 from gradparity.model_spec.trees import leaves
 from gradparity.numerics.optimisers import Tree
 from gradparity.numerics.richardson import SMALLEST_STEP, Derivative, along, block_directions, derivative
+from gradparity.progress import advance
 from gradparity.taps import holding, probing, stopped
 from gradparity.worker.recording import fresh
 from gradparity.worker.wire import Host
@@ -26,8 +29,12 @@ def own_derivatives(
     problem: AnyProblem,
     loss: Loss | None = None,
     directions: Mapping[str, Tree] | None = None,
+    *,
+    ends_s: float = math.inf,
 ) -> dict[str, Derivative]:
     """The derivative of a float64 problem's loss along each parameter's direction, from values of the loss alone.
+
+    Past ``ends_s``, on the monotonic clock, none is begun.
 
     Values that the ``loss`` stops the gradient of keep what they are at the problem's parameters; where a compiler has
     them, nothing is known.
@@ -44,10 +51,17 @@ def own_derivatives(
         found = held.value_of(loss, placed, data) if loss is not None and held.values else program.value(placed, data)
         return backend.get({"": backend.wait(found)})[""]
 
-    return {
-        name: derivative(along(value, problem.params, direction))
-        for name, direction in (directions or dict(block_directions(problem.params, problem.seed))).items()
-    }
+    chosen = directions or dict(block_directions(problem.params, problem.seed))
+    return {name: derivative(along(value, problem.params, chosen[name])) for name in _in_time(chosen, ends_s)}
+
+
+def _in_time(names: Iterable[str], ends_s: float) -> Iterator[str]:
+    """Names, as long as there is time."""
+    for count, name in enumerate(names):
+        if time.monotonic() > ends_s:
+            return
+        yield name
+        advance("derivatives", count + 1)
 
 
 def declares(backend: Backend, loss: Loss, problem: AnyProblem) -> bool:
@@ -58,7 +72,9 @@ def declares(backend: Backend, loss: Loss, problem: AnyProblem) -> bool:
     return bool(held.values)
 
 
-def second_derivatives(backend: Backend, program: Program, problem: AnyProblem, loss: Loss) -> dict[str, Derivative]:
+def second_derivatives(
+    backend: Backend, program: Program, problem: AnyProblem, loss: Loss, *, ends_s: float = math.inf
+) -> dict[str, Derivative]:
     """The derivative along the tangents of the gradient's product with each parameter's direction, from its values.
 
     Nothing where the loss declares stopped values: the gradient moves with them, and the HVP does not.
@@ -80,11 +96,16 @@ def second_derivatives(backend: Backend, program: Program, problem: AnyProblem, 
         return lambda t: float(np.vdot(gradient(t)[name], direction))
 
     directions = dict(block_directions(problem.params, problem.seed))
-    return {name: derivative(product(name, directions[name][name])) for name in directions}
+    return {name: derivative(product(name, directions[name][name])) for name in _in_time(directions, ends_s)}
 
 
 def beside_kinks(
-    backend: Backend, program: Program, problem: AnyProblem, slopes: Mapping[str, Derivative]
+    backend: Backend,
+    program: Program,
+    problem: AnyProblem,
+    slopes: Mapping[str, Derivative],
+    *,
+    ends_s: float = math.inf,
 ) -> dict[str, tuple[float, float]]:
     """The gradient's product with each parameter's direction, just before the point and just behind it.
 
@@ -93,7 +114,7 @@ def beside_kinks(
     """
     data, found = backend.put(problem.data), dict[str, tuple[float, float]]()
     for name, direction in block_directions(problem.params, problem.seed):
-        if name not in slopes:
+        if name not in slopes or time.monotonic() > ends_s:
             continue
 
         def product(t: float, name: str = name, direction: Tree = direction) -> float:
@@ -106,7 +127,9 @@ def beside_kinks(
     return found
 
 
-def with_taps_held(backend: Backend, loss: Loss, problem: AnyProblem, most: int = 16) -> dict[str, Derivative]:
+def with_taps_held(
+    backend: Backend, loss: Loss, problem: AnyProblem, most: int = 16, *, ends_s: float = math.inf
+) -> dict[str, Derivative]:
     """The derivative of the loss along all directions together, with the value of one tap held where it is, by tap."""
     data, joined, names = backend.put(problem.data), dict[str, Host](), dict[str, None]()
     for _, direction in block_directions(problem.params, problem.seed):
@@ -122,7 +145,7 @@ def with_taps_held(backend: Backend, loss: Loss, problem: AnyProblem, most: int 
 
     value_of(problem.params, seen)
     found: dict[str, Derivative] = {}
-    for name in list(names)[:most]:
+    for name in _in_time(list(names)[:most], ends_s):
         values: list[Any] = []
 
         def first(tap: str, value: Any, name: str = name, values: list[Any] = values) -> Any:

@@ -6,17 +6,27 @@ its meaning; a worker of another version is refused, not guessed at.
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, cast
+import math
+from typing import Any, Literal, cast
 
 import msgspec
 
-from gradparity.benchmark.protocol import Block, WarmUp
-from gradparity.benchmark.roofline import Limits
 from gradparity.model_spec.data.row_file import OnDisk, RowFile
 from gradparity.model_spec.problem import AnyProblem, Problem, UserProblem
 from gradparity.model_spec.spec import Logistic, UserSpec, from_dict, to_dict
 from gradparity.numerics.optimisers import Optimiser, Path
 from gradparity.numerics.richardson import Derivative
+from gradparity.worker.clock_messages import Call as Call
+from gradparity.worker.clock_messages import CountedThreads as CountedThreads
+from gradparity.worker.clock_messages import CountThreads as CountThreads
+from gradparity.worker.clock_messages import MeasuredLimits as MeasuredLimits
+from gradparity.worker.clock_messages import MeasuredMemory as MeasuredMemory
+from gradparity.worker.clock_messages import MeasureLimits as MeasureLimits
+from gradparity.worker.clock_messages import MeasureMemory as MeasureMemory
+from gradparity.worker.clock_messages import Sample as Sample
+from gradparity.worker.clock_messages import Sampled as Sampled
+from gradparity.worker.clock_messages import Warm as Warm
+from gradparity.worker.clock_messages import Warmed as Warmed
 from gradparity.worker.wire import Arrays, Host, Reply, Request, Stop, decoder, reply_decoder
 
 PROTOCOL = 6
@@ -24,22 +34,19 @@ PROTOCOL = 6
 #: The quantity of a second way to the HVP, such as forward over reverse beside a double backward.
 OTHER_HVP = "other hvp"
 
-#: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
-#: garbage collector on, and the step in each of the formulations.
-Call: TypeAlias = Literal["step", "loop", "primal", "collected", "as_written", "reassociated", "blocked"]
-
 
 class Configured(Reply, frozen=True):
     """The framework is imported: by which version, in how long, and how large the process is.
 
     NumPy is part of every backend's import. ``import_cpu_s`` is CPU time, which does not count what other processes
-    took meanwhile.
+    took meanwhile. ``uncompiled``: what it compiles can be evaluated operation by operation instead.
     """
 
     versions: dict[str, str]
     import_s: float
     import_cpu_s: float
     resident_bytes: int
+    uncompiled: bool = False
 
 
 class Configure(Request[Configured], frozen=True):
@@ -63,15 +70,22 @@ class Configure(Request[Configured], frozen=True):
 
 
 class Loaded(Reply, frozen=True):
-    """Seconds to build the program and place the data, and of the first value-and-gradient call with its compiling."""
+    """Seconds to build the program and place the data, and of the first value-and-gradient call with its compiling.
+
+    ``operations`` of a value and gradient, of a program that is not compiled.
+    """
 
     build_s: float
     first_call_s: float
     compile_cache: str
+    operations: int = 0
 
 
 class Load(Request[Loaded], frozen=True):
-    """Take a problem, build its program and make the first call. With ``rows``, its data are read from that file."""
+    """Take a problem, build its program and make the first call. With ``rows``, its data are read from that file.
+
+    ``eager``: functions of the program that are not compiled.
+    """
 
     stage = "build and first call"
     wait = "compile"
@@ -83,6 +97,20 @@ class Load(Request[Loaded], frozen=True):
     tangents: Arrays
     seed: int
     rows: RowFile | None = None
+    eager: tuple[str, ...] = ()
+
+
+class Compiled(Reply, frozen=True):
+    """It is compiled, and has been called once."""
+
+
+class Compile(Request[Compiled], frozen=True):
+    """Make the first call of the JVP or of the HVP."""
+
+    stage = "compilation"
+    wait = "compile"
+
+    what: Literal["jvp", "hvp"]
 
 
 class Evaluated(Reply, frozen=True):
@@ -113,17 +141,26 @@ class Evaluate(Request[Evaluated], frozen=True):
 
 
 class Perturbed(Reply, frozen=True):
-    """One evaluation a draw, one for each point of the line, and of those beside: by quantity, then by parameter."""
+    """One evaluation a draw, one for each point of the line, and of those beside: by quantity, then by parameter.
+
+    ``missing`` says why there are none: of some alone no floor could be made.
+    """
 
     evaluations: list[dict[str, Arrays]]
     line: list[dict[str, Arrays]]
     beside: list[dict[str, Arrays]] = msgspec.field(default_factory=list)
+    missing: str = ""
 
 
 class Perturb(Request[Perturbed], frozen=True):
-    """What the evaluation before gave, at inputs moved by one rounding, along a line, and beside the parameters."""
+    """What the evaluation before gave, at inputs moved by one rounding, along a line, and beside the parameters.
+
+    Unless that would take more than so many seconds.
+    """
 
     stage = "evaluation at moved inputs"
+
+    seconds: float = math.inf
 
 
 class Scattered(Reply, frozen=True):
@@ -159,12 +196,14 @@ class Extrapolate(Request[Extrapolated], frozen=True):
     """The derivatives of the backend's own float64 loss by differences: of the loss along each parameter's direction.
 
     Where they were given, also along the tangents, and of the gradient along those. With ``taps``, only that of the
-    loss along all directions together, one tapped value held where it is, by tap. Stopped values are held.
+    loss along all directions together, one tapped value held where it is, by tap. Stopped values are held. Past
+    ``seconds`` no derivative is begun.
     """
 
     stage = "derivative of its own loss"
 
     taps: bool = False
+    seconds: float = math.inf
 
 
 class Recorded(Reply, frozen=True):
@@ -203,12 +242,13 @@ class Descended(Reply, frozen=True):
 
 
 class Descend(Request[Descended], frozen=True):
-    """Gradient descent from the loaded problem's parameters."""
+    """Gradient descent from the loaded problem's parameters, of as many of the steps as some seconds allow."""
 
     stage = "training"
 
     steps: int
     learning_rate: float
+    seconds: float | None = None
 
 
 class Trained(Reply, frozen=True):
@@ -219,107 +259,20 @@ class Trained(Reply, frozen=True):
 
 
 class Train(Request[Trained], frozen=True):
-    """An optimiser of ours from the loaded problem's parameters, with the program's value and gradient."""
+    """An optimiser of ours from the loaded problem's parameters, with the program's value and gradient.
+
+    As many of the steps as some seconds allow.
+    """
 
     stage = "training"
 
     optimiser: Optimiser
     steps: int
-
-
-class MeasuredMemory(Reply, frozen=True):
-    """Peak resident size of the process so far."""
-
-    peak_bytes: int
-
-
-class MeasureMemory(Request[MeasuredMemory], frozen=True):
-    """Make some calls of the step, and say how large the process became."""
-
-    stage = "memory"
-    timeout_s = 120
-
-    calls: int
-
-
-class CountedThreads(Reply, frozen=True):
-    """CPU seconds of the process per second of wall-clock time."""
-
-    cpu_per_wall: float
-
-
-class CountThreads(Request[CountedThreads], frozen=True):
-    """Call the step for ``seconds``: how much CPU time goes into a second?"""
-
-    stage = "counting threads"
-    timeout_s = 120
-
-    seconds: float
-
-
-class MeasuredLimits(Reply, frozen=True):
-    """What the machine could do at best."""
-
-    limits: Limits
-
-
-class MeasureLimits(Request[MeasuredLimits], frozen=True):
-    """Read bandwidth and GEMM rate at a size."""
-
-    stage = "bandwidth and GEMM rate"
-    timeout_s = 120
-
-    spec: dict[str, Any]
-    rows: int
-    profile: str
-
-
-class Warmed(Reply, frozen=True):
-    """Warmed up, and how many calls make a block."""
-
-    warm_up: WarmUp
-    inner: int
-
-
-class Warm(Request[Warmed], frozen=True):
-    """Warm one kind of call up and calibrate how many of them make a block of ``block_ns``.
-
-    A call of the ``loop`` makes ``steps`` gradient-descent steps of ``learning_rate``. Other formulations of the loaded
-    problem are built when they are first asked for.
-    """
-
-    stage = "warm-up"
-
-    profile: str
-    block_ns: int
-    call: Call = "step"
-    steps: int = 1
-    learning_rate: float = 0.0
-
-
-class Sampled(Reply, frozen=True):
-    """One timed block, and its last output: the loss under ``""`` and the gradient by parameter.
-
-    Of a loop, the first loss, which is that of the start, and the final parameters.
-    """
-
-    block: Block
-    output: Arrays
-
-
-class Sample(Request[Sampled], frozen=True):
-    """Time one block of ``inner`` calls, after ``rewarm_calls`` discarded ones."""
-
-    stage = "timing"
-    timeout_s = 120
-
-    inner: int
-    rewarm_calls: int
-    call: Call = "step"
+    seconds: float | None = None
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Evaluate, Perturb, Scatter, Extrapolate, Record, Descend, Train),
+    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Descend, Train),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gradparity.worker.wire import Request, Stop, Stopped, encode
+from gradparity.progress import heard_by
+from gradparity.worker.wire import Progress, Request, Stop, Stopped, encode
 
 
 def serve(
@@ -42,7 +43,9 @@ def serve(
             except EOFError:
                 return
             try:
-                pipe.send_bytes(encode(Stopped()) if isinstance(request, Stop) else answer(request))
+                with heard_by(lambda what, done, of: pipe.send_bytes(encode(Progress(what, done, of)))):
+                    found = encode(Stopped()) if isinstance(request, Stop) else answer(request)
+                pipe.send_bytes(found)
             except BrokenPipeError:
                 return
             if isinstance(request, Stop):

@@ -55,6 +55,14 @@ class Failed(Reply, frozen=True):
     traceback: str
 
 
+class Progress(Reply, frozen=True):
+    """How far the answer to the last request is: it is still to come. ``of`` is 0 where nobody knows how many."""
+
+    what: str
+    done: int
+    of: int
+
+
 class Stopped(Reply, frozen=True):
     """The last word of a process."""
 
@@ -121,5 +129,5 @@ def decoder(kinds: Iterable[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
 
 
 def reply_decoder(requests: Iterable[type[Request[Any]]], *also: type[Reply]) -> Callable[[bytes], Any]:
-    """A decoder of the replies to these requests, and of failures."""
-    return decoder([*(request.reply() for request in requests), Failed, *also])
+    """A decoder of the replies to these requests, of failures, and of how far an answer is."""
+    return decoder([*(request.reply() for request in requests), Failed, Progress, *also])

@@ -7,6 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
+from gradparity import progress
 from gradparity.report.terminal.progress import Remaining, Watch
 from tests.conftest import Clock
 from tests.report.samples import problem
@@ -53,3 +54,70 @@ def test_nothing_at_all_is_said_to_who_wants_silence():
     with Watch(None, None) as watch:
         watch.begin("toy", "truth", "")
         watch.finished(problem("toy", ["numpy"]))
+
+
+@pytest.fixture
+def err() -> Console:
+    return Console(file=io.StringIO(), width=200, markup=False, highlight=False)
+
+
+def lines_of(err: Console) -> list[str]:
+    return [line.partition("] ")[2] for line in err.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+
+
+def test_a_plain_stream_hears_how_far_all_is_after_a_silence_and_not_before(clock: Clock, err: Console):
+    watch = Watch(None, err, clock=clock)
+    watch.begin("mlp", "truth", "")
+    watch.begin("mlp", "first call", "jax")
+    for _ in range(12):
+        clock.now_s += 1
+        watch.pulse()
+    assert lines_of(err)[2:] == [f"mlp: truth ({s} s); mlp: first call jax ({s} s)" for s in (4, 8, 12)]
+
+
+def test_what_is_left_follows_from_the_rate_so_far(clock: Clock, err: Console):
+    watch = Watch(None, err, clock=clock)
+    watch.begin("mlp", "truth", "")
+    watch.begin("mlp", "training", "jax")
+    watch.advance("model", "draws", 0, 32)  # the model's own process, which has the truth
+    watch.advance("jax", "evaluations", 7, 0)  # nobody knows how many
+    clock.now_s += 5
+    watch.pulse()
+    watch.advance("model", "draws", 8, 32)
+    clock.now_s += 5
+    watch.pulse()
+    assert lines_of(err)[2:] == [
+        "mlp: truth: 0 of 32 draws; mlp: training jax: 7 evaluations (5 s)",
+        "mlp: truth: 8 of 32 draws, about 30 s left; mlp: training jax: 7 evaluations (10 s)",
+    ]
+
+
+def test_what_is_over_is_not_said_any_more(clock: Clock, err: Console):
+    watch = Watch(None, err, clock=clock)
+    watch.begin("mlp", "truth", "")
+    watch.begin("mlp", "training", "jax")
+    watch.end("mlp", "")
+    clock.now_s += 5
+    watch.pulse()
+    watch.finished(problem("mlp", ["jax"]))
+    clock.now_s += 50
+    watch.pulse()
+    assert lines_of(err)[2:] == ["mlp: training jax (5 s)"]
+
+
+def test_a_loop_tells_who_listens_how_far_it_is_and_nobody_else(monkeypatch: pytest.MonkeyPatch):
+    heard: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    progress.advance("steps", 1, 9)
+    with progress.heard_by(lambda *far: heard.append(far)):
+        progress.advance("steps", 2, 9)
+    progress.advance("steps", 3, 9)
+    assert heard == [("steps", 2, 9)]
+
+
+def test_no_more_is_heard_than_a_line_a_second():
+    heard: list[tuple[str, int, int]] = []
+    with progress.heard_by(lambda *far: heard.append(far)):
+        for step in range(1000):
+            progress.advance("steps", step, 1000)
+    assert heard == []

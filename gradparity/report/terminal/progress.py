@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event, RLock, Thread
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +17,8 @@ from gradparity.results import ProblemResult
 
 #: How often the live line is drawn: what is timed meanwhile runs on another core, and is to be left in peace.
 _PER_S = 2
+#: Seconds after which a plain stream is told how far all is, and of how many stages at most.
+SILENT_S, _MOST = 4.0, 3
 
 
 class Remaining:
@@ -67,20 +71,54 @@ class _Left(ProgressColumn):
         return Text("" if left_s is None else f"about {max(1, round(left_s))} s left", style="dim")
 
 
+@dataclass
+class _Stage:
+    """What is under way, since when, and how far it is: so many of what it counts."""
+
+    line: str
+    began_s: float
+    what: str = ""
+    done: int = 0
+    of: int = 0
+
+    def said(self, now_s: float) -> str:
+        """In words, with what is left at the rate so far."""
+        took_s = now_s - self.began_s
+        if not self.what:
+            return f"{self.line} ({took_s:.0f} s)" if took_s >= 1 else self.line
+        if self.of <= 0:
+            return f"{self.line}: {self.done:,} {self.what} ({took_s:.0f} s)"
+        left_s = took_s * (self.of - self.done) / self.done if self.done else None
+        left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
+        return f"{self.line}: {self.done:,} of {self.of:,} {self.what}{left}"
+
+
 class Watch:
-    """The observer of a run started from the command line.
+    """The observer of a run started from the command line. On a plain stream nothing is silent for `SILENT_S` seconds.
 
     Args:
         out: console that gets each problem's tables as it is done, or ``None`` to print none.
         err: console for the progress, or ``None`` for silence.
         brief: of training print only what does not agree.
+        clock: a monotonic one, in seconds.
     """
 
-    def __init__(self, out: Console | None, err: Console | None, *, brief: bool = False) -> None:
-        self._out, self._err, self._brief = out, err, brief
-        self._started = time.perf_counter()
+    def __init__(
+        self,
+        out: Console | None,
+        err: Console | None,
+        *,
+        brief: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out, self._err, self._brief, self._clock = out, err, brief, clock
+        self._started = self._spoke_s = clock()
         self._said = ""
-        self._remaining = Remaining()
+        self._remaining = Remaining(clock)
+        #: By problem and backend; those that began last are last.
+        self._stages: dict[tuple[str, str], _Stage] = {}
+        self._lock = RLock()
+        self._over = Event()
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -90,6 +128,7 @@ class Watch:
         live = err is not None and err.is_terminal
         self._progress = Progress(*columns, console=err, transient=True, disable=not live, refresh_per_second=_PER_S)
         self._task = self._progress.add_task("starting", total=None)
+        self._heart = Thread(target=self._beat, daemon=True)
 
     def remark(self, text: str) -> None:
         """Say something of the whole run, if it is anything."""
@@ -113,23 +152,36 @@ class Watch:
         if self._err is None:
             return
         line = f"{problem}: {stage} {backend}".rstrip()
-        if self._err.is_terminal:
-            self._progress.update(self._task, description=line)
-            return
-        line = f"{problem}: timing in turns" if stage == "timing" else line
-        if line != self._said:
-            self._said = line
-            self._line(line)
+        with self._lock:
+            self._stages.pop((problem, backend), None)
+            self._stages[problem, backend] = _Stage(line, self._clock())
+            if self._err.is_terminal:
+                self._progress.update(self._task, description=line)
+                return
+            line = f"{problem}: timing in turns" if stage == "timing" else line
+            if line != self._said:
+                self._said = line
+                self._line(line)
 
-    def _line(self, text: str) -> None:
-        assert self._err is not None  # noqa: S101
-        elapsed_s, left_s = time.perf_counter() - self._started, self._remaining.left_s()
-        left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
-        self._err.print(f"[{elapsed_s:5.1f} s{left}] {text}", soft_wrap=True)
+    def advance(self, backend: str, what: str, done: int, of: int) -> None:
+        """Keep how far the stage is that a backend is in, or what the model's own process does."""
+        with self._lock:
+            own = [each for (_, name), each in self._stages.items() if name == backend]
+            own = own or [each for (_, name), each in self._stages.items() if not name]
+            if own:
+                own[-1].what, own[-1].done, own[-1].of = what, done, of
+
+    def end(self, problem: str, backend: str) -> None:
+        """Forget a stage."""
+        with self._lock:
+            self._stages.pop((problem, backend), None)
 
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""
         self._remaining.finished()
+        with self._lock:
+            for key in [key for key in self._stages if key[0] == result.label]:
+                del self._stages[key]
         if self._out is not None:
             from gradparity.report.terminal.tables import print_problem  # which the workers need not wait for
 
@@ -137,11 +189,38 @@ class Watch:
             print_problem(self._out, result, brief=self._brief)
             self._progress.start()
 
+    def _line(self, text: str) -> None:
+        assert self._err is not None  # noqa: S101
+        self._spoke_s = self._clock()
+        elapsed_s, left_s = self._spoke_s - self._started, self._remaining.left_s()
+        left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
+        self._err.print(f"[{elapsed_s:5.1f} s{left}] {text}", soft_wrap=True)
+
+    def pulse(self) -> None:
+        """Say how far all is that is under way; on a plain stream only after a silence."""
+        with self._lock:
+            now_s = self._clock()
+            said = "; ".join(each.said(now_s) for each in [*self._stages.values()][-_MOST:])
+            if self._err is None or not said:
+                return
+            if self._err.is_terminal:
+                self._progress.update(self._task, description=said)
+            elif now_s - self._spoke_s >= SILENT_S:
+                self._said = ""
+                self._line(said)
+
+    def _beat(self) -> None:
+        while not self._over.wait(1.0):
+            self.pulse()
+
     def __enter__(self) -> Self:
         self._progress.start()
+        if self._err is not None:
+            self._heart.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._over.set()
         self._progress.stop()
