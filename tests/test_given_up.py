@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gradparity
 from gradparity.backends.numpy_backend import backend as numpy_backend
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import ProjectedLogistic
@@ -161,3 +163,33 @@ def test_a_loops_body_counts_once_and_an_unrolled_loop_with_every_step() -> None
     params = {"w": jax.numpy.ones(2)}
     counts = [backend.operations(each, params, {}) for each in (unrolled, scanned)]
     assert counts[0] > 100 > 2 * counts[1]
+
+
+UNROLLED = """
+import numpy as np
+
+def parameters(rng):
+    return {"w": rng.standard_normal(2)}
+
+def data(rng):
+    return {"x": rng.standard_normal(2)}
+
+def loss(params, data, xp):
+    h = data["x"]
+    for _ in range(700):
+        h = xp.sin(h + params["w"]) + 0.1 * xp.cos(h * params["w"])
+    return xp.sum(h)
+"""
+
+
+@pytest.mark.slow
+def test_an_unrolled_loop_is_checked_in_its_budget_without_being_compiled(tmp_path: Path) -> None:
+    """XLA takes minutes for its gradient; the operations one by one take a second."""
+    path = tmp_path / "model.py"
+    path.write_text(UNROLLED, encoding="utf-8")
+    began_s = time.monotonic()
+    found = gradparity.check(path, backends=["jax"], budget=40, steps=1)
+    assert time.monotonic() - began_s < 42
+    (problem,) = found.problems
+    assert {each.verdict for each in problem.findings if each.backend == "jax"} == {"agrees"}
+    assert "compiled program" in {each.quantity for each in problem.not_given}

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.model_spec.errors import InputError
-from gradparity.results import ProblemResult, RunResult, store
+from gradparity.results import NotGiven, ProblemResult, RunResult, store
 from gradparity.results.blocks import CALLS, timed_of, timing_of
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.plan import plan_of
-from gradparity.runner.resume import JUDGED, TIMED, UNCERTIFIED, UNTIMELY, is_done, kept, require_same
+from gradparity.runner.resume import COMPILED, JUDGED, TIMED, UNCERTIFIED, UNTIMELY, is_done, kept, require_same
 from gradparity.runner.session import run
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
@@ -127,13 +127,27 @@ def test_what_a_finished_problem_left_is_not_touched(whole: ProblemResult):
 
 
 def test_what_was_judged_without_a_truth_for_want_of_time_is_judged_anew(whole: ProblemResult):
-    whole.stages += [JUDGED, UNCERTIFIED]
+    whole = msgspec.structs.replace(whole, stages=[*whole.stages, JUDGED, UNCERTIFIED])
     whole.left_out = ["truth, no answer in its share of the budget, 5 s"]
     assert kept(whole).checked == whole.checked != []  # a model without a loss to certify has no more to come
     whole.stages.append(UNTIMELY)
     assert not kept(whole).checked
     assert not kept(whole).findings
     assert not {JUDGED, UNCERTIFIED, UNTIMELY} & {*kept(whole).stages}
+
+
+def test_a_backend_whose_training_or_compilation_was_cut_short_is_checked_anew(whole: ProblemResult):
+    whole = msgspec.structs.replace(whole, stages=[*whole.stages, JUDGED, TIMED], left_out=[])
+    names = [each.backend for each in whole.checked]
+    assert len(names) > 1
+    assert is_done(whole, BENCH)
+    whole.left_out = [f"{names[0]}: training: 37 of 1000 steps"]
+    assert [each.backend for each in kept(whole).checked] == names[1:]
+    assert JUDGED not in kept(whole).stages
+    whole.left_out = []
+    whole.not_given = [NotGiven(backend=names[1], quantity=COMPILED["hvp"], reason="slow", cure="scan")]
+    assert not is_done(whole, BENCH)
+    assert [each.backend for each in kept(whole).checked] == [name for name in names if name != names[1]]
 
 
 def test_a_backend_that_was_lost_is_timed_later_in_as_many_pairs_as_the_others(whole: ProblemResult, tmp_path: Path):

@@ -31,17 +31,10 @@ from gradparity.results import (
     store,
 )
 from gradparity.runner.observer import Observer
-from gradparity.runner.resume import require_same, require_same_versions
+from gradparity.runner.resume import COMPILED, require_same, require_same_versions
 from gradparity.runner.settings import Settings
 from gradparity.version import __version__
 
-#: What it is that was not compared where a function of a backend's program is not compiled.
-COMPILED = {
-    "value_and_gradient": "compiled program",
-    "jvp": "compiled JVP",
-    "hvp": "compiled HVP",
-    "descend": "compiled loop",
-}
 #: Operations from which a program is likely to be an unrolled loop.
 UNROLLED = 2000
 

@@ -21,6 +21,13 @@ _FREE = frozenset({"out", "budget_s", "allowance"})
 _MACHINE = ("cpu", "cores", "usable_cores", "python")
 
 JUDGED, TIMED, UNCERTIFIED, UNTIMELY = "judged", "timed", "uncertified", "no time for the truth"
+#: What it is that was not compared where a function of a backend's program is not compiled.
+COMPILED = {
+    "value_and_gradient": "compiled program",
+    "jvp": "compiled JVP",
+    "hvp": "compiled HVP",
+    "descend": "compiled loop",
+}
 #: What is said where no two backends answered, until they do.
 NOTHING_TO_COMPARE = "nothing to compare"
 
@@ -91,17 +98,26 @@ def require_same_versions(name: str, old: Mapping[str, str], new: Mapping[str, s
 def is_done(problem: ProblemResult, plan: Plan) -> bool:
     """Whether nothing is left to do on a problem: all was judged and timed, nobody failed, nothing was left out."""
     needed = {JUDGED, TIMED} if plan.timed else {JUDGED}
-    return needed <= set(problem.stages) and not problem.troubles and not problem.left_out
+    return needed <= set(problem.stages) and not (problem.troubles or problem.left_out or cut_short(problem))
+
+
+def cut_short(problem: ProblemResult) -> set[str]:
+    """Backends that were checked with less than all: a larger budget may have time for it."""
+    found = {each.backend for each in problem.not_given if each.quantity in COMPILED.values()}
+    ran = {each.backend for each in problem.checked}
+    return found | {name for name in ran if any(said.startswith(f"{name}: training") for said in problem.left_out)}
 
 
 def kept(problem: ProblemResult) -> ProblemResult:
     """What came to its end on a problem, to go on from."""
     untimely = UNTIMELY in problem.stages  # a larger budget may have time for the truth
-    judged = JUDGED in problem.stages and not problem.troubles and not untimely
+    short = cut_short(problem)
+    judged = JUDGED in problem.stages and not problem.troubles and not untimely and not short
     # Without a truth backends are judged by all answers together, which live in the processes.
     checked = [] if UNCERTIFIED in problem.stages and not judged else problem.checked
+    checked = [each for each in checked if each.backend not in short]
     names = {each.backend for each in checked}
-    again = {JUDGED, TIMED} if problem.troubles else {TIMED} if problem.left_out else set()
+    again = {JUDGED, TIMED} if problem.troubles or short else {TIMED} if problem.left_out else set()
     again |= {JUDGED, TIMED, UNCERTIFIED, UNTIMELY} if untimely else set()
     return msgspec.structs.replace(
         problem,
