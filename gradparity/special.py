@@ -177,3 +177,93 @@ def erf(x: Any) -> Any:
 def erfc(x: Any) -> Any:
     """``1 - erf(x)``."""
     return _names((x,))["erfc"](x)
+
+
+def erfinv(x: Any) -> Any:
+    """The y with ``erf(y) = x``."""
+    return _names((x,))["erfinv"](x)
+
+
+def ndtr(x: Any) -> Any:
+    """``Phi(x)``, the distribution function of a standard normal variable."""
+    return _names((x,))["ndtr"](x)
+
+
+def log_ndtr(x: Any) -> Any:
+    """``log Phi(x)``."""
+    return _names((x,))["log_ndtr"](x)
+
+
+def ndtri(p: Any) -> Any:
+    """The x with ``Phi(x) = p``."""
+    return _names((p,))["ndtri"](p)
+
+
+def gammaln(x: Any) -> Any:
+    """``log |Gamma(x)|``."""
+    return _names((x,))["gammaln"](x)
+
+
+def digamma(x: Any) -> Any:
+    """``Gamma'(x) / Gamma(x)``."""
+    return _names((x,))["digamma"](x)
+
+
+def polygamma(n: int, x: Any) -> Any:
+    """The n-th derivative of the digamma function."""
+    return _names((x,))["polygamma"](n, x)
+
+
+def beta(a: Any, b: Any) -> Any:
+    """``Gamma(a) Gamma(b) / Gamma(a + b)``."""
+    return _names((a, b))["beta"](a, b)
+
+
+def betaln(a: Any, b: Any) -> Any:
+    """``log |Gamma(a) Gamma(b) / Gamma(a + b)|``."""
+    return _names((a, b))["betaln"](a, b)
+
+
+def xlogy(x: Any, y: Any) -> Any:
+    """``x log y``, 0 where x is."""
+    return _names((x, y))["xlogy"](x, y)
+
+
+def xlog1py(x: Any, y: Any) -> Any:
+    """``x log(1 + y)``, 0 where x is."""
+    return _names((x, y))["xlog1py"](x, y)
+
+
+def entr(x: Any) -> Any:
+    """``-x log x``, 0 where x is."""
+    return _names((x,))["entr"](x)
+
+
+def logit(x: Any) -> Any:
+    """``log(x / (1 - x))``."""
+    return _names((x,))["logit"](x)
+
+
+def i0(x: Any) -> Any:
+    """The modified Bessel function ``I_0``."""
+    return _names((x,))["i0"](x)
+
+
+def i0e(x: Any) -> Any:
+    """``e^-|x| I_0(x)``."""
+    return _names((x,))["i0e"](x)
+
+
+def i1(x: Any) -> Any:
+    """The modified Bessel function ``I_1``."""
+    return _names((x,))["i1"](x)
+
+
+def i1e(x: Any) -> Any:
+    """``e^-|x| I_1(x)``."""
+    return _names((x,))["i1e"](x)
+
+
+def cumlogsumexp(x: Any, axis: int = -1) -> Any:
+    """Running ``log sum e^x`` along an axis."""
+    return _names((x,))["cumlogsumexp"](x, axis)

@@ -24,7 +24,10 @@ erf, expit = scipys("erf"), scipys("expit")
 
 NAMES: dict[str, Any] = {
     **activations(np, expit, lambda x: x),
-    "erf": erf,
-    "erfc": scipys("erfc"),
+    **{name: scipys(name) for name in (
+        "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr",
+        "logit", "ndtr", "ndtri", "polygamma", "xlog1py", "xlogy",
+    )},
+    "cumlogsumexp": lambda x, axis=-1: np.logaddexp.accumulate(x, axis),
     "gelu": gelu(np, erf),
-}
+}  # fmt: skip

@@ -57,11 +57,37 @@ def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
     return found.to(torch.float32 if dtype is None else dtype)
 
 
+def cumlogsumexp(x: Any, axis: int = -1) -> Any:
+    """Running ``log sum e^x``: torch's own differentiates positive and negative cotangents apart, and cancels."""
+    rows: list[Any] = []
+    for row in torch.unbind(x, axis):
+        rows.append(torch.logaddexp(rows[-1], row) if rows else row)
+    return torch.stack(rows, axis)
+
+
+def betaln(a: Any, b: Any) -> Any:
+    """``log |Gamma(a) Gamma(b) / Gamma(a + b)|``."""
+    return torch.lgamma(a) + torch.lgamma(b) - torch.lgamma(a + b)
+
+
+def beta(a: Any, b: Any) -> Any:
+    """``Gamma(a) Gamma(b) / Gamma(a + b)``."""
+    return _gamma_sign(a) * _gamma_sign(b) * _gamma_sign(a + b) * torch.exp(betaln(a, b))
+
+
+def _gamma_sign(x: Any) -> Any:
+    return torch.where(x < 0, 1 - 2 * torch.remainder(torch.floor(x.detach()), 2), 1.0)
+
+
 NAMES: dict[str, Any] = CALLS | {
     "array": base.asarray, "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
     "ndarray": torch.Tensor, "power": base.pow,
     **{name: getattr(F, name) for name in ("celu", "elu", "mish", "relu", "relu6", "selu", "silu")},
-    **{name: getattr(torch.special, name) for name in ("erf", "erfc")},
+    **{name: getattr(torch.special, name) for name in (
+        "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr", "logit", "ndtr",
+        "ndtri", "polygamma", "sinc", "xlog1py", "xlogy",
+    )},
+    "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp,
     "gelu": gelu, "glu": lambda x, axis=-1: F.glu(x, axis), "hard_sigmoid": hard_sigmoid,
     "hard_silu": lambda x: x * hard_sigmoid(x),
     "hard_tanh": F.hardtanh, "leaky_relu": F.leaky_relu, "log_sigmoid": F.logsigmoid,

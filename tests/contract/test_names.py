@@ -30,8 +30,15 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     **{name: lambda s, x, k, name=name: getattr(s, name)(x) for name in (
         "softmax", "log_softmax", "logsumexp", "sigmoid", "log_sigmoid", "softplus", "relu", "relu6", "leaky_relu",
         "elu", "celu", "selu", "silu", "mish", "gelu", "glu", "hard_tanh", "hard_sigmoid", "hard_silu", "soft_sign",
-        "erf", "erfc",
+        "erf", "erfc", "ndtr", "log_ndtr", "i0", "i0e", "i1", "i1e", "cumlogsumexp",
     )},
+    **{name: lambda s, x, k, name=name: getattr(s, name)(0.01 + x * x) for name in ("gammaln", "digamma", "entr")},
+    **{name: lambda s, x, k, name=name: getattr(s, name)(0.5 + x / 20) for name in ("erfinv", "ndtri", "logit")},
+    "polygamma": lambda s, x, k: s.polygamma(1, 0.5 + x * x),
+    "polygamma of two": lambda s, x, k: s.polygamma(2, 0.5 + x * x),
+    **{name: lambda s, x, k, name=name: getattr(s, name)(0.5 + x[0] * x[0], 0.7 + x[1] * x[1])
+       for name in ("beta", "betaln", "xlogy", "xlog1py")},
+    "cumlogsumexp of columns": lambda s, x, k: s.cumlogsumexp(x, axis=0),
     "softmax of columns": lambda s, x, k: s.softmax(x, axis=0),
     "softmax of all": lambda s, x, k: s.softmax(x, axis=None),
     "log_softmax of two axes": lambda s, x, k: s.log_softmax(x[:, :, None] * x[:, None, :], axis=(0, 2)),
@@ -41,8 +48,11 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "celu of another alpha": lambda s, x, k: s.celu(x, 0.5),
     "gelu by tanh": lambda s, x, k: s.gelu(x, approximate=True),
     "glu of columns": lambda s, x, k: s.glu(x[:2], axis=0),
-    "one_hot": lambda s, x, k: s.one_hot(k, 4) * x,
+    "one_hot": lambda s, x, k: s.one_hot(k, 4) * x[:, :4],
 }  # fmt: skip
+
+#: What takes the trigamma function, of which PyTorch's series in float64 ends at a relative error of 1e-9.
+TRIGAMMA = {"gammaln", "digamma", "polygamma", "beta", "betaln"}
 
 Blocks = dict[str, npt.NDArray[Any]]
 
@@ -80,41 +90,53 @@ def truth(dtype: str) -> tuple[Blocks, Blocks, Blocks, Blocks]:
 
 
 @cache
-def answer(backend: str, dtype: str) -> tuple[Blocks, Blocks, float]:
-    """Gradient and H v, and the JVP by forward mode."""
+def answer(backend: str, dtype: str, second: bool) -> tuple[Blocks, Blocks]:
+    """Gradient and H v; where `second` says so, or no compilation takes long."""
     framework = configured(backend)
     xp = framework.namespace()
     params, direction, data = map(framework.put, inputs(dtype))
     if backend == "jax":
         import jax
 
-        # One program, barely optimised: compiling three of them well takes a minute.
         def derivatives(p: Any, v: Any) -> Any:
-            gradient = jax.value_and_grad(lambda p: loss(p, data, xp))
-            (_, gradient), (along, product) = jax.jvp(gradient, (p,), (v,))
-            return gradient, product, along
+            gradient = jax.grad(lambda p: loss(p, data, xp))
+            return jax.jvp(gradient, (p,), (v,)) if second else (gradient(p), {})
 
+        # One program, barely optimised: compiling three of them well takes a minute.
         compiled = jax.jit(derivatives).lower(params, direction).compile({"xla_backend_optimization_level": 0})
-        gradient, product, along = compiled(params, direction)
-        return framework.get(gradient), framework.get(product), float(along)
+        return tuple(map(framework.get, compiled(params, direction)))
     # autograd squares cosh x for the derivative of tanh, and an overflow there is a zero as it should be.
     with np.errstate(over="ignore"):
         program = framework.program(lambda p, d: loss(p, d, xp))
         _, gradient = program.value_and_gradient(params, data)
         product, along = program.hvp(params, data, direction), program.jvp(params, data, direction)
-    return framework.get(gradient), framework.get(product), float(framework.get({"": along})[""])
+    assert np.isfinite(float(framework.get({"": along})[""]))  # forward mode has every function
+    return framework.get(gradient), framework.get(product)
+
+
+SLOW = pytest.mark.slow
+COMPILED = [pytest.param("jax", dtype, True, marks=SLOW) for dtype in ("float64", "float32")]
 
 
 @pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("backend", ["jax", "torch", "autograd"])
-def test_a_function_has_the_certified_value_and_derivatives(backend: str, dtype: str, name: str) -> None:
-    gradient, product, _ = answer(backend, dtype)
+@pytest.mark.parametrize(
+    ("backend", "dtype", "second"),
+    [(name, dtype, True) for name in ("torch", "autograd") for dtype in ("float64", "float32")]
+    + [("jax", "float32", False), *COMPILED],
+)
+def test_a_function_has_the_certified_derivatives(backend: str, dtype: str, second: bool, name: str) -> None:
+    gradient, product = answer(backend, dtype, second)
     exact, exact_product, floor, floor_product = truth(dtype)
+    off = []
     for path in (name, f"1 {name}"):
-        for found, expected, of in ((gradient, exact, floor), (product, exact_product, floor_product)):
+        for found, expected, of in ((gradient, exact, floor), (product, exact_product, floor_product))[: 1 + second]:
             assert found[path].dtype == dtype
-            assert np.all(np.abs(found[path] - expected[path]) <= AGREES_FLOORS * of[path]), (path, found[path])
+            error = np.abs(found[path] - expected[path])
+            off.append(float((error / np.where(error > 0, of[path], 1)).max()))
+            assert np.all(error <= 1e-8 * np.abs(expected[path]) + AGREES_FLOORS * of[path])
+    # The frameworks' own faults are seen: whoever mends them is to be believed again.
+    assert (max(off) > 100) is (backend == "torch" and dtype == "float64" and name in TRIGAMMA)
+    assert max(off) <= AGREES_FLOORS or name in TRIGAMMA
 
 
 FUNCTIONS = {name for name, each in vars(special).items() if inspect.isfunction(each) and not name.startswith("_")}

@@ -38,6 +38,39 @@ def _gelu(x: Number, approximate: bool = False) -> Number:
     return x * UNARY["erfc"](x * number(-1 / mpmath.sqrt(2))) * number(0.5)
 
 
+def _is_pole(x: Any) -> bool:
+    return bool(x <= 0 and mpmath.isint(x))
+
+
+def _erfinv_slope(y: Any) -> Any:
+    return mpmath.sqrt(mpmath.pi) / 2 * mpmath.exp(y * y)
+
+
+def _i(n: int, x: Any) -> Any:
+    return mpmath.besseli(n, x)
+
+
+def _sinc_slopes(x: Any, y: Any) -> tuple[Any, Any]:
+    if not x:
+        return mpf(0), -(mpmath.pi**2) / 3
+    slope = (mpmath.cospi(x) - y) / x
+    return slope, -(mpmath.pi**2) * y - 2 * slope / x
+
+
+def _xlogy(x: Number, y: Number, shift: int) -> Number:
+    """Zero where x is a constant zero; no slope where the logarithm is infinite."""
+    if not x.v and x.g is None:
+        return number(0)
+    if not x.v and not (y.v + shift):
+        none = [mpf("nan")] * len(x.g)
+        return Number(mpf(0), none, none)
+    return x * UNARY["log1p" if shift else "log"](y)
+
+
+def _cumulative(values: list[Any]) -> list[Any]:
+    return [_logsumexp(values[: i + 1]) for i in range(len(values))]
+
+
 SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 
 ELEMENTWISE: dict[str, Callable[..., Number]] = {
@@ -58,8 +91,40 @@ ELEMENTWISE: dict[str, Callable[..., Number]] = {
     "hard_tanh": lambda x: _clipped(x, -1, 1),
     "hard_sigmoid": lambda x: _clipped(x + 3, 0, 6) / 6,
     "hard_silu": lambda x: x * _clipped(x + 3, 0, 6) / 6,
+    "erfinv": _unary(
+        lambda x: mpmath.erfinv(x) if abs(x) < 1 else mpmath.nan,
+        lambda x, y: (_erfinv_slope(y), 2 * y * _erfinv_slope(y) ** 2),
+        1,
+    ),
+    "ndtr": lambda x: UNARY["erfc"](x * number(-1 / mpmath.sqrt(2))) * number(0.5),
+    "log_ndtr": lambda x: UNARY["log"](ELEMENTWISE["ndtr"](x)),
+    "gammaln": _unary(
+        lambda x: mpf("inf") if _is_pole(x) else mpmath.log(abs(mpmath.gamma(x))),
+        lambda x, y: (mpf("nan"),) * 2 if _is_pole(x) else (mpmath.digamma(x), mpmath.polygamma(1, x)),
+    ),
+    "digamma": _unary(mpmath.digamma, lambda x, y: (mpmath.polygamma(1, x), mpmath.polygamma(2, x))),
+    "trigamma": _unary(lambda x: mpmath.polygamma(1, x), lambda x, y: (mpmath.polygamma(2, x), mpmath.polygamma(3, x))),
+    "i0": _unary(lambda x: mpmath.besseli(0, x), lambda x, y: (_i(1, x), (_i(0, x) + _i(2, x)) / 2)),
+    "i1": _unary(
+        lambda x: mpmath.besseli(1, x), lambda x, y: ((_i(0, x) + _i(2, x)) / 2, (3 * _i(1, x) + _i(3, x)) / 4)
+    ),
+    "i0e": lambda x: ELEMENTWISE["i0"](x) * UNARY["exp"](-abs(x)),
+    "i1e": lambda x: ELEMENTWISE["i1"](x) * UNARY["exp"](-abs(x)),
+    "sinc": _unary(mpmath.sincpi, _sinc_slopes),
+    "ndtri": lambda p: ELEMENTWISE["erfinv"](p * 2 - 1) * number(mpmath.sqrt(2)),
+    "logit": lambda x: UNARY["log"](x / (1 - x)),
+    "entr": lambda x: -_xlogy(x, x, 0),
     "soft_sign": lambda x: x / (abs(x) + 1),
 }
+
+
+def _betaln(a: Number, b: Number) -> Number:
+    return ELEMENTWISE["gammaln"](a) + ELEMENTWISE["gammaln"](b) - ELEMENTWISE["gammaln"](a + b)
+
+
+def _beta(a: Number, b: Number) -> Number:
+    signs = [mpmath.nan if _is_pole(x.v) else mpmath.sign(mpmath.gamma(x.v)) for x in (a, b, a + b)]
+    return UNARY["exp"](_betaln(a, b)) * number(mpmath.fprod(signs))
 
 
 def _along(f: Callable[[list[Any]], list[Any]]) -> Callable[..., Any]:
@@ -99,6 +164,12 @@ def _reduce(f: Callable[[list[Any]], Any], x: Any, axis: Any) -> Any:
 
 NAMES: dict[str, Callable[..., Any]] = {
     **{name: (lambda x, *more, f=f: each(lambda u: f(u, *more), x)) for name, f in ELEMENTWISE.items()},
+    "betaln": lambda a, b: each(_betaln, a, b),
+    "beta": lambda a, b: each(_beta, a, b),
+    "cumlogsumexp": _along(_cumulative),
+    "polygamma": lambda n, x: each(ELEMENTWISE[("digamma", "trigamma")[n]], x),
+    "xlogy": lambda x, y: each(lambda u, v: _xlogy(u, v, 0), x, y),
+    "xlog1py": lambda x, y: each(lambda u, v: _xlogy(u, v, 1), x, y),
     "glu": _glu,
     "log_softmax": _along(lambda values: [value - _logsumexp(values) for value in values]),
     "logsumexp": lambda x, axis=None: _reduce(_logsumexp, x, axis),

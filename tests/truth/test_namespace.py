@@ -188,7 +188,16 @@ UNARY = {
     "silu": (lambda x: x / (1 + sympy.exp(-x)), -9, 9), "elu": (lambda x: sympy.exp(x) - 1, -9, -0.1),
     "mish": (lambda x: x * sympy.tanh(sympy.log(1 + sympy.exp(x))), -9, 9),
     "gelu": (lambda x: x / 2 * (1 + sympy.erf(x / sympy.sqrt(2))), -9, 9),
-    "soft_sign": (lambda x: x / (1 - x), -9, -0.1),
+    "soft_sign": (lambda x: x / (1 - x), -9, -0.1), "gammaln": (sympy.loggamma, 0.1, 9),
+    "digamma": (sympy.digamma, 0.1, 9), "erfinv": (sympy.erfinv, -0.9, 0.9),
+    "i0": (lambda x: sympy.besseli(0, x), -9, 9), "i1": (lambda x: sympy.besseli(1, x), -9, 9),
+    "i0e": (lambda x: sympy.besseli(0, x) * sympy.exp(-x), 0.1, 9),
+    "i1e": (lambda x: sympy.besseli(1, x) * sympy.exp(-x), 0.1, 9),
+    "sinc": (lambda x: sympy.sin(sympy.pi * x) / (sympy.pi * x), 0.1, 9),
+    "logit": (lambda x: sympy.log(x / (1 - x)), 0.1, 0.9), "entr": (lambda x: -x * sympy.log(x), 0.1, 9),
+    "ndtr": (lambda x: sympy.erfc(-x / sympy.sqrt(2)) / 2, -9, 9),
+    "ndtri": (lambda x: sympy.sqrt(2) * sympy.erfinv(2 * x - 1), 0.1, 0.9),
+    "log_ndtr": (lambda x: sympy.log(sympy.erfc(-x / sympy.sqrt(2)) / 2), -9, 4),
 }  # fmt: skip
 
 

@@ -8,12 +8,16 @@ from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.matrices import extended_product
 from gradparity.truth.numbers.noise import Values
 
+#: Roundings that are granted to a function which frameworks approximate by series and rational functions of their own.
+ROUGH = 8
 
-def rounded(x: Values) -> Values:
-    """Each element rounded once, where the evaluation rounds."""
+
+def rounded(x: Values, times: int = 1) -> Values:
+    """Each element off by a rounding, or several, where the evaluation rounds."""
     context = current()
     if context.noise is not None:
-        return context.noise.rounded(x)
+        once = context.noise.rounded(x)
+        return once if times == 1 else np.where(np.isfinite(x), x + times * (once - x), x)
     context.cells += x.size
     return x
 

@@ -116,19 +116,21 @@ def bilinear(product: Callable[[Coefficient, Coefficient], Any], a: Array, b: Ar
     return Array(tuple(out))
 
 
-def compose(x: Array, jet: Jet, from_value: FromValue | None = None, *, constants: Coefficient | None = None) -> Array:
+def compose(
+    x: Array, jet: Jet, from_value: FromValue | None = None, *, constants: Coefficient | None = None, rough: int = 1
+) -> Array:  # fmt: skip
     """``f(x)`` of a smooth f, from its own coefficients at each value.
 
     ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
     y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula). For the tape f'(x) is a series too, whose
     coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as
     frameworks compute them, from the rounded value. ``constants`` are what the jet takes beside each value, an exponent
-    for one: results are equal only where those are too.
+    for one: results are equal only where those are too. ``rough`` is how many roundings frameworks are off by.
     """
     X = x.balls()
     order = current().order if len(X) > 1 else 0
     is_traced = isinstance(x, Traced)
-    F = _jets(X[0], jet, order + 1 if is_traced else order, from_value)
+    F = _jets(X[0], jet, order + 1 if is_traced else order, from_value, rough)
     out = [F[0]]
     if order >= 1:
         out.append(_times(F[1], X[1]))
@@ -142,9 +144,11 @@ def compose(x: Array, jet: Jet, from_value: FromValue | None = None, *, constant
     return traced("compose", result, x, slope=slope)
 
 
-def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | None) -> list[Coefficient]:
+def _jets(
+    values: Coefficient, jet: Jet, order: int, from_value: FromValue | None, rough: int
+) -> list[Coefficient]:  # fmt: skip
     if current().noise is not None and from_value is not None:
-        value = rounded(from_lanes(jet(lanes(values), 0)[0], values))
+        value = rounded(from_lanes(jet(lanes(values), 0)[0], values), rough)
         return [value, *from_value(values, value)][: order + 1]
     # Where a function has no value it has no slope, though the formula might: log x at -1 is one.
     if isinstance(values, MidRad):
@@ -154,7 +158,7 @@ def _jets(values: Coefficient, jet: Jet, order: int, from_value: FromValue | Non
         jets = jet(lanes(values), order)
         undefined = np.isnan(jets[0])
         jets = tuple(np.where(undefined, jets[0], f) for f in jets) if undefined.any() else jets
-        return [rounded(from_lanes(f, values)) for f in jets]
+        return [rounded(from_lanes(f, values), rough) for f in jets]
     each = [jet(value, order) for value in values.ravel()]
     each = [f[:1] * len(f) if f[0].is_nan() else f for f in each]
     return [fill(values.shape, [f[k] for f in each]) for k in range(order + 1)]

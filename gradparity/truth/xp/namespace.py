@@ -14,7 +14,18 @@ from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, box, exact, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
 from gradparity.truth.numbers.midrad import MidRad, is_known
-from gradparity.truth.xp import arithmetic, contraction, kinks, linalg, neural, powers, reductions, shaping, smooth
+from gradparity.truth.xp import (
+    arithmetic,
+    contraction,
+    kinks,
+    linalg,
+    neural,
+    powers,
+    reductions,
+    shaping,
+    smooth,
+    special,
+)
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
@@ -170,7 +181,13 @@ def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _ALL: dict[str, Callable[..., Any]] = (
-    shaping.FUNCTIONS | reductions.FUNCTIONS | contraction.FUNCTIONS | neural.FUNCTIONS | _ELEMENTWISE | _SMOOTH
+    shaping.FUNCTIONS
+    | reductions.FUNCTIONS
+    | contraction.FUNCTIONS
+    | neural.FUNCTIONS
+    | special.FUNCTIONS
+    | _ELEMENTWISE
+    | _SMOOTH
 )
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}

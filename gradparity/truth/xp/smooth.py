@@ -155,44 +155,57 @@ def _corrected(name: str, x: Any, f: tuple[Any, ...]) -> tuple[Any, ...]:
     return next(((arb(value), *f[1:]) for point, value in known.items() if x == point), f)
 
 
-def _smooth(
+def elementwise(
     name: str, jet: Callable[[Any], tuple[Any, ...]], formula: str, singular: Callable[[arb], bool] | None = None,
-    from_value: FromValue | None = None,
+    from_value: FromValue | None = None, rough: int = 1,
 ) -> Callable[[Any], Array]:  # fmt: skip
+    """A smooth function of each element.
+
+    Args:
+        name: what it is called.
+        jet: its value, first derivative and half its second at a ball, or at an array of extended numbers.
+        formula: what it computes.
+        singular: whether it is proven to have no finite value or derivative at a ball.
+        from_value: see `compose`.
+        rough: how many roundings frameworks are off by.
+    """
+
     def function(x: Any) -> Array:
         x = asarray(x)
         if singular is not None:
             note_singular(name, x.balls()[0], singular)
-        return compose(x, lambda v, n: _corrected(name, v, jet(v))[: n + 1], from_value)
+        return compose(x, lambda v, n: _corrected(name, v, jet(v))[: n + 1], from_value, rough=rough)
 
     return named(function, name, f"``{formula}``, element by element.")
 
 
-exp = _smooth("exp", _exp, "e^x")
-expm1 = _smooth("expm1", lambda x: (x.expm1(), *_exp(x)[1:]), "e^x - 1", from_value=_expm1_from_value)
-log = _smooth("log", lambda x: (x.log(), *_inverse(x)), "log x", lambda x: bool(x <= 0))
-log1p = _smooth("log1p", lambda x: (x.log1p(), *_inverse(1 + x)), "log(1 + x)", lambda x: bool(x <= -1))
-tanh = _smooth("tanh", _tanh, "tanh x", from_value=_tanh_from_value)
-sinh = _smooth("sinh", _sinh, "sinh x")
-cosh = _smooth("cosh", _cosh, "cosh x")
-sin = _smooth("sin", _sin, "sin x")
-cos = _smooth("cos", _cos, "cos x")
-tan = _smooth("tan", _tan, "tan x")
-arctan = _smooth("arctan", lambda x: _of_quotient(x.atan(), 1 / (1 + x * x), -x), "arctan x")
-arcsin = _smooth("arcsin", _asin, "arcsin x", lambda x: bool(abs(x) >= 1))
-arccos = _smooth("arccos", lambda x: (x.acos(), *(-c for c in _asin(x)[1:])), "arccos x", lambda x: bool(abs(x) >= 1))
-arcsinh = _smooth("arcsinh", lambda x: _of_root(x.asinh(), (1 + x * x).rsqrt(), -x), "arsinh x")
-arccosh = _smooth(
+exp = elementwise("exp", _exp, "e^x")
+expm1 = elementwise("expm1", lambda x: (x.expm1(), *_exp(x)[1:]), "e^x - 1", from_value=_expm1_from_value)
+log = elementwise("log", lambda x: (x.log(), *_inverse(x)), "log x", lambda x: bool(x <= 0))
+log1p = elementwise("log1p", lambda x: (x.log1p(), *_inverse(1 + x)), "log(1 + x)", lambda x: bool(x <= -1))
+tanh = elementwise("tanh", _tanh, "tanh x", from_value=_tanh_from_value)
+sinh = elementwise("sinh", _sinh, "sinh x")
+cosh = elementwise("cosh", _cosh, "cosh x")
+sin = elementwise("sin", _sin, "sin x")
+cos = elementwise("cos", _cos, "cos x")
+tan = elementwise("tan", _tan, "tan x")
+arctan = elementwise("arctan", lambda x: _of_quotient(x.atan(), 1 / (1 + x * x), -x), "arctan x")
+arcsin = elementwise("arcsin", _asin, "arcsin x", lambda x: bool(abs(x) >= 1))
+arccos = elementwise(
+    "arccos", lambda x: (x.acos(), *(-c for c in _asin(x)[1:])), "arccos x", lambda x: bool(abs(x) >= 1)
+)
+arcsinh = elementwise("arcsinh", lambda x: _of_root(x.asinh(), (1 + x * x).rsqrt(), -x), "arsinh x")
+arccosh = elementwise(
     "arccosh", lambda x: _of_root(x.acosh(), ((x - 1) * (x + 1)).rsqrt(), -x), "arcosh x", lambda x: bool(x <= 1)
 )
-arctanh = _smooth(
+arctanh = elementwise(
     "arctanh", lambda x: _of_quotient(x.atanh(), 1 / ((1 - x) * (1 + x)), x), "artanh x", lambda x: bool(abs(x) >= 1)
 )
-erf = _smooth("erf", _erf, "2/sqrt(pi) int_0^x e^(-s^2) ds")
-erfc = _smooth("erfc", lambda x: (x.erfc(), *(-c for c in _erf(x)[1:])), "1 - erf(x)")
-sigmoid = _smooth("sigmoid", _sigmoid, "1 / (1 + e^-x)", from_value=_sigmoid_from_value)
-log_sigmoid = _smooth("log_sigmoid", _log_sigmoid, "-log(1 + e^-x)", from_value=_log_sigmoid_from_value)
-softplus = _smooth("softplus", _softplus, "log(1 + e^x)", from_value=_softplus_from_value)
+erf = elementwise("erf", _erf, "2/sqrt(pi) int_0^x e^(-s^2) ds")
+erfc = elementwise("erfc", lambda x: (x.erfc(), *(-c for c in _erf(x)[1:])), "1 - erf(x)")
+sigmoid = elementwise("sigmoid", _sigmoid, "1 / (1 + e^-x)", from_value=_sigmoid_from_value)
+log_sigmoid = elementwise("log_sigmoid", _log_sigmoid, "-log(1 + e^-x)", from_value=_log_sigmoid_from_value)
+softplus = elementwise("softplus", _softplus, "log(1 + e^x)", from_value=_softplus_from_value)
 
 
 def log2(x: Any) -> Array:
