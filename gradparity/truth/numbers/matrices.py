@@ -11,7 +11,7 @@ from flint import arb_mat
 
 from gradparity.truth.numbers import slices
 from gradparity.truth.numbers.balls import ZERO, Coefficient, box, fill
-from gradparity.truth.numbers.midrad import MidRad, balls, enclosures
+from gradparity.truth.numbers.midrad import MidRad, balls, split
 
 #: Terms of a product of longdoubles from which on slices are quicker.
 SLICED = 2**18
@@ -50,10 +50,11 @@ def extended_product(a: Coefficient, b: Coefficient) -> Coefficient:
     """Matrix product of longdoubles, as accurate as one that is added up in them, large ones by BLAS in slices."""
     if a.size * b.shape[-1] < SLICED:
         return box(np.matmul(a, b))
-    left, right = enclosures(a).parts, enclosures(b).parts
-    if left[2].any() or right[2].any():  # beyond the range of float64
+    left, right = split(a), split(b)
+    if left is None or right is None:
         return box(np.matmul(a, b))
-    high, low, _ = slices.product(left, right, levels=4)
+    exact = [np.broadcast_to(np.zeros(()), x.shape) for x in (a, b)]
+    high, low, _ = slices.product((*left, exact[0]), (*right, exact[1]), levels=4)
     return np.asarray(high.astype(np.longdouble) + low)
 
 

@@ -74,6 +74,16 @@ def enclosures(values: Any) -> MidRad:
     return assembled((high, low, left))
 
 
+def split(values: npt.NDArray[np.longdouble]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
+    """Longdoubles as sums of two float64 numbers, exactly; None where some are beyond its range."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        high = values.astype(np.float64)
+        low = (values - high).astype(np.float64)
+    size = np.abs(high)
+    beyond = not np.isfinite(size).all() or ((size < doubled.SAFE) & (values != 0)).any()
+    return None if beyond else (high, low)
+
+
 def balls(c: Any) -> npt.NDArray[Any]:
     """The same enclosures as balls, none smaller."""
     out = np.empty(c.size, object)

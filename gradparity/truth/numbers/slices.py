@@ -64,7 +64,7 @@ def product(a: Parts, b: Parts, levels: int = LEVELS) -> Parts:
     """``a @ b`` of shapes (..., m, k) and (..., k, n), broadcast over the leading axes; k must not be 0."""
     k = a[0].shape[-1]
     bits = slice_bits(k * levels)
-    balance = _balance(a[0], b[0])
+    balance = _balance(a, b)
     if balance is not None:
         a, b = tuple(x * balance for x in a), tuple(x / balance[:, None] for x in b)
     left = _cut(a, bits, levels)
@@ -143,10 +143,10 @@ def _rows(left: _Cut, right: _Cut, part: Any, bits: int, levels: int) -> Parts:
     return high, low, np.where(np.isfinite(high + low), radius, np.inf)
 
 
-def _balance(a: Values, b: Values) -> Values | None:
+def _balance(a: Parts, b: Parts) -> Values | None:
     """Powers of two, shape (k,), for columns of `a` whose sizes differ widely, as inputs in different units do."""
-    columns = np.abs(a).max(axis=tuple(range(a.ndim - 1)), initial=0)
-    rows = np.abs(b).max(axis=(*range(b.ndim - 2), b.ndim - 1), initial=0)
+    columns = np.abs(a[0]).max(axis=tuple(range(a[0].ndim - 1)), initial=0)
+    rows = np.abs(b[0]).max(axis=(*range(b[0].ndim - 2), b[0].ndim - 1), initial=0)
     both = (columns > 0) & (rows > 0)
     if not (both.any() and np.isfinite(columns).all() and np.isfinite(rows).all()):
         return None
@@ -156,19 +156,19 @@ def _balance(a: Values, b: Values) -> Values | None:
     powers = np.zeros(len(both), int)
     powers[both] = (of_rows - of_columns) // 2
     # Nothing may underflow on the way.
-    return np.ldexp(1.0, powers) if np.abs(powers).max() < 100 and min(_least(a), _least(b)) > SAFE else None
+    safe = np.abs(powers).max() < 100 and min(map(_least, (*a, *b))) > SAFE
+    return np.ldexp(1.0, powers) if safe else None
 
 
 def _least(x: Values) -> float:
     """The smallest magnitude that is not zero, 1 at most."""
     size = np.abs(x)
-    return float(np.min(size, initial=1.0, where=size > 0))
+    return float(np.min(np.where(size == 0, 1.0, size), initial=1.0))
 
 
 def _cut(x: Parts, bits: int, levels: int, *, reverse: bool = False) -> _Cut:
     """With the slices from the least one on, where reversed."""
     high, low, radius = x
-    k = high.shape[-1]
     largest = np.abs(high).max(axis=-1, keepdims=True)
     some = largest if not radius.any() else np.maximum(largest, radius.max(axis=-1, keepdims=True))
     # Half of the scale is more than the largest element.
@@ -178,17 +178,29 @@ def _cut(x: Parts, bits: int, levels: int, *, reverse: bool = False) -> _Cut:
     h, rest = high * inverse, low * inverse
     # Scaled down, the smallest might have underflown.
     exact = bool(min(_least(high), _least(low)) * np.min(inverse, initial=1.0, where=inverse > 0) > SAFE)
-    sizes = np.abs(h)
-    slices = np.empty((*high.shape[:-1], levels * k))
-    count = 0
-    for p in range(1, levels + 1):
-        shift = 1.5 * 2.0 ** (52 - p * bits)  # beside it there is room for whole units of 2^(-p bits) only
-        place = levels - p if reverse else p - 1
-        part = slices[..., place * k : (place + 1) * k]
-        np.subtract(h + shift, shift, out=part)
-        h, rest = two_sum(h - part, rest)
-        count = p
-        if not h.any():
-            break
+    slices, count, left_over = _sliced(h, rest, bits, levels, reverse)
     radii = np.where(radius != 0, radius * inverse + TINY, 0.0) if radius.any() else None
-    return _Cut(slices, count, exact and not h.any(), scales, sizes, radii)
+    return _Cut(slices, count, exact and not left_over, scales, np.abs(h), radii)
+
+
+def _sliced(h: Values, rest: Values, bits: int, levels: int, reverse: bool) -> tuple[Values, int, bool]:
+    """Slices of numbers of up to 1/2, how many of them are not all zero, and whether anything is left over."""
+    k = h.shape[-1]
+    slices = np.empty((*h.shape[:-1], levels * k))
+    rows, step = slices.reshape(-1, levels, k), max(1, CELLS // (4 * k))
+    high, low = h.reshape(-1, k), rest.reshape(-1, k)
+    count, left_over = 1, False
+    for start in range(0, len(rows), step):
+        block = slice(start, start + step)
+        x, y = high[block], low[block]
+        for p in range(1, levels + 1):
+            part = rows[block, levels - p if reverse else p - 1]
+            if not x.any():
+                part[...] = 0
+                continue
+            shift = 1.5 * 2.0 ** (52 - p * bits)  # beside it there is room for whole units of 2^(-p bits) only
+            np.subtract(x + shift, shift, out=part)
+            x, y = two_sum(x - part, y)
+            count = max(count, p)
+        left_over = left_over or bool(x.any())
+    return slices, count, left_over
