@@ -191,6 +191,6 @@ def few_draws(draws: int) -> float:
     The quotient of a normal error and a root mean square of n draws has Student's t distribution with n degrees of
     freedom.
     """
-    from scipy.stats import norm, t
+    from scipy.special import ndtri, stdtrit  # scipy.stats has them too, and takes a second to import
 
-    return max(1.0, float(t.isf(MISSED / 2, draws) / norm.isf(MISSED / 2)))
+    return max(1.0, float(stdtrit(draws, MISSED / 2) / ndtri(MISSED / 2)))

@@ -12,7 +12,8 @@ from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.trees import structure
 from gradparity.model_spec.user.drawing import is_array
 from gradparity.numerics.optimisers import GradientDescent
-from gradparity.truth.model.floor import FEWEST_DRAWS, Tape
+from gradparity.truth.model.drawing import FEWEST_DRAWS
+from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.spread import not_by_chance
 from gradparity.truth.trajectory import reference_run

@@ -160,7 +160,9 @@ class _Moves:
         at = self.at
         assert at.W is not None and at.V is not None  # noqa: S101, PT018
         P, Q = X @ at.W, X @ at.V
-        noise_P, noise_Q = expected_walk(X, at.W, P), expected_walk(X, at.V, Q)
+        noise_P, noise_Q = (
+            expected_walk(X**2 @ factor**2, sums, X.shape[-1]) for factor, sums in ((at.W, P), (at.V, Q))
+        )
         self.sums["Pr"].extend(P * r[:, None], noise_P * (r * r)[:, None])
         self.sums["Pq"].extend(P * q[:, None], noise_P * (q * q)[:, None])
         self.sums["Qr"].extend(Q * r[:, None], noise_Q * (r * r)[:, None])

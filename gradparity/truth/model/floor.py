@@ -10,10 +10,8 @@ alike. Numbers of the data that are whole, labels and counts, are exact in every
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
-from functools import partial
-from typing import Any, TypeAlias
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -26,29 +24,20 @@ from gradparity.truth.derivatives.reverse import (
     pull_back,
     scalar,
 )
-from gradparity.truth.model.spread import ENOUGH, Spread
+from gradparity.truth.model.drawing import Drawing
 from gradparity.truth.numbers.arrays import Array
-from gradparity.truth.numbers.balls import Coefficient, extended
+from gradparity.truth.numbers.balls import Coefficient, exact, extended
 from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import Context, Forced, OutOfTimeError, Ties, evaluation
-from gradparity.truth.numbers.draws import DifferError, Draws, draws_last
-from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
-from gradparity.truth.numbers.walks import ACCUMULATORS
+from gradparity.truth.numbers.draws import Draws, draws_last
+from gradparity.truth.numbers.noise import Roundings
 from gradparity.truth.xp.namespace import xp
 
-#: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16):
-#: see `not_by_chance`.
-MOST_DRAWS, FEWEST_DRAWS = 32, ENOUGH
-
-#: Numbers that all draws of one evaluation may compute, of 16 bytes each, and draws for which that pays.
-CELLS_TOGETHER, FEWEST_TOGETHER = 2**22, 3
 #: Shares of a rounding that draws are made with where whole ones leave the domain of the loss. Extended precision
 #: itself rounds by 2^-11 of what float64 does: half as much noise again.
 SMALLER_STEPS = {"float64": (2.0**-10,), "float32": (2.0**-10, 2.0**-30)}
 
 Key = tuple[str, str]
-#: Makes the roundings of so many draws.
-Rule: TypeAlias = Callable[[int], Roundings]
 _BY_GRADIENT = ("jvp", "by gradient")
 
 
@@ -68,10 +57,29 @@ class Tape:
         self.ignored: tuple[str, ...] = ()
         self.ties = Ties()
         self.cells = 0
+        self._base: Blocks | None = None
 
     def values(self) -> Blocks:
         """Every block: loss and gradient, along a direction JVP and Hessian-vector product."""
-        return _public(self.evaluated())
+        return _public(dict(self.base()))
+
+    def base(self, deadline: float | None = None) -> Blocks:
+        """Every block, and the JVP by the gradient, without roundings; evaluated once.
+
+        Raises:
+            OutOfTimeError: the deadline passed.
+        """
+        if self._base is None:
+            self._base = self.evaluated(deadline=deadline)
+        return self._base
+
+    def in_float64(self, noise: Roundings | None, deadline: float | None) -> Blocks:
+        """The same, evaluated in float64, and rounded.
+
+        Raises:
+            OutOfTimeError: the deadline passed.
+        """
+        return self.evaluated(noise, deadline=deadline, number=np.float64)
 
     def draw(self, noise: Roundings) -> Blocks:
         """The same, rounded; of roundings side by side each draw on a first axis."""
@@ -103,6 +111,7 @@ class Tape:
         lines: Mapping[str, Line] | None = None,
         forced: Forced | None = None,
         deadline: float | None = None,
+        number: type[np.floating[Any]] = np.longdouble,
     ) -> Blocks:
         """Every block, and the JVP by the gradient.
 
@@ -111,22 +120,26 @@ class Tape:
             lines: the series of each parameter, if not those of the point.
             forced: pieces that are drawn at ties.
             deadline: `time.monotonic()` value that it must not pass.
+            number: what it computes with.
 
         Raises:
             OutOfTimeError: the deadline passed.
         """
-        ties = Ties(self.ties.found) if noise is not None else Ties()
-        if noise is None and lines is None:
+        as_known = noise is not None or number is not np.longdouble
+        ties = Ties(self.ties.found, known=True) if as_known else Ties()
+        if lines is None and not as_known:
             self.ties = ties
         lines = self.lines if lines is None else lines
-        context = Context(order=self.order, extended=True, noise=noise, ties=ties, forced=forced, deadline=deadline)
+        context = Context(
+            order=self.order, extended=True, number=number, noise=noise, ties=ties, forced=forced, deadline=deadline
+        )
         with evaluation(context):
-            if noise is not None:
-                lines = {path: _rounded(line, noise) for path, line in lines.items()}
+            if as_known:
+                lines = {path: tuple(_rounded(extended(c), noise) for c in line) for path, line in lines.items()}
             data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
             value, adjoints = pull_back(self.loss, self.params, lines, data)
             self.ignored = tuple(path for path, adjoint in adjoints.items() if adjoint is None)
-            self.cells = context.cells or self.cells
+            self.cells = context.cells if noise is None else self.cells
             blocks = {}
             for k, (of_loss, of_parameter) in enumerate((("loss", "gradient"), ("jvp", "hvp"))[: self.order + 1]):
                 blocks[of_loss, ""] = scalar(value, k)
@@ -151,7 +164,10 @@ class Tape:
         Returns:
             Floors, shaped like the values.
         """
-        draws = Drawing(self, dtype, np.random.default_rng([seed, 5]), deadline)
+        try:
+            draws = Drawing(self, dtype, np.random.default_rng([seed, 5]), deadline)
+        except OutOfTimeError:
+            return {key: np.full_like(value, np.nan) for key, value in truth.items()}
         variances, systematic = draws.moved(time.monotonic() + seconds)
         for share in SMALLER_STEPS[dtype]:
             if all(np.isfinite(variances[key]).all() for key in truth):
@@ -165,81 +181,6 @@ class Tape:
             squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
         unit = np.longdouble(np.finfo(dtype).eps) / 2
         return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
-
-
-class Drawing:
-    """Draws of a tape, as many of them in one evaluation as memory has room for, and as their branches allow.
-
-    Args:
-        tape: what is drawn.
-        dtype: that is rounded to.
-        rng: of the noise.
-        deadline: `time.monotonic()` value after which no draw goes on, or None.
-    """
-
-    def __init__(self, tape: Tape, dtype: str, rng: np.random.Generator, deadline: float | None) -> None:
-        self.tape, self.dtype, self.rng, self.deadline = tape, dtype, rng, deadline
-        self.base = tape.evaluated(deadline=deadline)
-        self.together = CELLS_TOGETHER // max(1, tape.cells)
-
-    def moved(self, soon: float) -> tuple[Blocks, Blocks]:
-        """Mean squares of the moves by noise, and the largest squares of those by roundings as they really are.
-
-        Of noise there are the fewest draws, and more until it is `soon`.
-        """
-        noisy, really = Spread(self.base), Spread(self.base)
-        nearest: list[tuple[Rule, int]] = [(partial(self._nearest, accumulators), 1) for accumulators in ACCUMULATORS]
-        with suppress(OutOfTimeError):
-            first = self._at_once([*nearest, (self._noise, min(MOST_DRAWS, self.together - len(nearest)))])
-            if first is not None:
-                noisy.add(first.pop())
-            for blocks in first or map(self._one, nearest):
-                really.add(blocks)
-            while noisy.draws < FEWEST_DRAWS or (noisy.draws < MOST_DRAWS and time.monotonic() < soon):
-                noisy.add(self._some(self._noise, MOST_DRAWS - noisy.draws))
-        if really.draws < len(nearest):  # how far those go is no matter of chance: nothing is known without them
-            return noisy.unknown(), really.unknown()
-        return noisy.variances(), really.largest
-
-    def by_smaller_steps(self, share: float) -> Blocks:
-        """Mean squares of the moves by a share of the noise, scaled to all of it."""
-        spread = Spread(self.base)
-        with suppress(OutOfTimeError):
-            while spread.draws < FEWEST_DRAWS:
-                spread.add(self._some(partial(self._noise, share=share), FEWEST_DRAWS - spread.draws))
-        return {key: value / np.longdouble(share) ** 2 for key, value in spread.variances().items()}
-
-    def _noise(self, draws: int, share: float = 1.0) -> Noise:
-        return Noise(self.dtype, self.rng, share, draws)
-
-    def _nearest(self, accumulators: int, _draws: int) -> Nearest:
-        return Nearest(self.dtype, accumulators)
-
-    def _some(self, rule: Rule, wanted: int) -> Blocks:
-        """As many draws of a rule as can be made at once, of those that are wanted."""
-        blocks = self._at_once([(rule, min(wanted, self.together))])
-        return self._one((rule, 1)) if blocks is None else blocks[0]
-
-    def _one(self, group: tuple[Rule, int]) -> Blocks:
-        blocks = self.tape.evaluated(group[0](1), deadline=self.deadline)
-        return {key: value[None] for key, value in blocks.items()}
-
-    def _at_once(self, groups: Sequence[tuple[Rule, int]]) -> list[Blocks] | None:
-        """The draws of each group, on a first axis; None where they have to be made one at a time."""
-        counts = [count for _, count in groups]
-        if min(counts) < 1 or sum(counts) < FEWEST_TOGETHER:
-            return None
-        roundings = SideBySide([(rule(count), count) for rule, count in groups])
-        try:
-            blocks = self.tape.evaluated(roundings, deadline=self.deadline)
-        except (DifferError, TypeError):  # NumPy refuses what has no arithmetic for records with a TypeError
-            self.together = 0
-            return None
-        ends = np.cumsum(counts)
-        return [
-            {key: value[end - count : end] for key, value in blocks.items()}
-            for count, end in zip(counts, ends, strict=True)
-        ]
 
 
 def _plain(c: Coefficient, draws: int) -> Extended:
@@ -258,15 +199,15 @@ def _public(blocks: Blocks) -> Blocks:
 
 def _along(adjoints: Mapping[str, Array | None], lines: Mapping[str, Line]) -> Coefficient:
     """``g.v`` from the gradient, added up parameter by parameter."""
-    total = Array((np.zeros((), np.longdouble),))
+    total = Array((exact(0),))
     for path, line in lines.items():
         gradient = Array((coefficient(adjoints[path], 0, line[0].shape),))
         total = total + xp.sum(gradient * Array(line[1:]))
     return total.balls()[0]
 
 
-def _rounded(line: Line, noise: Roundings) -> Line:
-    return tuple(noise.rounded(c) for c in line)
+def _rounded(c: Coefficient, noise: Roundings | None) -> Coefficient:
+    return c if noise is None else noise.rounded(c)
 
 
 def _input(leaf: Any, noise: Roundings | None) -> Any:

@@ -13,7 +13,8 @@ import numpy.typing as npt
 from gradparity.model_spec.problem import UserProblem
 from gradparity.numerics.extended import Blocks
 from gradparity.numerics.optimisers import Tree
-from gradparity.truth.model.floor import CELLS_TOGETHER, Tape
+from gradparity.truth.model.drawing import CELLS_TOGETHER
+from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.seam import seam_in_extended
 from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.draws import DifferError, wrapped

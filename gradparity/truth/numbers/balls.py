@@ -86,14 +86,14 @@ def exact(values: npt.ArrayLike) -> Coefficient:
 
 
 def extended(values: npt.ArrayLike) -> Coefficient:
-    """These numbers in extended precision, which holds every number of a narrower dtype.
+    """These numbers in extended precision, which holds every number of a narrower dtype, or in what is in its place.
 
     Raises:
         NotCertifiableError: as for `exact`.
     """
     if isinstance(values, Records):
         return values
-    return _real(values).astype(np.longdouble, copy=False)
+    return _real(values).astype(current().number, copy=False)
 
 
 def _real(values: npt.ArrayLike) -> npt.NDArray[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.truth.numbers.draws import Values, draws_first, draws_last, wrapped
-from gradparity.truth.numbers.noise import Roundings, held_by
+from gradparity.truth.numbers.noise import Product, Roundings, held_by
 
 
 class SideBySide:
@@ -35,11 +35,11 @@ class SideBySide:
             return x
         return self._of_elements(x, lambda rule, values: rule.constant(values))
 
-    def product(self, a: Values, b: Values) -> Values:
+    def product(self, a: Values, b: Values, times: Product) -> Values:
         """A matrix product whose terms and partial sums round."""
         ndim = max(a.ndim, b.ndim)
         A, B = (draws_first(x, ndim) for x in (a, b))
-        return self._joined(lambda rule, part: rule.product(_each(A, part), B[part] if len(B) > 1 else B))
+        return self._joined(lambda rule, part: rule.product(_each(A, part), B[part] if len(B) > 1 else B, times))
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import flint
 import numpy as np
@@ -64,20 +65,25 @@ class Kink:
 
 @dataclass
 class Ties:
-    """Where the sides of a comparison are equal, comparison by comparison; ``place`` is that of the next one."""
+    """Where the sides of a comparison are equal, comparison by comparison.
+
+    Attributes:
+        found: by the comparisons in turn.
+        known: they are kept as they were found, not found.
+        place: of the next one that is kept.
+    """
 
     found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    known: bool = False
     place: int = 0
 
-    def kept(
-        self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...], noise: bool
-    ) -> npt.NDArray[np.bool_]:
+    def kept(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """The ties of one comparison: as they are, or with ``noise`` as they were without.
 
         Noise puts numbers that are equal on either side of each other; what it moves there is the choice of a branch,
         a matter of convention, and no rounding.
         """
-        if not noise:
+        if not self.known:
             self.found.append(at())
             return self.found[-1]
         known = self.found[self.place] if self.place < len(self.found) else None
@@ -121,7 +127,8 @@ class Context:
         share: give one object to elements that are computed alike from equal exact numbers, so that ties of theirs can
             be proven; slower, so only where a comparison was undecided.
         needs_order: the order at which a coefficient that is unknown at this order would be known.
-        extended: coefficients are `numpy.longdouble` numbers and prove nothing; see `lanes`.
+        extended: coefficients are plain floating-point numbers and prove nothing; see `lanes`.
+        number: their dtype, `numpy.longdouble` or, for the noise of large models, `numpy.float64`.
         midrad: coefficients are enclosures to some 100 bits, whole arrays at a time; see `midrad`.
         noise: what rounds every result, in extended precision; see `noise`.
         ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
@@ -139,6 +146,7 @@ class Context:
     singular: list[tuple[str, tuple[int, ...]]] = field(default_factory=list)
     needs_order: int = 0
     extended: bool = False
+    number: Any = np.longdouble
     midrad: bool = False
     noise: Roundings | None = None
     ties: Ties | None = None
@@ -147,7 +155,7 @@ class Context:
 
     def tied(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Where a comparison in extended precision is a tie, of this shape, `at` saying where in these numbers."""
-        return at() if self.ties is None else self.ties.kept(at, shape, self.noise is not None)
+        return at() if self.ties is None else self.ties.kept(at, shape)
 
     def check_time(self) -> None:
         """Raise OutOfTimeError past the deadline."""

@@ -14,6 +14,7 @@ import numpy as np
 from flint import arb
 
 from gradparity.truth.numbers.balls import exact_balls
+from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
 from gradparity.truth.numbers.enclosure import to_longdouble
 
@@ -24,7 +25,7 @@ class Lanes(np.ndarray[Any, np.dtype[Any]]):
 
 def lanes(values: Any) -> Lanes:
     """`values` as extended numbers; of draws with the axis of those, which is their last."""
-    return (draws_last(values) if isinstance(values, Draws) else np.asarray(values, np.longdouble)).view(Lanes)
+    return (draws_last(values) if isinstance(values, Draws) else np.asarray(values, current().number)).view(Lanes)
 
 
 def from_lanes(values: Any, like: Any) -> Any:
@@ -38,6 +39,10 @@ def _by_balls(name: str) -> Callable[[Any], Any]:
     """A function that NumPy lacks, at 80 bits, element by element; one that is constant at its ends, from 1e5 on."""
 
     def function(self: Any) -> Any:
+        if self.dtype == np.float64:  # of the noise, which needs no more digits
+            import scipy.special
+
+            return lanes(getattr(scipy.special, name)(np.asarray(self)))
         self = np.clip(self, -1e5, 1e5)
         with flint.ctx.workprec(80):
             values = [to_longdouble(getattr(x, name)().mid()) for x in exact_balls(np.asarray(self)).ravel()]
@@ -61,6 +66,6 @@ for _name, _function in _METHODS.items():
 
 def root_pi(like: Any) -> Any:
     """``sqrt(pi)`` in the arithmetic of `like`."""
-    return (
-        np.sqrt(np.longdouble("3.14159265358979323846264338327950288")) if isinstance(like, Lanes) else arb.pi().sqrt()
-    )
+    if isinstance(like, Lanes):
+        return like.dtype.type(np.sqrt(np.longdouble("3.14159265358979323846264338327950288")))
+    return arb.pi().sqrt()

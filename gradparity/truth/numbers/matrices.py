@@ -47,8 +47,11 @@ def product(a: Coefficient, b: Coefficient) -> Coefficient:
 
 
 def extended_product(a: Coefficient, b: Coefficient) -> Coefficient:
-    """Matrix product of longdoubles, as accurate as one that is added up in them, large ones by BLAS in slices."""
-    if a.size * b.shape[-1] < SLICED:
+    """Matrix product of plain numbers or draws; of longdoubles by BLAS in slices where they are large.
+
+    As accurate as one that is added up in the numbers' own dtype.
+    """
+    if a.size * b.shape[-1] < SLICED or not a.dtype == b.dtype == np.longdouble:
         return box(np.matmul(a, b))
     left, right = split(a), split(b)
     if left is None or right is None:

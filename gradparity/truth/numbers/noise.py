@@ -17,7 +17,8 @@ Algorithms, 2002, section 4.2.
 from __future__ import annotations
 
 import math
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ import numpy.typing as npt
 from gradparity.truth.numbers.walks import added_up, expected_walk, walk
 
 Values = npt.NDArray[Any]
+Product: TypeAlias = Callable[[Values, Values], Values]
 
 #: Products of a matrix product whose partial sums are followed one by one; of more, the mean over all orders is taken.
 CELLS_FOLLOWED = 2**18
@@ -49,8 +51,8 @@ class Roundings(Protocol):
     def constant(self, x: Values) -> Values:
         """Numbers written in the loss, which a backend rounds to its dtype."""
 
-    def product(self, a: Values, b: Values) -> Values:
-        """A matrix product whose terms and partial sums round; shapes (..., m, k) and (..., k, n)."""
+    def product(self, a: Values, b: Values, times: Product) -> Values:
+        """A matrix product whose terms and partial sums round, shapes (..., m, k) and (..., k, n), `times` without."""
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""
@@ -73,9 +75,9 @@ class Noise:
     """
 
     def __init__(self, dtype: str, rng: np.random.Generator, share: float = 1.0, draws: int = 1) -> None:
-        self.dtype, self.rng, self.share, self.draws = dtype, rng, np.longdouble(share), draws
-        self.unit = self.share * np.finfo(dtype).eps / 2
-        self.tiny = np.longdouble(np.finfo(dtype).tiny)
+        self.dtype, self.rng, self.share, self.draws = dtype, rng, share, draws
+        # Python's numbers, which promote no array; powers of two, and exact.
+        self.unit, self.tiny = share * float(np.finfo(dtype).eps) / 2, float(np.finfo(dtype).tiny)
         self._pool, self._taken = np.empty(0, np.float32), 0
 
     def rounded(self, x: Values) -> Values:
@@ -94,17 +96,17 @@ class Noise:
             return x
         return np.asarray(x + self.share * _error_in(self.dtype, x) * self._normal(x.shape))
 
-    def product(self, a: Values, b: Values) -> Values:
+    def product(self, a: Values, b: Values, times: Product) -> Values:
         """By the walk of each sum's terms, which round once, and so does each partial sum."""
-        product = np.asarray(np.matmul(a, b))
+        product = times(a, b)
         # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
         (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
-        terms = np.matmul(a**2, b**2)
-        followed = product.size * a.shape[-1] <= CELLS_FOLLOWED * self.draws
-        partial = (
-            walk(a[..., :, :, None] * b[..., None, :, :], -2) if followed else expected_walk(a, b, np.matmul(a, b))
-        )
-        return self._moved(product, (terms + partial) * (largest_a * largest_b) ** 2)
+        terms, scale = np.matmul(a**2, b**2), largest_a * largest_b
+        if product.size * a.shape[-1] <= CELLS_FOLLOWED * self.draws:
+            partial = walk(a[..., :, :, None] * b[..., None, :, :], -2)
+        else:
+            partial = expected_walk(terms, (product / scale).astype(np.float64), a.shape[-1])
+        return self._moved(product, (terms + partial) * scale**2)
 
     def sum(self, terms: Values, total: Values) -> Values:
         """By the walk of the terms in their order."""
@@ -126,6 +128,9 @@ class Noise:
 
     def _moved(self, x: Values, variance: Values) -> Values:
         """Each element moved by an error of this variance, given over u^2, and rounded."""
+        if x.size and np.minimum.reduce(np.abs(x), None) >= self.tiny:
+            variance = variance + x * x  # both errors at once
+            return _finite_or(x, np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape)))
         return _finite_or(x, self.rounded(np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape))))
 
     def _normal(self, shape: tuple[int, ...]) -> Values:
@@ -154,36 +159,36 @@ class Nearest:
 
     def rounded(self, x: Values) -> Values:
         """Each element in the dtype."""
-        return np.asarray(x, self.dtype).astype(np.longdouble)
+        return np.asarray(x, self.dtype).astype(x.dtype)
 
     def constant(self, x: Values) -> Values:
         """The number that the dtype holds."""
         return self.rounded(x)
 
-    def product(self, a: Values, b: Values) -> Values:
+    def product(self, a: Values, b: Values, times: Product) -> Values:  # noqa: ARG002
         """Term by term in their order, or of many as BLAS does it."""
-        a, b = np.asarray(a, self.dtype), np.asarray(b, self.dtype)
+        kept, a, b = np.result_type(a, b), np.asarray(a, self.dtype), np.asarray(b, self.dtype)
         cells = math.prod(np.broadcast_shapes(a.shape[:-2], b.shape[:-2])) * a.shape[-2] * math.prod(b.shape[-2:])
         if cells > CELLS_ADDED:
-            return np.asarray(np.matmul(a, b), np.longdouble)
-        return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0))
+            return np.asarray(np.matmul(a, b), kept)
+        return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0), kept)
 
     def sum(self, terms: Values, total: Values) -> Values:
         """In the order of the terms."""
-        return self._added(np.moveaxis(terms, -1, 0).astype(self.dtype)).reshape(total.shape)
+        return self._added(np.moveaxis(terms, -1, 0).astype(self.dtype), terms.dtype).reshape(total.shape)
 
     def scan(self, terms: Values, axis: int) -> Values:
         """One after the other."""
-        return np.cumsum(terms.astype(self.dtype), axis).astype(np.longdouble)
+        return np.cumsum(terms.astype(self.dtype), axis).astype(terms.dtype)
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
         """In the order of the terms, an accumulator in turn."""
         sums = np.zeros((self.accumulators, *out.shape), self.dtype)
         np.add.at(sums, (np.arange(len(places)) % self.accumulators, places), terms.astype(self.dtype))
-        return self._added(sums)
+        return self._added(sums, terms.dtype)
 
-    def _added(self, terms: Values) -> Values:
-        return added_up(np.ascontiguousarray(terms), self.accumulators).astype(np.longdouble)
+    def _added(self, terms: Values, dtype: np.dtype[Any]) -> Values:
+        return added_up(np.ascontiguousarray(terms), self.accumulators).astype(dtype)
 
 
 def held_by(dtype: str, x: Values) -> bool:
@@ -193,7 +198,7 @@ def held_by(dtype: str, x: Values) -> bool:
 
 def _error_in(dtype: str, x: Values) -> Values:
     with np.errstate(all="ignore"):
-        error = np.asarray(x, dtype).astype(np.longdouble) - x
+        error = np.asarray(x, dtype).astype(x.dtype) - x
     return _finite_or_zero(error)
 
 
@@ -209,5 +214,5 @@ def _finite_or(other: Values, x: Values) -> Values:
 def _scaled(x: Values) -> tuple[Values, Any]:
     """`x` over its largest magnitude, in float64, and that magnitude; infinities are left out."""
     x = np.where(np.isfinite(x), x, 0)
-    largest = np.abs(x).max(initial=0) or np.longdouble(1)
+    largest = np.abs(x).max(initial=0) or x.dtype.type(1)
     return (x / largest).astype(np.float64), largest

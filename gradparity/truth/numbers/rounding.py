@@ -26,7 +26,7 @@ def rounded_product(a: Values, b: Values) -> Values:
     """A matrix product whose terms and partial sums round; shapes (..., m, k) and (..., k, n)."""
     context = current()
     if context.noise is not None and a.size and b.size:
-        return context.noise.product(a, b)
+        return context.noise.product(a, b, extended_product)
     product = extended_product(a, b)
     context.cells += product.size * a.shape[-1]
     return product

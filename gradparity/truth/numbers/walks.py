@@ -79,11 +79,10 @@ def walk(terms: Array, axis: int) -> Array:
     return np.asarray((np.cumsum(terms, axis) ** 2).sum(axis))
 
 
-def expected_walk(A: Array, B: Array, product: Array) -> Array:
-    """`walk` of every sum of ``A @ B`` in the mean over all orders of its n terms.
+def expected_walk(squares: Array, product: Array, n: int) -> Array:
+    """`walk` of every sum of a matrix product in the mean over all orders of its n terms.
 
     With sum T and sum of squares Q of the terms, E s_k^2 = Q k (n - k) / (n (n - 1)) + T^2 k (k - 1) / (n (n - 1)),
     whose sum over k is (n + 1) / 6 Q + (n + 1) / 3 T^2.
     """
-    n = B.shape[-2]
-    return np.asarray((n + 1) / 6 * (A**2 @ B**2) + (n + 1) / 3 * product**2)
+    return np.asarray((n + 1) / 6 * squares + (n + 1) / 3 * product**2)

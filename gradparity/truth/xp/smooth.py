@@ -228,7 +228,7 @@ def _of_a_limit(x: Any, n: int) -> tuple[Any, ...]:
     if isinstance(x, arb):
         slope: Any = arb(0) if x.is_finite() else arb.nan()
         return (arb(0), slope, slope)[: n + 1]
-    slope = np.where(np.isfinite(x), 0, np.longdouble(np.nan))
+    slope = np.where(np.isfinite(x), x * 0, math.nan)
     return (np.zeros_like(slope), slope, slope)[: n + 1]
 
 
