@@ -225,6 +225,17 @@ def test_a_matrix_product_is_contained(shape: tuple[int, int, int], radius: floa
     assert missed_products(*matrices(3, shape, radius, zeros)) == 0
 
 
+def test_products_of_subnormal_numbers_and_of_zeros_beside_them_are_contained() -> None:
+    rng = np.random.default_rng(1)
+    edges = [x for x in EDGES if abs(x) < 1e150]
+    for _ in range(20):
+        a, b = enclosures(rng.choice(edges, (3, 4))), enclosures(rng.choice(edges, (4, 3)))
+        assert missed_products(a, b) == 0
+    small = enclosures(np.array([[5e-324, -1e-310]])), enclosures(np.array([[1.0], [5e-324]]))
+    assert missed_products(*small) == 0
+    assert not midrad.is_zero(np.matmul(*small)).any()
+
+
 def test_a_matrix_product_of_whole_numbers_is_exact_however_large() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.integers(-(2**20), 2**20, (60, 300)), rng.integers(-(2**20), 2**20, (300, 70))

@@ -318,3 +318,15 @@ def test_what_is_no_scalar_or_does_not_fit_is_refused() -> None:
         differentiate(lambda p, d, xp: p["x"], params, {}, params)
     with pytest.raises(InputError, match="direction"):
         differentiate(lambda p, d, xp: xp.sum(p["x"]), params, {}, {"x": np.ones(3)})
+
+
+@pytest.mark.parametrize("power", [2, 3, 5])
+def test_a_power_of_what_may_be_zero_has_a_value(power: int) -> None:
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum((xp.log(xp.exp(p["x"])) - p["x"] + d["gap"]) ** power)
+
+    params, gap = {"x": np.array([0.2, -1.3])}, np.array([0.0, 0.5])
+    found = differentiate(loss, params, {"gap": gap}, {"x": np.array([1.0, 2.0])}, max_bits=256)
+    assert found is not None
+    assert found.value.ball.overlaps(arb(0.5) ** power)
+    assert all(each.is_finite.all() for each in found.blocks.values())

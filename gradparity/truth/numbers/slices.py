@@ -178,9 +178,10 @@ def _cut(x: Parts, bits: int, levels: int, *, reverse: bool = False) -> _Cut:
     h, rest = high * inverse, low * inverse
     # Scaled down, the smallest might have underflown.
     exact = bool(min(_least(high), _least(low)) * np.min(inverse, initial=1.0, where=inverse > 0) > SAFE)
+    sizes = np.abs(h) if exact else np.where(high != 0, np.maximum(np.abs(h), 2.0**-1074), 0.0)
     slices, count, left_over = _sliced(h, rest, bits, levels, reverse)
     radii = np.where(radius != 0, radius * inverse + TINY, 0.0) if radius.any() else None
-    return _Cut(slices, count, exact and not left_over, scales, np.abs(h), radii)
+    return _Cut(slices, count, exact and not left_over, scales, sizes, radii)
 
 
 def _sliced(h: Values, rest: Values, bits: int, levels: int, reverse: bool) -> tuple[Values, int, bool]:

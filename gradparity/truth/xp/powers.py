@@ -134,9 +134,14 @@ def power_jet(x: arb, p: arb, n: int) -> tuple[arb, ...]:
 
 
 def _raised(x: Any, p: Any) -> Any:
-    """``x ** p`` of balls, also of an infinite x, of which FLINT's own is no number."""
+    """``x ** p`` of balls, also of an infinite x and one that may be 0, of which FLINT's own are no numbers."""
     if not is_infinite(x):
-        return x**p
+        if x.is_zero() or not x.contains(0) or not (p >= 0 and p.is_integer() and p < 2**20):
+            return x**p
+        out, base, n = ONE, x, int(p.unique_fmpz())
+        while n:
+            out, base, n = (out * base if n % 2 else out), (base * base if n > 1 else base), n // 2
+        return out
     if x < 0 and not p.is_integer():
         return NAN
     if not p > 0:
