@@ -1,5 +1,8 @@
 """Large losses are proven by enclosures of whole arrays, small ones by balls: the truth is the same either way."""
 
+import platform
+import subprocess
+import sys
 from typing import Any
 
 import flint
@@ -111,6 +114,23 @@ def test_a_tie_that_only_balls_can_prove_is_left_to_them() -> None:
     assert enclosed_whole(loss, params, data, params) is None
     found = neutral_reference(loss, params, data, params, seed=0, budget_s=5.0)
     assert found.method == "certified in ball arithmetic at 256 bits"
+
+
+def test_where_float64_is_not_as_usual_balls_are_taken() -> None:
+    """Subnormal numbers flushed to zero, and another direction of rounding, in a process of its own."""
+    program = """
+import ctypes, sys
+from gradparity.truth.numbers.doubled import is_usual
+assert is_usual()
+libm = ctypes.CDLL("libm.so.6")
+assert libm.fesetround(int(sys.argv[1], 16)) == 0
+assert not is_usual()
+libm.fesetround(0)
+assert is_usual()
+"""
+    if platform.machine() == "x86_64" and platform.system() == "Linux":
+        for mode in ("0x400", "0x800", "0xc00"):  # downward, upward, toward zero
+            subprocess.run([sys.executable, "-c", program, mode], check=True)
 
 
 def test_a_tie_of_exact_numbers_is_found() -> None:

@@ -10,6 +10,7 @@ from gradparity.truth.derivatives.certificate import Certificate, Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, differentiate, enclosed_whole
 from gradparity.truth.derivatives.series import certify
+from gradparity.truth.numbers.doubled import is_usual
 
 #: Numbers that an evaluation computes, terms of products counted, from which on whole arrays are quicker than balls.
 LARGE = 250_000
@@ -36,11 +37,11 @@ class Kinds:
     @property
     def is_large(self) -> bool:
         """Whole arrays are tried before balls."""
-        return self.cells >= LARGE
+        return self.cells >= LARGE and is_usual()
 
     def has_time(self, seconds: float) -> bool:
         """Whether a pass in balls can be expected to end."""
-        return not self.is_large or self.cells * BALL_S < seconds
+        return self.cells < LARGE or self.cells * BALL_S < seconds
 
     def derivatives(self, direction: Any, seconds: float) -> Derivatives | KinkError | None:
         """Enclosures of every derivative, by the quicker kind that knows them; None for want of time."""

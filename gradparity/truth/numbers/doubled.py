@@ -1,7 +1,8 @@
 """Rigorous arithmetic on whole arrays: a midpoint of two float64 numbers, and a radius that bounds what it is off by.
 
 A number is three arrays, ``(high, low, radius)``: the true one is within ``radius`` of ``high + low``, and ``low`` is
-what rounding the sum to float64 leaves over. No rounding mode is relied on. What an operation rounds is either computed
+what rounding the sum to float64 leaves over. No rounding mode is switched: operations round to nearest, and underflow
+gradually (`is_usual`). What an operation rounds is either computed
 exactly, by `two_sum` and what divisions leave over, or bounded by u times a result, and added to the radius; the radius
 itself is a sum of products of numbers that are not negative, rounded a dozen times, for which `UP` makes up. Results of
 radius zero are exact, zeros among them. Where a product may have underflowed, and only there, the radius gets `TINY`.
@@ -30,6 +31,14 @@ _FEW = 2.0**6  #: `TINY` over it is still a float64 number
 _SPLITTER = 2.0**27 + 1
 
 ONE: Parts = (1.0, 0.0, 0.0)
+
+
+def is_usual() -> bool:
+    """Whether float64 rounds to nearest, ties to even, and underflows gradually: a library may have it otherwise."""
+    x = np.array([1.0, 1.0, -1.0, 2.0**-1022, 2.0**-1074])
+    moved = x + np.array([2.0**-53, 3 * 2.0**-54, -(2.0**-53), 0.0, 0.0])
+    halved = x[3:] * np.array([0.5, 1.0])
+    return bool(moved[:3].tolist() == [1.0, 1 + 2.0**-52, -1.0] and halved.tolist() == [2.0**-1023, 2.0**-1074])
 
 
 def two_sum(a: Any, b: Any) -> tuple[Any, Any]:
