@@ -1,14 +1,14 @@
 """Runs that ask for an evaluation now and then, all answered at once: each goes on in a thread until it asks.
 
-SciPy's optimisers call back and cannot be suspended otherwise. One thread runs at a time, as far as results go: answers
-are given when every run that is not done has asked, so that nothing depends on which was first.
+SciPy's optimisers call back and cannot be suspended otherwise. One thread runs at a time, and answers are given when
+every run that is not done has asked: nothing depends on which was first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Generic, TypeVar
 
 Asked = TypeVar("Asked")
@@ -21,26 +21,31 @@ class _EndedError(Exception):
 
 
 class _Run(Thread, Generic[Asked, Answer, Result]):
-    """One run; what it asks, and at last None, goes to a queue that all share."""
+    """One run; what it asks, and at last None, goes to a queue that all share, as they do the turn to go on."""
 
-    def __init__(self, place: int, run: Callable[[Callable[[Asked], Answer]], Result], asked: SimpleQueue[Any]) -> None:
+    def __init__(
+        self, place: int, run: Callable[[Callable[[Asked], Answer]], Result], asked: SimpleQueue[Any], turn: Lock
+    ) -> None:
         super().__init__(daemon=True)
-        self.place, self.steps, self.asked = place, run, asked
+        self.place, self.steps, self.asked, self.turn = place, run, asked, turn
         self.answers: SimpleQueue[Any] = SimpleQueue()
         self.result: Result
         self.error: BaseException | None = None
 
     def run(self) -> None:
         """In its thread."""
-        try:
-            self.result = self.steps(self._ask)
-        except BaseException as error:
-            self.error = error
+        with self.turn:
+            try:
+                self.result = self.steps(self._ask)
+            except BaseException as error:
+                self.error = error
         self.asked.put((self.place, None))
 
     def _ask(self, question: Asked) -> Answer:
+        self.turn.release()
         self.asked.put((self.place, (question,)))
         answer = self.answers.get()
+        self.turn.acquire()
         if isinstance(answer, BaseException):
             raise answer
         found: Answer = answer
@@ -64,7 +69,8 @@ def in_lockstep(
         Exception: what a run, or answering, has raised; the others are ended.
     """
     asked: SimpleQueue[Any] = SimpleQueue()
-    threads = [_Run(place, run, asked) for place, run in enumerate(runs)]
+    turn = Lock()
+    threads = [_Run(place, run, asked, turn) for place, run in enumerate(runs)]
     for thread in threads:
         thread.start()
     going, waiting = len(threads), dict[int, Asked]()

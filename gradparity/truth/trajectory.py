@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.model_spec.space import ParameterSpace
 from gradparity.numerics.extended import Extended
-from gradparity.numerics.optimisers import LBFGS, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
+from gradparity.numerics.optimisers import LBFGS, OUT_OF_TIME, Optimiser, Path, Tree, ValueAndGradient, follow, rounded
 from gradparity.truth.lockstep import in_lockstep
 
 #: Perturbed runs that the floor is estimated from.
@@ -50,7 +51,13 @@ Evaluated: TypeAlias = tuple[Any, Tree]
 
 
 class Arithmetic(Protocol):
-    """Loss and gradient of one kind of problem in extended precision."""
+    """Loss and gradient of one kind of problem in extended precision.
+
+    Attributes:
+        seconds: after which a reference begins no further step, whatever was thought that it could afford.
+    """
+
+    seconds: float
 
     def perturbed(self, problem: Any, draws: int) -> Iterator[Any]:
         """Copies of the problem whose every continuous input is off by one rounding."""
@@ -88,15 +95,19 @@ def reference_run(
         The run, and its floors.
     """
     which = rounded(optimiser, problem.spec.dtype)
+    ends_s = time.monotonic() + arithmetic.seconds
     affordable = min(steps, max(1, affordable_steps(problem, which, arithmetic, draws)))
     with threadpool_limits(1):  # SciPy's L-BFGS on vectors of hundreds: BLAS threads make it ten times slower
         evaluate = _evaluator(problem.spec, arithmetic.bind(problem))
-        path = follow(which, problem.spec, evaluate, _start(problem, which), affordable)
+        path = follow(
+            which, problem.spec, evaluate, _start(problem, which), affordable, seconds=ends_s - time.monotonic()
+        )
         perturbed = list(arithmetic.perturbed(problem, draws))
         runs = in_lockstep(
-            [partial(_perturbed_path, moved, which, affordable, draw) for draw, moved in enumerate(perturbed)],
+            [partial(_perturbed_path, moved, which, affordable, draw, ends_s) for draw, moved in enumerate(perturbed)],
             arithmetic.bind_draws(perturbed),
         )
+    cut = any(run.stopped == OUT_OF_TIME for run in (path, *runs))
 
     u, tiny = unit_and_tiny(problem.spec.dtype)
     dtypes = problem.spec.dtypes
@@ -129,7 +140,7 @@ def reference_run(
         amplification,
         np.asarray(final_floor),
         (min(counts), max(counts)),
-        affordable == steps and known == kept,
+        affordable == steps and known == kept and not cut,
     )
 
 
@@ -156,7 +167,7 @@ def blocks(problem: AnyProblem) -> dict[str, slice]:
 
 
 def _perturbed_path(
-    moved: AnyProblem, which: Optimiser, steps: int, draw: int, exact: Callable[[Tree], Evaluated]
+    moved: AnyProblem, which: Optimiser, steps: int, draw: int, ends_s: float, exact: Callable[[Tree], Evaluated]
 ) -> Path:
     """The run on moved inputs, with a rounding of random sign in the parameters and the gradient of every step."""
     units = {name: unit_and_tiny(dtype)[0] for name, dtype in moved.spec.dtypes.items()}
@@ -173,7 +184,8 @@ def _perturbed_path(
             begin += p.size
         return parts
 
-    return follow(which, moved.spec, _evaluator(moved.spec, exact, jitter), _start(moved, which), steps, moved=jitter)
+    evaluate, seconds = _evaluator(moved.spec, exact, jitter), ends_s - time.monotonic()
+    return follow(which, moved.spec, evaluate, _start(moved, which), steps, moved=jitter, seconds=seconds)
 
 
 def _evaluator(

@@ -1,6 +1,7 @@
 """What rounding does, against what it is seen to do in NumPy's own arithmetic, and against the formula of an error."""
 
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -186,6 +187,24 @@ def test_a_run_whose_draws_are_no_numbers_is_known_up_to_there() -> None:
     assert resolved.tolist() == sorted(resolved, reverse=True)
     assert 0 < resolved.sum() < 7
     assert not known.complete
+
+
+def test_a_reference_run_past_its_seconds_ends_there_and_is_not_complete() -> None:
+    calls = []
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        calls.append(time.sleep(0.05 if len(calls) > 20 else 0))  # slower than it was when it was timed
+        return xp.sum((p["x"] - d["t"]) ** 2)
+
+    params, data = {"x": np.array([3.0])}, {"t": np.array([0.7])}
+    forms = json.dumps({"params": structure(params, is_array), "data": structure(data, is_array)})
+    problem = problem_of(params, data, params)
+    problem = replace(problem, spec=replace(problem.spec, forms=forms))
+    began = time.monotonic()
+    known = reference_run(problem, GradientDescent(0.1), 2000, NeutralArithmetic(loss, seconds=0.5))
+    assert time.monotonic() - began < 3
+    assert not known.complete
+    assert 0 < len(known.loss_floor) < 100
 
 
 def test_few_draws_of_very_many_entries_leave_none_beyond_the_limit_by_chance() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,6 +18,8 @@ OPERATIONS = 2 * 10**8
 
 class ClosedFormArithmetic:
     """What `gradparity.truth.trajectory` asks of a problem, by the closed form."""
+
+    seconds = math.inf
 
     def perturbed(self, problem: Problem, draws: int) -> Iterator[Problem]:
         """Features, parameters and tangents are off; labels are exact."""

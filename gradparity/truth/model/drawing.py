@@ -11,6 +11,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from gradparity.numerics.extended import Blocks
+from gradparity.progress import advance
 from gradparity.truth.model.spread import ENOUGH, Spread
 from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import OutOfTimeError
@@ -84,6 +85,7 @@ class Drawing:
                 really.add(blocks)
             while noisy.draws < FEWEST_DRAWS or (noisy.draws < MOST_DRAWS and time.monotonic() < soon):
                 noisy.add(self._some(self._noise, MOST_DRAWS - noisy.draws))
+                advance("draws", noisy.draws, MOST_DRAWS)
         if really.draws < len(nearest):  # how far those go is no matter of chance: nothing is known without them
             return noisy.unknown(), really.unknown()
         return noisy.variances(), really.largest
@@ -98,6 +100,7 @@ class Drawing:
             noisy = Spread({key: value[0] for key, value in self._in_float64(None).items()})
             while noisy.draws < FEWEST_DRAWS or (noisy.draws < MOST_DRAWS and time.monotonic() < soon):
                 noisy.add(self._in_float64(self._noise(1, share)))
+                advance("draws", noisy.draws, MOST_DRAWS)
         if really.draws < len(ACCUMULATORS):
             return noisy.unknown(), really.unknown()
         return {key: value / np.longdouble(share) ** 2 for key, value in noisy.variances().items()}, really.largest

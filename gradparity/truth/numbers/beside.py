@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.truth.numbers.draws import Values, draws_first, draws_last, wrapped
-from gradparity.truth.numbers.noise import Product, Roundings, held_by
+from gradparity.truth.numbers.noise import Nearest, Product, Roundings, held_by
 
 
 class SideBySide:
@@ -24,6 +24,14 @@ class SideBySide:
             (rule, slice(int(end) - count, int(end))) for (rule, count), end in zip(groups, ends, strict=True)
         ]
         self.draws, self.dtype = int(ends[-1]), groups[0][0].dtype
+        # Single elements are rounded to the nearest number alike, whatever sums are: by neighbours at once.
+        self.of_elements = self.groups[:1]
+        for rule, part in self.groups[1:]:
+            last, before = self.of_elements[-1]
+            if isinstance(rule, Nearest) and isinstance(last, Nearest):
+                self.of_elements[-1] = (last, slice(before.start, part.stop))
+            else:
+                self.of_elements.append((rule, part))
 
     def rounded(self, x: Values) -> Values:
         """Each element rounded once."""
@@ -64,10 +72,10 @@ class SideBySide:
         values = draws_last(x)
         if values.shape[-1] != self.draws:
             values = np.broadcast_to(values, (*x.shape, self.draws))
-        if len(self.groups) == 1:
-            return wrapped(f(self.groups[0][0], values))
+        if len(self.of_elements) == 1:
+            return wrapped(f(self.of_elements[0][0], values))
         out = np.empty(values.shape, values.dtype)
-        for rule, part in self.groups:
+        for rule, part in self.of_elements:
             out[..., part] = f(rule, values[..., part])
         return wrapped(out)
 
