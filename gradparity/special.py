@@ -267,3 +267,8 @@ def i1e(x: Any) -> Any:
 def cumlogsumexp(x: Any, axis: int = -1) -> Any:
     """Running ``log sum e^x`` along an axis."""
     return _names((x,))["cumlogsumexp"](x, axis)
+
+
+def segment_sum(x: Any, segments: Any, count: int) -> Any:
+    """Sums of those along the first axis that are of the same segment; shape ``(count, ...)``."""
+    return _names((x, segments))["segment_sum"](x, segments, count)

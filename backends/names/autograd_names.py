@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 from autograd.numpy.numpy_vjps import unbroadcast_f
-from autograd.tracer import getval, isbox
 
+from gradparity.backends.names import autograd_more
+from gradparity.backends.names.autograd_more import hold, where
+from gradparity.backends.names.composed import others, selections, without_nan
 from gradparity.backends.names.elementary import activations, gelu
 from gradparity.backends.names.numpy_names import scipys
-
-
-def hold(x: Any) -> Any:
-    """An array as a constant, of every trace that it is in."""
-    while isbox(x):
-        x = getval(x)
-    return x
 
 
 def elementwise(function: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
@@ -94,7 +90,7 @@ def beta(a: Any, b: Any) -> Any:
 def _share(x: Any, y: Any) -> Any:
     """``x / y``, zero where x is."""
     zero = x == 0
-    return anp.where(zero, 0.0, x / anp.where(zero, 1.0, y))
+    return where(zero, 0.0, x / where(zero, 1.0, y))
 
 
 xlogy = _of_two(scipys("xlogy"), lambda x, y: anp.log(y), _share)
@@ -108,7 +104,23 @@ def cumlogsumexp(x: Any, axis: int = -1) -> Any:
     return anp.moveaxis(anp.stack(rows), 0, axis)
 
 
+def pick(x: Any, order: Any) -> Any:
+    """The elements at these positions along the last axis: autograd has no derivative of ``take_along_axis``."""
+    places = np.meshgrid(*(np.arange(n) for n in order.shape), indexing="ij")
+    return x[(*places[:-1], order)]
+
+
+_SPACE = SimpleNamespace(**{**vars(anp), **autograd_more.NAMES})
+
+
+def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
+    """The elements at these positions along an axis."""
+    return anp.moveaxis(pick(anp.moveaxis(x, axis, -1), np.moveaxis(hold(indices), axis, -1)), -1, axis)
+
+
 NAMES: dict[str, Any] = {
+    **autograd_more.NAMES,
+    **selections(_SPACE, hold, pick), **without_nan(_SPACE, hold), **others(_SPACE), "take_along_axis": take_along_axis,
     **activations(anp, sigmoid, hold),
     "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp, "digamma": digamma, "entr": lambda x: -xlogy(x, x),
     "erf": erf, "erfc": elementwise(scipys("erfc"), lambda ans, x: -_bell(ans, x)),

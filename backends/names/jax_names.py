@@ -35,6 +35,8 @@ NAMES: dict[str, Any] = {
     )},
     "beta": beta, "betaln": betaln,
     "cumlogsumexp": lambda x, axis=-1: jax.lax.cumlogsumexp(x, axis % x.ndim),
+    "fix": jnp.trunc,
+    "segment_sum": lambda x, segments, count: jax.ops.segment_sum(x, jnp.asarray(segments), int(count)),
     "gelu": lambda x, approximate=False: jax.nn.gelu(x, approximate),
     "one_hot": one_hot,
 }  # fmt: skip

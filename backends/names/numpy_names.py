@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.backends.names.composed import others
 from gradparity.backends.names.elementary import activations, gelu
 
 
@@ -29,5 +30,5 @@ NAMES: dict[str, Any] = {
         "logit", "ndtr", "ndtri", "polygamma", "xlog1py", "xlogy",
     )},
     "cumlogsumexp": lambda x, axis=-1: np.logaddexp.accumulate(x, axis),
-    "gelu": gelu(np, erf),
+    "gelu": gelu(np, erf), "segment_sum": others(np)["segment_sum"],
 }  # fmt: skip

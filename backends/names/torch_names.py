@@ -9,6 +9,7 @@ import array_api_compat.torch as base
 import torch
 import torch.nn.functional as F
 
+from gradparity.backends.names import torch_more
 from gradparity.backends.names.torch_calls import CALLS
 
 
@@ -79,13 +80,13 @@ def _gamma_sign(x: Any) -> Any:
     return torch.where(x < 0, 1 - 2 * torch.remainder(torch.floor(x.detach()), 2), 1.0)
 
 
-NAMES: dict[str, Any] = CALLS | {
-    "array": base.asarray, "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
+NAMES: dict[str, Any] = CALLS | torch_more.NAMES | {
+    "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
     "ndarray": torch.Tensor, "power": base.pow,
     **{name: getattr(F, name) for name in ("celu", "elu", "mish", "relu", "relu6", "selu", "silu")},
     **{name: getattr(torch.special, name) for name in (
         "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr", "logit", "ndtr",
-        "ndtri", "polygamma", "sinc", "xlog1py", "xlogy",
+        "ndtri", "polygamma", "sinc",
     )},
     "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp,
     "gelu": gelu, "glu": lambda x, axis=-1: F.glu(x, axis), "hard_sigmoid": hard_sigmoid,

@@ -13,6 +13,7 @@ import pytest
 import scipy.special
 
 from gradparity import special
+from gradparity.backends.names import of_dtype
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.truth.derivatives.reverse import differentiate
 from gradparity.truth.model.floor import Tape
@@ -48,20 +49,75 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "celu of another alpha": lambda s, x, k: s.celu(x, 0.5),
     "gelu by tanh": lambda s, x, k: s.gelu(x, approximate=True),
     "glu of columns": lambda s, x, k: s.glu(x[:2], axis=0),
+    "segment_sum": lambda s, x, k: s.segment_sum(x, k[:3] % 3, 4),
     "one_hot": lambda s, x, k: s.one_hot(k, 4) * x[:, :4],
+    # Names of NumPy's that a framework lacks, means otherwise, or does not differentiate.
+    "sort": lambda s, x, k: s.sort(x), "sort of columns": lambda s, x, k: s.sort(x, axis=0),
+    "sort of all": lambda s, x, k: s.sort(x, axis=None), "median": lambda s, x, k: s.median(x),
+    "median of rows": lambda s, x, k: s.median(x, axis=1, keepdims=True), "median of columns": lambda s, x, k: (
+        s.median(x, axis=0)),
+    "quantile": lambda s, x, k: s.quantile(x, 0.3), "percentile": lambda s, x, k: s.percentile(x, 40, axis=1),
+    "argsort": lambda s, x, k: x[0][s.argsort(x[1])], "take": lambda s, x, k: s.take(x, s.asarray([1, 0, 3]), axis=1),
+    "take_along_axis": lambda s, x, k: s.take_along_axis(x, k[:, None], axis=1),
+    "interp": lambda s, x, k: s.interp(x, s.asarray([-4.0, -1.0, 2.5, 5.0]), x[0]),
+    "interp of data": lambda s, x, k: s.interp(s.asarray([-9.0, 0.1, 0.7, 3.0, 9.0]), s.sort(x[1]), x[0], left=2.5),
+    "searchsorted": lambda s, x, k: x * s.searchsorted(s.asarray([-1.0, 0.0, 2.0]), x),
+    "digitize": lambda s, x, k: x * s.digitize(x, s.asarray([-1.0, 0.0, 2.0])),
+    "arctan2": lambda s, x, k: s.arctan2(x[0], x[1]),
+    "arctan2 beside the cut": lambda s, x, k: s.arctan2(x, -9.0 + x * x),
+    "hypot": lambda s, x, k: s.hypot(x[0], x[1]),
+    "round": lambda s, x, k: x * s.round(x, 1),
+    "rint": lambda s, x, k: x * s.rint(x),
+    "heaviside": lambda s, x, k: x * s.heaviside(x, 0.5),
+    "isclose": lambda s, x, k: s.where(s.isclose(x, x + 1e-9), x, 0.0),
+    **{name: lambda s, x, k, f=name: getattr(s, f)(s.where(s.abs(x - 1) < 0.8, s.nan, 1.0) * 2.0, axis=1) * x[:, 0]
+       for name in ("nansum", "nanmean", "nanmax", "nanmin", "nanprod", "nanvar", "nanstd")},
+    "nan_to_num": lambda s, x, k: s.nan_to_num(x), "average": lambda s, x, k: s.average(x, axis=1, weights=x[0] ** 2),
+    "ptp": lambda s, x, k: s.ptp(x, axis=0), "trapezoid": lambda s, x, k: s.trapezoid(x, x[0]),
+    "trapezoid of columns": lambda s, x, k: s.trapezoid(x, dx=0.5, axis=0),
+    "kron": lambda s, x, k: s.kron(x[:2, :2], x[1:]),
+    "cross": lambda s, x, k: s.cross(x[:, :3], x[:, 1:]), "meshgrid": lambda s, x, k: s.meshgrid(x[0], x[1, :3])[1],
+    "pad": lambda s, x, k: s.pad(x, ((1, 0), (0, 2))), "pad by edges": lambda s, x, k: s.pad(x[0], 2, mode="edge"),
+    "pad by reflection": lambda s, x, k: s.pad(x[0], (2, 1), mode="reflect"),
+    "polyval": lambda s, x, k: s.polyval(x[0, :3], x / 9),
+    "select": lambda s, x, k: s.select([x > 1, x > 0], [x * x, x], 0.5), "unstack": lambda s, x, k: s.unstack(x)[1],
+    "flip": lambda s, x, k: s.flip(x, axis=0), "cumprod": lambda s, x, k: s.cumprod(x / 3, axis=1),
+    "var of two axes": lambda s, x, k: s.var(x, axis=(0, 1)),
+    "std of rows": lambda s, x, k: s.std(x, axis=1, keepdims=True),
+    "concat": lambda s, x, k: s.concat([x, x * x]), "dstack": lambda s, x, k: s.dstack([x, x * x]),
+    "full": lambda s, x, k: s.full((2, 3), x[0, 0]), "full_like": lambda s, x, k: s.full_like(x, x[0, 1]),
+    "linspace": lambda s, x, k: s.linspace(x[0, 0], x[0, 1], 5), "outer": lambda s, x, k: s.outer(x[0], x[:2]),
+    "vdot": lambda s, x, k: s.vdot(x, x), "vecdot": lambda s, x, k: s.vecdot(x, x[0]),
+    "where of two shapes": lambda s, x, k: s.where(x > 0, x[0], x[:, :1]),
+    "split": lambda s, x, k: s.split(x, 2, axis=1)[1],
+    "matrix_transpose": lambda s, x, k: s.matrix_transpose(x),
+    "broadcast_to": lambda s, x, k: s.broadcast_to(x[0], (2, 4)),
+    "triu_indices": lambda s, x, k: x[s.triu_indices(3)], "degrees": lambda s, x, k: s.degrees(x),
 }  # fmt: skip
 
 #: What takes the trigamma function, of which PyTorch's series in float64 ends at a relative error of 1e-9.
 TRIGAMMA = {"gammaln", "digamma", "polygamma", "beta", "betaln"}
 
+FUNCTIONS = {name for name, each in vars(special).items() if inspect.isfunction(each) and not name.startswith("_")}
+
 Blocks = dict[str, npt.NDArray[Any]]
+
+
+class Both:
+    """`gradparity.special`, and the namespace's own names."""
+
+    def __init__(self, xp: Any) -> None:
+        self.xp = xp
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(special if name in FUNCTIONS else self.xp, name)
 
 
 def loss(p: Any, d: Any, xp: Any) -> Any:
     """All cases: each a sum of its elements, weighted irregularly, times a parameter, whose gradient is the sum."""
     total: Any = 0.0
     for name, case in CASES.items():
-        out = case(special, p[name], d["k"])
+        out = case(Both(xp), p[name], d["k"])
         weights = xp.reshape(d["w"][: int(np.prod(out.shape))], tuple(out.shape))
         total = total + p[f"1 {name}"] * xp.sum(out * weights)
     return total
@@ -93,7 +149,7 @@ def truth(dtype: str) -> tuple[Blocks, Blocks, Blocks, Blocks]:
 def answer(backend: str, dtype: str, second: bool) -> tuple[Blocks, Blocks]:
     """Gradient and H v; where `second` says so, or no compilation takes long."""
     framework = configured(backend)
-    xp = framework.namespace()
+    xp = of_dtype(framework.namespace(), dtype)
     params, direction, data = map(framework.put, inputs(dtype))
     if backend == "jax":
         import jax
@@ -139,11 +195,8 @@ def test_a_function_has_the_certified_derivatives(backend: str, dtype: str, seco
     assert max(off) <= AGREES_FLOORS or name in TRIGAMMA
 
 
-FUNCTIONS = {name for name, each in vars(special).items() if inspect.isfunction(each) and not name.startswith("_")}
-
-
 def test_every_special_function_is_among_the_cases_and_is_certified() -> None:
-    assert {name.partition(" ")[0] for name in CASES} == FUNCTIONS
+    assert {name.partition(" ")[0] for name in CASES} >= FUNCTIONS
     assert set(Array.functions) >= FUNCTIONS
 
 

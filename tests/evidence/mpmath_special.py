@@ -9,8 +9,8 @@ import mpmath
 import numpy as np
 from mpmath import mpf
 
-from tests.evidence.mpmath_arrays import each, lanes, lift, total
-from tests.evidence.mpmath_reference import UNARY, Number, _unary, number, order
+from tests.evidence.mpmath_arrays import each, lanes, lift, product, total, variance
+from tests.evidence.mpmath_reference import UNARY, Number, _unary, logaddexp, number, order, pick, root
 
 
 def _sigmoid_slopes(x: Any, y: Any) -> tuple[Any, Any]:
@@ -162,7 +162,111 @@ def _reduce(f: Callable[[list[Any]], Any], x: Any, axis: Any) -> Any:
     return out
 
 
+def _sort(x: Any, axis: int | None = -1) -> Any:
+    x = lift(x)
+    return np.sort(x.ravel()) if axis is None else np.sort(x, axis)
+
+
+def _quantile(values: list[Any], q: Any) -> Any:
+    values = list(_sort(np.array([*values, None], object)[:-1]))
+    position = q * (len(values) - 1)
+    low = min(int(mpmath.floor(position)), len(values) - 1)
+    return values[low] + (values[min(low + 1, len(values) - 1)] - values[low]) * number(position - low)
+
+
+def _arctan2(y: Number, x: Number) -> Number:
+    if mpmath.isnan(y.v) or mpmath.isnan(x.v) or not (x.v or y.v) or (mpmath.isinf(x.v) and mpmath.isinf(y.v)):
+        return number(mpf("nan")) * y * x
+    if abs(y.v) > abs(x.v):
+        return number(mpmath.sign(y.v) * mpmath.pi / 2) - UNARY["arctan"](x / y)
+    turn = 0 if x.v > 0 else -1 if order(y, 0) == -1 else 1
+    return UNARY["arctan"](y / x) + number(turn * mpmath.pi)
+
+
+def _interp(x: Number) -> Number:
+    """Between (-1, 2), (0.25, -1) and (2, 3)."""
+    if order(x, -1) == -1 or order(x, 2) == 1:
+        return number(2 if x.v < 0 else 3)
+    if order(x, 0.25) == -1:
+        return (x + 1) / number(1.25) * -3 + 2
+    return (x - number(0.25)) / number(1.75) * 4 - 1
+
+
+def _logaddexp2(a: Number, b: Number) -> Number:
+    two = number(mpmath.log(2))
+    return logaddexp(a * two, b * two) / two
+
+
+def _heaviside(x: Number, at_zero: Number) -> Number:
+    ahead = order(x, 0)
+    return at_zero if ahead == 0 else number(int(ahead == 1)) if ahead != 2 else x
+
+
+def _finite(x: Number) -> Number:
+    largest = mpf(np.finfo(float).max)
+    return number(0) if mpmath.isnan(x.v) else number(mpmath.sign(x.v) * largest) if mpmath.isinf(x.v) else x
+
+
+def _polyval(p: Any, x: Any) -> Any:
+    out = lift(x) * 0
+    for coefficient in lift(p):
+        out = out * lift(x) + coefficient
+    return out
+
+
+def _mean(values: list[Any]) -> Any:
+    return total(values) / len(values)
+
+
+def _extent(values: list[Any]) -> Any:
+    return values[pick(values, True)] - values[pick(values, False)]
+
+
+def _pad(x: Any, width: Any, mode: Any = "constant") -> Any:
+    return lift(np.pad(lift(x), width, mode))
+
+
 NAMES: dict[str, Callable[..., Any]] = {
+    "sort": _sort,
+    "median": lambda x: _reduce(lambda v: _quantile(v, mpf(0.5)), x, None),
+    "quantile": lambda x, q, axis=None: _reduce(lambda v: _quantile(v, mpf(q)), x, axis),
+    "percentile": lambda x, q: _reduce(lambda v: _quantile(v, mpf(q) / 100), x, None),
+    "arctan2": lambda y, x: each(_arctan2, y, x),
+    "atan2": lambda y, x: each(_arctan2, y, x),
+    "interp": lambda x, points, values: each(_interp, x),
+    "logaddexp2": lambda a, b: each(_logaddexp2, a, b),
+    "heaviside": lambda x, at: each(_heaviside, x, at),
+    "fabs": lambda x: each(abs, x),
+    "average": lambda x: _reduce(_mean, x, None),
+    "ptp": lambda x: _reduce(_extent, x, None),
+    "nansum": lambda x: _reduce(total, x, None),
+    "nanmean": lambda x: _reduce(_mean, x, None),
+    "nanprod": lambda x: _reduce(product, x, None),
+    "nanvar": lambda x: _reduce(lambda v: variance(v, 0), x, None),
+    "nanstd": lambda x: _reduce(lambda v: root(variance(v, 0)), x, None),
+    "nanmax": lambda x: _reduce(lambda v: v[pick(v, True)], x, None),
+    "nanmin": lambda x: _reduce(lambda v: v[pick(v, False)], x, None),
+    "nan_to_num": lambda x: each(_finite, x),
+    "trapezoid": lambda x, axis=-1: np.sum((lift(x)[..., 1:] + lift(x)[..., :-1]) / 2, axis=-1),
+    "kron": lambda a, b: np.kron(lift(a), lift(b)),
+    "cross": lambda a, b: np.cross(lift(a), lift(b)),
+    "meshgrid": lambda a, b: [lift(x) for x in np.meshgrid(lift(a), lift(b))],
+    "pad": _pad,
+    "polyval": _polyval,
+    "select": lambda c, a, d: np.where(np.asarray(c[0], bool), lift(a[0]), lift(d)),
+    "unstack": lambda x: list(lift(x)),
+    "atleast_3d": lambda x: np.atleast_3d(lift(x)),
+    "dstack": lambda xs: np.dstack([lift(x) for x in xs]),
+    **{name: (lambda x: lift(x) * number(np.pi / 180)) for name in ("deg2rad", "radians")},
+    **{name: (lambda x: lift(x) * number(180 / np.pi)) for name in ("rad2deg", "degrees")},
+    "segment_sum": lambda x, of, n: np.stack(
+        [
+            np.sum(lift(x)[[i for i, k in enumerate(of) if k == j]], axis=0)
+            if j in of
+            else lift(np.zeros(np.shape(x)[1:]))
+            for j in range(n)
+        ]
+    ),
     **{name: (lambda x, *more, f=f: each(lambda u: f(u, *more), x)) for name, f in ELEMENTWISE.items()},
     "betaln": lambda a, b: each(_betaln, a, b),
     "beta": lambda a, b: each(_beta, a, b),

@@ -208,8 +208,8 @@ def test_input_at_fault_is_named() -> None:
         certify(logistic, draw(0), TOY, {"w": np.ones(2)})
     with pytest.raises(InputError, match="direction at w"):
         certify(logistic, draw(0), TOY, draw(0) | {"w": np.ones(3)})
-    with pytest.raises(NotCertifiableError, match=r"xp\.sort"):
-        certify(lambda p, d, xp: xp.sort(p), np.ones(2), {}, np.ones(2))
+    with pytest.raises(NotCertifiableError, match=r"xp\.unique"):
+        certify(lambda p, d, xp: xp.unique(p), np.ones(2), {}, np.ones(2))
 
 
 def test_a_derivative_that_was_not_asked_for_is_unknown_and_not_zero() -> None:

@@ -47,7 +47,7 @@ MORE: list[Callable[..., Any]] = [
     *(lambda n, w, f=f: getattr(n, f)(w(P), w(P)[0] + 0.5) for f in ("beta", "betaln", "xlogy", "xlog1py")),
     lambda n, w: n.polygamma(1, w(A)), lambda n, w: n.polygamma(2, w(P)), lambda n, w: n.beta(w(P) - 2, w(P) + 0.5),
     lambda n, w: n.xlogy(np.array([0.0, 1.0, 2.0, 0.0]), w(P)), lambda n, w: n.xlogy(w(A), w(P)),
-    lambda n, w: n.cumlogsumexp(w(C), axis=1),
+    lambda n, w: n.cumlogsumexp(w(C), axis=1), lambda n, w: n.segment_sum(w(A), np.array([1, 0, 1]), 3),
     lambda n, w: n.logsumexp(w(C), axis=(0, 2)), lambda n, w: n.softmax(w(C), axis=1),
     lambda n, w: n.log_softmax(w(C), axis=None), lambda n, w: n.gelu(w(A), approximate=True),
     lambda n, w: n.logsumexp(w(A), axis=0, keepdims=True), lambda n, w: n.glu(w(A), axis=1),
@@ -73,6 +73,9 @@ MORE: list[Callable[..., Any]] = [
 
 #: Names with nothing to differentiate: constants, types, what creates arrays, and what is constant between jumps.
 CONSTANT = {
+    "allclose", "argsort", "around", "array_equal", "count_nonzero", "diag_indices", "digitize", "empty", "empty_like",
+    "fix", "isclose", "isneginf", "isposinf", "ndim", "rint", "round", "searchsorted", "shape", "size", "tril_indices",
+    "triu_indices", "trunc",
     "all", "any", "arange", "argmax", "argmin", "bitwise_and", "bitwise_or", "bitwise_xor", "bool", "bool_", "ceil",
     "e", "equal", "eye", "finfo", "float32", "float64", "floor", "floor_divide", "greater", "greater_equal",
     "identity", "inf", "int32", "int64", "isfinite", "isinf", "isnan", "less", "less_equal", "linalg", "logical_and",

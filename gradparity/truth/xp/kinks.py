@@ -319,6 +319,16 @@ def _extreme_midpoint(values: Coefficient, largest: bool) -> int:
     return best
 
 
+def order_of_two(rows: list[Coefficient], i: int, j: int, name: str, index: tuple[int, ...]) -> int:
+    """Sign of element i less element j of rows of balls, value and coefficients; of equal ones that of i - j."""
+    gap = _gap(rows[0][i], rows[0][j])
+    if gap.is_zero():
+        return _sign_at_tie(ZERO, [_gap(c[i], c[j]) for c in rows[1:]], name, index) or i - j
+    if not (gap > 0 or gap < 0):
+        raise UndecidedError(name, index)
+    return 1 if gap > 0 else -1
+
+
 def require_decided_whole(x: Array, what: str) -> Coefficient:
     """Whole numbers of a constant real array, truncated as `astype(int)` does: int64 array."""
     if not x.is_constant:

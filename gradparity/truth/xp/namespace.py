@@ -20,8 +20,10 @@ from gradparity.truth.xp import (
     kinks,
     linalg,
     neural,
+    numpys,
     powers,
     reductions,
+    selection,
     shaping,
     smooth,
     special,
@@ -29,7 +31,6 @@ from gradparity.truth.xp import (
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
-    "sort": "Sort data beforehand; of parameters, use max, min or argmax.",
     "eigh": "Use det, slogdet, solve or cholesky where the mathematics allows.",
     "svd": "Use det, slogdet, solve or cholesky where the mathematics allows.",
 }
@@ -186,6 +187,8 @@ _ALL: dict[str, Callable[..., Any]] = (
     | contraction.FUNCTIONS
     | neural.FUNCTIONS
     | special.FUNCTIONS
+    | selection.FUNCTIONS
+    | numpys.FUNCTIONS
     | _ELEMENTWISE
     | _SMOOTH
 )

@@ -199,8 +199,8 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Array:
 
 
 _REARRANGED: tuple[Callable[..., Any], ...] = (
-    np.atleast_1d, np.atleast_2d, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud, np.moveaxis, np.ravel,
-    np.repeat, np.roll, np.rot90, np.squeeze, np.swapaxes, np.tile,
+    np.atleast_1d, np.atleast_2d, np.atleast_3d, np.diagonal, np.expand_dims, np.flip, np.fliplr, np.flipud,
+    np.moveaxis, np.ravel, np.repeat, np.roll, np.rot90, np.squeeze, np.swapaxes, np.tile,
 )  # fmt: skip
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -208,7 +208,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 } | {
     "arange": arange, "array": array, "asarray": array, "astype": astype, "broadcast_arrays": broadcast_arrays,
     "broadcast_to": broadcast_to, "column_stack": _stacked(np.column_stack),
-    "concat": concatenate, "concatenate": concatenate,
+    "concat": concatenate, "concatenate": concatenate, "dstack": _stacked(np.dstack), "empty": zeros,
+    "empty_like": zeros_like,
     "copy": asarray, "conj": asarray, "diag": diag, "eye": eye, "flatten": _rearranged("ravel", np.ravel), "full": full,
     "full_like": full_like, "hstack": _stacked(np.hstack), "identity": eye, "linspace": linspace,
     "matrix_transpose": matrix_transpose, "ones": ones, "ones_like": ones_like, "permute_dims": transpose,
