@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 
 #: Seconds that judging one training run at its own points may take, each of them, and spot checks at most.
 POINTS_SECONDS, POINT_SECONDS, MOST_POINTS = 10.0, 5.0, 64
+#: Numbers in parameters and data from which one evaluation in extended precision takes seconds.
+LARGE = 200_000
+#: Share of its seconds that the process is told it has: what it always does it does beyond them.
+TOLD = 0.7
 #: Share of the memory that is there when it starts, which the process of the truth may have.
 MEMORY_SHARE = 0.75
 
@@ -56,6 +61,7 @@ class ModelProcess(Peer):
         self._seconds: dict[int, float] = {}
         self._drawn_by: mm.Draw | None = None
         self._ended = False
+        self._untried = False
         self._untimely = ""  #: why one evaluation alone takes too long for any truth
         self._start(launch)
 
@@ -89,17 +95,23 @@ class ModelProcess(Peer):
                 cure="--budget SECONDS allows more.",
             ) from None
         self.ported = drawn.written_for
-        self.uncertified = self._tried(share_s and share_s / 2) if drawn.neutral else ""
+        self.uncertified = None if drawn.neutral else ""
+        self._untried = drawn.neutral
+        size = sum(value.size for tree in (drawn.problem.params, drawn.problem.data) for value in tree.values())
+        if size <= LARGE:  # otherwise it takes long, and backends can start meanwhile
+            self._try(share_s and share_s / 2)
         return drawn
 
-    def _tried(self, share_s: float | None) -> str | None:
-        """Why the loss of the problem that was drawn has no certified form; ``None`` if it has, as far as is known."""
+    def _try(self, share_s: float | None) -> None:
+        """Find out whether the loss of the problem that was drawn has a certified form, unless that is known."""
+        if not self._untried:
+            return
+        self._untried = False
         try:
             with self._in_time("first evaluation"):
-                return self.ask(mm.Try(), share_s=share_s).uncertifiable or None
+                self.uncertified = self.ask(mm.Try(), share_s=share_s).uncertifiable or None
         except NoTimeForTruth as error:
             self._untimely = str(error)
-            return None
 
     def reference(self, problem: UserProblem, seconds: float) -> Reference:
         """Certified truth and floor, as well as so many seconds allow.
@@ -107,13 +119,16 @@ class ModelProcess(Peer):
         Raises:
             NotCertified: there is no loss that could be certified, or no time or memory for it.
         """
+        began_s = time.monotonic()
+        self._try(seconds / 2)
+        seconds -= time.monotonic() - began_s
         if self.uncertified is not None:
             raise NotCertified(self.uncertified)
         if self._untimely:
             raise NoTimeForTruth(self._untimely)
         with self._lock, self._in_time("truth"):
             self._hold(problem)
-            found = self.ask(mm.Certify(seconds), share_s=waited_s(seconds)).reference
+            found = self.ask(mm.Certify(TOLD * seconds), share_s=waited_s(seconds)).reference
         self._seconds[id(problem.data)] = found.seconds
         return found
 

@@ -44,7 +44,7 @@ class Tried(Reply, frozen=True):
 
 
 class Try(Request[Tried], frozen=True):
-    """Evaluate the neutral loss of the problem that was drawn, twice."""
+    """Evaluate the neutral loss of the problem that was drawn."""
 
     stage = "first evaluation"
 

@@ -7,6 +7,7 @@ arrays from here, so that all have the same bytes. Whatever the user's code does
 from __future__ import annotations
 
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -27,6 +28,9 @@ from gradparity.worker.memory import limit_memory
 from gradparity.worker.messages import load_request, problem_of
 from gradparity.worker.serve import serve
 from gradparity.worker.wire import Failed, Reply, Request, encode
+
+#: Seconds of an evaluation up to which a second one is worth its time before anything else.
+QUICK_S = 1.0
 
 Loss = Callable[[Any, Any, Any], Any]
 
@@ -80,7 +84,7 @@ class ModelWorker:
         return mm.Drawn(load_request(self.drawn), self.loss is not None, gradient, self.model.written_for())
 
     def _try(self, _request: mm.Try) -> mm.Tried:
-        """Evaluate the neutral loss twice: why it has no certified form, if it has none.
+        """Evaluate the neutral loss, and twice if that is quick: why it has no certified form, if it has none.
 
         Raises:
             InputError: it raises, is no scalar, or another the second time.
@@ -89,8 +93,10 @@ class ModelWorker:
         problem, spec = self.drawn, self.drawn.spec
         try:
             with self._own():
+                began_s = time.monotonic()
                 self.purity = Purity(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data))
-                self.purity.require()
+                if time.monotonic() - began_s < QUICK_S:  # otherwise after the truth, which asks it once more
+                    self.purity.require()
         except NotCertifiableError as error:
             file, line = place_of(error, self.model.file, self.model.root)
             said = str(error).partition(" Or go on without certification")[0]

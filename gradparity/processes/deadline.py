@@ -28,7 +28,7 @@ SHARES: dict[Stage, float] = {
     "reference runs": 0.25,
     "first call": 0.3,
     "compilation": 0.15,
-    "training": 0.15,
+    "training": 0.25,
     "moved inputs": 0.2,
 }
 SLACK, LEAST_SLACK_S = 0.1, 1.0

@@ -29,6 +29,8 @@ from gradparity.truth.reference import BUDGET_S, Reference
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
 ENCLOSING, DRAWING = 0.5, 0.3
+#: Seconds that draws are given however small the budget is: of a small model they take no more.
+LEAST_DRAWING_S = 5.0
 #: Random directions in which forward mode has to confirm enclosures, which it can only contradict by a defect.
 CONFIRMING = 2
 #: Share that forward mode may take for a direction when the budget is spent.
@@ -148,9 +150,12 @@ class _Search:
     def _floor(self, values: Blocks, tape: Tape | None = None) -> Blocks:
         """By the dtype of the parameters; of mixed ones each entry by the lower, where that has any part in it."""
         tape, seconds = tape or self.tape, DRAWING * self.budget_s
+        ends_s = max(self.began + SEAMS * self.budget_s, time.monotonic() + max(seconds, LEAST_DRAWING_S))
         if len(set(self.dtypes.values())) == 1:
-            return tape.floor(values, self.dtype, seed=self.seed, seconds=seconds)
-        fine, coarse = (tape.floor(values, dtype, seed=self.seed, seconds=seconds / 2) for dtype in DTYPES)
+            return tape.floor(values, self.dtype, seed=self.seed, seconds=seconds, deadline=ends_s)
+        fine, coarse = (
+            tape.floor(values, dtype, seed=self.seed, seconds=seconds / 2, deadline=ends_s) for dtype in DTYPES
+        )
         lower = {path for path, dtype in self.dtypes.items() if dtype == DTYPES[1]}
         reached = tape.depends_on(lower, np.random.default_rng([self.seed, 8]))
         return {key: np.where(reached[key] | (key[1] in lower), coarse[key], fine[key]) for key in fine}
