@@ -12,6 +12,8 @@ Listener: TypeAlias = Callable[[str, int, int], None]
 
 #: Seconds between two reports: a line on a screen is read no faster.
 EVERY_S = 1.0
+#: What is done where nothing is counted, and the rest are the seconds that all of it may take.
+EXPECTED = -1
 
 
 class _State:
@@ -29,6 +31,12 @@ def advance(what: str, done: int, of: int = 0) -> None:
         if now_s - _State.told_s >= EVERY_S:
             _State.told_s = now_s
             _State.listener(what, done, of)
+
+
+def expect(what: str, seconds: float) -> None:
+    """Say how long what follows is going to take, about: ``expect("795,010 parameters", 40.0)``."""
+    if _State.listener is not None:
+        _State.listener(what, EXPECTED, round(seconds))
 
 
 @contextmanager

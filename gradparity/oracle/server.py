@@ -31,6 +31,8 @@ from gradparity.worker.wire import Failed, Reply, Request, encode
 
 #: Seconds of an evaluation up to which a second one is worth its time before anything else.
 QUICK_S = 1.0
+#: And up to which several more are.
+INSTANT_S = 0.1
 
 Loss = Callable[[Any, Any, Any], Any]
 
@@ -45,6 +47,7 @@ class ModelWorker:
         self.problem: UserProblem
         self.arithmetic: NeutralArithmetic
         self.purity: Purity | None = None
+        self.instant = False
 
     def answer(self, request: Request[Any]) -> bytes:
         """The reply to one request as a frame, the user's faults and ours included."""
@@ -95,8 +98,10 @@ class ModelWorker:
             with self._own():
                 began_s = time.monotonic()
                 self.purity = Purity(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data))
-                if time.monotonic() - began_s < QUICK_S:  # otherwise after the truth, which asks it once more
+                first_s = time.monotonic() - began_s
+                if first_s < QUICK_S:  # otherwise after the truth, which asks it once more
                     self.purity.require()
+                    self.instant = time.monotonic() - began_s - first_s < INSTANT_S  # the first one imports, too
         except NotCertifiableError as error:
             file, line = place_of(error, self.model.file, self.model.root)
             said = str(error).partition(" Or go on without certification")[0]
@@ -115,8 +120,10 @@ class ModelWorker:
                 self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=request.seconds
             )
             if request.params is None and self.purity is not None:
-                # Derivations that disagree, and numbers that are none, may come of an impure loss.
-                self.purity.require(MOST_CALLS if found.unknown else 1)
+                # Derivations that disagree, and numbers that are none, may come of an impure loss; and all draws of a
+                # small one are a single evaluation, so that it has not been called often.
+                many = found.unknown or self.instant
+                self.purity.require(MOST_CALLS if many else 1)
         return mm.Certified(found)
 
     @contextmanager

@@ -20,7 +20,7 @@ class Observer(Protocol):
         """Take a stage that starts."""
 
     def advance(self, backend: str, what: str, done: int, of: int) -> None:
-        """Take how many are done of what the stage that a backend is in counts; ``of`` is 0 where nobody knows."""
+        """Take how many are done of what the stage that a backend is in counts; see `gradparity.progress`."""
 
     def end(self, problem: str, backend: str) -> None:
         """Take that the last stage of a backend is over, and no other follows yet."""

@@ -56,7 +56,7 @@ class Failed(Reply, frozen=True):
 
 
 class Progress(Reply, frozen=True):
-    """How far the answer to the last request is: it is still to come. ``of`` is 0 where nobody knows how many."""
+    """How far the answer to the last request is: it is still to come; see `gradparity.progress`."""
 
     what: str
     done: int

@@ -92,6 +92,22 @@ def test_what_is_left_follows_from_the_rate_so_far(clock: Clock, err: Console):
     ]
 
 
+def test_what_a_stage_is_going_to_take_is_said_before_and_while_it_does(clock: Clock, err: Console):
+    watch = Watch(None, err, clock=clock)
+    watch.begin("mlp", "truth", "")
+    with progress.heard_by(lambda *far: watch.advance("model", *far)):
+        progress.expect("40 parameters", 0.3)  # over before it is read
+        progress.expect("795,010 parameters", 39.7)
+    for _ in range(2):
+        clock.now_s += 25
+        watch.pulse()
+    assert lines_of(err)[1:] == [
+        "mlp: truth, 795,010 parameters: about 40 s",
+        "mlp: truth (25 of about 40 s)",
+        "mlp: truth (50 s, about 40 s were expected)",
+    ]
+
+
 def test_what_is_over_is_not_said_any_more(clock: Clock, err: Console):
     watch = Watch(None, err, clock=clock)
     watch.begin("mlp", "truth", "")

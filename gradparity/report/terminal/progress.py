@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from gradparity.progress import EXPECTED
 from gradparity.results import ProblemResult
 
 #: How often the live line is drawn: what is timed meanwhile runs on another core, and is to be left in peace.
@@ -80,10 +81,15 @@ class _Stage:
     what: str = ""
     done: int = 0
     of: int = 0
+    expected_s: int = 0
 
     def said(self, now_s: float) -> str:
         """In words, with what is left at the rate so far."""
         took_s = now_s - self.began_s
+        if self.expected_s:
+            more = took_s > self.expected_s
+            of = f"s, about {self.expected_s} s were expected" if more else f"of about {self.expected_s} s"
+            return f"{self.line} ({took_s:.0f} {of})"
         if not self.what:
             return f"{self.line} ({took_s:.0f} s)" if took_s >= 1 else self.line
         if self.of <= 0:
@@ -168,8 +174,13 @@ class Watch:
         with self._lock:
             own = [each for (_, name), each in self._stages.items() if name == backend]
             own = own or [each for (_, name), each in self._stages.items() if not name]
-            if own:
+            if not own:
+                return
+            if done != EXPECTED:
                 own[-1].what, own[-1].done, own[-1].of = what, done, of
+            elif of >= SILENT_S and self._err is not None:
+                own[-1].expected_s, own[-1].began_s = of, self._clock()
+                self.remark(f"{own[-1].line}, {what}: about {of} s")
 
     def end(self, problem: str, backend: str) -> None:
         """Forget a stage."""

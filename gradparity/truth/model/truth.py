@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, require_extended_precision
+from gradparity.progress import expect
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError
@@ -29,6 +30,8 @@ from gradparity.truth.reference import BUDGET_S, Reference
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
 ENCLOSING, DRAWING = 0.5, 0.3
+#: What a truth takes, in evaluations in extended precision: measured, from 7 of large losses to 18 of small ones.
+EVALUATIONS = 10
 #: Seconds that draws are given however small the budget is: of a small model they take no more.
 LEAST_DRAWING_S = 5.0
 #: Random directions in which forward mode has to confirm enclosures, which it can only contradict by a defect.
@@ -110,6 +113,9 @@ class _Search:
     def reference(self) -> Reference:
         """The best truth that the time allows."""
         values, ignored = self.tape.values(), self.tape.ignored
+        size = sum(np.size(leaf) for _, leaf in leaves(self.params))
+        expected_s = EVALUATIONS * (time.monotonic() - self.began)
+        expect(f"{size:,} parameters", min(expected_s, self.budget_s) if self.budget_s else expected_s)
         self.kinds = Kinds(self.loss, self.params, self.data, self.tape.cells)
         enclosed = self.kinds.derivatives(self.tangents, self._left(ENCLOSING))
         floor = self._floor(values)
