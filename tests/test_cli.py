@@ -75,10 +75,14 @@ def test_progress_away_from_a_terminal_is_plain_lines_on_standard_error(tmp_path
     ran = gradparity("check", "--backends", "numpy", "--data", name, "--target", "label", "--steps", "3", cwd=tmp_path)
     assert ran.returncode == 0
     lines = [re.fullmatch(r"\[ *[0-9.]+ s\] (.+)", line) for line in ran.stderr.splitlines()]
-    budget, *stages = [line and line[1] for line in lines]
+    budget, *stages = [line[1] for line in lines if line and not line[1].endswith(" s)")]  # of a slow machine
     assert budget == "at most 120 s a problem; --budget SECONDS for another limit"
     of_numpy = [f"{stage} numpy" for stage in ("import", "first call", "evaluation", "training")]
-    assert stages == [f"{name}: {stage}" for stage in ("truth", "reference run of gd", *of_numpy)]
+    # It imports and answers while the truth is computed.
+    mine = [f"{name}: {stage}" for stage in of_numpy]
+    assert [stage for stage in stages if stage in mine] == mine
+    known = [f"{name}: truth", f"{name}: reference run of gd", f"{name}: comparison"]
+    assert [stage for stage in stages if stage not in mine] == known
     assert name[:90] in " ".join(ran.stdout.split())
 
 
