@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import typer
@@ -24,7 +25,12 @@ EXITS = {
 
 def pages() -> dict[Path, str]:
     """Every generated page with its content."""
-    return {REFERENCE / "cli.md": command_line(), REFERENCE / "results_json.md": results_json()}
+    names = run_path(str(Path(__file__).with_name("namespace_page.py")))["page"](_table, _plain)
+    return {
+        REFERENCE / "cli.md": command_line(),
+        REFERENCE / "results_json.md": results_json(),
+        REFERENCE / "namespace.md": names,
+    }
 
 
 def command_line() -> str:

@@ -26,11 +26,11 @@ def rint(x: Any) -> Array:
     real: Array = asarray(x)
     if not real.is_real:
         return real
-    below = floor(real)
-    ahead = compare(subtract(real, below), asarray(0.5), "round")
-    odd = question(lambda c: np.mod(c, 2) == 1, middles(below.balls()[0]))
-    up = (ahead > 0) | ((ahead == 0) & odd)
-    return add(below, Array((exact(up),)))
+    nearest = floor(add(real, 0.5))
+    # At a half, floor has taken the one above, as any line through it decides; where there is none, the even one.
+    half = compare(add(real, 0.5), nearest, "round") == 0
+    odd = question(lambda c: np.mod(c, 2) == 1, middles(nearest.balls()[0]))
+    return subtract(nearest, Array((exact(half & odd),)))
 
 
 def round(x: Any, decimals: int = 0) -> Array:  # noqa: A001 (NumPy's name)
