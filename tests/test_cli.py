@@ -75,6 +75,7 @@ def test_progress_away_from_a_terminal_is_plain_lines_on_standard_error(tmp_path
     ran = gradparity("check", "--backends", "numpy", "--data", name, "--target", "label", "--steps", "3", cwd=tmp_path)
     assert ran.returncode == 0
     lines = [re.fullmatch(r"\[ *[0-9.]+ s\] (.+)", line) for line in ran.stderr.splitlines()]
+    assert all(lines)
     budget, *stages = [line[1] for line in lines if line and not line[1].endswith(" s)")]  # of a slow machine
     assert budget == "at most 120 s a problem; --budget SECONDS for another limit"
     of_numpy = [f"{stage} numpy" for stage in ("import", "first call", "evaluation", "training")]

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 #: A worker that is busy when the budget ends is given this share of it more, then killed: what is asked for is kept
-#: within 10%, and what ends by itself is worth more than what is cut off.
-GRACE = 0.05
+#: within 10%, with the report that follows, and what ends by itself is worth more than what is cut off.
+GRACE = 0.025
 #: Least of it, in seconds: what a process takes to notice.
 LEAST_GRACE_S = 0.5
 #: Seconds that a problem is given where no budget is: `check` keeps to them, elsewhere only the shares below do.
