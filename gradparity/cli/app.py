@@ -197,8 +197,8 @@ def _execute(
             exported = export_to(*export, out=settings.out)
         prepare()
         each = verbose and not settings.stress_suite  # the suite has one table for all its problems
-        with Watch(out if each else None, None if quiet else err, brief=command == "bench") as watch:
-            watch.remark(settings.budget_said())
+        errors, said = None if quiet else err, settings.budget_said()
+        with Watch(out if each else None, errors, brief=command == "bench", at_first=said) as watch:
             from gradparity.runner.session import run
 
             result = run(settings, watch, started_s, resume=resume)

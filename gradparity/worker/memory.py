@@ -19,7 +19,8 @@ def limit_memory(size: int) -> None:
     except ImportError:  # Windows
         return
     which = resource.RLIMIT_DATA if sys.platform == "linux" else resource.RLIMIT_AS
-    resource.setrlimit(which, (size, size))
+    hard = resource.getrlimit(which)[1]  # which stays, so that a later limit may be a larger one
+    resource.setrlimit(which, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
 
 
 def resident_bytes() -> int:

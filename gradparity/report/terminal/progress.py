@@ -106,6 +106,7 @@ class Watch:
         out: console that gets each problem's tables as it is done, or ``None`` to print none.
         err: console for the progress, or ``None`` for silence.
         brief: of training print only what does not agree.
+        at_first: what is said of the whole run, once its input has been found good.
         clock: a monotonic one, in seconds.
     """
 
@@ -115,11 +116,12 @@ class Watch:
         err: Console | None,
         *,
         brief: bool = False,
+        at_first: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out, self._err, self._brief, self._clock = out, err, brief, clock
         self._started = self._spoke_s = clock()
-        self._said = ""
+        self._said, self._at_first = "", at_first
         self._remaining = Remaining(clock)
         #: By problem and backend; those that began last are last.
         self._stages: dict[tuple[str, str], _Stage] = {}
@@ -147,6 +149,7 @@ class Watch:
 
     def planned(self, problems: int) -> None:
         """So many problems there are to do."""
+        self.remark(self._at_first)
         self._remaining.planned(problems)
 
     def expect(self, seconds: float) -> None:
