@@ -172,3 +172,20 @@ def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_a
     for size in (3, 4, 3):  # of another shape it is compiled anew: tensors are guarded
         assert whole(torch.ones(size)).tolist() == [4.0] * size
     assert whole(torch.ones(3, dtype=torch.float64)).dtype == torch.float64
+
+
+def test_a_loop_has_as_many_steps_as_fit_by_the_shortest_of_some_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    worker = Worker()
+    worker.backend = numpy_backend
+    assert isinstance(answer(worker, m.load_request(problem())), m.Loaded)
+    now_s = [0.0]
+    taken = iter([9.0, 0.5, 1.0, 1.0, 1.0])  # the first call was disturbed
+    monkeypatch.setattr("gradparity.worker.evaluation.time.perf_counter", lambda: now_s[0])
+    monkeypatch.setitem(worker.calls, "step", lambda: now_s.__setitem__(0, now_s[0] + next(taken)))
+    cut = answer(worker, m.Descend(100, 0.1, 10.0))
+    assert isinstance(cut, m.Descended)
+    assert len(cut.losses) == 1 + 20
+    taken = iter([0.1])
+    whole = answer(worker, m.Descend(100, 0.1, 10.0))
+    assert isinstance(whole, m.Descended)
+    assert len(whole.losses) == 101

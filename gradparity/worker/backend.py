@@ -219,13 +219,11 @@ class Worker:
         return record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
 
     def _descend(self, request: m.Descend) -> m.Descended:
-        from gradparity.worker.evaluation import descend
+        from gradparity.worker.evaluation import affordable, descend
 
         steps = request.steps
         if request.seconds is not None:
-            began_s = time.perf_counter()
-            self.calls["step"]()
-            steps = min(steps, max(1, int(request.seconds / max(time.perf_counter() - began_s, 1e-9))))
+            steps = affordable(self.calls["step"], steps, request.seconds)
         return descend(self.backend, self.program, self.problem, steps, request.learning_rate)
 
     def _train(self, request: m.Train) -> m.Trained:

@@ -25,6 +25,8 @@ from gradparity.worker.wire import Arrays, Host
 
 #: What answers to many evaluations may take: the parent has them of every backend.
 MOST_BYTES = 2**31
+#: Calls of a step, at most, from which it is told how many fit into some time.
+CALLS = 5
 
 TimedCall = Callable[[], Any]
 Quantities = dict[str, Arrays]
@@ -134,6 +136,18 @@ def too_much(backend: Backend, program: Program, problem: AnyProblem, asked: Ask
     if needed_bytes > MOST_BYTES:
         return f"{count} evaluations would take {needed_bytes / 2**30:.0f} GiB"
     return f"{count} evaluations would take about {needed_s:.0f} s" if needed_s > seconds else ""
+
+
+def affordable(step: TimedCall, steps: int, seconds: float) -> int:
+    """How many of the steps fit, one at least, by the shortest of some calls: one alone may have been disturbed."""
+    call_s = math.inf
+    for _ in range(CALLS):
+        began_s = time.perf_counter()
+        step()
+        call_s = min(call_s, time.perf_counter() - began_s)
+        if steps * call_s <= seconds:
+            break
+    return min(steps, max(1, int(seconds / max(call_s, 1e-9))))
 
 
 def _hvps(program: Program) -> dict[str, Callable[..., Params]]:
