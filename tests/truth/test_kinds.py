@@ -103,6 +103,28 @@ def test_and_where_there_is_none_are_counted_as_extended_precision(monkeypatch: 
     np.testing.assert_allclose(found.truth["gradient", "b"], np.exp(np.longdouble(0.25) - 800), rtol=1e-15)
 
 
+def test_a_mask_of_infinities_is_certified_as_whole_arrays() -> None:
+    def attention(p: Any, d: Any, xp: Any) -> Any:
+        q, k, v = (d["x"] @ p[name] for name in "qkv")
+        scores = xp.where(d["mask"], q @ xp.swapaxes(k, 1, 2), -np.inf)
+        shifted = scores - xp.max(scores, axis=-1, keepdims=True)
+        weights = xp.exp(shifted) / xp.sum(xp.exp(shifted), axis=-1, keepdims=True)
+        return xp.mean((weights @ v) ** 2)
+
+    rng = np.random.default_rng(5)
+    params = {name: rng.standard_normal((9, 9)) / 3 for name in "qkv"}
+    data = {"x": rng.standard_normal((3, 14, 9)), "mask": np.tril(np.ones((14, 14), bool))}
+    along = {name: rng.standard_normal((9, 9)) for name in "qkv"}
+    whole = enclosed_whole(attention, params, data, along)
+    balls = differentiate(attention, params, data, along)
+    assert whole is not None
+    assert balls is not None
+    assert whole.known
+    for key, each in balls.blocks.items():
+        gap = np.abs(whole.blocks[key].as_longdouble() - each.as_longdouble())
+        assert np.all(gap <= whole.blocks[key].radii() + 2.0**-63 * np.abs(each.as_longdouble()))
+
+
 @pytest.mark.usefixtures("everything_is_large")
 def test_a_tie_that_only_balls_can_prove_is_left_to_them() -> None:
     params = {"a": np.array([0.3, 0.3, 0.1])}

@@ -153,15 +153,43 @@ def test_an_underflow_that_is_forgotten_is_found(name: str, monkeypatch: pytest.
     assert missed(kernel, truth, *edge_pairs()) > 0
 
 
+#: Limits at infinities of the data, by argument.
+LIMITS = {
+    "exp": {-np.inf: 0}, "expm1": {-np.inf: -1}, "tanh": {np.inf: 1, -np.inf: -1}, "sech": {np.inf: 0, -np.inf: 0},
+    "sigmoid": {np.inf: 1, -np.inf: 0}, "softplus": {-np.inf: 0},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_infinities_and_nan_are_not_known_and_never_a_false_number(name: str) -> None:
+def test_infinities_and_nan_are_not_known_but_for_their_limits_and_never_a_false_number(name: str) -> None:
     kernel = OPERATIONS[name][0]
+    binary = name in ("add", "subtract", "multiply", "divide")
     odd = np.array([np.inf, -np.inf, np.nan, np.inf])
     operands = [enclosures(odd), enclosures(np.array([1.0, 0.0, 0.5, np.inf]))]
-    binary = name in ("add", "subtract", "multiply", "divide")
-    assert not midrad.is_known(midrad.blocked(kernel, *(operands if binary else operands[:1]))).any()
-    unknown = assembled((np.ones(2), np.zeros(2), np.array([np.inf, np.nan])))
-    assert not midrad.is_known(midrad.blocked(kernel, *([unknown, operands[1][:2]] if binary else [unknown]))).any()
+    found = midrad.blocked(kernel, *(operands if binary else operands[:1]))
+    for x, high, low, radius, known in zip(odd, *found.parts, midrad.is_known(found), strict=True):
+        limit = LIMITS.get(name, {}).get(x)
+        assert known == (limit is not None)
+        assert not known or abs(high - limit) + abs(low) <= radius
+    unknown = assembled((np.ones(3), np.zeros(3), np.array([np.inf, np.nan, np.inf])))
+    unknown["high"][2] = -np.inf
+    assert not midrad.is_known(midrad.blocked(kernel, *([unknown, operands[1][:3]] if binary else [unknown]))).any()
+
+
+def test_an_infinity_of_the_data_stays_one_where_it_is_added_to_and_is_none_less_itself() -> None:
+    inf, inexact = enclosures(np.array([np.inf, -np.inf])), numbers(0, 2, radius=1e-9)
+    for each in (inf + inexact, inf - inexact, inf + inf, -(inexact - inf)):
+        assert midrad.infinities(each).tolist() == [1, -1]
+    assert midrad.infinities(inf - inf).tolist() == [0, 0]
+    assert midrad.infinities(inf + assembled((1.0, 0.0, np.inf))).tolist() == [0, 0]
+    assert midrad.infinities(enclosures(np.full(2, 1e308)) * 10).tolist() == [0, 0]
+    assert midrad.infinities(enclosures(np.full(2, 1.7e308)) + 1.7e308).tolist() == [0, 0]
+    assert not midrad.is_known(inf).any()
+    assert midrad.is_zero((-abs_of(inf)).exp()).all()
+
+
+def abs_of(x: MidRad) -> MidRad:
+    return np.where(x["high"] < 0, -x, x)
 
 
 def test_what_is_exact_stays_exact_and_zeros_stay_zeros() -> None:

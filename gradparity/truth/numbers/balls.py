@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
+from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.draws import question
 from gradparity.truth.numbers.midrad import MidRad, enclosures, is_zero
@@ -41,8 +42,8 @@ def vanishes(c: Coefficient) -> Coefficient:
 
 def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
     """1 and -1 where elements are exactly inf and -inf, which only data are; 0 elsewhere."""
-    if isinstance(c, MidRad):  # there infinities are not known
-        return np.zeros(c.shape, np.int8)
+    if isinstance(c, MidRad):
+        return midrad.infinities(c)
     if c.dtype != object:
         return question(lambda values: np.where(np.isinf(values), np.sign(values), 0).astype(np.int8), c)
     signs = [0 if value.is_finite() or value.is_nan() else int(value > 0) - int(value < 0) for value in c.ravel()]

@@ -6,7 +6,8 @@ gradually (`is_usual`). What an operation rounds is either computed
 exactly, by `two_sum` and what divisions leave over, or bounded by u times a result, and added to the radius; the radius
 itself is a sum of products of numbers that are not negative, rounded a dozen times, for which `UP` makes up. Results of
 radius zero are exact, zeros among them. Where a product may have underflowed, and only there, the radius gets `TINY`.
-What is no finite number, or too large to be split, has a radius that is none: it is not known.
+What is no number, or too large to be split, has a radius that is none: it is not known. An infinity of the data, as
+masks are made of, is one of radius zero; sums keep it, the exponential has its limit, products do not know it.
 
 Reference: T. J. Dekker, "A floating-point technique for extending the available precision", Numer. Math. 18 (1971);
 S. M. Rump, "Verification methods: rigorous results using floating-point arithmetic", Acta Numerica 19 (2010).
@@ -67,7 +68,15 @@ def add(a: Parts, b: Parts) -> Parts:
     s, e = two_sum(a[0], b[0])
     t, f = two_sum(a[1], b[1])
     v, g = two_sum(e, t)
-    return (*two_sum(s, v), (a[2] + b[2] + np.abs(f) + np.abs(g)) * UP)
+    high, low = two_sum(s, v)
+    radius = (a[2] + b[2] + np.abs(f) + np.abs(g)) * UP
+    if np.isfinite(s).all():
+        return high, low, radius
+    # An infinity of the data, and something that is finite or as infinite.
+    ends = [np.isinf(x[0]) & (x[2] == 0) for x in (a, b)]
+    fine = [end | (np.isfinite(x[0]) & np.isfinite(x[2])) for end, x in zip(ends, (a, b), strict=True)]
+    infinite = (ends[0] | ends[1]) & fine[0] & fine[1] & np.isinf(s)
+    return where(infinite, (s, 0.0, 0.0), (high, low, radius))
 
 
 def negative(a: Parts) -> Parts:

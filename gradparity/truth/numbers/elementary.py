@@ -138,7 +138,8 @@ def exp(x: Parts) -> Parts:
     """``e^x``."""
     s, w, radius = _exponential(x)
     value = add(s, multiply(s, w))
-    return where(_is_below(x), NOTHING, widened(value, _spread(upper(value), _growth(radius))))
+    value = where(_is_below(x), NOTHING, widened(value, _spread(upper(value), _growth(radius))))
+    return where((x[0] == -np.inf) & (x[2] == 0), (0.0, 0.0, 0.0), value)
 
 
 def expm1(x: Parts) -> Parts:

@@ -65,13 +65,14 @@ def enclosures(values: Any) -> MidRad:
         return assembled((high, low, radius))
     if array.dtype.kind == "b" or (array.dtype.kind == "f" and array.dtype.itemsize <= 8):
         high = array.astype(np.float64)
-        return assembled((high, 0.0, np.where(np.isfinite(high), 0.0, np.inf)))
+        return assembled((high, 0.0, np.where(np.isnan(high), np.inf, 0.0)))
     wide = array.astype(np.longdouble)
     with np.errstate(all="ignore"):
         high = wide.astype(np.float64)
         low = (wide - high).astype(np.float64)
         left = np.where((wide - high) - low == 0, 0.0, np.where(np.abs(high) < doubled.SAFE, doubled.TINY, np.inf))
-    return assembled((high, low, left))
+    infinite = np.isinf(wide)
+    return assembled((high, np.where(infinite, 0.0, low), np.where(infinite, 0.0, left)))
 
 
 def split(values: npt.NDArray[np.longdouble]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]] | None:
@@ -92,6 +93,8 @@ def balls(c: Any) -> npt.NDArray[Any]:
             mid = arb(high) + arb(low)
             known = math.isfinite(high) and math.isfinite(radius)
             out[i] = (arb(mid, arb(radius)) if radius else mid) if known else arb.nan()
+    for i in np.flatnonzero(infinities(c)).tolist():
+        out[i] = arb(float(c["high"].flat[i]))
     return out.reshape(c.shape)
 
 
@@ -210,8 +213,14 @@ def matmul(a: Any, b: Any) -> MidRad:
 def signs(c: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Signs of elements, and where they are not proven."""
     high, _, radius = c.parts
-    proven = (np.abs(high) * doubled.DOWN > radius) & np.isfinite(high) | is_zero(c)
+    proven = (np.abs(high) * doubled.DOWN > radius) | is_zero(c)
     return np.where(proven, np.sign(high), 0).astype(np.int64), ~proven
+
+
+def infinities(c: Any) -> npt.NDArray[np.int8]:
+    """1 and -1 where elements are infinities of the data; 0 elsewhere."""
+    high, _, radius = c.parts
+    return np.where(np.isinf(high) & (radius == 0), np.sign(high), 0).astype(np.int8)
 
 
 def is_known(c: Any) -> npt.NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from gradparity.truth.numbers.balls import Coefficient, box, exact, fill, nothin
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
-from gradparity.truth.numbers.midrad import MidRad, is_known
+from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
 from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
 
@@ -153,7 +153,8 @@ def _jets(
     # Where a function has no value it has no slope, though the formula might: log x at -1 is one.
     if isinstance(values, MidRad):
         enclosed = [np.broadcast_to(values.record(f), values.shape) for f in jet(values, order)]
-        return [enclosed[0], *(np.where(is_known(enclosed[0]), f, enclosed[0]) for f in enclosed[1:])]
+        defined = is_known(enclosed[0]) | (infinities(enclosed[0]) != 0)
+        return [enclosed[0], *(np.where(defined, f, enclosed[0]) for f in enclosed[1:])]
     if current().extended:
         jets = jet(lanes(values), order)
         undefined = np.isnan(jets[0])

@@ -13,7 +13,7 @@ import numpy as np
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, box, exact, unravel
 from gradparity.truth.numbers.context import NotCertifiableError, UndecidedError, current
-from gradparity.truth.numbers.midrad import MidRad, is_known
+from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
 from gradparity.truth.xp import (
     arithmetic,
     contraction,
@@ -62,9 +62,10 @@ def _kind(of_numbers: np.ufunc, words: str) -> Callable[[Any], Array]:
         if current().extended:
             return Array((box(of_numbers(values)),))
         if isinstance(values, MidRad):
-            if not is_known(values).all():
-                raise UndecidedError(of_numbers.__name__, unravel(int(np.argmin(is_known(values))), x.shape))
-            return Array((box(of_numbers(np.zeros(x.shape))),))
+            decided = is_known(values) | (infinities(values) != 0)
+            if not decided.all():
+                raise UndecidedError(of_numbers.__name__, unravel(int(np.argmin(decided)), x.shape))
+            return Array((box(of_numbers(values["high"])),))
         for position, value in enumerate(values.ravel()):
             if value.is_nan() and not x.is_constant:
                 # A ball that is no number may stand for any: this precision does not say.
