@@ -12,8 +12,8 @@ import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 from autograd.numpy.numpy_vjps import unbroadcast_f
 
-from gradparity.backends.names import autograd_more
-from gradparity.backends.names.autograd_more import hold, where
+from gradparity.backends.names import autograd_array_names
+from gradparity.backends.names.autograd_array_names import hold, where
 from gradparity.backends.names.composed import others, selections, without_nan
 from gradparity.backends.names.elementary import activations, gelu
 from gradparity.backends.names.numpy_names import scipys
@@ -110,7 +110,7 @@ def pick(x: Any, order: Any) -> Any:
     return x[(*places[:-1], order)]
 
 
-_SPACE = SimpleNamespace(**{**vars(anp), **autograd_more.NAMES})
+_SPACE = SimpleNamespace(**{**vars(anp), **autograd_array_names.NAMES})
 
 
 def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
@@ -119,7 +119,7 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
 
 
 NAMES: dict[str, Any] = {
-    **autograd_more.NAMES,
+    **autograd_array_names.NAMES,
     **selections(_SPACE, hold, pick), **without_nan(_SPACE, hold), **others(_SPACE), "take_along_axis": take_along_axis,
     **activations(anp, sigmoid, hold),
     "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp, "digamma": digamma, "entr": lambda x: -xlogy(x, x),
