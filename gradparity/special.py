@@ -272,3 +272,26 @@ def cumlogsumexp(x: Any, axis: int = -1) -> Any:
 def segment_sum(x: Any, segments: Any, count: int) -> Any:
     """Sums of those along the first axis that are of the same segment; shape ``(count, ...)``."""
     return _names((x, segments))["segment_sum"](x, segments, count)
+
+
+def conv(x: Any, kernels: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """Correlation of images (batch, channels, *sizes) with kernels (outputs, channels / groups, *lengths).
+
+    Padding is by zeros: one number for all sides, one or (before, after) for each dimension, ``"valid"`` or ``"same"``.
+    """
+    return _names((x, kernels))["conv"](x, kernels, stride, padding, dilation, groups)
+
+
+def avg_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """Means of windows of images (batch, channels, *sizes), side by side without a stride; padding counts as zeros."""
+    return _names((x,))["avg_pool"](x, window, stride, padding)
+
+
+def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """Largest elements of windows of images (batch, channels, *sizes), padding never among them."""
+    return _names((x,))["max_pool"](x, window, stride, padding)
+
+
+def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """``A^-1 B`` of one triangle of (..., n, n), by default the upper one; shapes (n,) or (..., n, k)."""
+    return _names((a, b))["solve_triangular"](a, b, lower=lower, unit_diagonal=unit_diagonal)

@@ -14,9 +14,11 @@ from autograd.numpy.numpy_vjps import unbroadcast_f
 
 from gradparity.backends.names import autograd_array_names
 from gradparity.backends.names.autograd_array_names import hold, where
+from gradparity.backends.names.autograd_linear_names import LINALG, solve_triangular
 from gradparity.backends.names.composed import others, selections, without_nan
 from gradparity.backends.names.elementary import activations, gelu
 from gradparity.backends.names.numpy_names import scipys
+from gradparity.backends.names.windows import functions
 
 
 def elementwise(function: Callable[[Any], Any], slope: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
@@ -121,6 +123,8 @@ def take_along_axis(x: Any, indices: Any, axis: int = -1) -> Any:
 NAMES: dict[str, Any] = {
     **autograd_array_names.NAMES,
     **selections(_SPACE, hold, pick), **without_nan(_SPACE, hold), **others(_SPACE), "take_along_axis": take_along_axis,
+    **{f"linalg.{name}": function for name, function in LINALG.items()}, "solve_triangular": solve_triangular,
+    **functions(anp, lambda x, padding, filling: anp.pad(x, padding, "constant", constant_values=filling)),
     **activations(anp, sigmoid, hold),
     "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp, "digamma": digamma, "entr": lambda x: -xlogy(x, x),
     "erf": erf, "erfc": elementwise(scipys("erfc"), lambda ans, x: -_bell(ans, x)),

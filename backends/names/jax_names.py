@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import jax.scipy.linalg
 import jax.scipy.special as jsp
+import numpy as np
+
+from gradparity.backends.names import windows
 
 
 def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
@@ -24,6 +29,42 @@ def beta(a: Any, b: Any) -> Any:
     return jsp.gammasgn(a) * jsp.gammasgn(b) * jsp.gammasgn(a + b) * jnp.exp(betaln(a, b))
 
 
+def conv(x: Any, kernels: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """``jax.lax``'s."""
+    where = windows.of_convolution(x, kernels, stride, padding, dilation, groups)
+    return jax.lax.conv_general_dilated(
+        x, kernels, where.stride, where.padding, rhs_dilation=where.dilation, feature_group_count=groups
+    )
+
+
+def _pooled(x: Any, start: float, reduce: Any, window: Any, stride: Any, padding: Any) -> Any:
+    where = windows.of_pooling(x, window, stride, padding)
+    pairs = ((0, 0), (0, 0), *where.padding)
+    return jax.lax.reduce_window(
+        x, np.asarray(start, x.dtype), reduce, (1, 1, *where.window), (1, 1, *where.stride), pairs
+    )
+
+
+def avg_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """Sums of windows over their size."""
+    size = math.prod(windows.of_pooling(x, window, stride, padding).window)
+    return _pooled(x, 0.0, jax.lax.add, window, stride, padding) / size
+
+
+def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """Largest elements of windows."""
+    return _pooled(x, -np.inf, jax.lax.max, window, stride, padding)
+
+
+def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """``jax.scipy.linalg``'s, of batches that broadcast."""
+    if b.ndim == 1:
+        return solve_triangular(a, b[:, None], lower=lower, unit_diagonal=unit_diagonal)[..., 0]
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (jnp.broadcast_to(x, lead + x.shape[-2:]) for x in (a, b))
+    return jax.scipy.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
+
+
 NAMES: dict[str, Any] = {
     **{name: getattr(jax.nn, name) for name in (
         "celu", "elu", "glu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid", "log_softmax",
@@ -39,4 +80,5 @@ NAMES: dict[str, Any] = {
     "segment_sum": lambda x, segments, count: jax.ops.segment_sum(x, jnp.asarray(segments), int(count)),
     "gelu": lambda x, approximate=False: jax.nn.gelu(x, approximate),
     "one_hot": one_hot,
+    "avg_pool": avg_pool, "conv": conv, "max_pool": max_pool, "solve_triangular": solve_triangular,
 }  # fmt: skip

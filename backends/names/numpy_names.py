@@ -10,6 +10,7 @@ import numpy as np
 
 from gradparity.backends.names.composed import others
 from gradparity.backends.names.elementary import activations, gelu
+from gradparity.backends.names.windows import functions
 
 
 def scipys(name: str) -> Callable[..., Any]:
@@ -23,7 +24,27 @@ def scipys(name: str) -> Callable[..., Any]:
 
 erf, expit = scipys("erf"), scipys("expit")
 
+
+def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """``A^-1 B`` of one triangle, by SciPy's substitution of each matrix."""
+    one = import_module("scipy.linalg").solve_triangular
+    if b.ndim == 1:
+        return solve_triangular(a, b[:, None], lower=lower, unit_diagonal=unit_diagonal)[..., 0]
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = np.broadcast_to(a, lead + a.shape[-2:]), np.broadcast_to(b, lead + b.shape[-2:])
+    out = np.zeros(b.shape, np.result_type(a, b))
+    for index in np.ndindex(*lead):
+        out[index] = one(a[index], b[index], lower=lower, unit_diagonal=unit_diagonal)
+    return out
+
+
+def pad(x: Any, padding: Any, filling: float) -> Any:
+    """Elements more before and after each axis."""
+    return np.pad(x, padding, constant_values=filling)
+
+
 NAMES: dict[str, Any] = {
+    **functions(np, pad),
     **activations(np, expit, lambda x: x),
     **{name: scipys(name) for name in (
         "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr",
@@ -31,4 +52,5 @@ NAMES: dict[str, Any] = {
     )},
     "cumlogsumexp": lambda x, axis=-1: np.logaddexp.accumulate(x, axis),
     "gelu": gelu(np, erf), "segment_sum": others(np)["segment_sum"],
+    "solve_triangular": solve_triangular,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import array_api_compat.torch as base
 import torch
 import torch.nn.functional as F
 
-from gradparity.backends.names import torch_more
+from gradparity.backends.names import torch_more, windows
 from gradparity.backends.names.torch_calls import CALLS
 
 
@@ -80,6 +81,70 @@ def _gamma_sign(x: Any) -> Any:
     return torch.where(x < 0, 1 - 2 * torch.remainder(torch.floor(x.detach()), 2), 1.0)
 
 
+def _surrounded(x: Any, where: windows.Geometry, filling: float) -> Any:
+    pairs = [n for pair in reversed(where.padding) for n in pair]
+    return F.pad(x, pairs, value=filling) if any(pairs) else x
+
+
+def conv(x: Any, kernels: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
+    """``conv1d`` to ``conv3d``."""
+    where = windows.of_convolution(x, kernels, stride, padding, dilation, groups)
+    convolution = (F.conv1d, F.conv2d, F.conv3d)[len(where.window) - 1]
+    even = all(before == after for before, after in where.padding)
+    added = [before for before, _ in where.padding] if even else 0
+    x = x if even else _surrounded(x, where, 0.0)
+    return convolution(x, kernels, None, where.stride, added, where.dilation, groups)
+
+
+def avg_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """``avg_pool1d`` to ``avg_pool3d``, padding counted."""
+    where = windows.of_pooling(x, window, stride, padding)
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[len(where.window) - 1]
+    return pool(_surrounded(x, where, 0.0), where.window, where.stride)
+
+
+def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
+    """``max_pool1d`` to ``max_pool3d``."""
+    where = windows.of_pooling(x, window, stride, padding)
+    pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[len(where.window) - 1]
+    return pool(_surrounded(x, where, -math.inf), where.window, where.stride)
+
+
+def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False) -> Any:
+    """``torch.linalg``'s."""
+    right = b[:, None] if b.ndim == 1 else b
+    out = torch.linalg.solve_triangular(a, right, upper=not lower, unitriangular=unit_diagonal)
+    return out[..., 0] if b.ndim == 1 else out
+
+
+def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    """``torch.linalg``'s, which has the singular values alone under another name."""
+    return torch.linalg.svd(a, full_matrices) if compute_uv else torch.linalg.svdvals(a)
+
+
+def qr(a: Any, mode: str = "reduced") -> Any:
+    """``torch.linalg``'s, R alone where that is asked for."""
+    found = torch.linalg.qr(a, "reduced" if mode == "r" else mode)
+    return found.R if mode == "r" else found
+
+
+def cond(a: Any, p: Any = None) -> Any:
+    """``torch.linalg``'s, whose second derivative fails for norms that are not by singular values."""
+    if p in (None, 2, -2):
+        return torch.linalg.cond(a, p)
+    return torch.linalg.matrix_norm(a, p) * torch.linalg.matrix_norm(torch.linalg.inv(a), p)
+
+
+def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
+    """``torch.linalg``'s, of a vector too; the driver for full rank, whose derivatives it has."""
+    del rcond
+    right = b[:, None] if b.ndim == 1 else b
+    x = torch.linalg.lstsq(a, right).solution
+    rest = right - a @ x
+    residuals = torch.sum(rest * rest, 0) if a.shape[0] > a.shape[1] else right[:0, 0]
+    return x[:, 0] if b.ndim == 1 else x, residuals, min(a.shape), torch.linalg.svdvals(a)
+
+
 NAMES: dict[str, Any] = CALLS | torch_more.NAMES | {
     "bool_": torch.bool, "copy": torch.clone, "identity": torch.eye, "mod": base.remainder,
     "ndarray": torch.Tensor, "power": base.pow,
@@ -94,4 +159,8 @@ NAMES: dict[str, Any] = CALLS | torch_more.NAMES | {
     "hard_tanh": F.hardtanh, "leaky_relu": F.leaky_relu, "log_sigmoid": F.logsigmoid,
     "log_softmax": _along(torch.log_softmax), "logsumexp": logsumexp, "one_hot": one_hot, "sigmoid": torch.sigmoid,
     "soft_sign": F.softsign, "softmax": _along(torch.softmax), "softplus": softplus,
+    "avg_pool": avg_pool, "conv": conv, "max_pool": max_pool, "solve_triangular": solve_triangular,
+    "linalg.cond": cond, "linalg.eigvalsh": lambda a, UPLO="L": torch.linalg.eigvalsh(a, UPLO=UPLO),
+    "linalg.eigh": lambda a, UPLO="L": torch.linalg.eigh(a, UPLO=UPLO), "linalg.lstsq": lstsq, "linalg.qr": qr,
+    "linalg.svd": svd,
 }  # fmt: skip

@@ -26,6 +26,23 @@ X = np.random.default_rng(3).standard_normal((3, 4)) * 3
 LABELS = np.array([2, 0, 3])
 WEIGHTS = np.sin(1.0 + np.arange(64))
 
+WINDOWS_AND_TRIANGLES: dict[str, Callable[[Any, Any], Any]] = {
+    "conv": lambda s, x: s.conv(x[None], x[None, :, :2]),
+    "conv of two dimensions": lambda s, x: s.conv(
+        x[None, None], x[:2, None, None, :2], (1, 2), [(0, 1), (1, 1)], (1, 2)
+    ),
+    "conv of groups": lambda s, x: s.conv(x.reshape(1, 4, 3), x[:2, :, None][:, :2], padding="same", groups=2),
+    "avg_pool": lambda s, x: s.avg_pool(x[None], 2),
+    "avg_pool of two dimensions": lambda s, x: s.avg_pool(x[None, None], (3, 2), 1, (1, 0)),
+    "max_pool": lambda s, x: s.max_pool(x[None], 2, 1, 1),
+    "max_pool of two dimensions": lambda s, x: s.max_pool(x[None, None], 2, (1, 2), "same"),
+    "solve_triangular": lambda s, x: s.solve_triangular(x[:, :3], x),
+    "solve_triangular of a vector": lambda s, x: s.solve_triangular(x[:, 1:], x[:, 0], lower=True),
+    "solve_triangular of a batch": lambda s, x: s.solve_triangular(
+        (x[:, :3] * x[:2, None, :1]), x, unit_diagonal=True, lower=True
+    ),
+}  # fmt: skip
+
 #: By what is tested: a function's name and more words; of the functions, a parameter of shape (3, 4), and labels.
 CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     **{name: lambda s, x, k, name=name: getattr(s, name)(x) for name in (
@@ -93,6 +110,7 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "matrix_transpose": lambda s, x, k: s.matrix_transpose(x),
     "broadcast_to": lambda s, x, k: s.broadcast_to(x[0], (2, 4)),
     "triu_indices": lambda s, x, k: x[s.triu_indices(3)], "degrees": lambda s, x, k: s.degrees(x),
+    **{name: lambda s, x, k, case=case: case(s, x[:, :4]) for name, case in WINDOWS_AND_TRIANGLES.items()},
 }  # fmt: skip
 
 #: What takes the trigamma function, of which PyTorch's series in float64 ends at a relative error of 1e-9.

@@ -223,6 +223,8 @@ def _step(
             continue  # elimination has a limit, cofactors have none
         if "linalg" in line and max(pool[a].ndim, pool[b].ndim) > 2 and "norm" not in line and "trace" not in line:
             continue  # no batches
+        if "linalg" in line and pool[a].ndim > 1 and min(pool[a].shape[-2:]) > 2:
+            continue  # polynomials of higher degree have no formula
         expression = line.format(a=a, b=b)
         try:
             value = np.asarray(eval(expression, {"xp": FLOATS, "np": np, **pool}))  # noqa: S307 (our own lines)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.evidence import mpmath_special
+from tests.evidence import mpmath_linear, mpmath_special
 from tests.evidence.mpmath_arrays import (
     cholesky,
     determinant,
@@ -85,6 +85,8 @@ def _extreme(largest: bool) -> Any:
 
 
 def _vector_norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # noqa: A002
+    if isinstance(ord, str | int | float) and ord != "fro" and axis is None and np.ndim(x) == 2:
+        return mpmath_linear.matrix_norm(x, ord)
     return reduced(lambda values: length(values, 2 if ord in (None, "fro") else ord), x, axis, keepdims)
 
 
@@ -129,6 +131,7 @@ _NAMES: dict[str, Any] = {
     "full_like": lambda like, x: np.broadcast_to(lift(x), np.shape(like)), "linspace": _linspace,
     "vdot": lambda a, b: total([number(0), *(lift(a).ravel() * lift(b).ravel())]),
     "vecdot": lambda a, b: reduced(total, lift(a) * lift(b), -1, False), "float64": np.float64, "pi": np.pi,
+    **mpmath_linear.NAMES,
     **mpmath_special.NAMES,
     "isfinite": lambda x: each(lambda u: np.isfinite(float(u.v)), x, dtype=bool),
 }  # fmt: skip
@@ -137,6 +140,7 @@ _NAMES: dict[str, Any] = {
 mp_xp = SimpleNamespace(
     **_NAMES | {name: _NAMES[other] for name, other in _ALIASES.items()},
     linalg=SimpleNamespace(
+        **mpmath_linear.LINALG,
         cholesky=lambda a: of_each(cholesky, a), det=lambda a: of_each(determinant, a), inv=inverses,
         multi_dot=lambda arrays: reduce(operator.matmul, map(lift, arrays)), matmul=_NAMES["matmul"],
         outer=_NAMES["outer"], tensordot=_NAMES["tensordot"], vecdot=_NAMES["vecdot"],

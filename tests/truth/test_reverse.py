@@ -61,6 +61,12 @@ MORE: list[Callable[..., Any]] = [
     lambda n, w: n.take(w(A), np.array([1, 1, 0, 1]), axis=0), lambda n, w: n.max(w(A) * w(A), axis=0),
     lambda n, w: n.where(w(A) > 0, n.log(w(A)), 0.0), lambda n, w: n.where(w(A) > 0, w(A) ** 0.5 / w(A), 1.0),
     lambda n, w: n.where(np.array([True, False]), 1 / (w(V)[:2] - V[:2] * np.array([0.0, 1.0])), 2.0),
+    lambda n, w: n.conv(w(C), w(C)[:, :, :2], 2, 1, 2),
+    lambda n, w: n.conv(w(C)[None], w(C)[:, None, :2, :2], groups=2),
+    lambda n, w: n.avg_pool(w(C)[None], (2, 3), 1, 1), lambda n, w: n.max_pool(w(C)[None], 2, padding="same"),
+    lambda n, w: n.solve_triangular(w(SPD), w(A)), lambda n, w: n.linalg.eigh(w(SPD) @ w(SPD))[1],
+    lambda n, w: n.linalg.svd(w(A) * w(A), full_matrices=False)[0],
+    lambda n, w: n.linalg.qr(w(cases.M) * w(cases.M))[0],
     lambda n, w: w(A).sum(axis=0) @ w(A).T @ w(V), lambda n, w: w(A)[np.array([0, 0, 2])] * 2,
     *(lambda n, w, f=f: getattr(w(A), f)() for f in (
         "conj", "cumprod", "cumsum", "flatten", "max", "mean", "min", "prod", "ravel", "squeeze", "std", "sum",

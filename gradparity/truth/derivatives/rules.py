@@ -22,8 +22,8 @@ from gradparity.truth.numbers.draws import blank
 from gradparity.truth.numbers.midrad import MidRad, is_known
 from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
-from gradparity.truth.xp import linalg
-from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, negative, sum_over
+from gradparity.truth.xp import decompositions, linalg, orthogonal
+from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, negative, subtract, sum_over
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.reductions import cumsum
 
@@ -169,12 +169,72 @@ def _cholesky(node: Node, g: Array) -> Adjoints:
     return (multiply(half, add(s, s.mT)),)
 
 
+def _eigh(node: Node, g: Array) -> Adjoints:
+    """V (diag(g_l) + F o (V^T G_V)) V^T with F_ij = 1 / (l_j - l_i)."""
+    values, vectors = decompositions.eigen_parts(node.result)
+    along, turning = decompositions.eigen_parts(g)
+    inner = multiply(np.eye(values.shape[-1]), along[..., None, :])
+    if not _is_nothing(turning):
+        apart = decompositions.gaps(values, "linalg.eigh")
+        inner = add(inner, decompositions.where_apart(matrix_product(vectors.mT, turning), apart))
+    vectors = _used(vectors, inner)
+    return (matrix_product(vectors, matrix_product(inner, vectors.mT)),)
+
+
+def _svd(node: Node, g: Array) -> Adjoints:
+    """U (diag(g_s) + S (K_V + K_V^T) + (K_U + K_U^T) S) V^T + (I - U U^T) G_U S^-1 V^T.
+
+    K_V = F o (V^T G_V), and K_U likewise, with F_ij = 1 / (s_j^2 - s_i^2).
+    """
+    m, n = node.operands[0].shape[-2:]
+    U, S, V = decompositions.singular_parts(node.result, m)
+    of_U, of_S, of_V = decompositions.singular_parts(g, m)
+    inner = multiply(np.eye(n), of_S[..., None, :])
+    if not (_is_nothing(of_U) and _is_nothing(of_V)):
+        apart = decompositions.gaps(multiply(S, S), "linalg.svd")
+        K = decompositions.where_apart(matrix_product(V.mT, of_V), apart)
+        inner = add(inner, multiply(S[..., :, None], add(K, K.mT)))
+        K = decompositions.where_apart(matrix_product(U.mT, of_U), apart)
+        inner = add(inner, multiply(add(K, K.mT), S[..., None, :]))
+    out = matrix_product(_used(U, inner), matrix_product(inner, _used(V, inner).mT))
+    if m > n and not _is_nothing(of_U):
+        rest = subtract(of_U, matrix_product(U, matrix_product(U.mT, of_U)))
+        out = add(out, matrix_product(divide(rest, S[..., None, :]), V.mT))
+    return (out,)
+
+
+def _qr(node: Node, g: Array) -> Adjoints:
+    """(G_Q + Q (low(M) + low(M)^T)) R^-T with M = R G_R^T - G_Q^T Q, low halving the diagonal of the lower triangle.
+
+    Walter and Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum
+    experimental design", 2010, section 2.2.
+    """
+    m, n = node.operands[0].shape[-2:]
+    Q, R = orthogonal.qr_parts(node.result, m)
+    of_Q, of_R = orthogonal.qr_parts(g, m)
+    M = subtract(matrix_product(R, of_R.mT), matrix_product(of_Q.mT, Q))
+    low = multiply(np.tri(n) - np.eye(n) / 2, M)
+    grown = add(of_Q, matrix_product(Q, add(low, low.mT)))
+    return (linalg.substituted(R, grown.mT, lower=False).mT,)
+
+
+def _is_nothing(x: Array) -> bool:
+    return all(vanishes(c).all() for c in x.balls())
+
+
+def _used(columns: Array, inner: Array) -> Array:
+    """`columns`, zero where `inner` is, between such: what is not used need be no number."""
+    unused = np.logical_and.reduce([vanishes(c).all(-1) & vanishes(c).all(-2) for c in inner.balls()])
+    return choose(unused[..., None, :], asarray(0.0), columns)
+
+
 RULES: dict[str, Rule] = {
     "add": lambda node, g: _for_each(node, lambda: g, lambda: g),
     "subtract": lambda node, g: _for_each(node, lambda: g, lambda: negative(g)),
     "negative": lambda _, g: (negative(g),),
     "compose": lambda node, g: (times(g, node.options["slope"]),),
-    "choose": _choose, "cholesky": _cholesky, "cumsum": _cumsum, "det": _det, "divide": _divide, "join": _join,
+    "choose": _choose, "cholesky": _cholesky, "cumsum": _cumsum, "det": _det, "divide": _divide, "eigh": _eigh,
+    "join": _join, "qr": _qr, "svd": _svd,
     "matrix_product": _matrix_product, "multiply": _multiply, "rearrange": _rearrange, "solve": _solve,
     "solve_triangular": _solve_triangular, "sum": _sum,
 }  # fmt: skip

@@ -48,6 +48,7 @@ class Tape:
         ignored: parameters that no operation leads from to the loss, as of the last evaluation.
         ties: of the last evaluation at the point without noise.
         cells: numbers that an evaluation computes, terms of sums and products counted.
+        oriented: eigenvectors are computed on the way, or what has a sign that is as free.
     """
 
     def __init__(self, loss: Loss, params: Any, data: Any, direction: Any) -> None:
@@ -58,6 +59,7 @@ class Tape:
         self.ties = Ties()
         self.cells = 0
         self._base: Blocks | None = None
+        self.oriented = False
 
     def values(self) -> Blocks:
         """Every block: loss and gradient, along a direction JVP and Hessian-vector product."""
@@ -95,6 +97,10 @@ class Tape:
         """The same at the point, of the pieces that are drawn at its ties."""
         return _public(self.evaluated(lines=self.lines, forced=forced))
 
+    def turned(self, orientation: int) -> Blocks:
+        """The same at the point, free signs drawn anew, by this number."""
+        return _public(self.evaluated(lines=self.lines, orientation=orientation))
+
     def depends_on(self, paths: Collection[str], rng: np.random.Generator) -> dict[Key, npt.NDArray[np.bool_]]:
         """Which entries change in any bit when these parameters, and how they move, are others."""
 
@@ -112,6 +118,7 @@ class Tape:
         forced: Forced | None = None,
         deadline: float | None = None,
         number: type[np.floating[Any]] = np.longdouble,
+        orientation: int | None = None,
     ) -> Blocks:
         """Every block, and the JVP by the gradient.
 
@@ -121,6 +128,7 @@ class Tape:
             forced: pieces that are drawn at ties.
             deadline: `time.monotonic()` value that it must not pass.
             number: what it computes with.
+            orientation: number of the free signs that are drawn.
 
         Raises:
             OutOfTimeError: the deadline passed.
@@ -131,8 +139,9 @@ class Tape:
             self.ties = ties
         lines = self.lines if lines is None else lines
         context = Context(
-            order=self.order, extended=True, number=number, noise=noise, ties=ties, forced=forced, deadline=deadline
-        )
+            order=self.order, extended=True, number=number, noise=noise, ties=ties, forced=forced, deadline=deadline,
+            orientation=orientation,
+        )  # fmt: skip
         with evaluation(context):
             if as_known:
                 lines = {path: tuple(_rounded(extended(c), noise) for c in line) for path, line in lines.items()}
@@ -140,6 +149,7 @@ class Tape:
             value, adjoints = pull_back(self.loss, self.params, lines, data)
             self.ignored = tuple(path for path, adjoint in adjoints.items() if adjoint is None)
             self.cells = context.cells if noise is None else self.cells
+            self.oriented = self.oriented or context.oriented
             blocks = {}
             for k, (of_loss, of_parameter) in enumerate((("loss", "gradient"), ("jvp", "hvp"))[: self.order + 1]):
                 blocks[of_loss, ""] = scalar(value, k)

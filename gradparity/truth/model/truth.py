@@ -48,6 +48,8 @@ SEAMS = 0.9
 #: have most of its digits.
 BESIDE = 2.0**-10
 DTYPES = ("float64", "float32")
+#: Times that free signs are drawn anew: one that matters is missed once in 2^16 losses.
+TURNS = 16
 #: Relative roundings of a midpoint and of a sum of some in extended precision, with room.
 EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
 
@@ -57,6 +59,10 @@ NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as 
 REFUTED = (
     "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
     "less than a rounding at this point, or this is a defect of gradparity: please report it"
+)
+ORIENTED = (
+    "it depends on the sign of an eigenvector, a singular vector or a column of Q, which is free: frameworks, versions "
+    "and machines choose differently. Fix it in the loss, or use what has no sign, v v^T for one"
 )
 CONTRADICTED = (
     "two independent derivations of the truth disagree, which is a defect of gradparity: please report it ({})"
@@ -139,6 +145,8 @@ class _Search:
                 found.method += f", confirmed by ball arithmetic in {directions} directions"
             elif not directions:
                 found.method += ", forward mode out of time"
+        if self.tape.oriented:
+            self._turn(values, floor, found)
         floor = self._floor_beside(found, floor)
         unknown = {}
         for key, value in found.truth.items():
@@ -149,6 +157,15 @@ class _Search:
                 unknown[key] = found.unknown.get(key, NO_FLOOR)
         seconds = time.monotonic() - self.began
         return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, unknown)
+
+    def _turn(self, values: Blocks, floor: Blocks, found: _Found) -> None:
+        """No truth where other signs of eigenvectors give another one, by more than rounds in extended precision."""
+        for turn in range(TURNS):
+            turned = self.tape.turned(turn)
+            if any(np.any(np.abs(turned[key] - value) > floor[key] / 16) for key, value in values.items()):
+                found.truth = {key: np.full_like(value, np.nan) for key, value in found.truth.items()}
+                found.unknown |= dict.fromkeys(found.truth, ORIENTED)
+                return
 
     def _left(self, share: float = 1.0) -> float:
         return max(0.0, self.began + share * self.budget_s - time.monotonic())

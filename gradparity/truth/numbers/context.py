@@ -135,6 +135,8 @@ class Context:
             evaluation without noise, and kept by those with it.
         forced: branches that ties are made to take.
         cells: numbers computed in extended precision without noise, terms of sums and products counted.
+        oriented: eigenvectors were met, or what has a sign that is as free.
+        orientation: number of the signs that are drawn instead, in an evaluation that shows whether they matter.
     """
 
     bits: int = START_BITS
@@ -152,6 +154,8 @@ class Context:
     ties: Ties | None = None
     forced: Forced | None = None
     cells: int = 0
+    oriented: bool = False
+    orientation: int | None = None
 
     def tied(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Where a comparison in extended precision is a tie, of this shape, `at` saying where in these numbers."""

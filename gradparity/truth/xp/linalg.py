@@ -22,8 +22,8 @@ from gradparity.truth.xp import elimination
 from gradparity.truth.xp.arithmetic import add, divide, multiply, negative
 from gradparity.truth.xp.contraction import matmul, outer, tensordot, vecdot
 from gradparity.truth.xp.kinks import choose, signs
-from gradparity.truth.xp.reductions import Axis, vector_norm
 from gradparity.truth.xp.reductions import trace as diagonal_sum
+from gradparity.truth.xp.reductions import vector_norm
 from gradparity.truth.xp.shaping import matrix_transpose
 from gradparity.truth.xp.smooth import log
 
@@ -40,7 +40,7 @@ def solve(a: Any, b: Any) -> Array:
 
     A_0 X_k = B_k - sum_{j>0} A_j X_{k-j}.
     """
-    a, b = _square(a, "solve"), asarray(b)
+    a, b = square(a, "solve"), asarray(b)
     if b.ndim == 1:
         return solve(a, b[:, None])[..., 0]
     if b.ndim < a.ndim and b.shape == a.shape[:-1]:
@@ -78,7 +78,7 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool
     Shapes (..., n, n) and (n,) or (..., n, k). The other triangle is not read, nor is a diagonal that is said to be of
     ones.
     """
-    a, b = _square(a, "solve_triangular"), asarray(b)
+    a, b = square(a, "solve_triangular"), asarray(b)
     if b.ndim == 1:
         return solve_triangular(a, b[:, None], lower=lower, unit_diagonal=unit_diagonal)[..., 0]
     keep = np.tri(a.shape[-1], k=-1 if unit_diagonal else 0, dtype=bool)
@@ -95,13 +95,13 @@ def substituted(a: Array, b: Array, *, lower: bool) -> Array:
 
 def inv(a: Any) -> Array:
     """``A^-1``, shape (..., n, n); without a value where A is singular."""
-    a = _square(a, "inv")
+    a = square(a, "inv")
     return _quotient(a, asarray(np.eye(a.shape[-1])))
 
 
 def det(a: Any) -> Array:
     """Determinant of (..., n, n), singular matrices included."""
-    a = _square(a, "det")
+    a = square(a, "det")
     found = _det(a)
     return _by_whole_numbers(a) if found is None else traced("det", found, a)
 
@@ -159,7 +159,7 @@ def cholesky(a: Any, *, upper: bool = False) -> Array:
     """
     if upper:
         return cholesky(a).mT
-    a = _square(a, "cholesky")
+    a = square(a, "cholesky")
     return traced("cholesky", _cholesky(a), a)
 
 
@@ -173,7 +173,7 @@ def _cholesky_series(a: Series) -> Series:
     n = len(a[0])
     lower = [np.tri(n, dtype=bool), np.tri(n, k=-1, dtype=bool)]
     A = [np.where(lower[0], c, c.T) for c in a]
-    L = [to_mat(_cholesky_of_balls(A[0]))]
+    L = [to_mat(cholesky_of_balls(A[0]))]
     order = current().order if len(A) > 1 else 0
     for k in range(1, order + 1):
         middle = to_mat(A[k]) if k < len(A) else _zero_mat(n, n)
@@ -196,23 +196,9 @@ def diagonal(a: Any, *, offset: int = 0) -> Array:
     return asarray(a).map(lambda c: np.diagonal(c, offset, -2, -1))
 
 
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Array:  # noqa: A002
-    """Vector norms 1, 2, inf and p, and the Frobenius norm; a matrix norm by singular values is not certified."""
-    x = asarray(x)
-    matrix = (axis is None and x.ndim == 2) or (isinstance(axis, tuple) and len(axis) == 2)
-    if matrix and ord not in (None, "fro"):
-        raise NotCertifiableError(f"linalg.norm of a matrix with ord={ord!r}", "The Frobenius norm is certified.")
-    return vector_norm(x, axis, 2 if ord in (None, "fro") else ord, keepdims=keepdims)
-
-
-def matrix_norm(x: Any, *, ord: Any = "fro", keepdims: bool = False) -> Array:  # noqa: A002
-    """The Frobenius norm of the last two axes."""
-    return norm(x, ord, (-2, -1), keepdims)
-
-
 def matrix_power(a: Any, n: int) -> Array:
     """``A^n`` of (..., m, m) for a whole n of 0 or more; of the inverse for a negative one."""
-    a = _square(a, "matrix_power")
+    a = square(a, "matrix_power")
     base = inv(a) if n < 0 else a
     out = asarray(np.broadcast_to(np.eye(a.shape[-1]), a.shape))
     for bit in bin(abs(n))[2:]:
@@ -227,7 +213,7 @@ def multi_dot(arrays: Any) -> Array:
     return reduce(matmul, rest, asarray(first))
 
 
-def _cholesky_of_balls(a: Coefficient) -> Coefficient:
+def cholesky_of_balls(a: Coefficient) -> Coefficient:
     """Cholesky and Banachiewicz, row by row."""
     n = a.shape[0]
     L = np.full((n, n), ZERO, dtype=object)
@@ -252,18 +238,35 @@ def _zero_mat(rows: int, columns: int) -> arb_mat:
     return arb_mat(rows, columns, [ZERO] * (rows * columns))
 
 
-def _square(a: Any, name: str) -> Array:
-    matrix = asarray(a)
-    if matrix.ndim < 2 or matrix.shape[-2] != matrix.shape[-1]:
-        raise ValueError(f"linalg.{name}: square matrices are needed, got shape {matrix.shape}")
+def square(a: Any, name: str) -> Array:
+    """`a` as a batch of square matrices, infinite entries being no numbers.
+
+    Raises:
+        ValueError: it is none.
+    """
+    out = matrix(a, name)
+    if out.shape[-2] != out.shape[-1]:
+        raise ValueError(f"linalg.{name}: square matrices are needed, got shape {out.shape}")
+    return out
+
+
+def matrix(a: Any, name: str) -> Array:
+    """`a` as a batch of matrices, infinite entries being no numbers.
+
+    Raises:
+        ValueError: it has no two axes.
+    """
+    a = asarray(a)
+    if a.ndim < 2:
+        raise ValueError(f"linalg.{name}: matrices are needed, got shape {a.shape}")
     # Elimination would take a limit that depends on how fast the entry grows.
-    infinite = infinities(matrix.balls()[0]) != 0
-    return choose(infinite, asarray(np.nan), matrix) if infinite.any() else matrix
+    infinite = infinities(a.balls()[0]) != 0
+    return choose(infinite, asarray(np.nan), a) if infinite.any() else a
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "cholesky": cholesky, "det": det, "diagonal": diagonal, "inv": inv, "matmul": matmul, "matrix_norm": matrix_norm,
-    "matrix_power": matrix_power, "matrix_transpose": matrix_transpose, "multi_dot": multi_dot, "norm": norm,
+    "cholesky": cholesky, "det": det, "diagonal": diagonal, "inv": inv, "matmul": matmul,
+    "matrix_power": matrix_power, "matrix_transpose": matrix_transpose, "multi_dot": multi_dot,
     "outer": outer, "slogdet": slogdet, "solve": solve, "tensordot": tensordot, "trace": trace, "vecdot": vecdot,
     "vector_norm": vector_norm,
 }  # fmt: skip

@@ -17,10 +17,14 @@ from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
 from gradparity.truth.xp import (
     arithmetic,
     contraction,
+    convolution,
+    decompositions,
     kinks,
     linalg,
     neural,
+    norms,
     numpys,
+    orthogonal,
     powers,
     reductions,
     selection,
@@ -31,8 +35,9 @@ from gradparity.truth.xp import (
 
 CURES = {
     "random": "Draw random numbers in data(rng) and pass them in.",
-    "eigh": "Use det, slogdet, solve or cholesky where the mathematics allows.",
-    "svd": "Use det, slogdet, solve or cholesky where the mathematics allows.",
+    "eig": "Certified are the eigenvalues of symmetric matrices: eigh, eigvalsh.",
+    "eigvals": "Certified are the eigenvalues of symmetric matrices: eigh, eigvalsh.",
+    "fft": "Numbers here are real: write the transform as a product with its cosines, and one with its sines.",
 }
 
 
@@ -190,8 +195,10 @@ _ALL: dict[str, Callable[..., Any]] = (
     | special.FUNCTIONS
     | selection.FUNCTIONS
     | numpys.FUNCTIONS
+    | convolution.FUNCTIONS
     | _ELEMENTWISE
     | _SMOOTH
+    | {"solve_triangular": linalg.solve_triangular}
 )
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {name: _checked(name, function) for name, function in _ALL.items()}
@@ -203,13 +210,15 @@ _CONSTANTS: dict[str, Any] = {
     "bool_": np.bool_, "finfo": np.finfo, "ndarray": Array,
 }  # fmt: skip
 
+_LINALG = linalg.FUNCTIONS | decompositions.FUNCTIONS | orthogonal.FUNCTIONS | norms.FUNCTIONS
+
 _METHODS_ONLY = {"flatten", "bitwise_invert"}
 
 xp: Any = Namespace(
     "xp",
     {name: function for name, function in FUNCTIONS.items() if name not in _METHODS_ONLY}
     | _CONSTANTS
-    | {"linalg": Namespace("xp.linalg", {name: _checked(f"linalg.{name}", f) for name, f in linalg.FUNCTIONS.items()})},
+    | {"linalg": Namespace("xp.linalg", {name: _checked(f"linalg.{name}", f) for name, f in _LINALG.items()})},
 )
 
 Array.functions, Array.namespace = FUNCTIONS, xp
