@@ -106,13 +106,9 @@ class CellClock(Listener):
 
     def adopt(self) -> None:
         """Time the processes that were checked, which are there already."""
-        self.workers = dict(self.crew.workers)
-        for name, member in [(name, self.crew.members[name]) for name in self.workers]:
-            if member.eager:
-                self.workers.pop(name).close()
-                self.recorder.leave_out(f"{name}: what is not compiled is not timed")
-            else:
-                self._started(member, 0, beside=True)
+        for name, member in self.crew.compiled(self.recorder).items():
+            self.workers[name] = member.worker
+            self._started(member, 0, beside=True)
 
     def time(self) -> None:
         """Process pairs until the interval is as narrow as the profile asks; then limits, formulations, the choice."""

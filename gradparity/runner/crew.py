@@ -188,6 +188,13 @@ class Crew:
             if member.loaded is not None and not member.ended
         }
 
+    def compiled(self, recorder: Recorder) -> dict[str, Member]:
+        """Processes that can be asked and are compiled as they should be; the others are left out."""
+        for name in self.workers:
+            if self.members[name].eager:
+                recorder.leave_out(f"{name}: what is not compiled is not timed")
+        return {name: self.members[name] for name in self.workers if not self.members[name].eager}
+
     def registration(self, name: str) -> Registration:
         """Where a backend lives, or the one of which it is the twin."""
         return self.settings.registration(self.reference if is_twin(name) else name)
