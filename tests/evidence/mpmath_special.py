@@ -122,9 +122,17 @@ def _betaln(a: Number, b: Number) -> Number:
     return ELEMENTWISE["gammaln"](a) + ELEMENTWISE["gammaln"](b) - ELEMENTWISE["gammaln"](a + b)
 
 
+def _gamma_slopes(x: Any, y: Any) -> tuple[Any, Any]:
+    slope = mpmath.digamma(x)
+    return y * slope, y * (slope * slope + mpmath.polygamma(1, x))
+
+
+_gamma = _unary(mpmath.gamma, _gamma_slopes)
+_rgamma = _unary(mpmath.rgamma, lambda x, y: (mpmath.diff(mpmath.rgamma, x, 1), mpmath.diff(mpmath.rgamma, x, 2)))
+
+
 def _beta(a: Number, b: Number) -> Number:
-    signs = [mpmath.nan if _is_pole(x.v) else mpmath.sign(mpmath.gamma(x.v)) for x in (a, b, a + b)]
-    return UNARY["exp"](_betaln(a, b)) * number(mpmath.fprod(signs))
+    return _gamma(a) * _gamma(b) * _rgamma(a + b)
 
 
 def _along(f: Callable[[list[Any]], list[Any]]) -> Callable[..., Any]:

@@ -227,3 +227,12 @@ def test_an_entry_that_rounds_less_than_its_row_and_column_keeps_its_floor() -> 
     assert not found[7].any()
     assert np.isnan(found[5, 6])
     assert np.isfinite(np.delete(found.ravel(), 5 * 40 + 6)).all()
+
+
+def test_a_number_of_the_data_has_a_floor_through_any_function() -> None:
+    # NumPy makes scalars of arrays of shape (); several draws at once have to take them.
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum(p["x"]) * xp.tanh(d["k"]) * xp.i1(d["k"]) * xp.i0(d["k"]) * xp.sigmoid(d["k"])
+
+    _, floor = floor_of(loss, {"x": np.array([0.3, 1.7])}, {"k": np.array(2)})
+    assert all(np.all(np.isfinite(each)) and np.all(each < 1e-14) for each in floor.values())

@@ -16,6 +16,7 @@ def rounded(x: Values, times: int = 1) -> Values:
     """Each element off by a rounding, or several, where the evaluation rounds."""
     context = current()
     if context.noise is not None:
+        x = np.asarray(x) if np.isscalar(x) else x  # NumPy's result of two arrays of shape ()
         once = context.noise.rounded(x)
         return once if times == 1 else np.where(np.isfinite(x), x + times * (once - x), x)
     context.cells += x.size
