@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.evidence.mpmath_arrays import each, inverse_matrix, lift, of_each, total
+from tests.evidence.mpmath_arrays import each, inverses, lift, of_each, total
 from tests.evidence.mpmath_reference import number, pick, root
 
 
@@ -85,7 +85,8 @@ def qr(a: Any) -> tuple[Squares, Squares]:
 def pinv(a: Any) -> Any:
     """Of full rank."""
     a = lift(a)
-    return inverse_matrix(a.T @ a) @ a.T if len(a) >= a.shape[1] else a.T @ inverse_matrix(a @ a.T)
+    turned = np.swapaxes(a, -1, -2)
+    return inverses(turned @ a) @ turned if a.shape[-2] >= a.shape[-1] else turned @ inverses(a @ turned)
 
 
 def matrix_norm(a: Any, order: Any) -> Any:
@@ -101,8 +102,9 @@ def matrix_norm(a: Any, order: Any) -> Any:
 
 def solve_triangular(a: Any, b: Any, lower: bool = False) -> Any:
     """By the inverse of the triangle."""
-    triangle = lift((np.tril if lower else np.triu)(lift(a)))
-    return inverse_matrix(triangle) @ lift(b)
+    a = lift(a)
+    keep = np.tri(a.shape[-1], dtype=bool)
+    return inverses(np.where(keep if lower else keep.T, a, number(0))) @ lift(b)
 
 
 def conv(x: Any, kernels: Any, stride: int = 1, padding: int = 0) -> Any:
