@@ -275,10 +275,8 @@ def segment_sum(x: Any, segments: Any, count: int) -> Any:
 
 
 def conv(x: Any, kernels: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
-    """Correlation of images (batch, channels, *sizes) with kernels (outputs, channels / groups, *lengths).
-
-    Padding is by zeros: one number for all sides, one or (before, after) for each dimension, ``"valid"`` or ``"same"``.
-    """
+    """Correlation of images (batch, channels, *sizes) with kernels (outputs, channels / groups, *lengths)."""
+    # Padding is by zeros: a number, one or (before, after) for each dimension, "valid" or "same".
     return _names((x, kernels))["conv"](x, kernels, stride, padding, dilation, groups)
 
 

@@ -68,7 +68,7 @@ def eigh(a: Any, UPLO: Literal["L", "U"] = "L") -> EighResult:
 
 
 def eigvalsh(a: Any, UPLO: Literal["L", "U"] = "L") -> Array:
-    """Eigenvalues of symmetric (..., n, n) in ascending order, from one triangle; a kink where they are repeated."""
+    """Eigenvalues of symmetric (..., n, n) in ascending order, from one triangle; no derivative where repeated."""
     return eigen_parts(_eigh(a, UPLO))[0]
 
 
@@ -149,7 +149,7 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 
 def svdvals(a: Any) -> Array:
-    """Singular values of (..., m, n) in descending order; a kink where they are repeated, or zero."""
+    """Singular values of (..., m, n) in descending order; no derivative where repeated, or zero."""
     return singular_values(a, slice(None))
 
 

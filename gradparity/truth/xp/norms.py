@@ -35,7 +35,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
 
 
 def matrix_norm(x: Any, *, ord: Any = "fro", keepdims: bool = False) -> Array:  # noqa: A002
-    """The same of the last two axes."""
+    """Frobenius, nuclear and spectral norm of the last two axes, and those by sums of rows or columns."""
     return norm(x, ord, (-2, -1), keepdims)
 
 
