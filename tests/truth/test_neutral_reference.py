@@ -15,7 +15,7 @@ from gradparity.results import Finding
 from gradparity.truth.logistic.neutral import neutral_loss
 from gradparity.truth.logistic.truth import reference
 from gradparity.truth.model.floor import Tape
-from gradparity.truth.model.truth import neutral_reference
+from gradparity.truth.model.truth import NO_DRAWS, neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluations_at
@@ -172,3 +172,12 @@ def test_a_rule_of_the_tape_that_is_wrong_contradicts_forward_mode(monkeypatch: 
     for key in ("gradient", "W0"), ("hvp", "W0"):
         assert "forward mode" in found.unknown[key]
         assert np.isnan(found.truth[key]).all()
+
+
+def test_a_floor_that_the_time_has_cut_short_is_said_to_be_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradparity.truth.model.truth.LEAST_DRAWING_S", 0.0)
+    w = np.linspace(0.5, 1.5, 4)
+    found = neutral_reference(lambda p, d, xp: xp.sum(xp.exp(p["w"])), {"w": w}, {}, {"w": w}, seed=0, budget_s=0.0)
+    assert set(found.unknown.values()) == {NO_DRAWS}
+    assert set(found.unknown) == set(found.truth)
+    assert not any(np.isfinite(value).any() for value in found.floor.values())

@@ -56,6 +56,7 @@ EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
 
 NO_VALUE = "the loss or its derivative is not a finite number there"
 NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as anything is rounded"
+NO_DRAWS = "the time ended before the noise floor had its draws: a larger --budget has them"
 REFUTED = (
     "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
     "less than a rounding at this point, or this is a defect of gradparity: please report it"
@@ -112,6 +113,7 @@ class _Search:
         self.loss, self.params, self.data, self.tangents = loss, params, data, tangents
         self.seed, self.budget_s = seed, budget_s
         self.began = time.monotonic()
+        self.cut_short = False  # draws of the floor, by the time
         self.dtypes = {path: str(np.asarray(leaf).dtype) for path, leaf in leaves(params)}
         self.dtype = max(self.dtypes.values())  # of scalars: the wider one
         self.tape = Tape(loss, params, data, tangents)
@@ -154,7 +156,7 @@ class _Search:
             if not (np.isfinite(value) | said).all():
                 unknown[key] = found.unknown.get(key, NO_VALUE)
             elif not (np.isfinite(floor[key]) | said).all():
-                unknown[key] = found.unknown.get(key, NO_FLOOR)
+                unknown[key] = found.unknown.get(key, NO_DRAWS if self.cut_short else NO_FLOOR)
         seconds = time.monotonic() - self.began
         return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, unknown)
 
@@ -174,11 +176,15 @@ class _Search:
         """By the dtype of the parameters; of mixed ones each entry by the lower, where that has any part in it."""
         tape, seconds = tape or self.tape, DRAWING * self.budget_s
         ends_s = max(self.began + SEAMS * self.budget_s, time.monotonic() + max(seconds, LEAST_DRAWING_S))
-        if len(set(self.dtypes.values())) == 1:
-            return tape.floor(values, self.dtype, seed=self.seed, seconds=seconds, deadline=ends_s)
-        fine, coarse = (
-            tape.floor(values, dtype, seed=self.seed, seconds=seconds / 2, deadline=ends_s) for dtype in DTYPES
+        mixed = len(set(self.dtypes.values())) > 1
+        fine, *rest = (
+            tape.floor(values, dtype, seed=self.seed, seconds=seconds / (1 + mixed), deadline=ends_s)
+            for dtype in (DTYPES if mixed else [self.dtype])
         )
+        self.cut_short = self.cut_short or time.monotonic() > ends_s
+        if not rest:
+            return fine
+        (coarse,) = rest
         lower = {path for path, dtype in self.dtypes.items() if dtype == DTYPES[1]}
         reached = tape.depends_on(lower, np.random.default_rng([self.seed, 8]))
         return {key: np.where(reached[key] | (key[1] in lower), coarse[key], fine[key]) for key in fine}
