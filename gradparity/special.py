@@ -275,18 +275,29 @@ def segment_sum(x: Any, segments: Any, count: int) -> Any:
 
 
 def conv(x: Any, kernels: Any, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Any:
-    """Correlation of images (batch, channels, *sizes) with kernels (outputs, channels / groups, *lengths)."""
-    # Padding is by zeros: a number, one or (before, after) for each dimension, "valid" or "same".
+    """Correlation of images with kernels, as neural networks convolve, in any number of dimensions.
+
+    Args:
+        x: images, shape (batch, channels, ...), with sizes for as many dimensions as the kernels have.
+        kernels: shape (outputs, channels / groups, ...).
+        stride: steps of the window, one number or one for each dimension.
+        padding: zeros around: a number, one or (before, after) for each dimension, "valid" or "same".
+        dilation: distance of the kernel's elements, one number or one for each dimension.
+        groups: parts that channels and outputs are divided into, each convolved by itself.
+
+    Returns:
+        Shape (batch, outputs, ...).
+    """
     return _names((x, kernels))["conv"](x, kernels, stride, padding, dilation, groups)
 
 
 def avg_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
-    """Means of windows of images (batch, channels, *sizes), side by side without a stride; padding counts as zeros."""
+    """Means of windows of images (batch, channels, ...), side by side without a stride; padding counts as zeros."""
     return _names((x,))["avg_pool"](x, window, stride, padding)
 
 
 def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
-    """Largest elements of windows of images (batch, channels, *sizes), padding never among them."""
+    """Largest elements of windows of images (batch, channels, ...), padding never among them."""
     return _names((x,))["max_pool"](x, window, stride, padding)
 
 
