@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,11 +17,12 @@ from gradparity.judge.consensus import (
     UNDECIDED,
     judge_pairwise,
 )
-from gradparity.judge.distances import believed, majority
+from gradparity.judge.distances import BlockAnswers, believed, majority
 from gradparity.judge.figures import LOWER_PRECISION
+from gradparity.judge.own import own_derivative
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.errors import InputError
-from gradparity.numerics.richardson import block_directions
+from gradparity.numerics.richardson import Derivative, block_directions
 from gradparity.results import Finding, Pairwise
 from tests.pairwise.simulation import Simulated, answers, compared, problem
 
@@ -289,3 +291,16 @@ def test_a_floor_far_above_the_others_is_believed_up_to_what_long_sums_make() ->
     assert np.array_equal(found["b"], 1000 * ones)
     assert np.allclose(found["c"].astype(float), 1000 * LOWER_PRECISION)
     assert np.array_equal(believed({"a": 0 * ones, "b": ones})["b"], ones)  # an exact zero is no measure of the other
+
+
+@pytest.mark.parametrize(("off", "consistent"), [(6.1e-14, True), (1e-10, False)])
+def test_an_extrapolated_derivative_is_not_believed_beyond_the_roundings_of_the_product(
+    off: float, consistent: bool
+) -> None:
+    # As an ELU's second derivative near its jump was extrapolated: -0.06 to within 5.3e-16, and off by 6.1e-14.
+    values = np.array([0.15, -0.21])
+    key = ("hvp", "W")
+    block = BlockAnswers(key, {"jax": values}, {"jax": np.full(2, 1e-16, np.longdouble)}, "float64")
+    own = Derivative("smooth", float(values.sum()) + off, 5.3e-16, 8e-18, math.nan, math.nan, math.nan, 20)
+    found = own_derivative("jax", "W", block, np.ones(2), own, "hvp")
+    assert found.consistent is consistent
