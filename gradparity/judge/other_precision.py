@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,8 @@ LOST_ROUNDINGS = PRECISION_RATIO
 #: Share of the largest true value that is off where a block is lost as a whole: all of one term of a few.
 AS_A_WHOLE = 0.25
 #: Floors up to which an error of float64 that float32 cannot see may be a formula's, in models of which frameworks have
-#: formulas of their own: 122 were seen of a right one.
+#: formulas of their own: 122 were seen of a right one. More, where it is a few roundings of what derivatives mostly
+#: are.
 FEW_FLOORS = 128.0
 #: Relative error in float64 of what float32 has lost as a whole, and a wrong rule would have as wrong in both.
 HAS_DIGITS = 2.0**-5
@@ -71,7 +73,7 @@ def told_apart(
             words = "it shrinks with the precision"
         elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0), finer):
             words = "lost as a whole: the truth is no more than a few roundings of what this is computed from"
-        elif sizes and _is_too_small_to_tell(finding, beside):
+        elif sizes and _is_too_small_to_tell(finding, beside, sizes.get(finding.quantity, 0.0)):
             words = "float32 cannot see it: a formula that rounds more, or a rule that is wrong in its last digits"
         if words:
             finding = msgspec.structs.replace(finding, verdict="unstable", cause="", rule=f"{finding.rule}; {words}")
@@ -116,9 +118,11 @@ def _is_lost(finding: Finding, other: Finding | None, size: float, finer: bool) 
     return few and any(map(_as_a_whole, (finding, other)))
 
 
-def _is_too_small_to_tell(finding: Finding, other: Finding | None) -> bool:
-    few = finding.floors is not None and finding.floors <= FEW_FLOORS
-    return finding.verdict == "wrong" and few and other is not None and other.verdict == "agrees"
+def _is_too_small_to_tell(finding: Finding, other: Finding | None, size: float) -> bool:
+    if finding.verdict != "wrong" or finding.floors is None or other is None or other.verdict != "agrees":
+        return False
+    unit = float(np.finfo(np.float64).eps) / 2
+    return finding.floors <= FEW_FLOORS or (finding.absolute_error or math.inf) <= LOST_ROUNDINGS * unit * size
 
 
 def _as_a_whole(finding: Finding) -> bool:
