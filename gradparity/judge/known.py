@@ -57,7 +57,7 @@ def scale_of(reference: Reference, key: tuple[str, str], dtype: str, *, any_form
     unit, least = float(info.eps) / 2, UNDERFLOW * float(info.tiny)
     sides = [np.array(both) for (*block, _), both in reference.kinks.items() if tuple(block) == key]
     own = largest([reference.truth[key], *sides])
-    of_it = {key[0], "gradient"} if key[0] in ("jvp", "hvp") else {key[0]}
+    of_it = rounded_with(key[0])
     quantity = largest([value for (name, _), value in reference.truth.items() if name in of_it])
     everything = largest(reference.truth.values())
     if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow
@@ -95,6 +95,11 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
         "E[x^2] - E[x]^2 does), or the point is stationary or a kink. Write it so that it does not cancel, or check at "
         "another point" + (f"; {why}" if why else "")
     )
+
+
+def rounded_with(quantity: str) -> set[str]:
+    """The quantities whose largest value sets one rounding of this one: a second derivative is of the gradient."""
+    return {quantity, "gradient"} if quantity in ("jvp", "hvp") else {quantity}
 
 
 def largest(values: Any) -> float:

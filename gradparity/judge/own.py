@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import LOWER_PRECISION, finite
-from gradparity.judge.known import largest, scale_of, unresolved
+from gradparity.judge.known import largest, rounded_with, scale_of, unresolved
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.numerics.beside import Sides
 from gradparity.numerics.perturbation import Floors
@@ -265,8 +265,7 @@ def block_of(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswe
     quantity, parameter = key
     has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
     values = {name: a.values[quantity][parameter] for name, a in has.items()}
-    of_it = {quantity, "gradient"} if quantity in ("jvp", "hvp") else {quantity}
-    sizes = [largest([v for q in of_it for v in a.values.get(q, {}).values()]) for a in has.values()]
+    sizes = [largest([v for q in rounded_with(quantity) for v in a.values.get(q, {}).values()]) for a in has.values()]
     least = min(filter(math.isfinite, sizes), default=0.0) * float(np.finfo(dtype).eps) / 2  # as `known.Scale` says
     return BlockAnswers(key, values, {name: np.maximum(a.floors[key], least) for name, a in has.items()}, dtype)
 
