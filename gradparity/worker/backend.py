@@ -218,6 +218,13 @@ class Worker:
 
         return record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
 
+    def _trace(self, request: m.Trace) -> m.Traced:
+        from gradparity.model_spec.user.model import find_model
+        from gradparity.worker.tracing import trace
+
+        root = find_model(self.problem.spec.path)[0].parent  # type: ignore[union-attr]
+        return trace(self.backend, self.loss, self.problem.params, self.problem.data, root, seed=request.seed)
+
     def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import affordable, descend
 
@@ -316,6 +323,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Scatter: Worker._scatter,
     m.Extrapolate: Worker._extrapolate,
     m.Record: Worker._record,
+    m.Trace: Worker._trace,
     m.Descend: Worker._descend,
     m.Train: Worker._train,
     m.MeasureMemory: Worker._measure_memory,

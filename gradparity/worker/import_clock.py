@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+#: When this process began, nearly, in seconds since the epoch: before any file of the user's was loaded.
+STARTED_S = time.time()
+
 _started_s, _cpu_started_s = time.perf_counter(), time.process_time()
 
 import numpy  # noqa: E402, F401

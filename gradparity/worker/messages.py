@@ -27,6 +27,9 @@ from gradparity.worker.clock_messages import Sample as Sample
 from gradparity.worker.clock_messages import Sampled as Sampled
 from gradparity.worker.clock_messages import Warm as Warm
 from gradparity.worker.clock_messages import Warmed as Warmed
+from gradparity.worker.trace_messages import Result as Result
+from gradparity.worker.trace_messages import Trace as Trace
+from gradparity.worker.trace_messages import Traced as Traced
 from gradparity.worker.wire import Arrays, Host, Reply, Request, Stop, decoder, reply_decoder
 
 PROTOCOL = 6
@@ -272,7 +275,7 @@ class Train(Request[Trained], frozen=True):
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Descend, Train),
+    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Descend, Train),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 
