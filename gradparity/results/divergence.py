@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 import msgspec
 
 from gradparity.formatting import three
+from gradparity.results.lines import Lines
 
 Kind: TypeAlias = Literal["value", "shape", "dtype", "nonfinite", "missing"]
 Direction: TypeAlias = Literal["forward", "backward"]
@@ -68,6 +69,8 @@ class Divergence(Difference, frozen=True, kw_only=True):
 class Divergences(msgspec.Struct, frozen=True, kw_only=True):
     """What the taps of one problem say: ``taps`` is how many values were compared, ``notes`` what could not be.
 
+    ``lines`` is where ports part without any tap, to the line.
+
     ``found`` has at most one divergence a backend and direction, forward ones first. Where a gradient disagrees all the
     same, it goes wrong beyond the taps: forward after the last, backward before the first.
     """
@@ -75,6 +78,7 @@ class Divergences(msgspec.Struct, frozen=True, kw_only=True):
     taps: int = 0
     found: list[Divergence] = []
     notes: list[str] = []
+    lines: list[Lines] = []
 
 
 def _count(value: float) -> str:

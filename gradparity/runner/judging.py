@@ -331,10 +331,18 @@ class Judging:
 
     def find_divergence(self, workers: Mapping[str, WorkerProcess]) -> None:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""
+        from gradparity.results.divergence import Divergences
         from gradparity.runner.divergence import find_divergences, with_places
+        from gradparity.runner.lines import find_lines
 
         outcome = self.recorder.outcome
-        found = find_divergences(workers, outcome.findings, self.cell.problem.seed)
+        problem = self.cell.problem
+        assert isinstance(problem, UserProblem)  # noqa: S101  # the built-in models have one source for all
+        found = find_divergences(workers, outcome.findings, problem.seed)
         if found is not None:
             outcome.divergences, lies = found
             outcome.findings = with_places(outcome.findings, outcome.divergences, lies)
+        lines, notes = find_lines(workers, outcome.findings, problem.params, problem.spec.path, problem.seed)
+        if lines or notes:
+            known = outcome.divergences or Divergences()
+            outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *notes])

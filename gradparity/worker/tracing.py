@@ -27,8 +27,8 @@ Tree: TypeAlias = Mapping[str, Host]
 
 #: Evaluations at inputs that are moved by one rounding.
 DRAWS = 6
-#: Entries of a result that are sent, and of all results together.
-MOST_ENTRIES, MOST_IN_ALL = 4096, 2**22
+#: Entries up to which a result is sent whole, and how many of a larger one are.
+WHOLE, SAMPLES = 1024, 256
 #: Bytes of arrays that are kept while their floors are found; beyond them a result is recorded without its cotangent.
 MOST_BYTES = 2**30
 #: Results that are recorded: a loop of many steps has more, and its beginning is what tells.
@@ -127,7 +127,6 @@ def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
         for number, square in cotangents.items():
             if number in other.cotangents:
                 _add_square(square, other.cotangents[number], exact.cotangents[number])
-    most = max(16, min(MOST_ENTRIES, MOST_IN_ALL // max(1, 2 * len(values))))
     notes += ["not all of it is recorded: it has too many results, or too large ones"] if exact.cut else []
     changed: dict[str, bool] = {}
     results = []
@@ -146,10 +145,10 @@ def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
                 name=exact.names.get(number, ""),
                 shape=value.shape,
                 dtype=value.dtype.str,
-                values=_sorted(value, np.sqrt(values[number] / max(draws, 1)), most),
+                values=_sorted(value, np.sqrt(values[number] / max(draws, 1))),
                 cotangents=None
                 if cotangent is None
-                else _sorted(cotangent, np.sqrt(cotangents[number] / max(draws, 1)), most),
+                else _sorted(cotangent, np.sqrt(cotangents[number] / max(draws, 1))),
             )
         )
     sources = {file: _text(file) for file, stale in changed.items() if not stale}
@@ -165,8 +164,8 @@ def _add_square(square: Host, other: Host, exact: Host) -> None:
         square += np.where(np.isfinite(difference), difference, 0).astype(np.float64) ** 2
 
 
-def _sorted(value: Host, floor: Host, most: int) -> npt.NDArray[np.float64]:
-    """Entries in increasing order, their floors, and three sums with theirs: float64, (2, at most ``most`` + 3).
+def _sorted(value: Host, floor: Host) -> npt.NDArray[np.float64]:
+    """Entries in increasing order, their floors, and three sums with theirs: float64, (2, entries + 3).
 
     Floors are in quadrature with one rounding of the entry and with the block's root mean square: few draws move an
     entry that comes out exact, and errors are small beside the block.
@@ -177,7 +176,8 @@ def _sorted(value: Host, floor: Host, most: int) -> npt.NDArray[np.float64]:
     floors = np.ravel(floor) ** 2 + np.ravel(rounding(value)).astype(np.float64) ** 2
     floors = np.sqrt(floors + floors.mean()) if floors.size else floors
     order = np.argsort(entries, kind="stable")
-    ranks = np.unique(np.linspace(0, len(order) - 1, min(len(order), most)).round().astype(np.int64))
+    count = len(order) if len(order) <= WHOLE else SAMPLES
+    ranks = np.linspace(0, len(order) - 1, count).round().astype(np.int64)
     total = float(np.sqrt(np.sum(floors**2)))
     sums = [np.sum(entries), np.sum(entries * np.abs(entries)), np.sum(np.abs(entries))]
     largest = float(np.abs(entries).max(initial=0))

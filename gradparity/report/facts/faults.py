@@ -9,6 +9,7 @@ from gradparity.formatting import apart, large
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Note
 from gradparity.results import UNRESOLVED, Finding, ProblemResult, RunResult, Training, worst
+from gradparity.results.divergence import Divergences
 
 #: How the cause of a block begins where values diverge at a tap, which `Fault.divergences` say in full.
 _AT_A_TAP = "diverges at"
@@ -164,7 +165,7 @@ def _note(group: Sequence[Fault]) -> Note:
 def _on(problem: ProblemResult) -> Iterable[Fault]:
     """A fault for each backend that disagrees on one problem."""
     bad = [each for each in problem.not_good if each.verdict != "failed"]
-    pairwise, taps = problem.pairwise, problem.divergences.found if problem.divergences is not None else []
+    pairwise, met = problem.pairwise, problem.divergences or Divergences()
     agreeing = {(each.quantity, each.parameter): each.agreeing for each in (pairwise.matrix if pairwise else ())}
     for backend in dict.fromkeys(each.backend for each in bad):
         mine = [each for each in bad if each.backend == backend]
@@ -181,7 +182,10 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             findings=findings,
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
-            divergences=tuple(str(each) for each in taps if each.backend == backend),
+            divergences=(
+                *(str(each) for each in met.lines if each.backend == backend),
+                *(str(each) for each in met.found if each.backend == backend),
+            ),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
             undecided=pairwise is not None
             and all(each.kind == "loss" for each in outliers)  # a vote says whose is another, not which is meant

@@ -1,0 +1,117 @@
+"""Where two ports diverge, to the line: the last place where they agree, the first where they do not, and a cure."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from gradparity.formatting import three
+
+
+class Site(msgspec.Struct, frozen=True, kw_only=True):
+    """A place in a port: ``text`` is the expression that was evaluated there, ``module`` the path of its module.
+
+    ``file`` is relative to the model's folder; ``line`` counts from 1, and is 0 where no line can be told.
+    """
+
+    backend: str
+    file: str
+    line: int
+    text: str
+    operation: str
+    module: str = ""
+
+    @property
+    def place(self) -> str:
+        """``torch.py:6``, with the module where there is one."""
+        return f"{self.file}:{self.line}" if self.line else self.file or self.backend
+
+    def __str__(self) -> str:
+        module = f" in {self.module}" if self.module else ""
+        return f"`{self.text or self.operation}` ({self.place}{module})"
+
+
+class Cure(msgspec.Struct, frozen=True, kw_only=True):
+    """An edit of one port that was tried, and with which every block agrees at each point that was tried.
+
+    ``old`` and ``new`` are source text; ``kind`` is ``number``, ``option``, ``permutation``, ``stop`` or ``precision``.
+    """
+
+    backend: str
+    file: str
+    line: int
+    kind: str
+    old: str
+    new: str
+    phrase: str = ""
+
+    def __str__(self) -> str:
+        return f"`{self.old}` at {self.file}:{self.line} would have to be `{self.new}`"
+
+
+class Lines(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one backend's port parts from another's, or from the neutral loss (``truth``).
+
+    Attributes:
+        direction: ``forward`` by values, ``backward`` by cotangents where every value agrees.
+        backend: the one that disagrees.
+        against: what it is held against.
+        agree: the last place where both agree, in each; empty where there is none.
+        here: the first where they do not; one side may be missing.
+        relative: largest difference there over the largest magnitude.
+        floors: the same in floors; ``None`` where it is no finite number.
+        silent: backends where no cotangent arrives at all.
+        cures: edits that make every block agree, proven by trying them.
+        tried: how many edits were tried.
+        joined: lines that have a common result, first port, second port.
+        excerpts: source lines by port, for the page, the first with its number.
+    """
+
+    direction: Literal["forward", "backward"]
+    backend: str
+    against: str
+    agree: list[Site] = []
+    here: list[Site] = []
+    relative: float | None = None
+    floors: float | None = None
+    silent: list[str] = []
+    cures: list[Cure] = []
+    tried: int = 0
+    joined: list[tuple[int, int]] = []
+    excerpts: dict[str, tuple[int, list[str]]] = {}
+
+    def __str__(self) -> str:
+        same = ""
+        if self.direction == "forward":
+            if self.agree:
+                same = f"the same up to {self.agree[0]}, {self.agree[-1].place}; " if len(self.agree) > 1 else ""
+            where = " and ".join(map(str, self.here))
+            words = f"{same}they diverge at {where}"
+        elif self.silent:
+            at = next((site for site in self.here if site.backend in self.silent), self.here[0])
+            words = f"every value agrees; no cotangent flows from {self._value}: {at}"
+        else:
+            where = " and ".join(map(str, self.here))
+            words = f"every value agrees; the cotangents of {self._value} diverge at {where}"
+        size = ", ".join(
+            filter(
+                None,
+                (
+                    "" if self.relative is None else f"{self.relative:.1e} relative",
+                    "" if self.floors is None else f"{_count(self.floors)} floors",
+                ),
+            )
+        )
+        words += f": {size}" if size else ""
+        if self.cures:
+            words += f". Proven: {' or '.join(map(str, self.cures))}, and every block agrees"
+        return words
+
+    @property
+    def _value(self) -> str:
+        return str(self.agree[0]) if self.agree else "the loss"
+
+
+def _count(value: float) -> str:
+    return three(value) if value < 1e4 else f"{value:.1e}"
