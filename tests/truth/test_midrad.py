@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from gradparity.truth.numbers import doubled, elementary, midrad
+from gradparity.truth.numbers import doubled, elementary, error_function, midrad
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.context import Context, UndecidedError, evaluation
 from gradparity.truth.numbers.midrad import MidRad, assembled, enclosures
@@ -52,6 +52,8 @@ OPERATIONS: dict[str, tuple[Callable[..., Any], Callable[..., arb], tuple[float,
     "cos": (lambda a: elementary.sin_cos(a)[1], lambda a: a.cos(), (1e-3, 1.0, 1e3), False),
     "sigmoid": (lambda a: elementary.sigmoids(a)[0], lambda a: 1 / (1 + (-a).exp()), (1e-3, 1.0, 100.0), False),
     "softplus": (elementary.softplus, lambda a: a.exp().log1p(), (1e-3, 1.0, 100.0), False),
+    "erf": (error_function.erf, lambda a: a.erf(), (1e-30, 1e-2, 1.0, 10.0), False),
+    "erfc": (error_function.erfc, lambda a: a.erfc(), (1e-30, 1e-2, 1.0, 7.0), False),
 }
 NAMES = sorted(OPERATIONS)
 
@@ -136,6 +138,7 @@ def test_an_underflow_that_is_forgotten_is_found(name: str, monkeypatch: pytest.
 LIMITS = {
     "exp": {-np.inf: 0}, "expm1": {-np.inf: -1}, "tanh": {np.inf: 1, -np.inf: -1}, "sech": {np.inf: 0, -np.inf: 0},
     "sigmoid": {np.inf: 1, -np.inf: 0}, "softplus": {-np.inf: 0},
+    "erf": {np.inf: 1, -np.inf: -1}, "erfc": {np.inf: 0, -np.inf: 2},
 }  # fmt: skip
 
 

@@ -124,12 +124,12 @@ def _expm1_near_zero(z: Parts) -> Parts:
     return multiply(add(ONE, inner), z)
 
 
-def _spread(slope: Any, radius: Any) -> Any:
+def spread(slope: Any, radius: Any) -> Any:
     """What a slope makes of a radius, even if the product underflows."""
     return np.where(radius == 0, 0.0, slope * radius + TINY)
 
 
-def _growth(radius: Any) -> Any:
+def growth(radius: Any) -> Any:
     """No less than ``e^r - 1``; infinite where r is not small."""
     return np.where(radius < 0.5, radius * (1 + radius) * UP, np.inf)
 
@@ -138,7 +138,7 @@ def exp(x: Parts) -> Parts:
     """``e^x``."""
     s, w, radius = _exponential(x)
     value = add(s, multiply(s, w))
-    value = where(_is_below(x), NOTHING, widened(value, _spread(upper(value), _growth(radius))))
+    value = where(_is_below(x), NOTHING, widened(value, spread(upper(value), growth(radius))))
     return where((x[0] == -np.inf) & (x[2] == 0), (0.0, 0.0, 0.0), value)
 
 
@@ -146,7 +146,7 @@ def expm1(x: Parts) -> Parts:
     """``e^x - 1``, to full relative precision."""
     s, w, radius = _exponential(x)
     value = add(subtract(s, ONE), multiply(s, w))
-    value = widened(value, _spread(upper(value) + 1, _growth(radius)))
+    value = widened(value, spread(upper(value) + 1, growth(radius)))
     return where(_is_below(x), (-1.0, 0.0, NOTHING[2]), value)
 
 
@@ -229,7 +229,7 @@ def sigmoids(x: Parts) -> tuple[Parts, Parts]:
     larger = divide(ONE, add(ONE, e))
     smaller = divide(e, add(ONE, e))
     # The slope is their product, and its logarithm's slope less than one.
-    lost = _spread(upper(smaller) * upper(larger), _growth(x[2]))
+    lost = spread(upper(smaller) * upper(larger), growth(x[2]))
     smaller, larger = widened(smaller, lost), widened(larger, lost)
     return where(positive, larger, smaller), where(positive, smaller, larger)
 
@@ -245,7 +245,7 @@ def softplus(x: Parts) -> Parts:
     e = _decaying(where(positive, negative(x), x))
     value = add(log1p(e), where(positive, (x[0], x[1], np.zeros_like(x[0])), (0.0, 0.0, 0.0)))
     slope = np.where(positive, 1.0, upper(e)) / (1 + e[0] * DOWN) * UP
-    return widened(value, _spread(slope, _growth(x[2])))
+    return widened(value, spread(slope, growth(x[2])))
 
 
 def tanh(x: Parts) -> Parts:
@@ -256,7 +256,7 @@ def tanh(x: Parts) -> Parts:
     value = divide(negative(q), add((2.0, 0.0, 0.0), q))
     # The slope is at most 4 e^(-2|x|), and as the logarithm of the slope has one of 2 at most, times e^(2 r).
     steepest = np.minimum(1.0, 4 * (q[0] + 1 + 2.0**-50) / (q[0] + 2) ** 2 * UP)
-    lost = _spread(np.minimum(1.0, steepest * (1 + _growth(2 * x[2]))), x[2])
+    lost = spread(np.minimum(1.0, steepest * (1 + growth(2 * x[2]))), x[2])
     return where(positive, widened(value, lost), widened(negative(value), lost))
 
 
@@ -265,7 +265,7 @@ def sech(x: Parts) -> Parts:
     size = where(x[0] > 0, negative(x), x)
     e = _decaying(size)
     value = scale(divide(e, add(ONE, multiply(e, e))), 2.0)
-    return widened(value, _spread(upper(value), _growth(x[2])))
+    return widened(value, spread(upper(value), growth(x[2])))
 
 
 @_constants
@@ -308,7 +308,7 @@ def sin_cos(x: Parts) -> tuple[Parts, Parts]:
     s = where(turn >= 2, negative(s), s)
     c = where((turn == 1) | (turn == 2), negative(c), c)
     # |sin(m + d) - sin m| <= |cos m| d + d^2 / 2.
-    return widened(s, _spread(upper(c) + radius, radius)), widened(c, _spread(upper(s) + radius, radius))
+    return widened(s, spread(upper(c) + radius, radius)), widened(c, spread(upper(s) + radius, radius))
 
 
 def _alternating(square: Parts, first: int) -> Parts:

@@ -13,6 +13,7 @@ import flint
 import numpy as np
 from flint import arb
 
+from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.balls import exact_balls
 from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
@@ -35,18 +36,26 @@ def from_lanes(values: Any, like: Any) -> Any:
     return wrapped(np.broadcast_to(np.asarray(values), draws_last(like).shape))
 
 
-def _by_balls(name: str) -> Callable[[Any], Any]:
-    """A function that NumPy lacks, at 80 bits, element by element; one that is constant at its ends, from 1e5 on."""
+#: Where the complement of the error function leaves the range that enclosures have.
+_FAR = 26
+
+
+def _by_enclosures(name: str) -> Callable[[Any], Any]:
+    """A function that NumPy lacks: the midpoints of enclosures, and of balls where those have no number that small."""
 
     def function(self: Any) -> Any:
         if self.dtype == np.float64:  # of the noise, which needs no more digits
             import scipy.special
 
             return lanes(getattr(scipy.special, name)(np.asarray(self)))
-        self = np.clip(self, -1e5, 1e5)
-        with flint.ctx.workprec(80):
-            values = [to_longdouble(getattr(x, name)().mid()) for x in exact_balls(np.asarray(self)).ravel()]
-        return lanes(np.array(values, np.longdouble).reshape(self.shape))
+        values = np.asarray(self)
+        found = midrad.longdoubles(getattr(midrad.enclosures(values), name)())
+        far = (values > _FAR) & np.isfinite(values)
+        if far.any():
+            with flint.ctx.workprec(128):
+                balls = exact_balls(np.minimum(values[far], 1e5))  # constant at its end, from 1e5 on
+                found[far] = [to_longdouble(getattr(x, name)().mid()) for x in balls]
+        return lanes(found)
 
     return function
 
@@ -57,7 +66,7 @@ _METHODS: dict[str, Callable[[Any], Any]] = {
     "acosh": np.arccosh, "atanh": np.arctanh, "sqrt": np.sqrt,
     "sech": lambda x: 1 / np.cosh(x), "sec": lambda x: 1 / np.cos(x), "rsqrt": lambda x: 1 / np.sqrt(x),
     "sinh_cosh": lambda x: (np.sinh(x), np.cosh(x)), "sin_cos": lambda x: (np.sin(x), np.cos(x)),
-    "erf": _by_balls("erf"), "erfc": _by_balls("erfc"),
+    "erf": _by_enclosures("erf"), "erfc": _by_enclosures("erfc"),
 }  # fmt: skip
 
 for _name, _function in _METHODS.items():

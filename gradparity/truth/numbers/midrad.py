@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from flint import arb
 
-from gradparity.truth.numbers import doubled, elementary, slices
+from gradparity.truth.numbers import doubled, elementary, error_function, slices
 from gradparity.truth.numbers.records import Records
 
 DTYPE = np.dtype([("high", np.float64), ("low", np.float64), ("radius", np.float64)])
@@ -258,6 +258,7 @@ _FUNCTIONS: dict[str, Callable[..., doubled.Parts]] = {
     "tanh": elementary.tanh, "sech": elementary.sech, "sqrt": doubled.sqrt, "softplus": elementary.softplus,
     "rsqrt": lambda x: doubled.divide(doubled.ONE, doubled.sqrt(x)),
     "sin": lambda x: elementary.sin_cos(x)[0], "cos": lambda x: elementary.sin_cos(x)[1],
+    "erf": error_function.erf, "erfc": error_function.erfc,
 }  # fmt: skip
 for _name, _kernel in _FUNCTIONS.items():
     setattr(MidRad, _name, _by_parts(_kernel))
