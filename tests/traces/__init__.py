@@ -1,0 +1,1 @@
+"""Records of operations, and where two of them part."""

@@ -1,0 +1,161 @@
+"""Where two records part: recorded by hand here, with known partners, so that each rule is seen alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradparity.backends.traces import Place, Step
+from gradparity.judge.alignment import pairs, part
+from gradparity.worker.messages import Traced
+from gradparity.worker.tracing import Ledger, traced
+
+
+class Notes:
+    """A record written by hand: each result with its line, and its inputs by name."""
+
+    def __init__(self, **leaves: Any) -> None:
+        self.ledger, self.numbers = Ledger(Path("/nowhere")), dict[str, int]()
+        for name, value in leaves.items():
+            self.numbers[name] = self.ledger.leaf(name, np.asarray(value, float))
+
+    def step(self, name: str, value: Any, *inputs: str, line: int = 1, operation: str = "", part: bool = False) -> Any:
+        """Tell a result, and return its value."""
+        array = np.array(value, float)
+        place = Place("", line, line, 0, 0)
+        step = Step(operation or name, tuple(self.numbers[each] for each in inputs), place, part=part)
+        self.numbers[name] = self.ledger.result(step, array)
+        return array
+
+    def arrives(self, name: str, cotangent: Any) -> None:
+        """Tell the cotangent of a result."""
+        self.ledger.cotangent(self.numbers[name], np.array(cotangent, float))
+
+    @property
+    def traced(self) -> Traced:
+        """The record, with one rounding of each entry as its floor."""
+        return traced(self.ledger, iter(()))
+
+
+RNG = np.random.default_rng(3)
+X, W, Y = RNG.standard_normal((6, 4)), RNG.standard_normal((4, 3)), RNG.standard_normal((6, 3))
+
+
+def fused(eps: float) -> Notes:
+    """A layer norm in one operation, with its steps as parts."""
+    notes = Notes(w=W, x=X, y=Y)
+    u = notes.step("u", X @ W, "x", "w", line=5, operation="matmul")
+    mean = notes.step("mean", u.mean(-1, keepdims=True), "u", line=6, part=True)
+    centred = notes.step("centred", u - mean, "u", "mean", line=6, part=True)
+    var = notes.step("var", (centred**2).mean(-1, keepdims=True), "centred", line=6, part=True)
+    notes.step("moved", var + eps, "var", line=6, part=True)
+    n = notes.step("n", (u - mean) / np.sqrt(var + eps), "u", line=6, operation="layer_norm")
+    return ended(notes, n, line=7)
+
+
+def written_out(eps: float) -> Notes:
+    """The same in its steps, a line each, kept transposed."""
+    notes = Notes(w=W, x=X, y=Y)
+    u = notes.step("u", (X @ W).T, "x", "w", line=10, operation="dot_general")
+    mean = notes.step("mean", u.mean(0), "u", line=11)
+    centred = notes.step("centred", u - mean, "u", "mean", line=11)
+    var = notes.step("var", (centred**2).mean(0), "centred", line=12)
+    moved = notes.step("moved", var + eps, "var", line=13, operation="add")
+    n = notes.step("n", centred / np.sqrt(moved), "centred", "moved", line=14, operation="div")
+    return ended(notes, n.T, line=15)
+
+
+def ended(notes: Notes, n: Any, *, line: int) -> Notes:
+    """The record with its loss."""
+    residual = notes.step("residual", n - Y, "n", "y", line=line)
+    notes.step("loss", np.mean(residual**2), "residual", line=line)
+    notes.arrives("loss", 1.0)
+    return notes
+
+
+def lines(record: Traced, numbers: Sequence[int | None]) -> list[int]:
+    """The lines of some results of a record."""
+    return [record.results[number].place[1] for number in numbers if number is not None]
+
+
+def test_the_same_model_in_other_steps_does_not_part() -> None:
+    """What only one of them computes, such as a variance, is no divergence as long as the rest is common."""
+    assert part(fused(1e-5).traced, written_out(1e-5).traced, ["w"]) is None
+
+
+def test_the_last_place_that_is_common_and_the_first_that_is_not() -> None:
+    """An epsilon that differs shows where it is added, in a port that writes the norm out."""
+    one, two = fused(1e-5).traced, written_out(1e-6).traced
+    found = part(one, two, ["w"])
+    assert found is not None
+    assert found.direction == "forward"
+    assert lines(one, [found.here[0]]) + lines(two, [found.here[1]]) == [6, 13]
+    assert found.agree is not None
+    assert lines(one, [found.agree[0]])[0] == 5
+    assert found.relative == pytest.approx(np.abs(_norm(1e-5) - _norm(1e-6)).max() / np.abs(_norm(1e-6)).max(), rel=0.5)
+
+
+def _norm(eps: float) -> Any:
+    u = X @ W
+    return (u - u.mean(-1, keepdims=True)) / np.sqrt(u.var(-1, keepdims=True) + eps)
+
+
+def stopped(*, detached: bool) -> Notes:
+    """A loss of ``h h'``, where ``h'`` may be detached."""
+    notes = Notes(w=W, x=X)
+    h = notes.step("h", X @ W, "x", "w", line=3)
+    held = notes.step("held", h, "h", line=4, operation="detach" if detached else "reshape")
+    product = notes.step("product", h * held, "h", "held", line=5)
+    notes.step("loss", product.sum(), "product", line=6)
+    for name, cotangent in {"loss": 1.0, "product": np.ones_like(h), "h": held if detached else 2 * h}.items():
+        notes.arrives(name, cotangent)
+    if not detached:
+        notes.arrives("held", h)
+    return notes
+
+
+def test_cotangents_tell_where_values_do_not() -> None:
+    """A value that is detached is the same; what reads it there is named, by its line."""
+    one, two = stopped(detached=True).traced, stopped(detached=False).traced
+    found = part(one, two, ["w"])
+    assert found is not None
+    assert found.direction == "backward"
+    assert lines(one, [found.here[0]]) == [4]
+    assert one.results[found.here[0] or 0].operation == "detach"
+
+
+def test_equal_cotangents_do_not_part() -> None:
+    """The same record twice has nothing to say."""
+    assert part(stopped(detached=True).traced, stopped(detached=True).traced, ["w"]) is None
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32), st.permutations(range(3)), st.sampled_from([7, 40, 1500]))
+def test_layout_is_no_difference_and_one_entry_is(seed: int, axes: Sequence[int], size: int) -> None:
+    """Permuted axes pair up; a single entry that is moved does not, in a result that is sent as samples too."""
+    rng = np.random.default_rng(seed)
+    value = rng.standard_normal((2, 3, size))
+    one, two, three = Notes(), Notes(), Notes()
+    one.step("a", value)
+    two.step("a", np.transpose(value, axes))
+    moved = value.copy()
+    moved.flat[rng.integers(value.size)] += 1e-9
+    three.step("a", moved)
+    assert pairs(one.traced.results, two.traced.results) == [[0]]
+    assert pairs(one.traced.results, three.traced.results) == [[]]
+
+
+def test_numbers_that_are_none_pair_with_themselves_only() -> None:
+    """A masked score is minus infinity in both; a nan is no partner of a number."""
+    one, two, three = Notes(), Notes(), Notes()
+    one.step("a", [1.0, -np.inf, np.nan])
+    two.step("a", [np.nan, 1.0, -np.inf])
+    three.step("a", [1.0, -np.inf, 2.0])
+    assert pairs(one.traced.results, two.traced.results) == [[0]]
+    assert pairs(one.traced.results, three.traced.results) == [[]]
