@@ -13,7 +13,7 @@ from gradparity.report.facts.receipt import receipt_details, receipt_notes, rece
 from gradparity.report.facts.standings import choices_table
 from gradparity.report.facts.verdicts import disagreements, everywhere, problem_notes, status, verdicts
 from gradparity.report.facts.view import Note
-from gradparity.report.page import clock, differences, errors, sizes, totals, training
+from gradparity.report.page import clock, differences, errors, sizes, sources, totals, training
 from gradparity.report.page.figures import Looks
 from gradparity.report.page.view import Panel, Section
 from gradparity.results import ProblemResult, RunResult
@@ -88,6 +88,7 @@ def _problem(problem: ProblemResult, key: str, looks: Looks, *, opened: bool, ev
         _verdicts(problem),
         _disagreements(problem),
         differences.divergences(problem),
+        sources.sources(problem),
         differences.pairwise(problem),
         points if every or points is None else replace(points, plots=(), folded=()),
         training.training(problem, looks),

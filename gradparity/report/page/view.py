@@ -25,8 +25,38 @@ class Plot:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A line of source with its number, and how it is marked."""
+
+    number: int
+    text: str
+    kind: Kind = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lines of one file under its name."""
+
+    title: str
+    lines: Sequence[Line]
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Two listings; ``joins`` are rows of the first and second that belong together, of ``rows`` at most."""
+
+    key: str
+    title: str
+    one: Listing
+    two: Listing
+    joins: Sequence[tuple[int, int]]
+    rows: int
+
+
+@dataclass(frozen=True)
 class Panel:
-    """Notes, tables and plots under a heading. The ``folded`` tables are there for who opens them."""
+    """Notes, sources, tables and plots under a heading. The ``folded`` tables are there for who opens them."""
 
     key: str
     title: str
@@ -35,9 +65,10 @@ class Panel:
     tables: Sequence[Table] = ()
     plots: Sequence[Plot] = ()
     folded: Sequence[Table] = ()
+    sources: Sequence[SideBySide] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.notes or self.tables or self.plots or self.folded)
+        return bool(self.notes or self.tables or self.plots or self.folded or self.sources)
 
 
 @dataclass(frozen=True)
