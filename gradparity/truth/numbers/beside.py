@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.truth.numbers.draws import Values, draws_first, draws_last, wrapped
-from gradparity.truth.numbers.noise import Nearest, Product, Roundings, held_by
+from gradparity.truth.numbers.noise import Elimination, Nearest, Product, Roundings, held_by
 
 
 class SideBySide:
@@ -48,6 +48,12 @@ class SideBySide:
         ndim = max(a.ndim, b.ndim)
         A, B = (draws_first(x, ndim) for x in (a, b))
         return self._joined(lambda rule, part: rule.product(_each(A, part), B[part] if len(B) > 1 else B, times))
+
+    def eliminated(self, f: Elimination, *operands: Values) -> Values:
+        """An elimination whose steps round."""
+        ndim = max(x.ndim for x in operands)
+        each = [draws_first(x, ndim) for x in operands]
+        return self._joined(lambda rule, part: rule.eliminated(f, *(_each(x, part) for x in each)))
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""

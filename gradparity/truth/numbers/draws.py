@@ -83,6 +83,19 @@ def draws_first(x: Values, ndim: int) -> Values:
     return values.reshape(len(values), *(1,) * (ndim - x.ndim), *x.shape)
 
 
+def in_each_draw(f: Callable[..., Values], *operands: Values) -> Values:
+    """A function of plain arrays with any leading axes, in every draw.
+
+    Raises:
+        DifferError: it gives whole numbers, and other ones in other draws.
+    """
+    if not any(isinstance(x, Draws) for x in operands):
+        return f(*operands)
+    ndim = max(x.ndim for x in operands)
+    found: Values = _answered(np.moveaxis(f(*(draws_first(x, ndim) for x in operands)), 0, -1))
+    return found
+
+
 def alike(answers: Values) -> Values:
     """Answers whose last axis is that of the draws, which do not depend on it.
 

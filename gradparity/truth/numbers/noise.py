@@ -27,6 +27,8 @@ from gradparity.truth.numbers.walks import added_up, expected_walk, walk
 
 Values = npt.NDArray[Any]
 Product: TypeAlias = Callable[[Values, Values], Values]
+#: Takes matrices, and `errors` of the shape of its result: see `Roundings.eliminated`.
+Elimination: TypeAlias = Callable[..., Values]
 
 #: Products of a matrix product whose partial sums are followed one by one; of more, the mean over all orders is taken.
 CELLS_FOLLOWED = 2**18
@@ -53,6 +55,13 @@ class Roundings(Protocol):
 
     def product(self, a: Values, b: Values, times: Product) -> Values:
         """A matrix product whose terms and partial sums round, shapes (..., m, k) and (..., k, n), `times` without."""
+
+    def eliminated(self, f: Elimination, *operands: Values) -> Values:
+        """``f(*operands)`` whose steps round.
+
+        What they round is as if the last operand, of the shape of the result, had been off by it: given ``errors``, `f`
+        adds its variance to them, over u^2.
+        """
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""
@@ -107,6 +116,17 @@ class Noise:
         else:
             partial = expected_walk(terms, (product / scale).astype(np.float64), a.shape[-1])
         return self._moved(product, (terms + partial) * scale**2)
+
+    def eliminated(self, f: Elimination, *operands: Values) -> Values:
+        """By what the steps of one elimination round, as an error of what another one starts with."""
+        *others, last = operands
+        lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+        errors = np.zeros((*lead, *last.shape[-2:]), np.result_type(*operands))
+        f(*operands, errors=errors)
+        moved = last + self.unit * np.sqrt(errors) * self._normal(errors.shape)
+        found = f(*others, np.where(np.isfinite(moved), moved, last))
+        small = np.abs(found) < self.tiny
+        return np.where(small, self.rounded(found), found) if small.any() else found
 
     def sum(self, terms: Values, total: Values) -> Values:
         """By the walk of the terms in their order."""
@@ -172,6 +192,10 @@ class Nearest:
         if cells > CELLS_ADDED:
             return np.asarray(np.matmul(a, b), kept)
         return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0), kept)
+
+    def eliminated(self, f: Elimination, *operands: Values) -> Values:
+        """In the arithmetic of the dtype."""
+        return f(*(np.asarray(x, self.dtype) for x in operands)).astype(np.result_type(*operands))
 
     def sum(self, terms: Values, total: Values) -> Values:
         """In the order of the terms."""

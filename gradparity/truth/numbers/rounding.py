@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from gradparity.truth.numbers.context import current
+from gradparity.truth.numbers.draws import in_each_draw
 from gradparity.truth.numbers.matrices import extended_product
-from gradparity.truth.numbers.noise import Values
+from gradparity.truth.numbers.noise import Elimination, Values
 
 #: Roundings that are granted to a function which frameworks approximate by series and rational functions of their own.
 ROUGH = 8
@@ -31,6 +32,16 @@ def rounded_product(a: Values, b: Values) -> Values:
     product = extended_product(a, b)
     context.cells += product.size * a.shape[-1]
     return product
+
+
+def rounded_elimination(f: Elimination, *operands: Values) -> Values:
+    """``f(*operands)`` of matrices (..., m, n) whose every step rounds."""
+    context = current()
+    if context.noise is not None:
+        return context.noise.eliminated(f, *operands)
+    found = in_each_draw(f, *operands)
+    context.cells += found.size * operands[0].shape[-1]
+    return found
 
 
 def rounded_sum(terms: Values, axes: tuple[int, ...], total: Values) -> Values:

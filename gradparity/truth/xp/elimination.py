@@ -1,7 +1,7 @@
 """Linear algebra in extended precision, which LAPACK does not have: elimination by columns, to first order in t.
 
-Every step rounds where the evaluation does, so that the noise of a solution is that of a backward stable one, pivots
-and growth of this very matrix included. Matrices come in batches, shapes (..., n, n), and each is eliminated by itself.
+Where the evaluation rounds, the noise is what every step rounds: that of a backward stable elimination, pivots and
+growth of this very matrix included. Matrices come in batches, shapes (..., n, n), and each is eliminated by itself.
 
 Reference: Golub and Van Loan, Matrix Computations, 4th edition, algorithms 3.4.1 and 4.2.1.
 """
@@ -9,7 +9,6 @@ Reference: Golub and Van Loan, Matrix Computations, 4th edition, algorithms 3.4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,8 @@ import numpy.typing as npt
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import current
-from gradparity.truth.numbers.draws import blank, question
-from gradparity.truth.numbers.rounding import rounded, rounded_product
+from gradparity.truth.numbers.draws import in_each_draw
+from gradparity.truth.numbers.rounding import rounded, rounded_elimination, rounded_product
 
 Values = npt.NDArray[Any]
 
@@ -67,13 +66,7 @@ def cholesky(a: Array) -> Array:
     """L_0 by columns from the lower triangle, and L_1 = L_0 low(L_0^-1 A_1 L_0^-T), low halving the diagonal."""
     A = [np.tril(c) + np.swapaxes(np.tril(c, -1), -1, -2) for c in a.balls()]
     n = A[0].shape[-1]
-    L = np.zeros_like(A[0])
-    for j in range(n):
-        column = A[0][..., j:, j]
-        if j:
-            column = rounded(column - _times(L[..., j:, :j], L[..., j, :j, None])[..., 0])
-        pivot = rounded(np.sqrt(column[..., :1]))
-        L[..., j:, j] = np.concatenate([pivot, rounded(column[..., 1:] / pivot)], -1)
+    L = rounded_elimination(_factor, A[0])
     if len(A) == 1 or not current().order:
         return Array((L,))
     inner = np.tril(_forward(L, np.swapaxes(_forward(L, A[1]), -1, -2)))
@@ -83,19 +76,8 @@ def cholesky(a: Array) -> Array:
 
 def _lu(a: Values) -> tuple[Values, Values]:
     """Rows in order of pivoting, shape (..., n), and L and U packed into one matrix."""
-    n = a.shape[-1]
-    order = np.broadcast_to(np.arange(n), a.shape[:-1])
-    for j in range(n - 1):
-        sizes = np.abs(a[..., j:, j])
-        pivot = j + question(partial(_largest, axis=sizes.ndim - 1), sizes)[..., None]
-        swap = np.broadcast_to(np.arange(n), a.shape[:-1]).copy()
-        swap[..., j : j + 1] = pivot
-        np.put_along_axis(swap, pivot, j, -1)
-        a, order = np.take_along_axis(a, swap[..., None], -2), np.take_along_axis(order, swap, -1)
-        a[..., j + 1 :, j] = rounded(a[..., j + 1 :, j] / a[..., j, j, None])
-        outer = rounded(a[..., j + 1 :, j, None] * a[..., j, None, j + 1 :])
-        a[..., j + 1 :, j + 1 :] = rounded(a[..., j + 1 :, j + 1 :] - outer)
-    return order, a
+    order = in_each_draw(_pivots, a)
+    return order, rounded_elimination(_eliminate, np.take_along_axis(a, order[..., None], -2))
 
 
 def _solve_lu(factors: tuple[Values, Values], b: Values) -> Values:
@@ -108,13 +90,7 @@ def _solve_lu(factors: tuple[Values, Values], b: Values) -> Values:
 
 def _forward(lower: Values, b: Values) -> Values:
     """``L^-1 B`` by substitution, from the lower triangle."""
-    out = blank((*np.broadcast_shapes(lower.shape[:-2], b.shape[:-2]), *b.shape[-2:]), lower, b)
-    for i in range(lower.shape[-1]):
-        right = b[..., i, :]
-        if i:
-            right = rounded(right - _times(lower[..., i : i + 1, :i], out[..., :i, :])[..., 0, :])
-        out[..., i, :] = rounded(right / lower[..., i, i, None])
-    return out
+    return rounded_elimination(_substitute, lower, b)
 
 
 def _backward(upper: Values, b: Values) -> Values:
@@ -122,8 +98,68 @@ def _backward(upper: Values, b: Values) -> Values:
     return _forward(upper[..., ::-1, ::-1], b[..., ::-1, :])[..., ::-1, :]
 
 
-def _largest(sizes: Values, axis: int) -> Values:
-    return box(np.argmax(sizes, axis))
+# Eliminations of plain numbers. What their steps round is as if the last operand had been off by it, and its square,
+# over u^2, is added to `errors`: every step takes a product from an element, or divides it.
+
+
+def _pivots(a: Values) -> Values:
+    """Rows in order of pivoting, shape (..., n)."""
+    shape, a = a.shape, a.reshape(-1, *a.shape[-2:]).copy()
+    each, order = np.arange(len(a)), np.tile(np.arange(shape[-1]), (len(a), 1))
+    for j in range(shape[-1] - 1):
+        pivot = j + np.argmax(np.abs(a[:, j:, j]), 1)
+        for x in (a, order):
+            x[each, pivot], x[:, j] = x[:, j].copy(), x[each, pivot]
+        a[:, j + 1 :, j + 1 :] -= (a[:, j + 1 :, j] / a[:, j, j, None])[..., None] * a[:, j, None, j + 1 :]
+    return order.reshape(shape[:-1])
+
+
+def _eliminate(a: Values, errors: Values | None = None) -> Values:
+    """L and U of a matrix whose rows are in order, packed into one."""
+    a = a.copy()
+    for j in range(a.shape[-1] - 1):
+        below = (..., slice(j + 1, None), j)
+        if errors is not None:
+            errors[below] += a[below] ** 2
+        a[below] /= a[..., j, j, None]
+        outer = a[below][..., None] * a[..., j, None, j + 1 :]
+        rest = a[..., j + 1 :, j + 1 :]
+        rest -= outer
+        if errors is not None:
+            errors[..., j + 1 :, j + 1 :] += outer**2 + rest**2
+    return a
+
+
+def _substitute(lower: Values, b: Values, errors: Values | None = None) -> Values:
+    """``L^-1 B``."""
+    out = np.empty((*np.broadcast_shapes(lower.shape[:-2], b.shape[:-2]), *b.shape[-2:]), np.result_type(lower, b))
+    sums = np.zeros_like(out)
+    for i in range(lower.shape[-1]):
+        left = b[..., i, :] - sums[..., i, :]
+        out[..., i, :] = left / lower[..., i, i, None]
+        terms = lower[..., i + 1 :, i, None] * out[..., i, None, :]
+        sums[..., i + 1 :, :] += terms
+        if errors is not None:
+            errors[..., i, :] += 2 * left**2 + sums[..., i, :] ** 2
+            errors[..., i + 1 :, :] += terms**2 + sums[..., i + 1 :, :] ** 2
+    return out
+
+
+def _factor(a: Values, errors: Values | None = None) -> Values:
+    """Cholesky's factor, from the lower triangle."""
+    L, sums = np.zeros_like(a), np.zeros_like(a)
+    for j in range(a.shape[-1]):
+        left = a[..., j:, j] - sums[..., j:, j]
+        L[..., j, j] = np.sqrt(left[..., 0])
+        L[..., j + 1 :, j] = left[..., 1:] / L[..., j, j, None]
+        rest = (..., slice(j + 1, None), slice(j + 1, None))
+        outer = L[..., j + 1 :, j, None] * L[..., None, j + 1 :, j]
+        if errors is not None:  # a root that is off by u is that of a number off by 2 u
+            errors[..., j:, j] += 2 * left**2 + sums[..., j:, j] ** 2
+            errors[..., j, j] += 3 * left[..., 0] ** 2
+            errors[rest] += outer**2 + (sums[rest] + outer) ** 2
+        sums[rest] += outer
+    return L
 
 
 def _diagonal(a: Values) -> Values:
