@@ -18,6 +18,7 @@ import numpy as np
 from jax import lax
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
 
 #: Operations from which a program takes longer to compile than a minute's worth of calls: an unrolled loop.
@@ -254,6 +255,11 @@ class JaxBackend:
         from gradparity.backends.taps import jax_taps
 
         return jax_taps
+
+    def recorder(self) -> Recorder:
+        from gradparity.backends.traces import jax_trace
+
+        return jax_trace
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
