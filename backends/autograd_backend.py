@@ -20,6 +20,7 @@ from scipy.special import expit
 
 from gradparity.backends.host_arrays import HostArrays, descend
 from gradparity.backends.protocol import Array, Data, Loss, Params, Taps
+from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
 
 
@@ -143,6 +144,11 @@ class AutogradBackend(HostArrays):
         from gradparity.backends.taps import autograd_taps
 
         return autograd_taps
+
+    def recorder(self) -> Recorder:
+        from gradparity.backends.traces import autograd_trace
+
+        return autograd_trace
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)

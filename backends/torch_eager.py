@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch.func import grad, jvp
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
+from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
 
 ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
@@ -241,6 +242,11 @@ class TorchBackend:
         from gradparity.backends.taps import torch_taps
 
         return torch_taps
+
+    def recorder(self) -> Recorder:
+        from gradparity.backends.traces import torch_trace
+
+        return torch_trace
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
