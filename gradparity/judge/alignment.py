@@ -21,8 +21,8 @@ import numpy.typing as npt
 from gradparity.judge.divergence import DIVERGES_FLOORS
 from gradparity.worker.messages import Result, Traced
 
-#: Sums behind the sorted entries of a result, the plain one first.
-SUMS = 3
+#: Sums behind the sorted entries of a result: the plain one first, last the one that depends on their order.
+SUMS = 4
 #: Entries of two results that are relatively further apart are not called two versions of one value.
 RESEMBLES = 0.5
 #: Operations that are known to end a gradient.
@@ -36,8 +36,9 @@ class Parting:
     """Where two records part, in numbers of their results: first record, second record.
 
     ``agree`` is the last pair that is the same; ``here`` the first result of each that has no partner, or whose
-    cotangent has none, ``None`` where there is none. ``apart`` are the results whose sizes the figures are of.
-    ``suspects`` are all between there and the loss, the likeliest first; ``pairs`` what has a partner.
+    cotangent has none, ``None`` where there is none. ``reordered`` is since where what the first reads there is the
+    same in another order only. ``missing``: on which sides no cotangent arrives. ``suspects`` are all results between
+    there and the loss, the likeliest first; ``pairs`` what has a partner.
     """
 
     direction: Literal["forward", "backward"]
@@ -46,6 +47,7 @@ class Parting:
     relative: float | None = None
     floors: float | None = None
     missing: tuple[bool, bool] = (False, False)
+    reordered: tuple[int, int] | None = None
     suspects: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
     pairs: tuple[tuple[int, int], ...] = ()
 
@@ -155,7 +157,7 @@ def _size(result: Result) -> int:
 
 def _same(a: Entries, b: Entries) -> bool:
     """Whether entries and sums are the same to within their floors; the same infinity or nan is no difference."""
-    return a.shape == b.shape and bool((_apart(a, b) <= DIVERGES_FLOORS).all())
+    return a.shape == b.shape and bool((_apart(a, b)[:-1] <= DIVERGES_FLOORS).all())
 
 
 def _apart(a: Entries, b: Entries) -> Entries:
@@ -178,32 +180,39 @@ def _forward(one: Side, two: Side, known: list[list[int]], other: list[list[int]
         (a, b),
         relative,
         floors,
+        reordered=_reordered(one, two, a, known),
         suspects=(_suspects(one, mine, a), _suspects(two, theirs, b)),
         pairs=tuple((n, _partner(n, partners)) for n, partners in enumerate(known) if partners),
     )
 
 
 def _beginnings(side: Side, apart: Sequence[int]) -> list[int]:
-    """Of results without a partner those that are made of nothing but such as have one.
-
-    First those that depend on parameters; where there is none, the constants without a partner that they are made of.
-    """
+    """Of results without a partner those that are made of nothing but such as have one."""
     inside = set(apart)
-    first = [n for n in apart if not inside & set(side.results[n].inputs)]
-    return [n for n in first if side.alive[n]] or first or list(apart)
+    return [n for n in apart if not inside & set(side.results[n].inputs)] or list(apart)
 
 
 def _first_pair(
     one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int], known: Sequence[Sequence[int]]
 ) -> tuple[int, int]:
-    """The two beginnings that share the most of what they read; of equals the earliest."""
+    """The two beginnings that share the most of what they read; of equals the earliest.
+
+    Those that depend on parameters come first. Where one side has none, constants without a partner are what it is.
+    """
 
     def score(a: int, b: int) -> tuple[float, int, int]:
         reads, theirs_reads = set(one.results[a].inputs), set(two.results[b].inputs)
         common = sum(bool(theirs_reads & set(known[each])) for each in reads)
         return (-common / max(1, len(reads | theirs_reads)), a, b)
 
-    return min(((a, b) for a in _beginnings(one, mine) for b in _beginnings(two, theirs)), key=lambda ab: score(*ab))
+    starts, their_starts = _beginnings(one, mine), _beginnings(two, theirs)
+    live, their_live = [n for n in starts if one.alive[n]], [n for n in their_starts if two.alive[n]]
+    if live and their_live:
+        starts, their_starts = live, their_live
+    else:
+        starts = [n for n in starts if not one.alive[n]] or starts
+        their_starts = [n for n in their_starts if not two.alive[n]] or their_starts
+    return min(((a, b) for a in starts for b in their_starts), key=lambda ab: score(*ab))
 
 
 def _partner(number: int, partners: Sequence[int]) -> int:
@@ -231,6 +240,22 @@ def _last_agreed(
         return _partner(m, other[m]), m
     before = [(n, p) for n in range(a) if known[n] and computed(one, n) for p in known[n] if p < b and computed(two, p)]
     return max(before, default=None)
+
+
+def _reordered(one: Side, two: Side, number: int, known: Sequence[Sequence[int]]) -> tuple[int, int] | None:
+    """Since where what a result reads is, in the other record, in another order in memory; ``None`` if in the same."""
+
+    def in_order(each: int) -> bool:
+        values = one.results[each].values
+        return any(_apart(values, two.results[b].values)[-1] <= DIVERGES_FLOORS for b in known[each])
+
+    queue, first = [n for n in one.results[number].inputs if known[n]], None
+    while queue:
+        each = queue.pop()
+        if not in_order(each) and one.results[each].operation and (first is None or each < first):
+            first = each
+            queue += [n for n in one.results[each].inputs if known[n]]
+    return None if first is None else (first, _partner(first, known[first]))
 
 
 def _figures(one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int]) -> tuple[float | None, float | None]:
@@ -261,31 +286,57 @@ def _suspects(side: Side, apart: Sequence[int], first: int | None) -> tuple[int,
 
 def _backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | None:
     """The common result, nearest to the loss, whose cotangents are not the same, and what reads it there."""
-    agreed: tuple[int, int] | None = None
     for a in sorted((n for n, partners in enumerate(known) if partners and one.alive[n]), reverse=True):
         group, others = _equals(one, two, a, known)
-        if a != min(group):
+        if not group or not others or a != min(group):
             continue  # of results with one value the first has what arrives at all that are made of it
-        same = _cotangents_agree(one, two, group, others)
+        if _cotangents_agree(one, two, group, others) is not False:
+            continue
         b = min(others)
-        if same is None:
-            continue
-        if same:
-            agreed = (a, b)
-            continue
-        missing = one.results[a].cotangents is None, two.results[b].cotangents is None
-        here = _stopped(one, group), _stopped(two, others)
         relative = _relative(one.results[a].cotangents, two.results[b].cotangents)
+        missing = one.results[a].cotangents is None, two.results[b].cotangents is None
+        ends = (_stop(one, a) if missing[0] else None, _stop(two, b) if missing[1] else None)
+        back = [[n for n, partners in enumerate(known) if each in partners] for each in range(len(two.results))]
+        if ends[0] is not None and ends[1] is None:
+            a = next((n for n in one.results[ends[0]].inputs if known[n]), a)
+            group, others = _equals(one, two, a, known)
+            b = min(others, default=b)
+        elif ends[1] is not None and ends[0] is None:
+            b = next((n for n in two.results[ends[1]].inputs if back[n]), b)
+            a = min(back[b], default=a)
+            group, others = _equals(one, two, a, known)
+        here = ends[0] or _reader(one, group), ends[1] or _reader(two, others)
         suspects = tuple(one.readers[a]), tuple(two.readers[b])
-        return Parting("backward", agreed or (a, b), here, relative, None, missing, suspects)
+        return Parting("backward", (a, b), here, relative, None, missing, suspects=suspects)
     return None
 
 
+def _stop(side: Side, number: int) -> int | None:
+    """Where the gradient ends that does not arrive at a result: the first on the way to it without a cotangent.
+
+    An operation that is known to stop one comes before all others.
+    """
+    silent, queue = set[int](), [number]
+    while queue:
+        each = queue.pop()
+        result = side.results[each]
+        if each not in silent and result.cotangents is None and result.operation and side.alive[each]:
+            silent.add(each)
+            queue += result.inputs
+    stops = [n for n in silent if side.results[n].operation.strip("_") in STOPS]
+    readers = [n for n in side.readers[number] if side.results[n].operation.strip("_") in STOPS]
+    return min(stops or readers or silent, default=None)
+
+
 def _equals(one: Side, two: Side, a: int, known: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """All results of each side that have the value of one."""
-    others = [b for b in known[a] if two.alive[b]]
-    group = [n for n, partners in enumerate(known) if one.alive[n] and set(partners) & set(others)]
-    return group, others or list(known[a])
+    """All results of each side that have the value of one; steps within a call that have no cotangent do not count."""
+
+    def told(side: Side, number: int) -> bool:
+        result = side.results[number]
+        return side.alive[number] and not (result.part and result.cotangents is None)
+
+    others = [b for b in known[a] if told(two, b)]
+    return [n for n, partners in enumerate(known) if told(one, n) and set(partners) & set(others)], others
 
 
 def _cotangents_agree(one: Side, two: Side, group: Sequence[int], others: Sequence[int]) -> bool | None:
@@ -320,7 +371,7 @@ def _relative(a: Entries | None, b: Entries | None) -> float | None:
     return float(np.abs(x - y).max() / scale) if scale > 0 and np.isfinite(x - y).all() else None
 
 
-def _stopped(side: Side, group: Sequence[int]) -> int | None:
+def _reader(side: Side, group: Sequence[int]) -> int | None:
     """What reads a value and lets no cotangent through, or another one than it should: a known stop before all."""
     readers = sorted({n for each in group for n in side.readers[each] if side.results[n].operation})
     stops = [n for n in readers if side.results[n].operation.strip("_") in STOPS]

@@ -58,6 +58,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
         backend: the one that disagrees.
         against: what it is held against.
         agree: the last place where both agree, in each; empty where there is none.
+        reordered: since where both have the same numbers in another order, which is what they diverge on then.
         here: the first where they do not; one side may be missing.
         relative: largest difference there over the largest magnitude.
         floors: the same in floors; ``None`` where it is no finite number.
@@ -72,6 +73,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     backend: str
     against: str
     agree: list[Site] = []
+    reordered: list[Site] = []
     here: list[Site] = []
     relative: float | None = None
     floors: float | None = None
@@ -87,10 +89,14 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
             if self.agree:
                 same = f"the same up to {self.agree[0]}, {self.agree[-1].place}; " if len(self.agree) > 1 else ""
             where = " and ".join(map(str, self.here))
+            other = " and ".join(map(str, self.reordered))
+            same += f"in another order since {other}; " if other else ""
             words = f"{same}they diverge at {where}"
         elif self.silent:
-            at = next((site for site in self.here if site.backend in self.silent), self.here[0])
-            words = f"every value agrees; no cotangent flows from {self._value}: {at}"
+            ends = " and ".join(str(site) for site in self.here if site.backend in self.silent)
+            goes = " and ".join(str(site) for site in self.here if site.backend not in self.silent)
+            words = f"every value agrees; no cotangent flows from {self._value}: it ends at {ends}"
+            words += f", and goes on through {goes}" if goes else ""
         else:
             where = " and ".join(map(str, self.here))
             words = f"every value agrees; the cotangents of {self._value} diverge at {where}"

@@ -91,6 +91,7 @@ def _lines(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.T
         backend=names[0],
         against=names[1],
         agree=agree,
+        reordered=sites(parting.reordered) if parting.reordered is not None else [],
         here=here,
         relative=parting.relative,
         floors=parting.floors,

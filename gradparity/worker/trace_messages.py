@@ -11,7 +11,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """One result on the way to a loss; see `gradparity.backends.traces.Step`.
 
     ``name``: what a parameter or an array of the data is called, whose ``operation`` is ``""``. ``values``: float64,
-    entries in increasing order (of a large result at even ranks), behind them three sums; in a second row the floor of
+    entries in increasing order (of a large result at even ranks), behind them four sums; in a second row the floor of
     each. ``cotangents`` likewise, ``None`` where none arrives. ``place``: file, line, end line, column, end column.
     """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -165,7 +166,9 @@ def _add_square(square: Host, other: Host, exact: Host) -> None:
 
 
 def _sorted(value: Host, floor: Host) -> npt.NDArray[np.float64]:
-    """Entries in increasing order, their floors, and three sums with theirs: float64, (2, entries + 3).
+    """Entries in increasing order, their floors, and four sums with theirs: float64, (2, entries + 4).
+
+    The last has a weight for each place in memory order, so that it tells the same numbers in another order apart.
 
     Floors are in quadrature with one rounding of the entry and with the block's root mean square: few draws move an
     entry that comes out exact, and errors are small beside the block.
@@ -179,14 +182,20 @@ def _sorted(value: Host, floor: Host) -> npt.NDArray[np.float64]:
     count = len(order) if len(order) <= WHOLE else SAMPLES
     ranks = np.linspace(0, len(order) - 1, count).round().astype(np.int64)
     total = float(np.sqrt(np.sum(floors**2)))
-    sums = [np.sum(entries), np.sum(entries * np.abs(entries)), np.sum(np.abs(entries))]
+    weights = _weights(entries.size)
+    sums = [np.sum(entries), np.sum(entries * np.abs(entries)), np.sum(np.abs(entries)), np.sum(weights * entries)]
     largest = float(np.abs(entries).max(initial=0))
-    moves = [total, 2 * largest * total, total]
+    moves = [total, 2 * largest * total, total, float(np.sqrt(np.sum((weights * floors) ** 2)))]
     chosen = order[ranks] if len(order) else order
     with np.errstate(all="ignore"):
         return np.array(
             [[*entries[chosen].astype(np.float64), *map(float, sums)], [*floors[chosen], *moves]], np.float64
         )
+
+
+@lru_cache(maxsize=64)
+def _weights(count: int) -> Host:
+    return np.random.default_rng(0).standard_normal(count)
 
 
 def _changed(file: str) -> bool:
