@@ -31,6 +31,7 @@ from gradparity.truth.numbers.context import (
 )
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.midrad import BITS, as_ball
+from gradparity.truth.numbers.notes import literal
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
 
 #: Precision from which on more is of no use where a function is proven to have no finite value.
@@ -147,7 +148,7 @@ def pull_back(
     result = evaluated(loss, params, inputs, constants)
     if not isinstance(result, Traced):
         return result, dict.fromkeys(inputs)
-    adjoints: dict[int, Array] = {id(result.node): Array((np.broadcast_to(exact(1), result.shape),))}
+    adjoints: dict[int, Array] = {id(result.node): literal(Array((np.broadcast_to(exact(1), result.shape),)))}
     for node in in_order(result):
         if node.rule == "input":
             continue

@@ -20,6 +20,8 @@ from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient, box, nothing, vanishes
 from gradparity.truth.numbers.draws import blank
 from gradparity.truth.numbers.midrad import MidRad, is_known
+from gradparity.truth.numbers.notes import noted
+from gradparity.truth.numbers.recording import Computed, Rearranged
 from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
 from gradparity.truth.xp import decompositions, linalg, orthogonal
@@ -125,14 +127,18 @@ def _scattered(g: Array, places: Coefficient, size: int) -> Array:
     """Adjoints added up at the places that the elements came from; shape (size,)."""
     if places.size and not (places.min() >= 0 and places.max() <= size):
         raise AssertionError("a rearrangement computed something")
-    return Array(tuple(_scatter(c, places.ravel(), size) for c in g.series))
+    flat = places.ravel()
+    counts = np.bincount(flat, minlength=size + 1)
+    once = bool(counts[1:].max(initial=0) <= 1)
+    moved = Rearranged(lambda parts: _scatter(parts[0], flat, size, once=True))
+    summed = Computed(lambda c: (_scatter(c, flat, size, once=False),))
+    result = Array(tuple(_scatter(c, flat, size, once=once) for c in g.series))
+    return noted(moved if once else summed, result, g)
 
 
-def _scatter(c: Coefficient, places: Coefficient, size: int) -> Coefficient:
+def _scatter(c: Coefficient, places: Coefficient, size: int, *, once: bool) -> Coefficient:
     out = nothing((size + 1,)).copy() if c.dtype == object else blank((size + 1,), c)
-    counts = np.bincount(places, minlength=size + 1)
-    counts[0] = 0
-    if counts.max(initial=0) <= 1:
+    if once:
         out[places] = c.ravel()
         return out[1:]
     np.add.at(out, places, c.ravel())

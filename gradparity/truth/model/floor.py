@@ -145,7 +145,7 @@ class Tape:
         with evaluation(context):
             if as_known:
                 lines = {path: tuple(_rounded(extended(c), noise) for c in line) for path, line in lines.items()}
-            data = map_tree(lambda _, leaf: _input(leaf, noise), self.data)
+            data = map_tree(lambda _, leaf: rounded_leaf(leaf, noise), self.data)
             value, adjoints = pull_back(self.loss, self.params, lines, data)
             self.ignored = tuple(path for path, adjoint in adjoints.items() if adjoint is None)
             self.cells = context.cells if noise is None else self.cells
@@ -220,7 +220,7 @@ def _rounded(c: Coefficient, noise: Roundings | None) -> Coefficient:
     return c if noise is None else noise.rounded(c)
 
 
-def _input(leaf: Any, noise: Roundings | None) -> Any:
+def rounded_leaf(leaf: Any, noise: Roundings | None) -> Any:
     """A leaf of the data, whose numbers that are not whole are off by a rounding."""
     if isinstance(leaf, Draws) and noise is None:
         return Array((leaf,))

@@ -20,6 +20,8 @@ import numpy as np
 from gradparity.truth.numbers.balls import Coefficient, box, exact
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.midrad import enclosures
+from gradparity.truth.numbers.notes import literal, noted
+from gradparity.truth.numbers.recording import Rearranged
 
 # fmt: off
 METHODS = frozenset((
@@ -107,6 +109,8 @@ class Array:
         series = series[: context.order + 1]
         # A function that has no other form was computed in balls.
         self.series = tuple(enclosures(c) if c.dtype == object else c for c in series) if context.midrad else series
+        if context.recording is not None:
+            context.recording.meet(self.series[0])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -155,7 +159,7 @@ class Array:
 
     def map(self, f: Callable[[Coefficient], Any]) -> Array:
         """Apply a rearrangement to each coefficient: every element of the result is one of the array, or zero."""
-        return Array(tuple(box(f(c)) for c in self.series))
+        return rearranged(f, Array(tuple(box(f(c)) for c in self.series)), self)
 
     def balls(self) -> tuple[Coefficient, ...]:
         """Coefficients as balls (or extended numbers), integers and booleans converted."""
@@ -243,6 +247,13 @@ class Array:
         return f"Array(shape={self.shape}, order={len(self.series) - 1}, value={self.series[0]})"
 
 
+def rearranged(f: Callable[[Coefficient], Any], result: Array, x: Array) -> Array:
+    """`result`, which is a rearrangement of `x`."""
+    if not x.is_real:
+        return literal(result, of=x)
+    return noted(Rearranged(lambda parts: f(parts[0])), result, x)
+
+
 def named(function: Callable[..., Any], name: str, words: str) -> Callable[..., Any]:
     """A function made by another, under a name and with words of its own."""
     function.__name__ = function.__qualname__ = name
@@ -263,8 +274,8 @@ def asarray(value: Any) -> Array:
         return stacked
     array = np.asarray(value)
     if array.dtype == bool:
-        return Array((array,))
+        return literal(Array((array,)))
     if array.dtype.kind in "iu" and array.dtype != np.uint64:
-        return Array((array.astype(np.int64),))
+        return literal(Array((array.astype(np.int64),)))
     noise, numbers = current().noise, exact(array)
-    return Array((numbers if noise is None else noise.constant(numbers),))
+    return literal(Array((numbers if noise is None else noise.constant(numbers),)), rounds=True)

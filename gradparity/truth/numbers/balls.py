@@ -16,6 +16,7 @@ from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.draws import question
 from gradparity.truth.numbers.midrad import MidRad, enclosures, is_zero
+from gradparity.truth.numbers.notes import refuse
 from gradparity.truth.numbers.records import Records
 
 Coefficient: TypeAlias = npt.NDArray[Any]
@@ -33,6 +34,7 @@ def box(value: Any) -> Coefficient:
 
 def vanishes(c: Coefficient) -> Coefficient:
     """Which elements are exactly zero, by proof where they are enclosed."""
+    refuse("a question whether a number is zero")
     if isinstance(c, MidRad):
         return is_zero(c)
     if c.dtype != object:
@@ -42,6 +44,7 @@ def vanishes(c: Coefficient) -> Coefficient:
 
 def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
     """1 and -1 where elements are exactly inf and -inf, which only data are; 0 elsewhere."""
+    refuse("a question whether a number is infinite")
     if isinstance(c, MidRad):
         return midrad.infinities(c)
     if c.dtype != object:
@@ -52,6 +55,7 @@ def infinities(c: Coefficient) -> npt.NDArray[np.int8]:
 
 def middles(c: Coefficient) -> npt.NDArray[Any]:
     """Plain numbers near the elements."""
+    refuse("a look at the numbers")
     if isinstance(c, MidRad):
         return np.asarray(c["high"])
     return c if c.dtype != object else np.array([float(x.mid()) for x in c.ravel()]).reshape(c.shape)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.truth.numbers.noise import Roundings
+from gradparity.truth.numbers.recording import Recording
 
 START_BITS = 128
 MAX_BITS = 16384
@@ -137,6 +138,7 @@ class Context:
         cells: numbers computed in extended precision without noise, terms of sums and products counted.
         oriented: eigenvectors were met, or what has a sign that is as free.
         orientation: number of the signs that are drawn instead, in an evaluation that shows whether they matter.
+        recording: where its steps are written down, to be made again; see `recording`.
     """
 
     bits: int = START_BITS
@@ -156,9 +158,12 @@ class Context:
     cells: int = 0
     oriented: bool = False
     orientation: int | None = None
+    recording: Recording | None = None
 
     def tied(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """Where a comparison in extended precision is a tie, of this shape, `at` saying where in these numbers."""
+        if self.recording is not None:
+            self.recording.refused = self.recording.refused or "a comparison"
         return at() if self.ties is None else self.ties.kept(at, shape)
 
     def check_time(self) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.truth.numbers.notes import refuse
 from gradparity.truth.numbers.records import Records
 
 Values = npt.NDArray[Any]
@@ -121,6 +122,7 @@ def question(
     Raises:
         DifferError: other draws have other answers.
     """
+    refuse("a branch")
     if not isinstance(x, Draws):
         return f(x) if known is None else np.where(known, answer, f(x))
     answers = f(draws_last(x))

@@ -89,6 +89,10 @@ class Noise:
         self.unit, self.tiny = share * float(np.finfo(dtype).eps) / 2, float(np.finfo(dtype).tiny)
         self._pool, self._taken = np.empty(0, np.float32), 0
 
+    def factors(self, shape: tuple[int, ...]) -> Values:
+        """What numbers of this shape are multiplied with to be rounded, where none is below the smallest normal one."""
+        return np.asarray(1 + self.unit * self.rng.standard_normal(shape, np.float32).astype(np.longdouble))
+
     def rounded(self, x: Values) -> Values:
         """Each element rounded once."""
         if not x.size:

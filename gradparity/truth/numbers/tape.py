@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradparity.truth.numbers.arrays import Array
+from gradparity.truth.numbers.arrays import Array, rearranged
 from gradparity.truth.numbers.balls import Coefficient, box
 
 
@@ -50,7 +50,8 @@ class Traced(Array):
 
     def map(self, f: Callable[[Coefficient], Any]) -> Array:
         """A rearrangement, whose adjoint is found by letting it rearrange the positions of the elements."""
-        return Traced(Node("rearrange", Array(tuple(box(f(c)) for c in self.series)), (self,), {"f": f}))
+        result = rearranged(f, Array(tuple(box(f(c)) for c in self.series)), self)
+        return Traced(Node("rearrange", result, (self,), {"f": f}))
 
 
 def parameter(value: Array) -> Traced:

@@ -14,29 +14,37 @@ from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
 from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
+from gradparity.truth.numbers.notes import noted
+from gradparity.truth.numbers.recording import Computed, Elementwise, Jet
 from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
 
-Jet: TypeAlias = Callable[[Any, int], tuple[Any, ...]]
+JetOf: TypeAlias = Callable[[Any, int], tuple[Any, ...]]
 FromValue: TypeAlias = Callable[[Coefficient, Coefficient], tuple[Coefficient, ...]]
+
+
+ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATE = (
+    Elementwise(ufunc, rounds=ufunc is not np.negative)
+    for ufunc in (np.add, np.subtract, np.multiply, np.divide, np.negative)
+)
 
 
 def add(a: Any, b: Any) -> Array:
     """``a + b``."""
     a, b = asarray(a), asarray(b)
-    return traced("add", _linear(np.add, a, b), a, b)
+    return traced("add", noted(ADD, _linear(np.add, a, b), a, b), a, b)
 
 
 def subtract(a: Any, b: Any) -> Array:
     """``a - b``."""
     a, b = asarray(a), asarray(b)
-    return traced("subtract", _linear(np.subtract, a, b), a, b)
+    return traced("subtract", noted(SUBTRACT, _linear(np.subtract, a, b), a, b), a, b)
 
 
 def negative(a: Any) -> Array:
     """``-a``."""
     a = asarray(a)
-    return traced("negative", Array(tuple(box(np.negative(c)) for c in a.series)), a)
+    return traced("negative", noted(NEGATE, Array(tuple(box(np.negative(c)) for c in a.series)), a), a)
 
 
 def positive(a: Any) -> Array:
@@ -49,7 +57,7 @@ def multiply(a: Any, b: Any) -> Array:
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real:
         return Array((box(np.multiply(a.series[0], b.series[0])),))
-    return traced("multiply", bilinear(_times, a, b), a, b)
+    return traced("multiply", noted(MULTIPLY, bilinear(_times, a, b), a, b), a, b)
 
 
 def _times(a: Coefficient, b: Coefficient) -> Coefficient:
@@ -58,7 +66,8 @@ def _times(a: Coefficient, b: Coefficient) -> Coefficient:
 
 def matrix_product(a: Array, b: Array) -> Array:
     """Matrix products of shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
-    return traced("matrix_product", bilinear(_matrix_product, a, b), a, b)
+    product = noted(Computed(lambda a, b: (_matrix_product(a, b),)), bilinear(_matrix_product, a, b), a, b)
+    return traced("matrix_product", product, a, b)
 
 
 def _matrix_product(a: Coefficient, b: Coefficient) -> Coefficient:
@@ -85,12 +94,14 @@ def divide(a: Any, b: Any) -> Array:
         for j in range(max(0, k - len(B) + 1), k):
             top = rounded(box(np.subtract(top, _times(out[j], B[k - j]))))
         out.append(np.broadcast_to(rounded(box(np.divide(top, B[0]))), shape))
-    return traced("divide", Array(tuple(out)), a, b)
+    return traced("divide", noted(DIVIDE, Array(tuple(out)), a, b), a, b)
 
 
 def sum_over(a: Array, axes: tuple[int, ...], keepdims: bool = False) -> Array:
     """Sum of reals over these axes, which count from the front."""
-    return traced("sum", Array(tuple(_summed(c, axes, keepdims) for c in a.balls())), a, axes=axes, keepdims=keepdims)
+    total = Array(tuple(_summed(c, axes, keepdims) for c in a.balls()))
+    total = noted(Computed(lambda c: (_summed(c, axes, keepdims),)), total, a)
+    return traced("sum", total, a, axes=axes, keepdims=keepdims)
 
 
 def _summed(c: Coefficient, axes: tuple[int, ...], keepdims: bool) -> Coefficient:
@@ -117,15 +128,17 @@ def bilinear(product: Callable[[Coefficient, Coefficient], Any], a: Array, b: Ar
 
 
 def compose(
-    x: Array, jet: Jet, from_value: FromValue | None = None, *, constants: Coefficient | None = None, rough: int = 1
+    x: Array, jet: JetOf, from_value: FromValue | None = None, *, constants: Coefficient | None = None, rough: int = 1,
+    pure: bool = False,
 ) -> Array:  # fmt: skip
     """``f(x)`` of a smooth f, from its own coefficients at each value.
 
     ``jet(v, n)`` gives f(v), f'(v), f''(v)/2 up to order n. Then, with x = x_0 + x_1 t + x_2 t^2,
     y_1 = f' x_1 and y_2 = f' x_2 + (f''/2) x_1^2 (Faa di Bruno's formula). For the tape f'(x) is a series too, whose
     coefficient 1 is f'' x_1. Where the evaluation rounds, ``from_value(v, f(v))`` gives f'(v) and f''(v)/2 as
-    frameworks compute them, from the rounded value. ``constants`` are what the jet takes beside each value, an exponent
-    for one: results are equal only where those are too. ``rough`` is how many roundings frameworks are off by.
+    frameworks compute them, from the rounded value. ``pure`` says that both depend on v alone. ``constants`` are what
+    the jet takes beside each value, an exponent for one: results are equal only where those are too. ``rough`` is how
+    many roundings frameworks are off by.
     """
     X = x.balls()
     order = current().order if len(X) > 1 else 0
@@ -138,6 +151,11 @@ def compose(
         curvature = np.multiply(F[2], np.multiply(X[1], X[1]))
         out.append(box(np.add(curvature, np.multiply(F[1], X[2])) if len(X) > 2 else curvature))
     result = Array(_shared(X, tuple(out), constants) if current().share else tuple(out))
+    recording = current().recording
+    if recording is not None and pure and len(X) == 1:
+        simple, n = from_value is None and rough == 1, len(F) - 1
+        as_here = Computed(lambda c: tuple(_jets(c, jet, n, from_value, rough)))
+        recording.note(Jet(lambda v: jet(v, n)) if simple else as_here, F, [X[0]])
     if not is_traced:
         return result
     slope = Array((F[1], _times(2 * F[2], X[1])) if order else (F[1],))
@@ -145,7 +163,7 @@ def compose(
 
 
 def _jets(
-    values: Coefficient, jet: Jet, order: int, from_value: FromValue | None, rough: int
+    values: Coefficient, jet: JetOf, order: int, from_value: FromValue | None, rough: int
 ) -> list[Coefficient]:  # fmt: skip
     if current().noise is not None and from_value is not None:
         value = rounded(from_lanes(jet(lanes(values), 0)[0], values), rough)

@@ -18,6 +18,7 @@ from gradparity.truth.numbers.draws import Draws
 from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.numbers.lanes import lanes
 from gradparity.truth.numbers.midrad import MidRad
+from gradparity.truth.numbers.notes import is_fixed
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
@@ -41,7 +42,7 @@ def power(a: Any, b: Any) -> Array:
         exponent = b.balls()[0]
         if isinstance(exponent, Draws) and not isinstance(a.series[0], Draws):
             a = Array(tuple(exponent.like(c) for c in a.balls()))
-        return compose(a, partial(extended_power_jet, p=exponent))
+        return compose(a, partial(extended_power_jet, p=exponent), pure=is_fixed(b))
     whole = _whole(b.balls()[0])
     if whole.all():
         return _whole_power(a, b)
@@ -94,6 +95,8 @@ def _whole_power(a: Array, b: Array) -> Array:
 def sqrt(x: Any) -> Array:
     """Square root; a one-sided derivative at exactly 0 is infinite, or ``sqrt(x_2)`` where x is ``x_2 t^2``."""
     x = asarray(x)
+    if current().extended:
+        return compose(x, _extended_root_jet, pure=True)
     return fractional_power(x, Array((np.broadcast_to(exact(0.5), x.shape),)))
 
 

@@ -11,6 +11,8 @@ import numpy as np
 from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import ZERO, box, exact, nothing
 from gradparity.truth.numbers.draws import blank
+from gradparity.truth.numbers.notes import literal, noted
+from gradparity.truth.numbers.recording import Rearranged
 from gradparity.truth.numbers.tape import traced
 from gradparity.truth.xp.arithmetic import add, divide, multiply
 from gradparity.truth.xp.kinks import not_equal, require_decided_whole
@@ -77,7 +79,7 @@ def astype(x: Any, dtype: Any) -> Array:
     x = asarray(x)
     kind = "f" if dtype is float else np.dtype(dtype).kind
     if kind == "f":
-        return x if x.is_real else Array(x.balls())
+        return x if x.is_real else literal(Array(x.balls()), of=x)
     if kind == "b":
         return Array((x.series[0].astype(bool),)) if not x.is_real else not_equal(x, 0)
     if kind in "iu":
@@ -134,7 +136,8 @@ def _joined(function: Callable[..., Any], arrays: Sequence[Any], **options: Any)
     series = [part.balls() for part in parts]
     length = max(len(coefficients) for coefficients in series)
     padded = [c + tuple(nothing(c[0].shape) for _ in range(length - len(c))) for c in series]
-    return traced("join", Array(tuple(join([c[k] for c in padded]) for k in range(length))), *parts, f=join)
+    result = Array(tuple(join([c[k] for c in padded]) for k in range(length)))
+    return traced("join", noted(Rearranged(join), result, *parts), *parts, f=join)
 
 
 def concatenate(arrays: Sequence[Any], axis: int | None = 0) -> Array:
