@@ -9,7 +9,7 @@ is the HVP. The whole descent is one ``scan``: no Python between the steps.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,9 @@ from jax import lax
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
+
+if TYPE_CHECKING:
+    from gradparity.backends.jax_by_numpy import Interpreted
 
 #: Operations from which a program takes longer to compile than a minute's worth of calls: an unrolled loop.
 LARGE = 200
@@ -274,6 +277,11 @@ class JaxBackend:
 
     def uncompiled(self, loss: Loss, names: Collection[str]) -> JaxProgram:
         return JaxProgram(loss, names)
+
+    def interpreted(self, loss: Loss) -> Interpreted:
+        from gradparity.backends.jax_by_numpy import Interpreted
+
+        return Interpreted(loss)
 
     def operations(self, loss: Loss, params: Params, data: Data) -> int:
         return size(jax.make_jaxpr(jax.value_and_grad(loss))(params, data).jaxpr)

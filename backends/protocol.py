@@ -73,6 +73,9 @@ class Backend(Protocol):
     named functions (``value_and_gradient``, ``jvp``, ``hvp``, ``descend``) evaluated operation by operation, and
     ``operations(loss, params, data) -> int``: how many there are in a value and gradient.
 
+    It may have ``interpreted(loss)`` more, with ``value`` and ``value_and_gradient`` from host arrays to host arrays
+    that compile nothing: for a loss that is called once or twice.
+
     A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
     from a file in chunks go through it if it is there, and are not written over before the result was waited for.
     """

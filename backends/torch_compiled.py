@@ -210,6 +210,10 @@ class CompiledBackend(TorchBackend):
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec, product=traced_product)
 
+    def eager(self, loss: Loss) -> TorchProgram:
+        """The program of a loss that is called once or twice."""
+        return TorchProgram(loss)
+
     def program(self, loss: Loss) -> CompiledProgram:
         return CompiledProgram(loss)
 

@@ -225,6 +225,11 @@ class Worker:
         root = find_model(self.problem.spec.path)[0].parent  # type: ignore[union-attr]
         return trace(self.backend, self.loss, self.problem.params, self.problem.data, root, seed=request.seed)
 
+    def _cure(self, request: m.Cure) -> m.Cured:
+        from gradparity.worker.cures.search import cured
+
+        return cured(self.backend, self.names, self.problem, request)
+
     def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import affordable, descend
 
@@ -324,6 +329,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Extrapolate: Worker._extrapolate,
     m.Record: Worker._record,
     m.Trace: Worker._trace,
+    m.Cure: Worker._cure,
     m.Descend: Worker._descend,
     m.Train: Worker._train,
     m.MeasureMemory: Worker._measure_memory,

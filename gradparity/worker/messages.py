@@ -27,6 +27,10 @@ from gradparity.worker.clock_messages import Sample as Sample
 from gradparity.worker.clock_messages import Sampled as Sampled
 from gradparity.worker.clock_messages import Warm as Warm
 from gradparity.worker.clock_messages import Warmed as Warmed
+from gradparity.worker.cure_messages import Cure as Cure
+from gradparity.worker.cure_messages import Cured as Cured
+from gradparity.worker.cure_messages import Found as Found
+from gradparity.worker.cure_messages import Wanted as Wanted
 from gradparity.worker.trace_messages import Result as Result
 from gradparity.worker.trace_messages import Trace as Trace
 from gradparity.worker.trace_messages import Traced as Traced
@@ -275,7 +279,7 @@ class Train(Request[Trained], frozen=True):
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Descend, Train),
+    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Cure, Descend, Train),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.user.edited import PRIVATE, loader_of
 
 #: What the model's file may be called in a folder, and the folder of the backends' own files beside it.
 MODEL_FILES, BACKENDS_FOLDER = ("model.py", "model_spec.py"), "backends"
@@ -161,10 +162,10 @@ def execute(file: Path, root: Path) -> ModuleType:
     Raises:
         InputError: it does not import; with the line of the user's code at fault.
     """
-    name = "_gradparity_user_" + "".join(c if c.isalnum() else "_" for c in str(file.with_suffix("")))
+    name = PRIVATE + "".join(c if c.isalnum() else "_" for c in str(file.with_suffix("")))
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=loader_of(name, file))
     assert spec is not None  # noqa: S101  # its name ends in .py
     assert spec.loader is not None  # noqa: S101
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,69 @@
+"""What the parent asks of a port that disagrees: which small change of its source would make it agree."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import msgspec
+
+from gradparity.worker.wire import Arrays, Reply, Request
+
+#: A number; an option of a call, or another call; an order; a gradient that is stopped, or is not; a narrow dtype.
+Kind: TypeAlias = Literal["number", "option", "permutation", "stop", "precision"]
+
+#: Lines of a file, both ends among them.
+Lines: TypeAlias = tuple[str, int, int]
+
+
+class Wanted(msgspec.Struct, frozen=True):
+    """What the port would have to give at some parameters; ``None``: those that are loaded.
+
+    ``tolerances`` are per entry, or of shapes that broadcast; where a block, or the loss, has none, it is a relative
+    1e-9 of the block (1e-4 in float32).
+    """
+
+    loss: float
+    gradient: Arrays
+    params: Arrays | None = None
+    loss_tolerance: float | None = None
+    tolerances: Arrays = msgspec.field(default_factory=dict)
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A change with which loss and every block of the gradient agree at every point.
+
+    ``line`` from 1, ``column`` from 0, of the piece of the source ``old`` that becomes ``new``. ``phrase`` completes
+    "they would agree if". ``also`` are other changes that prove the same, as ``old -> new`` with their lines.
+    """
+
+    file: str
+    line: int
+    column: int
+    old: str
+    new: str
+    kind: Kind
+    phrase: str
+    also: tuple[str, ...] = ()
+
+
+class Cured(Reply, frozen=True):
+    """The simplest change that was proven, if any; how many were tried, and whether time ended it."""
+
+    found: list[Found]
+    tried: int
+    cut: bool = False
+    notes: str = ""
+
+
+class Cure(Request[Cured], frozen=True):
+    """Look for a change that makes the loaded problem's port agree, at lines in order of suspicion.
+
+    An edit of the user's code may loop forever in C: then the process is given up, for nothing but this answer.
+    """
+
+    stage = "what would make it agree"
+    timeout_s = 120
+
+    places: list[Lines]
+    wanted: list[Wanted]
+    seconds: float = 20.0

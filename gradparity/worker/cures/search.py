@@ -1,0 +1,200 @@
+"""The search: from the lines under suspicion outwards, the cheap and likely first, until something is proven."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from gradparity.backends.protocol import Backend
+from gradparity.model_spec.problem import AnyProblem, UserProblem
+from gradparity.worker.cure_messages import Cure, Cured, Found, Lines, Wanted
+from gradparity.worker.cures import numbers, options, permutations, stops
+from gradparity.worker.cures.scope import FILE, MEANT, ON, Scope, Site
+from gradparity.worker.cures.sources import Hypothesis
+from gradparity.worker.cures.trials import Trials
+from gradparity.worker.user_loss import user_loss
+
+#: Others that prove the same and are mentioned.
+ALSO = 3
+#: After something is proven, so many of the same level may still be tried for a simpler one.
+MORE = 60
+
+
+def cure(
+    backend: Backend,
+    names: Sequence[str],
+    problem: UserProblem,
+    places: Sequence[Lines],
+    wanted: Sequence[Wanted],
+    seconds: float = 20.0,
+) -> Cured:
+    """The simplest change of the source that makes a port agree at every point, if one is found in some seconds.
+
+    Args:
+        backend: configured, of the port.
+        names: what a model calls it, its own name first.
+        problem: at whose data the port is evaluated, and at whose parameters unless a point has its own.
+        places: file, first and last line, in order of suspicion.
+        wanted: at two points or more: at one alone a number is found by chance.
+        seconds: that all may take.
+    """
+    trials = Trials(backend, names, problem, wanted, seconds)
+    if len(wanted) < 2:
+        return Cured([], 0, notes="asked about fewer than two points: nothing could be proven")
+    with contextlib.suppress(Exception):  # what its names mean is looked up where it is loaded
+        user_loss(problem.spec, backend, names)
+    present = trials.gradients({})
+    if present is None:
+        return Cured([], trials.tried, notes="the port cannot be evaluated where its source may be edited")
+    agree = [trials.loss_agrees(each, loss) for each, (loss, _) in zip(wanted, present, strict=True)]
+    if all(agree) and all(
+        trials.gradient_agrees(each, block) for each, (_, block) in zip(wanted, present, strict=True)
+    ):
+        return Cured([], trials.tried, notes="it agrees as it is")
+    return Search(trials, Scope(places, trials.root).sites(), present, by_gradient=all(agree)).run()
+
+
+def cured(backend: Backend, names: Sequence[str], problem: AnyProblem, request: Cure) -> Cured:
+    """The answer to a request about the loaded problem. The built-in models have no lines to suspect."""
+    if not isinstance(problem, UserProblem):
+        return Cured([], 0, notes="not a model of the user's own")
+    return cure(backend, names, problem, request.places, request.wanted, request.seconds)
+
+
+class Search:
+    """Hypotheses in the order in which they are tried, and what was proven."""
+
+    def __init__(
+        self,
+        trials: Trials,
+        sites: list[Site],
+        present: list[tuple[float, dict[str, np.ndarray]]],
+        *,
+        by_gradient: bool,
+    ) -> None:
+        self._trials, self._sites, self._by_gradient = trials, sites, by_gradient
+        wanted = trials.wanted[0]
+        loss, gradient = present[0]
+        if by_gradient:
+            names = [name for name, block in wanted.gradient.items() if name in gradient]
+            off = {name: gradient[name] - wanted.gradient[name] for name in names}
+            worst = max(off, key=lambda name: float(np.abs(off[name]).max(initial=0)))
+            self._block, self._direction = worst, off[worst] / max(float(np.vdot(off[worst], off[worst]).real), 1e-300)
+            self._base, self._tolerance = 1.0, 1e-9
+        else:
+            self._base, self._tolerance = loss - wanted.loss, trials.tolerance(wanted)
+        self.proven: list[Hypothesis] = []
+        self._seen: set[tuple[object, ...]] = set()
+
+    def run(self) -> Cured:
+        """Level by level; a level is gone through once something on it is proven, as far as `MORE`."""
+        for step in self._steps():
+            left = MORE
+            for hypothesis in step:
+                if self._trials.over():
+                    return self._told(cut=not self.proven)
+                self._try(hypothesis)
+                left -= bool(self.proven)
+                if left <= 0:
+                    break
+            if self.proven:
+                return self._told()
+        return self._told()
+
+    def _steps(self) -> Iterator[Iterator[Hypothesis]]:
+        """What is tried together: the lines, what their names mean, then a factor, then what is around."""
+        for level in range(FILE + 1):
+            sites = [site for site in self._sites if site.level == level]
+            if level == MEANT + 1:
+                yield self._unknowns(numbers.factors, [s for s in self._sites if s.level == ON], numbers.solve)
+            yield self._ways(sites)
+
+    def _ways(self, sites: list[Site]) -> Iterator[Hypothesis]:
+        if self._by_gradient:
+            yield from _each(stops.removed, sites)
+            yield from _each(stops.added, sites)
+            yield from _each(options.operators, sites)
+            yield from _each(options.functions, sites)
+            yield from _each(stops.narrow, sites)
+            yield from _each(permutations.orders, sites)
+            yield from self._unknowns(numbers.literals, sites, numbers.solve)
+            return
+        yield from self._unknowns(numbers.literals, sites, numbers.solve)
+        yield from _each(options.options, sites)
+        yield from _each(stops.narrow, sites)
+        yield from self._unknowns(options.unknown_options, sites, numbers.solve)
+        yield from _each(permutations.orders, sites)
+        yield from self._unknowns(numbers.literals, sites, numbers.search)
+        yield from _each(permutations.arrangements, sites)
+        yield from self._unknowns(options.unknown_options, sites, numbers.search)
+
+    def _unknowns(
+        self,
+        unknowns: Callable[[Site], Iterable[numbers.Unknown]],
+        sites: list[Site],
+        method: Callable[..., Iterator[Hypothesis]],
+    ) -> Iterator[Hypothesis]:
+        for unknown in (unknown for site in sites for unknown in unknowns(site)):
+            if unknown.whole or (float(unknown.value).is_integer() and unknown.like.lstrip("-").isdigit()):
+                if method is numbers.solve:
+                    yield from numbers.whole_numbers(unknown)
+                if unknown.whole:
+                    continue
+            before = len(self.proven)
+            span = unknown.make("0", 1).shown
+            if any(each.shown == span for each in self.proven):
+                continue
+            for hypothesis in method(unknown, self._residual, self._tolerance, self._base):
+                yield hypothesis
+                if len(self.proven) > before:  # the roundest that does
+                    break
+
+    def _residual(self, hypothesis: Hypothesis) -> float | None:
+        """How far from what is wanted at the first point: the loss; where that agrees, the gradient along its error."""
+        if self._trials.over():
+            return None
+        texts = {hypothesis.source.file: hypothesis.text}
+        if not self._by_gradient:
+            loss = self._trials.loss(texts)
+            return None if loss is None else loss - self._trials.wanted[0].loss
+        found = self._trials.gradients(texts, 1)
+        if found is None or self._block not in found[0][1]:
+            return None
+        off = found[0][1][self._block] - self._trials.wanted[0].gradient[self._block]
+        along = float(np.vdot(self._direction, off).real) if off.shape == self._direction.shape else np.nan
+        return along if np.isfinite(along) else None
+
+    def _try(self, hypothesis: Hypothesis) -> None:
+        key = hypothesis.source.file, hypothesis.edits
+        if key in self._seen:
+            return
+        self._seen.add(key)
+        try:
+            text = hypothesis.text
+            compile(text, "", "exec", dont_inherit=True)
+        except (SyntaxError, ValueError):
+            return
+        if self._trials.proves({hypothesis.source.file: text}):
+            self.proven.append(hypothesis)
+
+    def _told(self, *, cut: bool = False) -> Cured:
+        if not self.proven:
+            return Cured([], self._trials.tried, cut)
+        proven = sorted(self.proven, key=lambda each: each.order)
+        while proven and not self._trials.confirms({proven[0].source.file: proven[0].text}):
+            del proven[0]
+        if not proven:
+            return Cured([], self._trials.tried, cut)
+        best, *others = proven
+        line, column = best.source.place(best.shown[0])
+        also = tuple(
+            f"line {other.source.place(other.shown[0])[0]}: {other.old} -> {other.new}" for other in others[:ALSO]
+        )
+        found = Found(str(best.source.file), line, column, best.old, best.new, best.kind, best.phrase, also)
+        return Cured([found], self._trials.tried, cut)
+
+
+def _each(ways: Callable[[Site], Iterable[Hypothesis]], sites: list[Site]) -> Iterator[Hypothesis]:
+    return (hypothesis for site in sites for hypothesis in ways(site))
