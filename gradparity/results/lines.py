@@ -8,6 +8,32 @@ import msgspec
 
 from gradparity.formatting import three
 
+#: Operations whose result depends on the order of what they read along an axis.
+CONTRACTIONS = frozenset(
+    [
+        "dot",
+        "dot_general",
+        "matmul",
+        "mm",
+        "bmm",
+        "einsum",
+        "tensordot",
+        "linear",
+        "addmm",
+        "addmv",
+        "baddbmm",
+        "inner",
+        "outer",
+        "convolve",
+        "conv_general_dilated",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+        "conv_transpose1d",
+        "conv_transpose2d",
+    ]
+)
+
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """A place in a port: ``text`` is the expression that was evaluated there, ``module`` the path of its module.
@@ -89,7 +115,8 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
             if self.agree:
                 same = f"the same up to {self.agree[0]}, {self.agree[-1].place}; " if len(self.agree) > 1 else ""
             where = " and ".join(map(str, self.here))
-            other = " and ".join(map(str, self.reordered))
+            contracts = any(site.operation in CONTRACTIONS for site in self.here)
+            other = " and ".join(map(str, self.reordered)) if contracts else ""
             same += f"in another order since {other}; " if other else ""
             words = f"{same}they diverge at {where}"
         elif self.silent:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.backends.traces import Place, Step
-from gradparity.judge.alignment import pairs, part
+from gradparity.judge.alignment import part
+from gradparity.judge.alignment.records import pairs
 from gradparity.worker.messages import Traced
 from gradparity.worker.tracing import Ledger, traced
 

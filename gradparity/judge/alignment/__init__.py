@@ -1,0 +1,43 @@
+"""Two ports' operations side by side: the last result that they have in common, and the first that they do not. Pure.
+
+Results are paired by value: two of one size are the same to within rounding if their entries, in increasing order,
+differ by at most ``DIVERGES_FLOORS`` floors, whatever the layout. From the loss the search goes back through results
+that have no partner; where it meets results that have one, the ports still agree. So a step that only one of them
+takes, such as the variance beside a fused layer norm, is no divergence as long as what follows is common again.
+
+Where every value agrees up to the loss, cotangents are held against each other from the loss back.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from gradparity.judge.alignment.backward import backward
+from gradparity.judge.alignment.forward import forward
+from gradparity.judge.alignment.records import Parting as Parting
+from gradparity.judge.alignment.records import Side, pairs
+from gradparity.worker.messages import Traced
+
+
+def part(first: Traced, second: Traced, params: Iterable[str]) -> Parting | None:
+    """Where two records of one model part; ``None`` where they do not, or where it cannot be told.
+
+    Args:
+        first: one port's record.
+        second: another's, or that of the neutral loss.
+        params: names of the parameters.
+    """
+    names = list(params)
+    one, two = Side.of(first, names), Side.of(second, names)
+    if one.loss < 0 or two.loss < 0:
+        return None
+    known = pairs(one.results, two.results)
+    back = defaultdict[int, list[int]](list)
+    for a, partners in enumerate(known):
+        for b in partners:
+            back[b].append(a)
+    other = [back[b] for b in range(len(two.results))]
+    if two.loss in known[one.loss]:
+        return backward(one, two, known)
+    return forward(one, two, known, other)

@@ -1,0 +1,140 @@
+"""Two records of operations, and which results of theirs are the same to within rounding."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.judge.divergence import DIVERGES_FLOORS
+from gradparity.worker.messages import Result, Traced
+
+#: Sums behind the sorted entries of a result: the plain one first, last the one that depends on their order.
+SUMS = 4
+
+Entries = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Where two records part, in numbers of their results: first record, second record.
+
+    ``agree`` is the last pair that is the same; ``here`` the first result of each that has no partner, or whose
+    cotangent has none, ``None`` where there is none. ``reordered`` is since where what the first reads there is the
+    same in another order only. ``missing``: on which sides no cotangent arrives. ``suspects`` are all results between
+    there and the loss, the likeliest first; ``pairs`` what has a partner.
+    """
+
+    direction: Literal["forward", "backward"]
+    agree: tuple[int, int] | None
+    here: tuple[int | None, int | None]
+    relative: float | None = None
+    floors: float | None = None
+    missing: tuple[bool, bool] = (False, False)
+    reordered: tuple[int, int] | None = None
+    suspects: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    pairs: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass
+class Side:
+    """One port's record: which result is the loss, which depend on parameters, and who reads what."""
+
+    results: Sequence[Result]
+    loss: int = -1
+    alive: list[bool] = field(default_factory=list)
+    readers: dict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    @classmethod
+    def of(cls, traced: Traced, params: Iterable[str]) -> Side:
+        """The side of a record; ``params`` are the names of those of its leaves that are parameters."""
+        side, names = cls(traced.results), set(params)
+        for number, result in enumerate(side.results):
+            side.alive.append(result.name in names or any(side.alive[each] for each in result.inputs))
+            for each in result.inputs:
+                side.readers[each].append(number)
+        scalars = [n for n, r in enumerate(side.results) if r.operation and not r.part and size_of(r) == 1]
+        ends = [n for n in scalars if (c := side.results[n].cotangents) is not None and c[0, 0] == 1]
+        side.loss = max(ends or scalars, default=-1)
+        return side
+
+    def back_from(self, number: int, known: Sequence[Any]) -> list[int]:
+        """Results without a partner that a result is made of, itself among them, in order."""
+        found, queue = set[int](), [number]
+        while queue:
+            each = queue.pop()
+            if each not in found and not known[each]:
+                found.add(each)
+                queue += self.results[each].inputs
+        return sorted(found)
+
+
+def pairs(first: Sequence[Result], second: Sequence[Result]) -> list[list[int]]:
+    """Of each result of the first record the results of the second that are the same to within rounding.
+
+    A parameter or an array of the data is the one of its name.
+    """
+    leaves = {result.name: number for number, result in enumerate(second) if result.name}
+    sorted_by = _by_size(second)
+    found = []
+    for result in first:
+        mine = [leaves[result.name]] if result.name in leaves else []
+        like = sorted_by.get((size_of(result), result.values.shape[1]))
+        if like is not None:
+            numbers, sums, widest = like
+            total, near = result.values[0, -SUMS], DIVERGES_FLOORS * np.hypot(result.values[1, -SUMS], widest)
+            finite = np.isfinite(total)
+            low = np.searchsorted(sums, total - near) if finite else np.searchsorted(sums, np.inf)
+            high = np.searchsorted(sums, total + near, "right") if finite else len(sums)
+            mine += [int(n) for n in numbers[low:high] if same(result.values, second[n].values)]
+        found.append(sorted(set(mine)))
+    return found
+
+
+_BySize = dict[tuple[int, int], tuple[npt.NDArray[np.int64], Entries, float]]
+
+
+def _by_size(results: Sequence[Result]) -> _BySize:
+    """Results of each size in the order of their sums, those sums, and the widest floor of one.
+
+    Those whose sum is no number are at the end.
+    """
+    by_size = defaultdict[tuple[int, int], list[int]](list)
+    for number, result in enumerate(results):
+        by_size[size_of(result), result.values.shape[1]].append(number)
+    found: _BySize = {}
+    for key, numbers in by_size.items():
+        sums = np.array([results[n].values[0, -SUMS] for n in numbers])
+        sums = np.where(np.isfinite(sums), sums, np.inf)
+        order = np.argsort(sums, kind="stable")
+        widest = max(float(np.nan_to_num(results[n].values[1, -SUMS], posinf=0)) for n in numbers)
+        found[key] = np.array(numbers)[order], sums[order], widest
+    return found
+
+
+def size_of(result: Result) -> int:
+    """How many real numbers it has."""
+    return int(np.prod(result.shape, dtype=np.int64)) * (2 if "c" in result.dtype else 1)
+
+
+def same(a: Entries, b: Entries) -> bool:
+    """Whether entries and sums are the same to within their floors; the same infinity or nan is no difference."""
+    return a.shape == b.shape and bool((floors_between(a, b)[:-1] <= DIVERGES_FLOORS).all())
+
+
+def floors_between(a: Entries, b: Entries) -> Entries:
+    """Floors between each two."""
+    with np.errstate(all="ignore"):
+        error = np.abs(a[0] - b[0])
+        floors = np.where(error == 0, 0, error / np.hypot(a[1], b[1]))
+    same = (a[0] == b[0]) | (np.isnan(a[0]) & np.isnan(b[0]))
+    return np.where(same, 0, np.where(np.isnan(floors), np.inf, floors))
+
+
+def nearest(number: int, partners: Sequence[int]) -> int:
+    """Of several the one nearest in order: repeated parts of a model are told apart by their places."""
+    return min(partners, key=lambda each: abs(each - number))
