@@ -10,28 +10,10 @@ from gradparity.formatting import three
 
 #: Operations whose result depends on the order of what they read along an axis.
 CONTRACTIONS = frozenset(
-    [
-        "dot",
-        "dot_general",
-        "matmul",
-        "mm",
-        "bmm",
-        "einsum",
-        "tensordot",
-        "linear",
-        "addmm",
-        "addmv",
-        "baddbmm",
-        "inner",
-        "outer",
-        "convolve",
-        "conv_general_dilated",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-        "conv_transpose1d",
-        "conv_transpose2d",
-    ]
+    (
+        *("dot", "dot_general", "matmul", "mm", "bmm", "einsum", "tensordot", "linear", "addmm", "addmv", "baddbmm"),
+        *("inner", "outer", "convolve", "conv_general_dilated", "conv1d", "conv2d", "conv3d"),
+    )
 )
 
 
