@@ -20,7 +20,7 @@ from gradparity.processes.deadline import Deadline, waited_s
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory
 from gradparity.processes.peer import OutOfTime, Peer, WorkerFailed
-from gradparity.worker.messages import load_request
+from gradparity.worker.messages import Traced, load_request
 from gradparity.worker.wire import Failed, ReplyT, Request
 
 if TYPE_CHECKING:
@@ -169,6 +169,18 @@ class ModelProcess(Peer):
         with self._lock, self._in_time("reference run"):
             self._hold(problem)
             return self.ask(mm.Afford(optimiser, seconds), share_s=waited_s(seconds)).steps
+
+    def trace(self, problem: UserProblem, seed: int, seconds: float) -> Traced:
+        """Every result on the way to the neutral loss, in extended precision; why not, where there is none.
+
+        Raises:
+            NotCertified: there is no time or memory for it.
+        """
+        if self.uncertified is not None:
+            return Traced(notes=[self.uncertified or "the model has no neutral loss"])
+        with self._lock, self._in_time("recording of operations"):
+            self._hold(problem)
+            return self.ask(mm.Trace(seed, TOLD * seconds), share_s=waited_s(seconds))
 
     @contextmanager
     def _in_time(self, what: str) -> Iterator[None]:

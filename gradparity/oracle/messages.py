@@ -7,7 +7,7 @@ from typing import Any
 from gradparity.numerics.optimisers import Optimiser
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
-from gradparity.worker.messages import Load
+from gradparity.worker.messages import Load, Traced
 from gradparity.worker.wire import Arrays, Failed, Reply, Request, Stop, decoder, reply_decoder
 
 
@@ -108,6 +108,18 @@ class Afford(Request[Afforded], frozen=True):
     seconds: float
 
 
+class Trace(Request[Traced], frozen=True):
+    """Every result on the way to the neutral loss of the problem that is held, with its line, in extended precision.
+
+    Its floors are of as many draws as ``seconds`` allow.
+    """
+
+    stage = "recording of operations"
+
+    seed: int
+    seconds: float
+
+
 class Refused(Failed, frozen=True):
     """The user's code is at fault: the parts of an `InputError`."""
 
@@ -117,6 +129,6 @@ class Refused(Failed, frozen=True):
     cure: str
 
 
-REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Try, Hold, Certify, Follow, Afford, Stop)
+REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Try, Hold, Certify, Follow, Afford, Trace, Stop)
 
 decode_request, decode_reply = decoder(REQUESTS), reply_decoder(REQUESTS, Refused)

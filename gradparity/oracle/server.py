@@ -10,23 +10,28 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
+from gradparity.numerics.perturbation import perturbed
 from gradparity.oracle import messages as mm
 from gradparity.oracle.purity import MOST_CALLS, Purity
 from gradparity.truth.model.path import NeutralArithmetic
+from gradparity.truth.model.trace import record
 from gradparity.truth.model.truth import neutral_reference
-from gradparity.truth.numbers.context import NotCertifiableError
+from gradparity.truth.numbers.context import NotCertifiableError, OutOfTimeError
 from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker.memory import limit_memory
-from gradparity.worker.messages import load_request, problem_of
+from gradparity.worker.messages import Traced, load_request, problem_of
 from gradparity.worker.serve import serve
+from gradparity.worker.tracing import DRAWS, Ledger, Tree, traced
 from gradparity.worker.wire import Failed, Reply, Request, encode
 
 #: Seconds of an evaluation up to which a second one is worth its time before anything else.
@@ -126,6 +131,30 @@ class ModelWorker:
                 self.purity.require(MOST_CALLS if many else 1)
         return mm.Certified(found)
 
+    def _trace(self, request: mm.Trace) -> Traced:
+        assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
+        problem, loss, deadline = self.problem, self.loss, time.monotonic() + request.seconds
+        spec = problem.spec
+
+        def evaluated(params: Tree, data: Tree, number: type[np.floating[Any]]) -> Ledger:
+            ledger = Ledger(self.model.root)
+            params, data = spec.nest_params(params), spec.nest_data(data)
+            record(loss, params, data, ledger, number=number, deadline=deadline)
+            return ledger
+
+        def moved() -> Iterator[Ledger]:
+            with suppress(OutOfTimeError):
+                for params, data, _ in perturbed(problem.params, problem.data, {}, seed=request.seed, draws=DRAWS):
+                    yield evaluated(params, data, np.float64)
+
+        try:
+            with self._own():
+                return traced(evaluated(problem.params, problem.data, np.longdouble), moved())
+        except NotCertifiableError as error:
+            return Traced(notes=[str(error)])
+        except OutOfTimeError:
+            return Traced(notes=[f"the neutral loss in extended precision takes longer than {request.seconds:.0f} s"])
+
     @contextmanager
     def _own(self) -> Iterator[None]:
         """The user's loss runs inside: what it raises is said with its line, what it lacks with what to do."""
@@ -153,6 +182,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
     mm.Certify: ModelWorker._certify,
     mm.Follow: ModelWorker._follow,
     mm.Afford: ModelWorker._afford,
+    mm.Trace: ModelWorker._trace,
 }
 
 

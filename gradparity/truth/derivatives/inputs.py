@@ -61,14 +61,16 @@ def constant(leaf: Any) -> Any:
     return asarray(leaf) if is_numeric(leaf) else leaf
 
 
-def evaluated(loss: Loss, params: Any, inputs: dict[str, Any], data: Any) -> Array:
-    """The loss of `inputs`, by path, in a tree like `params`.
+def evaluated(loss: Loss, params: Any, inputs: dict[str, Any], data: Any, namespace: Any = xp) -> Array:
+    """The loss of `inputs`, by path, in a tree like `params`, by the names of a namespace.
 
     Raises:
         InputError: it is no scalar.
     """
     # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
-    result = asarray(loss(map_tree(lambda path, _: inputs[path], params), map_tree(lambda _, leaf: leaf, data), xp))
+    result = asarray(
+        loss(map_tree(lambda path, _: inputs[path], params), map_tree(lambda _, leaf: leaf, data), namespace)
+    )
     if result.size != 1:
         raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
     return result

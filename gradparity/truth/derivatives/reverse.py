@@ -9,7 +9,7 @@ is enclosed; in extended precision the same tape takes a twentieth of the time a
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -148,12 +148,19 @@ def pull_back(
     result = evaluated(loss, params, inputs, constants)
     if not isinstance(result, Traced):
         return result, dict.fromkeys(inputs)
+    adjoints = back(result)
+    return result, {path: adjoints.get(id(x.node)) for path, x in inputs.items()}
+
+
+def back(result: Traced, arrives: Callable[[Node, Array], None] | None = None) -> dict[int, Array]:
+    """The adjoints of the inputs, by the identity of their nodes; ``arrives`` is told each node's, once complete."""
     adjoints: dict[int, Array] = {id(result.node): literal(Array((np.broadcast_to(exact(1), result.shape),)))}
     for node in in_order(result):
-        if node.rule == "input":
-            continue
-        _pull(node, adjoints)
-    return result, {path: adjoints.get(id(x.node)) for path, x in inputs.items()}
+        if arrives is not None and id(node) in adjoints:
+            arrives(node, adjoints[id(node)])
+        if node.rule != "input" and id(node) in adjoints:
+            _pull(node, adjoints)
+    return adjoints
 
 
 def _pull(node: Node, adjoints: dict[int, Array]) -> None:
