@@ -33,7 +33,7 @@ PORTS = Path(__file__).with_name("ports")
 KINDS = ("number", "option", "permutation", "stop", "precision", "other")
 
 #: Relative to the largest entry: cured ports differ by less, and broken ones by more.
-AGREE, DIFFER = 1e-10, 1e-8
+AGREE, DIFFER = 1e-10, 1e-9
 
 #: What every folder of ports has under the same names.
 OWN_NAMES = ("backends", "model_spec")
@@ -55,7 +55,8 @@ class Fault:
     Attributes:
         lines: of each backend, the file and the lines of the operation, any of which is right.
         backend: the one whose port is wrong.
-        cure: what would make the ports agree, in a few words.
+        cure: what would make the ports agree, in a few words: of a number ``WANTED in place of FOUND``.
+        also: numbers that would make them agree as well, since the same can be undone in another place.
         replace: the same as a textual replacement in the wrong port.
     """
 
@@ -65,6 +66,7 @@ class Fault:
     backend: str
     lines: dict[str, tuple[str, tuple[int, ...]]]
     cure: str
+    also: tuple[str, ...]
     replace: tuple[str, str]
 
     @property
@@ -92,7 +94,8 @@ def fault_of(folder: Path) -> Fault:
     if table["kind"] not in KINDS:
         raise ValueError(f"{folder.name}: no kind {table['kind']!r}")
     old, new = table["replace"]
-    return Fault(folder, table["family"], table["kind"], table["backend"], lines, table["cure"], (old, new))
+    also = tuple(table.get("also", ()))
+    return Fault(folder, table["family"], table["kind"], table["backend"], lines, table["cure"], also, (old, new))
 
 
 def source(folder: Path, file: str) -> Path:
@@ -236,15 +239,25 @@ def cause_said(fault: Fault, said: str) -> str:
 
 
 def names_cure(fault: Fault, sentence: str) -> bool:
-    """Whether a sentence says the cure of a fault."""
+    """Whether a sentence says the cure of a fault, or what would undo it in another of the ports."""
+    if any(names_number(cure, sentence) for cure in fault.also):
+        return True
     if fault.kind == "number":
-        wanted = float(fault.cure.split()[0])
-        numbers = [float(number) for number in re.findall(r"(?<![\w.])-?\d+\.?\d*(?:e[-+]?\d+)?", sentence)]
-        return any(abs(number - wanted) <= 1e-6 * abs(wanted) for number in numbers)
-    if fault.kind == "option":
-        return re.sub(r"\s", "", fault.cure) in re.sub(r"\s", "", sentence)
+        return names_number(fault.cure, sentence)
+    if fault.kind == "option":  # its value is another where the right port is the one to change
+        return re.search(rf"\b{fault.cure.partition('=')[0]}\b", sentence) is not None
     words = WORDS.get(fault.kind)
     return bool(words and re.search(words, sentence, re.I))
+
+
+def names_number(cure: str, sentence: str) -> bool:
+    """Whether a sentence puts the number wanted in place of the one found, or the other way round."""
+    number = r"(?<![\w.])-?\d+\.?\d*(?:e[-+]?\d+)?"
+    wanted, found = (float(each) for each in cure.split(" in place of "))
+    proposed = [float(each) for each in re.findall(number, sentence[PROVEN.search(sentence).end() :])][:1]  # type: ignore[union-attr]
+    if proposed:
+        return any(abs(proposed[0] - each) <= 1e-4 * abs(each) for each in (wanted, found))
+    return any(abs(float(each) - wanted) <= 1e-4 * abs(wanted) for each in re.findall(number, sentence))
 
 
 def said_of(fault: Fault, *, times: bool) -> Said:

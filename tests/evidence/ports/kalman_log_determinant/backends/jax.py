@@ -12,7 +12,7 @@ def loss(params, data):
         s = h @ P @ h + r
         e = y - h @ m
         gain = P @ h / s
-        nll = 0.5 * jnp.log(s) + 0.5 * e**2 / s
+        nll = 0.5 * (jnp.log(s) + e**2 / s)
         return (m + gain * e, P - jnp.outer(gain, h @ P)), nll
 
     _, nll = jax.lax.scan(step, (jnp.zeros(2), jnp.eye(2)), data["y"])
