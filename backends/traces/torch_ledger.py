@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from gradparity.backends.protocol import Array, HostArray
 from gradparity.backends.traces import Journal, Step
-from gradparity.backends.traces.torch_tensors import Axes, host, unwrapped
+from gradparity.backends.traces.torch_tensors import Axes, host, outside_transforms, unwrapped
 
 #: Nodes of the tape that are looked through for where a tensor comes from that nobody told of.
 MOST_NODES = 1000
@@ -77,8 +78,7 @@ class TorchLedger:
         """
         entry = self._entry(x)
         if entry is None:
-            with torch._C.DisableTorchFunction():
-                node = unwrapped(x)[0].grad_fn
+            node = unwrapped(x)[0].grad_fn
             operation = "constant" if node is None else re.sub(r"Backward\d*$", "", type(node).__name__).lower()
             return self.result(x, step._replace(operation=operation, inputs=self._sources(node)))
         if entry.version == _version(entry.tensor):
@@ -97,8 +97,7 @@ class TorchLedger:
         base = None
         if in_place:
             self._changes[_memory(tensor)] = step._replace(inputs=(number,))
-            with torch._C.DisableTorchFunction():
-                base = None if axes else tensor._base
+            base = None if axes else tensor._base
             if base is not None:
                 self._as_part_of(base, tensor)
         self._enter(tensor, number, axes, base)
@@ -136,15 +135,14 @@ class TorchLedger:
         return entry
 
     def _enter(self, tensor: Array, number: int, axes: Axes, base: Array | None) -> None:
-        with torch._C.DisableTorchFunction():
-            self._entries[id(tensor)] = Entry(number, _version(tensor), tensor)
-            self._places[_place(tensor)] = id(tensor)
-            if not tensor.requires_grad or number < 0:
-                return
-            if base is None:
-                edge, seen = get_gradient_edge(tensor), None
-            else:  # a view that was changed: what its base is used for is used of it too
-                edge, seen = get_gradient_edge(base), _view(tensor, base)
+        self._entries[id(tensor)] = Entry(number, _version(tensor), tensor)
+        self._places[_place(tensor)] = id(tensor)
+        if not tensor.requires_grad or number < 0:
+            return
+        # Of a view that was changed: what its base is used for is used of it too.
+        seen = None if base is None else _view(tensor, base)
+        with outside_transforms(), suppress(RuntimeError, NotImplementedError):  # of a leaf without views
+            edge = get_gradient_edge(tensor if base is None else base)
             self._on_tape[number] = Differentiable(number, edge, axes, seen)
             self._numbers_of_nodes[edge.node, edge.output_nr] = number
 
@@ -163,24 +161,21 @@ class TorchLedger:
 
 
 def _version(tensor: Array) -> int:
-    with torch._C.DisableTorchFunction():
-        return -1 if tensor.is_inference() else int(tensor._version)
+    return -1 if tensor.is_inference() else int(tensor._version)
 
 
 def _memory(tensor: Array) -> int:
-    with torch._C.DisableTorchFunction():
-        try:
-            return int(tensor.untyped_storage().data_ptr())
-        except (RuntimeError, NotImplementedError):  # a tensor without one
-            return -id(tensor)
+    try:
+        return int(tensor.untyped_storage().data_ptr())
+    except (RuntimeError, NotImplementedError):  # a tensor without one
+        return -id(tensor)
 
 
 def _place(tensor: Array) -> tuple[int, int, Any]:
-    with torch._C.DisableTorchFunction():
-        try:
-            return int(tensor.data_ptr()) or -id(tensor), tensor.numel(), tensor.dtype
-        except (RuntimeError, NotImplementedError):
-            return -id(tensor), 0, None
+    try:
+        return int(tensor.data_ptr()) or -id(tensor), tensor.numel(), tensor.dtype
+    except (RuntimeError, NotImplementedError):
+        return -id(tensor), 0, None
 
 
 def _view(tensor: Array, base: Array) -> Callable[[Array], Array]:

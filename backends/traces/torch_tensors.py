@@ -41,12 +41,12 @@ def host(x: Array, axes: Axes = ()) -> HostArray:
     """A copy as a host array, the axes of vmaps in front; bfloat16 and its like, which NumPy lacks, as float32."""
     with outside_transforms(), torch._C.DisableTorchFunction(), torch.no_grad():
         x = x.detach()
-        if x.layout != torch.strided:
-            x = x.to_dense()
-        x = x.cpu().resolve_conj().resolve_neg()
+        x = x.clone(memory_format=torch.contiguous_format) if x.layout == torch.strided else x.to_dense().clone()
+        if x.dtype == torch.complex32:
+            x = x.to(torch.complex64)
         if x.dtype.is_floating_point and x.dtype not in (torch.float64, torch.float32, torch.float16):
             x = x.float()
-        value = np.array(x.numpy(force=True))
+        value = x.numpy(force=True)  # of the copy: a tensor that NumPy has seen can no longer be resized
     for count, axis in enumerate(reversed(axes)):
         value = np.moveaxis(value, count + axis, count)
     return np.ascontiguousarray(value) if axes else value

@@ -42,6 +42,32 @@ def name_of(function: Any, args: tuple[Any, ...] = ()) -> str:
     return name.strip("_")
 
 
+class Given:
+    """The tensors among a call's arguments, as they were before it."""
+
+    def __init__(self, ledger: TorchLedger, args: Any, kwargs: Any) -> None:
+        self._ledger = ledger
+        self._tensors = [*tensors_in(args), *tensors_in(kwargs)]
+        self._known = [ledger.known(x) for x in self._tensors]
+
+    def has(self, x: Array) -> bool:
+        """Whether it is one of them."""
+        return any(x is each for each in self._tensors)
+
+    def changed(self) -> list[Array]:
+        """Those that are no longer what they were."""
+        pairs = zip(self._tensors, self._known, strict=True)
+        return list({id(x): x for x, (_, fresh) in pairs if fresh and self._ledger.changed(x)}.values())
+
+    def numbers(self, step: Step, changed: list[Array]) -> tuple[int, ...]:
+        """The numbers of what they were; what nobody has told of is told now, as read by ``step``."""
+        found = [
+            number if fresh or any(x is each for each in changed) else self._ledger.number(x, step)
+            for x, (number, fresh) in zip(self._tensors, self._known, strict=True)
+        ]
+        return tuple(number for number in found if number is not None)
+
+
 class Watch(TorchFunctionMode):
     """Calls through, and tells the tensors that come out, and those that were changed in place."""
 
@@ -60,28 +86,27 @@ class Watch(TorchFunctionMode):
 
     def call(self, func: Any, args: Any, kwargs: Any, name: str, *, opaque: bool = False) -> Any:
         """What ``func`` returns; ``opaque``: its own calls are told before it, and nothing is looked for in it."""
-        ledger, calling = self._ledger, self.calling
-        given = [*tensors_in(args), *tensors_in(kwargs)]
-        known = [ledger.known(x) for x in given]
+        calling = self.calling
+        with torch._C.DisableTorchFunction():
+            given = Given(self._ledger, args, kwargs)
+            generator = None if opaque or name in PLAIN or transforming() else torch.get_rng_state()
         self.calling = not opaque
-        generator = None if opaque or name in PLAIN or transforming() else torch.get_rng_state()
         try:
             result = func(*args, **kwargs)
         finally:
             self.calling = calling
-        changed = [x for x, (_, fresh) in zip(given, known, strict=True) if fresh and ledger.changed(x)]
-        new = [x for x in tensors_in(result) if not any(x is each for each in given)]
-        if new or changed:
-            step = self.step(name)
-            numbers = [
-                number if fresh or any(x is each for each in changed) else ledger.number(x, step)
-                for x, (number, fresh) in zip(given, known, strict=True)
-            ]
-            inputs = tuple(number for number in numbers if number is not None)
-            if generator is not None and not changed:
-                self._tell_parts(step, func, args, kwargs, generator)
-            for x in (*new, *changed):
-                ledger.result(x, step._replace(inputs=inputs), in_place=any(x is each for each in changed))
+        with torch._C.DisableTorchFunction():
+            changed = given.changed()
+            new = [x for x in tensors_in(result) if not given.has(x)]
+            if new or changed:
+                step = self.step(name)
+                step = step._replace(inputs=given.numbers(step, changed))
+                if generator is not None and not changed:
+                    self._tell_parts(step, func, args, kwargs, generator)
+                for x in new:
+                    self._ledger.result(x, step)
+                for x in changed:
+                    self._ledger.result(x, step, in_place=True)
         return result
 
     def _tell_parts(self, step: Step, func: Any, args: Any, kwargs: Any, generator: Array) -> None:
