@@ -44,6 +44,7 @@ class Cure(msgspec.Struct, frozen=True, kw_only=True):
     """An edit of one port that was tried, and with which every block agrees at each point that was tried.
 
     ``old`` and ``new`` are source text; ``kind`` is ``number``, ``option``, ``permutation``, ``stop`` or ``precision``.
+    ``also``: other edits that do the same.
     """
 
     backend: str
@@ -53,9 +54,7 @@ class Cure(msgspec.Struct, frozen=True, kw_only=True):
     old: str
     new: str
     phrase: str = ""
-
-    def __str__(self) -> str:
-        return f"`{self.old}` at {self.file}:{self.line} would have to be `{self.new}`"
+    also: list[str] = []
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,41 +90,42 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     joined: list[tuple[int, int]] = []
     excerpts: dict[str, tuple[int, list[str]]] = {}
 
-    def __str__(self) -> str:
-        same = ""
+    @property
+    def said(self) -> list[str]:
+        """All of it in sentences: where they agree, where they diverge, what would make them agree."""
+        said = []
         if self.direction == "forward":
-            if self.agree:
-                same = f"the same up to {self.agree[0]}, {self.agree[-1].place}; " if len(self.agree) > 1 else ""
-            where = " and ".join(map(str, self.here))
-            contracts = any(site.operation in CONTRACTIONS for site in self.here)
-            other = " and ".join(map(str, self.reordered)) if contracts else ""
-            same += f"in another order since {other}; " if other else ""
-            words = f"{same}they diverge at {where}"
-        elif self.silent:
+            if len(self.agree) > 1:
+                one, two = self.agree
+                said.append(f"the same up to `{one.text or one.operation}` ({one.place}, {two.place})")
+            if self.reordered and any(site.operation in CONTRACTIONS for site in self.here):
+                said.append(f"in another order since {' and '.join(map(str, self.reordered))}")
+            said.append(f"they diverge at {' and '.join(map(str, self.here))}{self._size}")
+        else:
+            value = str(self.agree[0]) if self.agree else "the loss"
+            said.append("every value agrees up to the loss")
             ends = " and ".join(str(site) for site in self.here if site.backend in self.silent)
             goes = " and ".join(str(site) for site in self.here if site.backend not in self.silent)
-            words = f"every value agrees; no cotangent flows from {self._value}: it ends at {ends}"
-            words += f", and goes on through {goes}" if goes else ""
-        else:
-            where = " and ".join(map(str, self.here))
-            words = f"every value agrees; the cotangents of {self._value} diverge at {where}"
-        size = ", ".join(
-            filter(
-                None,
-                (
-                    "" if self.relative is None else f"{self.relative:.1e} relative",
-                    "" if self.floors is None else f"{_count(self.floors)} floors",
-                ),
-            )
-        )
-        words += f": {size}" if size else ""
+            if ends:
+                on = f", where it flows on through {goes}" if goes else ""
+                said.append(f"no cotangent flows from {value} past {ends}{on}")
+            else:
+                said.append(f"the cotangents of {value} diverge at {goes}{self._size}")
         if self.cures:
-            words += f". Proven: {' or '.join(map(str, self.cures))}, and every block agrees"
-        return words
+            edits = "; or if ".join(f"`{cure.old}` at {cure.file}:{cure.line} were `{cure.new}`" for cure in self.cures)
+            said.append(f"they would agree in every block if {edits} (tried, at two points)")
+        return said
+
+    def __str__(self) -> str:
+        return "; ".join(self.said)
 
     @property
-    def _value(self) -> str:
-        return str(self.agree[0]) if self.agree else "the loss"
+    def _size(self) -> str:
+        figures = (
+            "" if self.relative is None else f"{self.relative:.1e} relative",
+            "" if self.floors is None else f"{_count(self.floors)} floors",
+        )
+        return "".join([": ", ", ".join(filter(None, figures))]) if any(figures) else ""
 
 
 def _count(value: float) -> str:

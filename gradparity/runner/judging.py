@@ -333,7 +333,7 @@ class Judging:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""
         from gradparity.results.divergence import Divergences
         from gradparity.runner.divergence import find_divergences, with_places
-        from gradparity.runner.lines import find_lines
+        from gradparity.runner.lines import Search
 
         outcome = self.recorder.outcome
         problem = self.cell.problem
@@ -342,7 +342,7 @@ class Judging:
         if found is not None:
             outcome.divergences, lies = found
             outcome.findings = with_places(outcome.findings, outcome.divergences, lies)
-        lines, notes = find_lines(workers, outcome.findings, problem.params, problem.spec.path, problem.seed)
-        if lines or notes:
-            known = outcome.divergences or Divergences()
-            outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *notes])
+        search = Search(workers, problem)
+        lines, known = search.run(outcome.findings), outcome.divergences or Divergences()
+        if lines or search.notes:
+            outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *search.notes])

@@ -4,72 +4,157 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.alignment import Parting, part
+from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.model import find_model
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import DIFFERS, Finding
-from gradparity.results.lines import Lines, Site
+from gradparity.results.lines import Cure, Lines, Site
+from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
 
 #: What a neutral loss is called where a port is held against it.
 TRUTH = "truth"
+#: Quantities that a cure is held to.
+WHICH = ("loss", "gradient")
+#: Seconds that cures may take in all, lines that are under suspicion at most, and how far beside the parameters the
+#: second point is, relative: a change that makes ports agree at one point may do so by chance.
+CURE_S, MOST_PLACES, BESIDE = 20.0, 12, 0.1
 #: Characters of an expression that are said, and lines of source around those that are.
 MOST_TEXT, AROUND = 72, 6
 
 
-def find_lines(
-    workers: Mapping[str, WorkerProcess],
-    findings: Iterable[Finding],
-    params: Iterable[str],
-    path: str,
-    seed: int,
-    truth: m.Traced | None = None,
-) -> tuple[list[Lines], list[str]]:
-    """Where each backend that disagrees parts from one that does not, or from the neutral loss.
+class Search:
+    """Where each backend that disagrees parts from one that does not, or from the neutral loss; and what would cure it.
 
-    ``path`` is the model's, ``params`` the names of its parameters. Of two backends that disagree with each other,
-    neither is the odd one: said once.
-
-    Returns:
-        What was found, and why nothing was of some.
+    Args:
+        workers: by backend; each has the problem loaded.
+        problem: the problem.
+        truth: the record of the neutral loss, if there is one.
+        at: the truth of the loss and gradient of a problem.
+        seconds: that cures may take in all.
     """
-    root = find_model(path)[0].parent
-    bad = list(dict.fromkeys(found.backend for found in findings if found.verdict in DIFFERS))
-    names = [name for name in workers if not is_twin(name)]
-    recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
-    notes: list[str] = []
 
-    def record(name: str) -> m.Traced | None:
-        if name not in recorded and name in workers:
-            try:
-                recorded[name] = workers[name].ask(m.Trace(seed))
-            except WorkerFailed as failure:
-                notes.append(f"{name} cannot be recorded: {failure.reason}")
-                recorded[name] = m.Traced()
-        return recorded.get(name)
+    def __init__(
+        self,
+        workers: Mapping[str, WorkerProcess],
+        problem: UserProblem,
+        truth: m.Traced | None = None,
+        at: Callable[[UserProblem], Reference] | None = None,
+        seconds: float = CURE_S,
+    ) -> None:
+        self._workers, self._problem, self._at, self._seconds = workers, problem, at, seconds
+        self._root = find_model(problem.spec.path)[0].parent
+        self._recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
+        rng = np.random.default_rng([problem.seed, 16])
+        self._beside = {
+            name: (value * (1 + BESIDE * rng.standard_normal(value.shape))).astype(value.dtype)
+            for name, value in problem.params.items()
+        }
+        self.notes: list[str] = []
 
-    found: list[Lines] = []
-    for name in (name for name in bad if name in names):
-        mine = record(name)
-        others = [TRUTH] * (TRUTH in recorded) + [each for each in names if each not in bad]
-        others += [each for each in bad if each != name and each in names]
-        for other in others:
-            if any({each.backend, each.against} == {name, other} for each in found):
+    def run(self, findings: Iterable[Finding]) -> list[Lines]:
+        """Of two backends that disagree with each other, neither is the odd one: said once."""
+        bad = list(dict.fromkeys(found.backend for found in findings if found.verdict in DIFFERS))
+        names = [name for name in self._workers if not is_twin(name)]
+        good = [TRUTH] * (TRUTH in self._recorded) + [name for name in names if name not in bad]
+        found: list[Lines] = []
+        for name in (name for name in bad if name in names):
+            for other in (*good, *(each for each in bad if each != name and each in names)):
+                if any({each.backend, each.against} == {name, other} for each in found):
+                    break
+                mine, theirs = self._record(name), self._record(other)
+                if not (mine.results and theirs.results):
+                    continue
+                parting = part(mine, theirs, self._problem.params)
+                if parting is not None:
+                    lines = _lines(parting, (name, other), (mine, theirs), self._root)
+                    found.append(self._with_cures(lines, parting, known=other in good))
                 break
-            theirs = record(other)
-            if mine is None or theirs is None or not (mine.results and theirs.results):
+        self.notes += [f"{name}: {note}" for name, traced in self._recorded.items() for note in traced.notes]
+        return found
+
+    def _record(self, name: str) -> m.Traced:
+        if name not in self._recorded:
+            try:
+                self._recorded[name] = self._workers[name].ask(m.Trace(self._problem.seed))
+            except WorkerFailed as failure:
+                self.notes.append(f"{name} cannot be recorded: {failure.reason}")
+                self._recorded[name] = m.Traced()
+        return self._recorded[name]
+
+    def _with_cures(self, lines: Lines, parting: Parting, *, known: bool) -> Lines:
+        """With what makes one port agree with the other, or, where neither is known to be right, either with either."""
+        names = lines.backend, lines.against
+        cures, tried = list[Cure](), 0
+        for port, other, suspects in ((*names, parting.suspects[0]), (*names[::-1], parting.suspects[1])):
+            if port not in self._workers or (known and port != lines.backend):
                 continue
-            parting = part(mine, theirs, params)
-            if parting is not None:
-                found.append(_lines(parting, (name, other), (mine, theirs), root))
-            break
-    notes += [f"{name}: {note}" for name, traced in recorded.items() for note in traced.notes]
-    return found, notes
+            answer = self._ask(port, other, self._places(self._recorded[port], suspects))
+            tried += answer.tried
+            cures += [
+                Cure(
+                    backend=port,
+                    file=shown_file(each.file, self._root),
+                    line=each.line,
+                    kind=each.kind,
+                    old=each.old,
+                    new=each.new,
+                    phrase=each.phrase,
+                    also=list(each.also),
+                )
+                for each in answer.found
+            ]
+        return msgspec.structs.replace(lines, cures=cures, tried=tried)
+
+    def _ask(self, port: str, other: str, places: list[tuple[str, int, int]]) -> m.Cured:
+        began_s = time.monotonic()
+        if not places or self._seconds <= 0:
+            return m.Cured([], 0)
+        try:
+            return self._workers[port].ask(m.Cure(places, self._wanted(other), self._seconds))
+        except WorkerFailed as failure:
+            self.notes.append(f"what would make {port} agree was not found: {failure.reason}")
+            return m.Cured([], 0)
+        finally:
+            self._seconds -= time.monotonic() - began_s
+
+    def _wanted(self, other: str) -> list[m.Wanted]:
+        """Loss and gradient of the other at the problem's parameters, and beside them."""
+        if other != TRUTH:
+            answers = self._workers[other].ask(m.Points([dict(self._problem.params), self._beside])).evaluations
+        else:
+            assert self._at is not None  # noqa: S101  # whoever has its record has its truth
+            truths = [self._at(replace(self._problem, params=p)).truth for p in (self._problem.params, self._beside)]
+            answers = [
+                {which: {n: np.asarray(v, np.float64) for (q, n), v in truth.items() if q == which} for which in WHICH}
+                for truth in truths
+            ]
+        points: tuple[dict[str, Any] | None, ...] = (None, self._beside)
+        return [
+            m.Wanted(float(answer["loss"][""]), answer["gradient"], params)
+            for answer, params in zip(answers, points, strict=True)
+        ]
+
+    def _places(self, traced: m.Traced, suspects: Sequence[int]) -> list[tuple[str, int, int]]:
+        """Lines of the results under suspicion, the likeliest first, each once."""
+        found: dict[tuple[str, int, int], None] = {}
+        for number in suspects:
+            file, line, end_line, _, _ = traced.results[number].place
+            if line:
+                found.setdefault((file, line, end_line))
+        return list(found)[:MOST_PLACES]
 
 
 def _lines(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path) -> Lines:

@@ -165,7 +165,7 @@ class ProblemRun:
         self.recorder.begin("comparison")
         self.judging.compare()
         if isinstance(self.cell.problem, UserProblem) and any(f.verdict in DIFFERS for f in outcome.findings):
-            self.recorder.begin("recording of taps")
+            self.recorder.begin("where they diverge")
             self._load_again()
             self.judging.find_precision(self.crew.workers)
             self.judging.find_divergence(self.crew.workers)

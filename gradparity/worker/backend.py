@@ -24,6 +24,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
+from gradparity.worker import reasons
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.serve import serve
 from gradparity.worker.wire import Failed, Reply, Request, encode
@@ -213,23 +214,6 @@ class Worker:
         except Exception:  # to look on is ours, and nobody asked for it
             return None
 
-    def _record(self, request: m.Record) -> m.Recorded:
-        from gradparity.worker.recording import record
-
-        return record(self.backend, self.loss, self.problem.params, self.problem.data, seed=request.seed)
-
-    def _trace(self, request: m.Trace) -> m.Traced:
-        from gradparity.model_spec.user.model import find_model
-        from gradparity.worker.tracing import trace
-
-        root = find_model(self.problem.spec.path)[0].parent  # type: ignore[union-attr]
-        return trace(self.backend, self.loss, self.problem.params, self.problem.data, root, seed=request.seed)
-
-    def _cure(self, request: m.Cure) -> m.Cured:
-        from gradparity.worker.cures.search import cured
-
-        return cured(self.backend, self.names, self.problem, request)
-
     def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import affordable, descend
 
@@ -327,9 +311,10 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Perturb: Worker._perturb,
     m.Scatter: Worker._scatter,
     m.Extrapolate: Worker._extrapolate,
-    m.Record: Worker._record,
-    m.Trace: Worker._trace,
-    m.Cure: Worker._cure,
+    m.Record: reasons.record,
+    m.Trace: reasons.trace,
+    m.Cure: reasons.cure,
+    m.Points: reasons.points,
     m.Descend: Worker._descend,
     m.Train: Worker._train,
     m.MeasureMemory: Worker._measure_memory,

@@ -29,6 +29,20 @@ class Wanted(msgspec.Struct, frozen=True):
     tolerances: Arrays = msgspec.field(default_factory=dict)
 
 
+class Pointed(Reply, frozen=True):
+    """Loss and gradient at each point: by quantity, then by parameter."""
+
+    evaluations: list[dict[str, Arrays]]
+
+
+class Points(Request[Pointed], frozen=True):
+    """Loss and gradient of the loaded problem at other parameters."""
+
+    stage = "evaluation at other parameters"
+
+    params: list[Arrays]
+
+
 class Found(msgspec.Struct, frozen=True):
     """A change with which loss and every block of the gradient agree at every point.
 

@@ -30,6 +30,8 @@ from gradparity.worker.clock_messages import Warmed as Warmed
 from gradparity.worker.cure_messages import Cure as Cure
 from gradparity.worker.cure_messages import Cured as Cured
 from gradparity.worker.cure_messages import Found as Found
+from gradparity.worker.cure_messages import Pointed as Pointed
+from gradparity.worker.cure_messages import Points as Points
 from gradparity.worker.cure_messages import Wanted as Wanted
 from gradparity.worker.trace_messages import Result as Result
 from gradparity.worker.trace_messages import Trace as Trace
@@ -279,7 +281,7 @@ class Train(Request[Trained], frozen=True):
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Cure, Descend, Train),
+    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Cure, Points, Descend, Train),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 

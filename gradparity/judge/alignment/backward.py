@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from gradparity.judge.alignment.records import SUMS, Entries, Parting, Side, same
+from gradparity.judge.alignment.records import SUMS, Parting, Side, relative_of, same
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
 #: Operations that are known to end a gradient.
@@ -22,7 +22,7 @@ def backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | 
         if _cotangents_agree(one, two, group, others) is not False:
             continue
         b = min(others)
-        relative = _relative(one.results[a].cotangents, two.results[b].cotangents)
+        relative = relative_of(one.results[a].cotangents, two.results[b].cotangents)
         missing = one.results[a].cotangents is None, two.results[b].cotangents is None
         ends = (_stop(one, a) if missing[0] else None, _stop(two, b) if missing[1] else None)
         back = [[n for n, partners in enumerate(known) if each in partners] for each in range(len(two.results))]
@@ -90,14 +90,6 @@ def _roots(side: Side, group: Sequence[int]) -> list[int]:
 def _sum(side: Side, numbers: Sequence[int]) -> tuple[float, float]:
     given = [c[:, -SUMS] for n in numbers if (c := side.results[n].cotangents) is not None]
     return float(sum(c[0] for c in given)), float(np.sqrt(sum(c[1] ** 2 for c in given)))
-
-
-def _relative(a: Entries | None, b: Entries | None) -> float | None:
-    if a is None or b is None or a.shape != b.shape:
-        return None
-    x, y = a[0, :-SUMS], b[0, :-SUMS]
-    scale = np.abs(y).max(initial=0)
-    return float(np.abs(x - y).max() / scale) if scale > 0 and np.isfinite(x - y).all() else None
 
 
 def _readers(

@@ -6,7 +6,17 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from gradparity.judge.alignment.records import SUMS, Entries, Parting, Side, floors_between, nearest, same, size_of
+from gradparity.judge.alignment.records import (
+    SUMS,
+    Entries,
+    Parting,
+    Side,
+    floors_between,
+    nearest,
+    relative_of,
+    same,
+    size_of,
+)
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
 #: Entries of two results that are relatively further apart are not called two versions of one value.
@@ -23,7 +33,10 @@ def forward(one: Side, two: Side, known: list[list[int]], other: list[list[int]]
     if reordered is not None and one.results[reordered[0]].operation.strip("_") in ELEMENTWISE:
         (a, b), reordered = reordered, None
     agree = _last_agreed(one, two, a, b, known, other)
-    relative, floors = _figures(one, two, mine, theirs)
+    relative, floors = _figures(one, two, _here(one, mine, a), _here(two, theirs, b)) or (None, None)
+    if relative is None:
+        unmatched = [n for n, partners in enumerate(other) if not partners]
+        relative, floors = _figures(one, two, mine, unmatched) or (None, None)
     return Parting(
         "forward",
         agree,
@@ -121,24 +134,28 @@ def _reordered(one: Side, two: Side, number: int, known: Sequence[Sequence[int]]
     return None if first is None else (first, nearest(first, known[first]))
 
 
-def _figures(one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int]) -> tuple[float | None, float | None]:
+def _here(side: Side, apart: Sequence[int], first: int) -> list[int]:
+    """The last result that a line makes, of those without a partner that follow one of that line."""
+    line, last = side.results[first].place[:2], first
+    for number in (n for n in apart if n > first):
+        if side.results[number].place[:2] != line:
+            break
+        last = number
+    return [last]
+
+
+def _figures(one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int]) -> tuple[float, float | None] | None:
     """How far apart the first two results are that are versions of one value, relative and in floors."""
     for n in mine:
-        best = None
-        for m in theirs:
-            a, b = one.results[n].values, two.results[m].values
-            if not one.alive[n] or size_of(one.results[n]) != size_of(two.results[m]) or a.shape != b.shape:
-                continue
-            x, y = a[0, :-SUMS], b[0, :-SUMS]
-            scale = np.abs(y).max(initial=0)
-            if not (scale > 0 and np.isfinite(x).all() and np.isfinite(y).all()):
-                continue
-            relative = float(np.abs(x - y).max() / scale)
-            if relative < RESEMBLES and (best is None or relative < best[0]):
-                best = relative, float(floors_between(a, b)[:-SUMS].max())
-        if best is not None and best[1] > DIVERGES_FLOORS:
-            return best[0], best[1] if np.isfinite(best[1]) else None
-    return None, None
+        a = one.results[n].values
+        like = [two.results[m].values for m in theirs if size_of(two.results[m]) == size_of(one.results[n])]
+        sizes = [(relative, b) for b in like if (relative := relative_of(a, b)) is not None and relative < RESEMBLES]
+        if one.alive[n] and sizes:
+            relative, b = min(sizes, key=lambda pair: pair[0])
+            floors = float(floors_between(a, b)[:-SUMS].max(initial=0))
+            if floors > DIVERGES_FLOORS:
+                return relative, floors if np.isfinite(floors) else None
+    return None
 
 
 def _suspects(side: Side, apart: Sequence[int], first: int | None) -> tuple[int, ...]:

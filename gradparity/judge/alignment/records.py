@@ -138,3 +138,12 @@ def floors_between(a: Entries, b: Entries) -> Entries:
 def nearest(number: int, partners: Sequence[int]) -> int:
     """Of several the one nearest in order: repeated parts of a model are told apart by their places."""
     return min(partners, key=lambda each: abs(each - number))
+
+
+def relative_of(a: Entries | None, b: Entries | None) -> float | None:
+    """The largest difference of sorted entries over the largest magnitude; ``None`` where it is no number."""
+    if a is None or b is None or a.shape != b.shape:
+        return None
+    x, y = a[0, :-SUMS], b[0, :-SUMS]
+    scale = np.abs(y).max(initial=0)
+    return float(np.abs(x - y).max() / scale) if scale > 0 and np.isfinite(x - y).all() else None

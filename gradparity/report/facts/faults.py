@@ -183,7 +183,7 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
             divergences=(
-                *(str(each) for each in met.lines if each.backend == backend),
+                *(said for each in met.lines if each.backend == backend for said in each.said),
                 *(str(each) for each in met.found if each.backend == backend),
             ),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),

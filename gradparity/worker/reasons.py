@@ -1,0 +1,46 @@
+"""What a worker is asked once something disagrees: what it computes on the way, and what would make it agree."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gradparity.model_spec.problem import UserProblem
+from gradparity.worker import messages as m
+
+if TYPE_CHECKING:
+    from gradparity.worker.backend import Worker
+
+
+def record(worker: Worker, request: m.Record) -> m.Recorded:
+    """What passes the taps."""
+    from gradparity.worker.recording import record
+
+    return record(worker.backend, worker.loss, worker.problem.params, worker.problem.data, seed=request.seed)
+
+
+def trace(worker: Worker, request: m.Trace) -> m.Traced:
+    """Every result on the way to the loss."""
+    from gradparity.model_spec.user.model import find_model
+    from gradparity.worker.tracing import trace
+
+    problem = worker.problem
+    assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the code is ours
+    root = find_model(problem.spec.path)[0].parent
+    return trace(worker.backend, worker.loss, problem.params, problem.data, root, seed=request.seed)
+
+
+def points(worker: Worker, request: m.Points) -> m.Pointed:
+    """Loss and gradient at other parameters."""
+    from gradparity.worker.evaluation import Asked, evaluations_at
+
+    asked = Asked.of(worker.loss, worker.program, worker.problem, second_order=False)
+    data, tangents = dict(worker.problem.data), dict(worker.problem.tangents)
+    inputs = ((params, data, tangents) for params in request.params)
+    return m.Pointed(evaluations_at(worker.backend, worker.program, inputs, asked))
+
+
+def cure(worker: Worker, request: m.Cure) -> m.Cured:
+    """A change of the source that makes it agree."""
+    from gradparity.worker.cures.search import cured
+
+    return cured(worker.backend, worker.names, worker.problem, request)
