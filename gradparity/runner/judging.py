@@ -333,16 +333,16 @@ class Judging:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""
         from gradparity.results.divergence import Divergences
         from gradparity.runner.divergence import find_divergences, with_places
-        from gradparity.runner.lines import Search
+        from gradparity.runner.lines import find_lines
 
-        outcome = self.recorder.outcome
-        problem = self.cell.problem
+        outcome, problem = self.recorder.outcome, self.cell.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # the built-in models have one source for all
         found = find_divergences(workers, outcome.findings, problem.seed)
         if found is not None:
             outcome.divergences, lies = found
             outcome.findings = with_places(outcome.findings, outcome.divergences, lies)
-        search = Search(workers, problem)
-        lines, known = search.run(outcome.findings), outcome.divergences or Divergences()
-        if lines or search.notes:
-            outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *search.notes])
+        oracle = self.cell.oracle if self.pairwise is None else None
+        lines, notes = find_lines(workers, problem, outcome.findings, oracle, self.deadline)
+        if lines or notes:
+            known = outcome.divergences or Divergences()
+            outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *notes])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,7 +19,9 @@ from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.alignment import Parting, part
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.model import find_model
+from gradparity.oracle.protocol import NotCertified, Oracle
 from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.deadline import Deadline, waited_s
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import DIFFERS, Finding
 from gradparity.results.lines import Cure, Lines, Site
@@ -31,8 +35,35 @@ WHICH = ("loss", "gradient")
 #: Seconds that cures may take in all, lines that are under suspicion at most, and how far beside the parameters the
 #: second point is, relative: a change that makes ports agree at one point may do so by chance.
 CURE_S, MOST_PLACES, BESIDE = 20.0, 12, 0.1
+#: Seconds that recording one port may take.
+TRACE_S = 30.0
 #: Characters of an expression that are said, and lines of source around those that are.
 MOST_TEXT, AROUND = 72, 6
+
+
+def find_lines(
+    workers: Mapping[str, WorkerProcess],
+    problem: UserProblem,
+    findings: Iterable[Finding],
+    oracle: Oracle | None,
+    deadline: Deadline,
+) -> tuple[list[Lines], list[str]]:
+    """Where each backend that disagrees parts from what it is held against, and why that is not known of some.
+
+    Args:
+        workers: by backend; each has the problem loaded.
+        problem: the problem.
+        findings: the verdicts on it.
+        oracle: the truth, where the backends are held to one.
+        deadline: of the problem's budget.
+    """
+    left_s, truth = max(0.0, deadline.left_s()), None
+    tell = getattr(oracle, "trace", None)
+    if tell is not None:
+        with contextlib.suppress(NotCertified):
+            truth = tell(problem, problem.seed, min(TRACE_S, left_s / 3))
+    search = Search(workers, problem, truth, None if oracle is None else oracle.at, left_s)
+    return search.run(findings), search.notes
 
 
 class Search:
@@ -43,7 +74,7 @@ class Search:
         problem: the problem.
         truth: the record of the neutral loss, if there is one.
         at: the truth of the loss and gradient of a problem.
-        seconds: that cures may take in all.
+        seconds: that are left for all of it.
     """
 
     def __init__(
@@ -52,9 +83,10 @@ class Search:
         problem: UserProblem,
         truth: m.Traced | None = None,
         at: Callable[[UserProblem], Reference] | None = None,
-        seconds: float = CURE_S,
+        seconds: float = math.inf,
     ) -> None:
-        self._workers, self._problem, self._at, self._seconds = workers, problem, at, seconds
+        self._workers, self._problem, self._at = workers, problem, at
+        self._record_s, self._seconds = min(TRACE_S, seconds / 3), min(CURE_S, seconds / 3)
         self._root = find_model(problem.spec.path)[0].parent
         self._recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
         rng = np.random.default_rng([problem.seed, 16])
@@ -88,7 +120,9 @@ class Search:
     def _record(self, name: str) -> m.Traced:
         if name not in self._recorded:
             try:
-                self._recorded[name] = self._workers[name].ask(m.Trace(self._problem.seed))
+                self._recorded[name] = self._workers[name].ask(
+                    m.Trace(self._problem.seed), share_s=waited_s(self._record_s)
+                )
             except WorkerFailed as failure:
                 self.notes.append(f"{name} cannot be recorded: {failure.reason}")
                 self._recorded[name] = m.Traced()

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
-from gradparity.model_spec.problem import UserProblem
+from gradparity.backends.protocol import Backend, Loss, Program
+from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.worker import messages as m
 
-if TYPE_CHECKING:
-    from gradparity.worker.backend import Worker
+
+class Worker(Protocol):
+    """What of a worker's state these need."""
+
+    backend: Backend
+    names: Sequence[str]
+    problem: AnyProblem
+    loss: Loss
+    program: Program
 
 
 def record(worker: Worker, request: m.Record) -> m.Recorded:
