@@ -13,11 +13,25 @@ from gradparity.worker import messages as m
 class Worker(Protocol):
     """What of a worker's state these need."""
 
-    backend: Backend
-    names: Sequence[str]
-    problem: AnyProblem
-    loss: Loss
-    program: Program
+    @property
+    def backend(self) -> Backend:
+        """The framework."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """What a model calls it, its own name first."""
+
+    @property
+    def problem(self) -> AnyProblem:
+        """What is loaded."""
+
+    @property
+    def loss(self) -> Loss:
+        """Its loss."""
+
+    @property
+    def program(self) -> Program:
+        """What differentiates that."""
 
 
 def record(worker: Worker, request: m.Record) -> m.Recorded:
