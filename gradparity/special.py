@@ -301,6 +301,11 @@ def max_pool(x: Any, window: Any, stride: Any = None, padding: Any = 0) -> Any:
     return _names((x,))["max_pool"](x, window, stride, padding)
 
 
+def expm(a: Any) -> Any:
+    """The exponential ``sum A^k / k!`` of matrices (..., n, n)."""
+    return _names((a,))["expm"](a)
+
+
 def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool = False) -> Any:
     """``A^-1 B`` of one triangle of (..., n, n), by default the upper one; shapes (n,) or (..., n, k)."""
     return _names((a, b))["solve_triangular"](a, b, lower=lower, unit_diagonal=unit_diagonal)

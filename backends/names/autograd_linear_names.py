@@ -9,6 +9,9 @@ import autograd.numpy as anp
 import numpy as np
 from autograd.extend import defjvp, defvjp, primitive
 
+from gradparity.backends.names.autograd_array_names import hold
+from gradparity.backends.names.composed import require_full_rank
+from gradparity.backends.names.numpy_names import expm as numpys_expm
 from gradparity.backends.names.numpy_names import solve_triangular as numpys_solve_triangular
 
 
@@ -58,7 +61,7 @@ def factors(a: Any, mode: str = "reduced") -> Any:
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """Solution, residuals, rank and singular values at full rank."""
-    del rcond
+    require_full_rank(hold(a), rcond, lambda x: np.linalg.svd(x, compute_uv=False))
     tall = a.shape[0] >= a.shape[1]
     Q, R = factors(a if tall else a.T)
     x = anp.linalg.solve(R, Q.T @ b) if tall else Q @ anp.linalg.solve(R.T, b)
@@ -95,6 +98,26 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool
     a = (keep if lower else keep.T) * a + float(unit_diagonal) * np.eye(n)
     lead = np.zeros((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), 1, 1))
     return _substituted(a + lead, b + lead, lower)
+
+
+expm = primitive(numpys_expm)
+
+
+def _expm_along(a: Any, direction: Any) -> Any:
+    """The derivative of the exponential: the upper right block of ``exp [[A, E], [0, A]]`` (Higham, 2008, 3.6)."""
+    n = a.shape[-1]
+    lower = anp.concatenate([np.zeros(a.shape), a], axis=-1)
+    return expm(anp.concatenate([anp.concatenate([a, direction], axis=-1), lower], axis=-2))[..., :n, n:]
+
+
+defvjp(expm, lambda ans, a: lambda g: _expm_along(_turned(a), g))
+defjvp(expm, lambda g, ans, a: _expm_along(a, g))
+
+
+def pinv(a: Any, rcond: Any = None, *, rtol: Any = None) -> Any:
+    """Autograd's own takes no such share."""
+    require_full_rank(hold(a), rcond if rtol is None else rtol, lambda x: np.linalg.svd(x, compute_uv=False))
+    return anp.linalg.pinv(a)
 
 
 def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
@@ -183,6 +206,7 @@ LINALG: dict[str, Any] = {
     "multi_dot": lambda arrays: reduce(anp.matmul, arrays),
     "norm": norm,
     "outer": anp.outer,
+    "pinv": pinv,
     "qr": factors,
     "svd": svd,
     "svdvals": svdvals,

@@ -14,7 +14,7 @@ from autograd.numpy.numpy_vjps import unbroadcast_f
 
 from gradparity.backends.names import autograd_array_names
 from gradparity.backends.names.autograd_array_names import hold, where
-from gradparity.backends.names.autograd_linear_names import LINALG, solve_triangular
+from gradparity.backends.names.autograd_linear_names import LINALG, expm, solve_triangular
 from gradparity.backends.names.composed import others, selections, without_nan
 from gradparity.backends.names.elementary import activations, gelu
 from gradparity.backends.names.numpy_names import scipys
@@ -124,6 +124,7 @@ NAMES: dict[str, Any] = {
     **autograd_array_names.NAMES,
     **selections(_SPACE, hold, pick), **without_nan(_SPACE, hold), **others(_SPACE), "take_along_axis": take_along_axis,
     **{f"linalg.{name}": function for name, function in LINALG.items()}, "solve_triangular": solve_triangular,
+    "expm": expm,
     **functions(anp, lambda x, padding, filling: anp.pad(x, padding, "constant", constant_values=filling)),
     **activations(anp, sigmoid, hold),
     "beta": beta, "betaln": betaln, "cumlogsumexp": cumlogsumexp, "digamma": digamma, "entr": lambda x: -xlogy(x, x),

@@ -12,6 +12,20 @@ from typing import Any
 import numpy as np
 
 
+def require_full_rank(a: Any, share: Any, svdvals: Callable[[Any], Any]) -> None:
+    """Refuse what a framework has no derivatives of: singular values that are taken for zero.
+
+    Raises:
+        ValueError: some are no more than this share of the largest.
+    """
+    if share is not None and share > 0:
+        values = svdvals(a)
+        if bool((values[..., -1] <= share * values[..., 0]).any()):
+            raise ValueError(
+                f"least squares of a matrix with singular values below rcond={share}: it has no derivative"
+            )
+
+
 def selections(xp: Any, hold: Callable[[Any], Any], pick: Callable[[Any, Any], Any]) -> dict[str, Callable[..., Any]]:
     """Orders, quantiles and interpolation.
 
@@ -152,7 +166,29 @@ def others(xp: Any) -> dict[str, Callable[..., Any]]:
         flat = xp.reshape(x, (x.shape[0], -1))
         return xp.reshape(xp.matmul(xp.where(of, 1.0, 0.0) + 0 * flat[0, 0], flat), (count, *x.shape[1:]))
 
+    def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+        if weights is None:
+            return xp.sum(xp.arange(minlength)[:, None] == x, axis=-1)
+        return segment_sum(weights, x, minlength)
+
+    def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Any:
+        both = [x for x in (m, y) if x is not None]
+        rows = [x.T if not rowvar and x.ndim > 1 else x if x.ndim > 1 else x[None] for x in both]
+        x = xp.concatenate(rows)
+        centred = x - xp.mean(x, axis=-1, keepdims=True)
+        out = xp.matmul(centred, centred.T) / (x.shape[-1] - ((0 if bias else 1) if ddof is None else ddof))
+        return out[0, 0] if tuple(out.shape) == (1, 1) else out
+
+    def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Any:
+        c = cov(x, y, rowvar)
+        if not c.ndim:
+            return c / c
+        each = xp.arange(c.shape[0])
+        deviations = xp.sqrt(c[each, each])
+        return c / deviations[:, None] / deviations[None, :]
+
     return {
+        "bincount": bincount, "corrcoef": corrcoef, "cov": cov,
         "average": average, "heaviside": heaviside, "pad": pad, "polyval": polyval, "ptp": ptp, "select": select,
         "segment_sum": segment_sum, "trapezoid": trapezoid,
     }  # fmt: skip

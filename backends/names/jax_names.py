@@ -13,6 +13,9 @@ import numpy as np
 
 from gradparity.backends.names import windows
 
+#: Squarings of an exponential, as many as JAX's own makes at most.
+MOST_DOUBLINGS = 16
+
 
 def one_hot(labels: Any, classes: int, dtype: Any = None) -> Any:
     """Ones at the labels."""
@@ -65,6 +68,22 @@ def solve_triangular(a: Any, b: Any, *, lower: bool = False, unit_diagonal: bool
     return jax.scipy.linalg.solve_triangular(a, b, lower=lower, unit_diagonal=unit_diagonal)
 
 
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """``jax.numpy``'s, of which the length is known to the compiler."""
+    return jnp.bincount(x, weights, length=minlength or None)
+
+
+def expm(a: Any) -> Any:
+    """``jax.scipy.linalg``'s, of matrices small enough for its rational function, squared.
+
+    Its own scaling leaves norms of up to twice what that is good for: off by 1e-4 in float32.
+    """
+    sums = jax.lax.stop_gradient(jnp.max(jnp.sum(jnp.abs(a), axis=-2), initial=0))
+    doublings = jnp.maximum(jnp.ceil(jnp.log2(sums / (5.0 if a.dtype == jnp.float64 else 3.5))), 0)
+    out = jax.scipy.linalg.expm(a * 0.5**doublings)
+    return jax.lax.fori_loop(0, MOST_DOUBLINGS, lambda i, x: jnp.where(i < doublings, x @ x, x), out)
+
+
 NAMES: dict[str, Any] = {
     **{name: getattr(jax.nn, name) for name in (
         "celu", "elu", "glu", "hard_sigmoid", "hard_silu", "hard_tanh", "leaky_relu", "log_sigmoid", "log_softmax",
@@ -79,6 +98,7 @@ NAMES: dict[str, Any] = {
     "fix": jnp.trunc,
     "segment_sum": lambda x, segments, count: jax.ops.segment_sum(x, jnp.asarray(segments), int(count)),
     "gelu": lambda x, approximate=False: jax.nn.gelu(x, approximate),
-    "one_hot": one_hot,
-    "avg_pool": avg_pool, "conv": conv, "max_pool": max_pool, "solve_triangular": solve_triangular,
+    "one_hot": one_hot, "expm": expm,
+    "avg_pool": avg_pool, "bincount": bincount, "conv": conv, "max_pool": max_pool,
+    "solve_triangular": solve_triangular,
 }  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from gradparity.backends.names import torch_more, windows
+from gradparity.backends.names.composed import require_full_rank
 from gradparity.backends.names.torch_calls import CALLS
 
 
@@ -137,7 +138,7 @@ def cond(a: Any, p: Any = None) -> Any:
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """``torch.linalg``'s, of a vector too; the driver for full rank, whose derivatives it has."""
-    del rcond
+    require_full_rank(a.detach(), rcond, torch.linalg.svdvals)
     right = b[:, None] if b.ndim == 1 else b
     x = torch.linalg.lstsq(a, right).solution
     rest = right - a @ x
@@ -160,7 +161,9 @@ NAMES: dict[str, Any] = CALLS | torch_more.NAMES | {
     "log_softmax": _along(torch.log_softmax), "logsumexp": logsumexp, "one_hot": one_hot, "sigmoid": torch.sigmoid,
     "soft_sign": F.softsign, "softmax": _along(torch.softmax), "softplus": softplus,
     "avg_pool": avg_pool, "conv": conv, "max_pool": max_pool, "solve_triangular": solve_triangular,
+    "expm": torch.linalg.matrix_exp,
     "linalg.cond": cond, "linalg.eigvalsh": lambda a, UPLO="L": torch.linalg.eigvalsh(a, UPLO=UPLO),
     "linalg.eigh": lambda a, UPLO="L": torch.linalg.eigh(a, UPLO=UPLO), "linalg.lstsq": lstsq, "linalg.qr": qr,
+    "linalg.pinv": lambda a, rcond=None, *, rtol=None: torch.linalg.pinv(a, rtol=rcond if rtol is None else rtol),
     "linalg.svd": svd,
 }  # fmt: skip

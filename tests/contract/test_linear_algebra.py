@@ -46,6 +46,8 @@ CASES: dict[str, tuple[Any, Callable[[Any, Any], Any]]] = {
     "lstsq": (TALL, lambda xp, a: xp.linalg.lstsq(a, a[:, 0] ** 2)[0]),
     "lstsq of columns": (TALL, lambda xp, a: xp.linalg.lstsq(a, a**2)[1]),
     "lstsq wide": (WIDE, lambda xp, a: xp.linalg.lstsq(a, a[:, 0] ** 2)[0]),
+    "lstsq of full rank": (TALL, lambda xp, a: xp.linalg.lstsq(a, a[:, 0] ** 2, rcond=1e-3)[0]),
+    "pinv of full rank": (TALL, lambda xp, a: xp.linalg.pinv(a, rcond=1e-3)),
     "matmul": (TALL, lambda xp, a: xp.linalg.matmul(a.T, a)),
     "matrix_norm": (TALL, lambda xp, a: xp.linalg.matrix_norm(a)),
     "matrix_norm nuc": (TALL, lambda xp, a: xp.linalg.matrix_norm(a, ord="nuc")),

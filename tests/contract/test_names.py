@@ -66,6 +66,12 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "celu of another alpha": lambda s, x, k: s.celu(x, 0.5),
     "gelu by tanh": lambda s, x, k: s.gelu(x, approximate=True),
     "glu of columns": lambda s, x, k: s.glu(x[:2], axis=0),
+    "bincount": lambda s, x, k: s.bincount(k[:3] % 3, x[:, 0], 4), "cov": lambda s, x, k: s.cov(x),
+    "bincount of data": lambda s, x, k: s.bincount(k, minlength=9) * x[0, 0],
+    "cov of two": lambda s, x, k: s.cov(x[:, 0], x[:, 1], ddof=0), "corrcoef": lambda s, x, k: s.corrcoef(x),
+    "cov of columns": lambda s, x, k: s.cov(x, rowvar=False, bias=True),
+    "expm": lambda s, x, k: s.expm(x[:, :3]),
+    "expm of a batch": lambda s, x, k: s.expm(x[:2, :3, None] * x[:2, None, :3] / 9),
     "segment_sum": lambda s, x, k: s.segment_sum(x, k[:3] % 3, 4),
     "one_hot": lambda s, x, k: s.one_hot(k, 4) * x[:, :4],
     # Names of NumPy's that a framework lacks, means otherwise, or does not differentiate.

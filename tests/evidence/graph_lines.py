@@ -39,6 +39,8 @@ LINES = [
     "xp.linalg.svdvals({a} + np.diag([1.0, 4.0]))", "xp.linalg.qr({a})[0] ** 2", "xp.linalg.qr({a})[1] ** 2",
     "xp.linalg.lstsq({a}, {b}, rcond=None)[0]", "xp.linalg.cond({a} + np.diag([1.0, 4.0]))",
     "xp.linalg.pinv({a} + 3 * np.eye(2))", "xp.linalg.eigvalsh(xp.stack([{a}, {a} + np.eye(2)]))",
+    "xp.expm({a})", "xp.expm({a}) @ xp.expm({b})", "xp.bincount([0, 2], xp.ravel({a})[:2], 3)", "xp.cov({a})",
+    "xp.corrcoef({a}, {b})",
     "xp.solve_triangular({a}, {b})", "xp.solve_triangular({a} + np.eye(2), {b}, lower=True)",
     "xp.conv({a}[None, None], {b}[None, None])[0, 0]", "xp.conv({a}[None, None], {a}[None, None], 1, 1)[0, 0]",
     "xp.avg_pool({a}[None, None], 2, 1)[0, 0]", "xp.max_pool({a}[None, None], 2, 1, 1)[0, 0]",

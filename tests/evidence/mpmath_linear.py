@@ -144,9 +144,28 @@ def _window(starts: list[range], index: tuple[int, ...], lengths: tuple[int, ...
     return tuple(slice(i, i + k) for i, k in zip(corner, lengths, strict=True))
 
 
+def expm(a: Any) -> Any:
+    """Of one matrix: the series of ``A / 2^s``, whose row sums are 1 at most, squared s times."""
+    a = lift(a)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise ValueError("one square matrix")
+    largest = max(float(sum(abs(x.v) for x in row)) for row in a)
+    if largest > 1e4:
+        raise ValueError("too large")
+    doublings = max(0, int(np.ceil(np.log2(largest)))) if largest > 0 else 0
+    a, identity = a * number(0.5**doublings), lift(np.eye(len(a)))
+    out = identity
+    for k in range(100, 0, -1):  # 1 / 101! is below 2^-530
+        out = identity + (a @ out) / k
+    for _ in range(doublings):
+        out = out @ out
+    return out
+
+
 NAMES: dict[str, Callable[..., Any]] = {
     "avg_pool": pool(lambda values: total(values) / len(values), 0.0), "conv": conv,
-    "max_pool": pool(lambda values: values[pick(values, True)], -np.inf), "solve_triangular": solve_triangular,
+    "expm": expm, "solve_triangular": solve_triangular,
+    "max_pool": pool(lambda values: values[pick(values, True)], -np.inf),
 }  # fmt: skip
 LINALG: dict[str, Callable[..., Any]] = {
     "cond": lambda a: svdvals(a)[0] / svdvals(a)[-1], "eigh": eigh, "eigvalsh": eigvalsh,

@@ -234,6 +234,19 @@ def _pad(x: Any, width: Any, mode: Any = "constant") -> Any:
     return lift(np.pad(lift(x), width, mode))
 
 
+def _covariances(*rows: Any) -> Any:
+    x = np.concatenate([np.atleast_2d(lift(each)) for each in rows])
+    centred = [[value - total(list(row)) / len(row) for value in row] for row in x]
+    out = [[total([a * b for a, b in zip(p, q, strict=True)]) / (x.shape[1] - 1) for q in centred] for p in centred]
+    return out[0][0] if len(out) == 1 else np.array(out, dtype=object)
+
+
+def _correlations(*rows: Any) -> Any:
+    c = np.atleast_2d(_covariances(*rows))
+    out = [[c[i, j] / (root(c[i, i]) * root(c[j, j])) for j in range(len(c))] for i in range(len(c))]
+    return out[0][0] if len(out) == 1 else np.array(out, dtype=object)
+
+
 NAMES: dict[str, Callable[..., Any]] = {
     "sort": _sort,
     "median": lambda x: _reduce(lambda v: _quantile(v, mpf(0.5)), x, None),
@@ -267,6 +280,11 @@ NAMES: dict[str, Callable[..., Any]] = {
     "dstack": lambda xs: np.dstack([lift(x) for x in xs]),
     **{name: (lambda x: lift(x) * number(np.pi / 180)) for name in ("deg2rad", "radians")},
     **{name: (lambda x: lift(x) * number(180 / np.pi)) for name in ("rad2deg", "degrees")},
+    "bincount": lambda x, weights, n: np.array(
+        [total([number(0), *(w for k, w in zip(x, lift(weights), strict=True) if k == j)]) for j in range(n)]
+    ),
+    "cov": _covariances,
+    "corrcoef": _correlations,
     "segment_sum": lambda x, of, n: np.stack(
         [
             np.sum(lift(x)[[i for i, k in enumerate(of) if k == j]], axis=0)

@@ -184,6 +184,11 @@ EXPRESSIONS: list[Callable[..., Any]] = [
     lambda n, w: n.dstack([w(A), w(B)]), lambda n, w: n.sinc(w(A)), lambda n, w: w(A) * n.ndim(w(A)),
     lambda n, w: w(A) * n.size(w(A)), lambda n, w: w(A) * n.shape(w(A))[1], lambda n, w: n.empty_like(w(A)) * 0,
     lambda n, w: n.empty((2, 3)) * 0,
+    lambda n, w: n.cov(w(A)), lambda n, w: n.cov(w(A), w(B), rowvar=False, bias=True), lambda n, w: n.cov(w(V)),
+    lambda n, w: n.cov(w(V), w(P)[0, :3], ddof=0), lambda n, w: n.corrcoef(w(A)),
+    lambda n, w: n.corrcoef(w(V), w(P)[0, :3]),
+    lambda n, w: n.bincount(w(I), minlength=4), lambda n, w: n.bincount(w(I)[:3], w(V), 5),
+    lambda n, w: n.linalg.lstsq(w(M), w(I) * 0.5, rcond=1e-3)[0], lambda n, w: n.linalg.pinv(w(M), rcond=1e-3),
     lambda n, w: n.pi * w(V) + n.e, lambda n, w: n.where(w(A) > n.inf, 1.0, 0.0),
 ]  # fmt: skip
 
@@ -376,6 +381,22 @@ def test_a_missing_value_in_the_data_can_be_masked_but_not_compared() -> None:
 def test_hasattr_answers_for_a_name_that_is_lacking() -> None:
     assert not hasattr(xp, "unique")
     assert hasattr(xp, "logaddexp")
+
+
+REFUSALS: dict[str, Callable[[], Any]] = {
+    "linalg.lstsq of a matrix with singular values below rcond": lambda: xp.linalg.lstsq(M, V[:1].repeat(4), rcond=0.9),
+    "linalg.pinv of a matrix with singular values below rcond": lambda: xp.linalg.pinv(M, rtol=0.9),
+    "bincount of numbers from 0 to 2 with minlength=2.*compilers need the shape": lambda: xp.bincount([0, 2], None, 2),
+    "xp.unique has no certified form.*data": lambda: xp.unique(V),
+    "xp.histogram has no certified form.*digitize": lambda: xp.histogram(V),
+    r"xp.cov with the option aweights=": lambda: xp.cov(A, aweights=V),
+}
+
+
+@pytest.mark.parametrize("words", REFUSALS)
+def test_what_would_be_ignored_or_has_no_shape_is_refused_with_a_cure(words: str) -> None:
+    with pytest.raises(NotCertifiableError, match=words):
+        REFUSALS[words]()
 
 
 def test_balls_that_overlap_are_undecided_and_the_same_object_is_equal() -> None:

@@ -64,6 +64,7 @@ MORE: list[Callable[..., Any]] = [
     lambda n, w: n.conv(w(C), w(C)[:, :, :2], 2, 1, 2),
     lambda n, w: n.conv(w(C)[None], w(C)[:, None, :2, :2], groups=2),
     lambda n, w: n.avg_pool(w(C)[None], (2, 3), 1, 1), lambda n, w: n.max_pool(w(C)[None], 2, padding="same"),
+    lambda n, w: n.expm(w(SPD)), lambda n, w: n.expm(w(C)[:, :3, :3] * 2), lambda n, w: n.expm(w(SPD) @ w(SPD)),
     lambda n, w: n.solve_triangular(w(SPD), w(A)), lambda n, w: n.linalg.eigh(w(SPD) @ w(SPD))[1],
     lambda n, w: n.linalg.svd(w(A) * w(A), full_matrices=False)[0],
     lambda n, w: n.linalg.qr(w(cases.M) * w(cases.M))[0],

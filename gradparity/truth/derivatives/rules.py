@@ -24,7 +24,7 @@ from gradparity.truth.numbers.notes import noted
 from gradparity.truth.numbers.recording import Computed, Rearranged
 from gradparity.truth.numbers.rounding import rounded_scatter
 from gradparity.truth.numbers.tape import Node, Traced, positions, untraced
-from gradparity.truth.xp import decompositions, linalg, orthogonal
+from gradparity.truth.xp import decompositions, exponential, linalg, orthogonal
 from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, negative, subtract, sum_over
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.reductions import cumsum
@@ -240,6 +240,7 @@ RULES: dict[str, Rule] = {
     "negative": lambda _, g: (negative(g),),
     "compose": lambda node, g: (times(g, node.options["slope"]),),
     "choose": _choose, "cholesky": _cholesky, "cumsum": _cumsum, "det": _det, "divide": _divide, "eigh": _eigh,
+    "expm": lambda node, g: (exponential.derivative(untraced(node.operands[0]).mT, g),),
     "join": _join, "qr": _qr, "svd": _svd,
     "matrix_product": _matrix_product, "multiply": _multiply, "rearrange": _rearrange, "solve": _solve,
     "solve_triangular": _solve_triangular, "sum": _sum,

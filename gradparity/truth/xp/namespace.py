@@ -19,6 +19,7 @@ from gradparity.truth.xp import (
     contraction,
     convolution,
     decompositions,
+    exponential,
     kinks,
     linalg,
     neural,
@@ -38,6 +39,8 @@ CURES = {
     "eig": "Certified are the eigenvalues of symmetric matrices: eigh, eigvalsh.",
     "eigvals": "Certified are the eigenvalues of symmetric matrices: eigh, eigvalsh.",
     "fft": "Numbers here are real: write the transform as a product with its cosines, and one with its sines.",
+    "histogram": "Count what lies between edges: digitize, then bincount or one_hot.",
+    "unique": "How many there are is no shape that a compiler knows: find them in data(rng).",
 }
 
 
@@ -196,6 +199,7 @@ _ALL: dict[str, Callable[..., Any]] = (
     | selection.FUNCTIONS
     | numpys.FUNCTIONS
     | convolution.FUNCTIONS
+    | exponential.FUNCTIONS
     | _ELEMENTWISE
     | _SMOOTH
     | {"solve_triangular": linalg.solve_triangular}

@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.xp.arithmetic import divide, matrix_product, multiply, subtract
 from gradparity.truth.xp.decompositions import singular_values, svdvals
-from gradparity.truth.xp.kinks import absolute
+from gradparity.truth.xp.kinks import absolute, less_equal
 from gradparity.truth.xp.linalg import inv, matrix, square, substituted
 from gradparity.truth.xp.orthogonal import qr
 from gradparity.truth.xp.reductions import Axis, amax, amin, vector_norm
@@ -59,12 +61,32 @@ def cond(a: Any, p: Any = None) -> Array:
     return multiply(matrix_norm(a, ord=p), matrix_norm(inv(a), ord=p))
 
 
-def pinv(a: Any) -> Array:
+def _require_full_rank(a: Array, share: Any, name: str) -> None:
+    """Refuse where some singular value is no more than a share of the largest, and would be taken for zero.
+
+    Raises:
+        NotCertifiableError: there is one.
+        UndecidedError: it is not decided at this precision.
+    """
+    if share is None or (np.ndim(share) == 0 and not share > 0):  # NumPy's -1 says: one rounding
+        return
+    values = svdvals(a)
+    bound = multiply(asarray(share)[..., None], values[..., :1])
+    if np.any(less_equal(values, bound).series[0]):
+        raise NotCertifiableError(
+            f"linalg.{name} of a matrix with singular values below rcond",
+            "Certified is full rank: leave out what is small by svd and where, or add a ridge.",
+        )
+
+
+def pinv(a: Any, rcond: Any = None, *, rtol: Any = None) -> Array:
     """``(A^T A)^-1 A^T`` of (..., m, n), or ``A^T (A A^T)^-1``; without a value where A is not of full rank.
 
-    What is small is not taken for zero: below 1e-15 of the largest singular value frameworks do that.
+    What is small is not taken for zero: below 1e-15 of the largest singular value frameworks do that. What is below an
+    `rcond` that is given is refused.
     """
     a = matrix(a, "pinv")
+    _require_full_rank(a, rcond if rtol is None else rtol, "pinv")
     if a.shape[-2] < a.shape[-1]:
         return pinv(a.mT).mT
     Q, R = qr(a)
@@ -99,11 +121,14 @@ class LeastSquares:
 
 
 def lstsq(a: Any, b: Any, rcond: Any = None) -> LeastSquares:
-    """Least squares of (m, n) and (m,) or (m, k), the shortest solution where m < n; no value below full rank."""
-    del rcond  # what is small is not taken for zero
+    """Least squares of (m, n) and (m,) or (m, k), the shortest solution where m < n; no value below full rank.
+
+    What is small is not taken for zero, and refused where it is below an `rcond` that is given.
+    """
     a, b = matrix(a, "lstsq"), asarray(b)
     if a.ndim > 2 or b.ndim not in (1, 2):
         raise NotCertifiableError("linalg.lstsq of a batch", "NumPy has none: loop over the batch, or use pinv.")
+    _require_full_rank(a, rcond, "lstsq")
     return LeastSquares(a, b)
 
 

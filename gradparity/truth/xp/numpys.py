@@ -12,12 +12,12 @@ from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import Coefficient, box, exact, infinities, middles
 from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.draws import question
-from gradparity.truth.xp.arithmetic import add, divide, multiply, subtract
+from gradparity.truth.xp.arithmetic import add, divide, matrix_product, multiply, subtract
 from gradparity.truth.xp.kinks import absolute, ceil, choose, compare, equal, floor, less_equal, not_equal, where
 from gradparity.truth.xp.powers import sqrt
 from gradparity.truth.xp.reductions import Axis, amax, amin, diff, mean, prod
 from gradparity.truth.xp.reductions import sum as sum_over
-from gradparity.truth.xp.shaping import broadcast_arrays
+from gradparity.truth.xp.shaping import broadcast_arrays, concatenate
 from gradparity.truth.xp.smooth import arctan, log, logaddexp
 
 
@@ -171,6 +171,27 @@ def average(x: Any, axis: Axis = None, weights: Any = None, *, keepdims: bool = 
     return divide(total, sum_over(weights, axis, keepdims=keepdims))
 
 
+def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: float | None = None) -> Array:
+    """Covariances of variables in rows, ``sum (a - mean a) (b - mean b) / (n - 1)``; of one variable its variance."""
+    both = [asarray(x) for x in (m, y) if x is not None]
+    if any(x.ndim > 2 for x in both):
+        raise ValueError("cov: variables in rows or columns are needed, two axes at most")
+    x = concatenate([x.mT if not rowvar and x.ndim > 1 else x if x.ndim > 1 else x[None] for x in both])
+    centred = subtract(x, mean(x, -1, keepdims=True))
+    count = x.shape[-1] - ((0 if bias else 1) if ddof is None else ddof)
+    out = divide(matrix_product(centred, centred.mT), count)
+    return out[0, 0] if out.shape == (1, 1) else out
+
+
+def corrcoef(x: Any, y: Any = None, rowvar: bool = True) -> Array:
+    """Correlations of variables in rows, ones on the diagonal; without a value where one is constant."""
+    c = cov(x, y, rowvar)
+    if not c.ndim:
+        return divide(c, c)
+    deviations = sqrt(c[np.arange(len(c)), np.arange(len(c))])
+    return divide(divide(c, deviations[:, None]), deviations[None, :])
+
+
 def ptp(x: Any, axis: Axis = None, *, keepdims: bool = False) -> Array:
     """The largest element less the smallest."""
     return subtract(amax(x, axis, keepdims=keepdims), amin(x, axis, keepdims=keepdims))
@@ -281,6 +302,7 @@ deg2rad, rad2deg = (
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "allclose": allclose, "arctan2": arctan2, "around": round, "array_equal": array_equal, "atan2": arctan2,
+    "corrcoef": corrcoef, "cov": cov,
     "average": average, "count_nonzero": count_nonzero, "cross": cross, "deg2rad": deg2rad, "degrees": rad2deg,
     "diag_indices": _indices(np.diag_indices), "fabs": absolute, "fix": trunc, "heaviside": heaviside,
     "isclose": isclose, "isneginf": _one_sided("isneginf", -1), "isposinf": _one_sided("isposinf", 1), "kron": kron,

@@ -155,7 +155,28 @@ def segment_sum(x: Any, segments: Any, count: int) -> Array:
     return stack([sum_over(x[np.flatnonzero(of == k)], 0) for k in range(int(count))])
 
 
+def bincount(x: Any, weights: Any = None, minlength: int = 0) -> Array:
+    """How often 0, 1, ... `minlength` - 1 are among whole numbers, or the sums of their weights.
+
+    Raises:
+        NotCertifiableError: `minlength` does not reach the largest, so that the shape would depend on the data.
+    """
+    x = asarray(x)
+    if x.is_real:
+        raise TypeError("bincount counts whole numbers")
+    places = np.asarray(x)
+    if places.size and not 0 <= places.min() <= places.max() < minlength:
+        raise NotCertifiableError(
+            f"bincount of numbers from {places.min()} to {places.max()} with minlength={minlength}",
+            "Say how many there may be, minlength=n: compilers need the shape.",
+        )
+    if weights is None:
+        return Array((np.bincount(places, minlength=minlength).astype(np.int64),))
+    return segment_sum(weights, places, minlength)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "argsort": argsort, "digitize": digitize, "interp": interp, "median": median, "percentile": percentile,
-    "quantile": quantile, "searchsorted": searchsorted, "segment_sum": segment_sum, "sort": sort,
+    "argsort": argsort, "bincount": bincount, "digitize": digitize, "interp": interp, "median": median,
+    "percentile": percentile, "quantile": quantile, "searchsorted": searchsorted, "segment_sum": segment_sum,
+    "sort": sort,
 }  # fmt: skip
