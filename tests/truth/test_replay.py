@@ -59,10 +59,15 @@ HERE, THERE = at(-0.5, -1.2, 0.9), at(0.7, 0.31, -0.4)
 DATA = {"y": Y}
 
 
+def again(loss: Loss, draws: int, rounding: SideBySide | None = None) -> Replay:
+    steps = repeatable(loss, HERE, DATA)
+    assert steps is not None
+    return Replay(steps, draws, rounding)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_steps_made_again_elsewhere_are_those_of_an_evaluation_there(loss: Loss) -> None:
-    steps = repeatable(loss, HERE, DATA, 1)
-    assert steps is not None
+    steps = again(loss, 1)
     for point in (HERE, THERE):
         expected = Tape(loss, point, {"y": 2 * Y}, None).values()
         found = steps.run(point, {"y": 2 * Y})
@@ -74,8 +79,7 @@ def test_steps_made_again_elsewhere_are_those_of_an_evaluation_there(loss: Loss)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_roundings_to_nearest_are_those_of_an_evaluation(loss: Loss, dtype: str) -> None:
     rules = [(Nearest(dtype, 1), 1), (Nearest(dtype, 4), 1), (Noise(dtype, np.random.default_rng(0), draws=2), 2)]
-    steps = repeatable(loss, HERE, DATA, 4, SideBySide(rules))
-    assert steps is not None
+    steps = again(loss, 4, SideBySide(rules))
     steps.run(HERE, DATA)
     found = steps.run(THERE, DATA)
     for place, accumulators in enumerate((1, 4)):
@@ -88,8 +92,7 @@ def test_random_roundings_move_every_entry_as_far_as_those_of_an_evaluation(loss
     def noise() -> SideBySide:
         return SideBySide([(Noise("float32", np.random.default_rng(5), draws=2000), 2000)])
 
-    steps, tape = repeatable(loss, HERE, DATA, 2000, noise()), Tape(loss, HERE, DATA, None)
-    assert steps is not None
+    steps, tape = again(loss, 2000, noise()), Tape(loss, HERE, DATA, None)
     found, expected, true = steps.run(HERE, DATA), tape.draw(noise()), tape.values()
     for key, value in true.items():
         ours, theirs = (np.sqrt(np.mean((each[key] - value) ** 2, 0)) for each in (found, expected))
@@ -152,7 +155,7 @@ BRANCHES: list[Callable[[Any, Any, Any], Any]] = [
 @pytest.mark.parametrize("position", range(len(BRANCHES)))
 def test_what_may_take_other_steps_on_other_numbers_is_refused(position: int) -> None:
     assert record(BRANCHES[position], HERE, DATA).refused
-    assert repeatable(BRANCHES[position], HERE, DATA, 1) is None
+    assert repeatable(BRANCHES[position], HERE, DATA) is None
 
 
 def test_a_loss_that_takes_other_steps_the_second_time_is_not_made_again() -> None:
@@ -162,13 +165,12 @@ def test_a_loss_that_takes_other_steps_the_second_time_is_not_made_again() -> No
         calls.append(0)
         return p["phi"] * p["log_r"] if len(calls) % 2 else p["phi"] + p["log_r"]
 
-    assert repeatable(loss, HERE, DATA, 1) is None
+    assert repeatable(loss, HERE, DATA) is None
 
 
 def test_what_leaves_the_range_of_normal_numbers_is_left_to_an_evaluation() -> None:
     noise = SideBySide([(Noise("float32", np.random.default_rng(0), draws=3), 3)])
-    steps = repeatable(lambda p, _, xp: xp.exp(p["phi"]) + p["log_r"], HERE, DATA, 3, noise)
-    assert steps is not None
+    steps = again(lambda p, _, xp: xp.exp(p["phi"]) + p["log_r"], 3, noise)
     steps.run(at(0.0, 0.0, 1.0), DATA)
     for phi in (-100.0, 20000.0):  # below float32's smallest normal number; infinite
         with pytest.raises(LeftRangeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from gradparity.truth.model.seam import seam_in_extended
 from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.draws import DifferError, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
+from gradparity.truth.numbers.recording import Recording
 from gradparity.truth.trajectory import Evaluated, unit_and_tiny
 
 #: Seconds that the reference run of one optimiser may take, its perturbed runs included.
@@ -44,6 +46,7 @@ class NeutralArithmetic:
     loss: Callable[[Any, Any, Any], Any]
     seconds: float = PATH_SECONDS
     _seconds: dict[tuple[int, int], float] = field(default_factory=dict)
+    _recordings: dict[Any, Recording | None] = field(default_factory=dict)
 
     def perturbed(self, problem: UserProblem, draws: int) -> Iterator[UserProblem]:
         """Copies with every real number off by one rounding, sign at random; whole numbers are exact and stay."""
@@ -67,12 +70,12 @@ class NeutralArithmetic:
         """Loss and gradient at parameters in extended precision."""
         spec, data = problem.spec, problem.spec.nest_data(problem.data)
         seam_s = SEAM_SECONDS
-        again = _Again(self.loss, 1)
+        again = _Again(partial(self._steps, problem), 1)
 
         def call(params: Tree) -> Evaluated:
             nonlocal seam_s
             nested = spec.nest_params(params)
-            if (blocks := again.values(nested, data, (nested, data))) is not None:
+            if (blocks := again.values(nested, data)) is not None:
                 return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
             tape = Tape(self.loss, nested, data, None)
             blocks = tape.values()
@@ -91,7 +94,19 @@ class NeutralArithmetic:
         A formula that cancels may have a far larger error than its result and its inputs rounded once; the first draws
         are rounded as they really are, since many roundings that are alike are no random walk.
         """
-        return _Draws(self.loss, problems)
+        return _Draws(self.loss, problems, partial(self._steps, problems[0]))
+
+    def _steps(self, problem: UserProblem) -> Recording | None:
+        """What every evaluation of a problem makes, if that is always the same; found once for those that are alike."""
+        fixed = {
+            name: value.shape if value.dtype.kind == "f" else value.tobytes() for name, value in problem.data.items()
+        }
+        key = problem.spec, tuple(fixed.items())
+        if key not in self._recordings:
+            spec = problem.spec
+            params, data = spec.nest_params(problem.params), spec.nest_data(problem.data)
+            self._recordings[key] = repeatable(self.loss, params, data)
+        return self._recordings[key]
 
     def calls(self, problem: UserProblem) -> int:
         """Calls that fit in its seconds."""
@@ -129,13 +144,13 @@ class _Again:
     """The steps of a loss made again, from the second evaluation on, where they are few and always the same ones.
 
     Args:
-        loss: neutral loss.
+        steps: finds them, if there are such.
         draws: that are evaluated beside each other.
         rounding: what rounds them, or None.
     """
 
-    def __init__(self, loss: Callable[[Any, Any, Any], Any], draws: int, rounding: SideBySide | None = None) -> None:
-        self.loss, self.draws, self.rounding = loss, draws, rounding
+    def __init__(self, steps: Callable[[], Recording | None], draws: int, rounding: SideBySide | None = None) -> None:
+        self.steps, self.draws, self.rounding = steps, draws, rounding
         self.begun = self.tried = False
         self.replay: Replay | None = None
 
@@ -144,16 +159,11 @@ class _Again:
         self.begun = True
         self.tried = self.tried or tape.cells * self.draws > MOST_CELLS or bool(tape.ties.found)
 
-    def values(self, params: Any, data: Any, of_one: tuple[Any, Any]) -> Blocks | None:
-        """Loss and gradient, or None where an ordinary evaluation has to give them.
-
-        Args:
-            params: tree of parameters, in all draws.
-            data: tree of data, in all draws.
-            of_one: both, in one draw.
-        """
+    def values(self, params: Any, data: Any) -> Blocks | None:
+        """Loss and gradient at trees of both, in all draws; None where an ordinary evaluation has to give them."""
         if self.begun and not self.tried:
-            self.tried, self.replay = True, repeatable(self.loss, *of_one, self.draws, self.rounding)
+            self.tried, steps = True, self.steps()
+            self.replay = Replay(steps, self.draws, self.rounding) if steps is not None else None
         if self.replay is None:
             return None
         try:
@@ -168,10 +178,16 @@ class _Draws:
     Args:
         loss: neutral loss.
         problems: each with its own data.
+        steps: finds those of an evaluation, if they are always the same.
     """
 
-    def __init__(self, loss: Callable[[Any, Any, Any], Any], problems: Sequence[UserProblem]) -> None:
-        self.loss, self.problems, self.spec = loss, problems, problems[0].spec
+    def __init__(
+        self,
+        loss: Callable[[Any, Any, Any], Any],
+        problems: Sequence[UserProblem],
+        steps: Callable[[], Recording | None],
+    ) -> None:
+        self.loss, self.problems, self.spec, self.steps = loss, problems, problems[0].spec, steps
         self.tied = dict.fromkeys(range(len(problems)), True)  # until an evaluation without roundings has met no tie
         self.refused = 0
         self.cells = 0
@@ -195,9 +211,8 @@ class _Draws:
         problems = [self.problems[draw] for draw in draws]
         data = {name: _beside([problem.data[name] for problem in problems]) for name in problems[0].data}
         rounding, nested = self._roundings(draws), self.spec.nest_data(data)
-        again = self.again.setdefault(draws, _Again(self.loss, len(draws), rounding))
-        one = asked[draws[0]], problems[0].data
-        blocks = again.values(params, nested, (self.spec.nest_params(one[0]), self.spec.nest_data(one[1])))
+        again = self.again.setdefault(draws, _Again(self.steps, len(draws), rounding))
+        blocks = again.values(params, nested)
         return self._by_draw(draws, blocks or self._rounded(draws, Tape(self.loss, params, nested, None), again))
 
     def _rounded(self, draws: tuple[int, ...], tape: Tape, again: _Again) -> Blocks:

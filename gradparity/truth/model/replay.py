@@ -234,15 +234,13 @@ def _scattered(target: Values, there: npt.NDArray[np.int64], source: Values, her
     target[there] = source[here]
 
 
-def repeatable(loss: Loss, params: Any, data: Any, draws: int, rounding: SideBySide | None = None) -> Replay | None:
-    """What makes the steps of a loss again, if they are seen to be the same a little beside these numbers; else None.
+def repeatable(loss: Loss, params: Any, data: Any) -> Recording | None:
+    """The steps of a loss and its gradient, if they are seen to be the same a little beside these numbers; else None.
 
     Args:
         loss: neutral loss.
-        params: tree of parameters, of one draw.
-        data: tree of data, of one draw.
-        draws: that it is made again for, beside each other.
-        rounding: what rounds them, or None.
+        params: tree of parameters.
+        data: tree of data.
     """
     rng = np.random.default_rng(1)
 
@@ -266,4 +264,4 @@ def repeatable(loss: Loss, params: Any, data: Any, draws: int, rounding: SideByS
         return None
     off = {key: np.abs(found[key] - value).max(initial=0) for key, value in known.items()}
     same = all(off[key] <= ANOTHER_ORDER * np.abs(value).max(initial=0) for key, value in known.items())
-    return Replay(recording, draws, rounding) if same else None
+    return recording if same else None
