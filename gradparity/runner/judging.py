@@ -5,27 +5,25 @@ It is imported once the workers are on their way: what it takes to compute and t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
 from gradparity.judge.diagnoses import diagnose
 from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
-from gradparity.judge.training import as_at_the_start, judge_training, own_loop
+from gradparity.judge.training import as_at_the_start
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
-from gradparity.numerics.optimisers import OUT_OF_TIME, GradientDescent
+from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
 from gradparity.processes.backend import WorkerProcess
-from gradparity.processes.deadline import UNLIMITED, Deadline, waited_s
+from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.peer import WorkerFailed
-from gradparity.results import GOOD, Diagnosis, Finding, Training, Verdict
+from gradparity.results import GOOD, Diagnosis, Finding, Verdict
 from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Member, patience_s
 from gradparity.runner.record import Recorder
@@ -34,7 +32,7 @@ from gradparity.runner.ways import both, differing, explained, left_open, narrow
 from gradparity.truth.reference import Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
-from gradparity.worker.wire import Arrays, ReplyT, Request
+from gradparity.worker.wire import Arrays
 
 if TYPE_CHECKING:
     from gradparity.runner.pairwise import PairwiseRun
@@ -107,7 +105,7 @@ class Judging:
             cure = "Check a part of the rows that fits into memory."
             self.recorder.diagnose(Diagnosis(name="no reference run", finding=said, cure=cure))
         elif cell.plan.trains == "all":
-            with self._left_out_in_time():
+            with self.left_out_in_time():
                 optimisers = cell.settings.optimisers()
                 for place, each in enumerate(optimisers):
                     seconds = self.deadline.stage_s("reference runs") / (len(optimisers) - place)
@@ -116,13 +114,13 @@ class Judging:
             self.recorder.diagnose(*diagnose(problem, self.truth, self.runs))
         else:  # where the reference cannot afford some steps, the loss of the first is judged when it is timed
             descent, seconds = GradientDescent(cell.settings.learning_rate), self.deadline.stage_s("reference runs")
-            with self._left_out_in_time():
+            with self.left_out_in_time():
                 self.steps = min(LOOP_STEPS_CHECKED, cell.oracle.affordable_steps(problem, descent, seconds))
                 if self.steps > 1:
                     self.runs = [cell.oracle.trajectory(problem, descent, self.steps, seconds)]
 
     @contextmanager
-    def _left_out_in_time(self, whose: str = "") -> Iterator[None]:
+    def left_out_in_time(self, whose: str = "") -> Iterator[None]:
         """What the oracle has no time for is written down as left out."""
         try:
             yield
@@ -208,55 +206,6 @@ class Judging:
         if asked_for:
             self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
         return list(both(found, second, evaluation.hvps))
-
-    def train(self, member: Member, known: Trajectory) -> list[Training]:
-        """The verdicts on a backend's run with an optimiser of ours, and in its own loop of gradient descent.
-
-        Raises:
-            WorkerFailed: it failed meanwhile.
-        """
-        name, problem, oracle = member.name, self.cell.problem, self.cell.oracle
-        self.recorder.begin("training", name)
-        found: list[Training] = []
-        with self._left_out_in_time(f"{name}: training: "):
-            if self.cell.plan.trains == "all":
-                seconds = self.deadline.stage_s("training") / len(self.cell.settings.optimisers())
-                answer = self._run(member, lambda steps: m.Train(known.optimiser, steps, seconds), known)
-                cut = answer.path.stopped == OUT_OF_TIME
-                ended = self._ended(f"{name}: training", known, len(answer.path.losses) - 1) if cut else known
-                found.append(judge_training(name, answer.path, ended, problem, answer.loop_s, oracle=oracle))
-            if isinstance(known.optimiser, GradientDescent):
-                rate, seconds = known.optimiser.learning_rate, self.deadline.stage_s("training")
-                all_finite = bool(np.isfinite(known.path.losses).all())  # otherwise it was asked for fewer
-                descent = self._run(member, lambda steps: m.Descend(steps, rate, seconds), known)
-                ran = own_loop(descent.losses, problem.spec.pack(descent.params))
-                done, cut = len(descent.losses) - 1, len(descent.losses) <= self.steps and all_finite
-                ended = self._ended(f"{name}: training in its own loop", known, done) if cut else known
-                shared = found[0] if found else None
-                own = judge_training(name, ran, ended, problem, descent.loop_s, shared=shared, oracle=oracle)
-                found.insert(0, own)
-        return found
-
-    def _ended(self, what: str, known: Trajectory, steps: int) -> Trajectory:
-        """The reference of a run that has so many steps, for want of time: its last loss is no final loss."""
-        self.recorder.leave_out(f"{what}: {steps} of {self.steps} steps")
-        return replace(known, complete=False)
-
-    def _run(self, member: Member, request: Callable[[int], Request[ReplyT]], known: Trajectory) -> ReplyT:
-        """All steps; where the reference leaves the domain of the loss and this framework raises there, those before.
-
-        Raises:
-            WorkerFailed: it failed, and not for that.
-        """
-        try:
-            share_s = self.deadline.stage_s("compilation") + waited_s(self.deadline.stage_s("training"))
-            return member.ask_compiled("descend", request(self.steps), self.cell, self.recorder, share_s)
-        except WorkerFailed as failure:
-            finite = np.isfinite(known.path.losses)
-            ends = int(np.argmin(finite)) - 1 if not finite.all() else len(finite) - 1
-            if not failure.alive or not 0 < ends < self.steps:
-                raise
-            return member.worker.ask(request(ends))
 
     def judge_output(self, call: m.Call, name: str, output: Arrays) -> None:
         """Judge the last output that was timed like any other; only what does not agree is written down.

@@ -146,8 +146,10 @@ class ProblemRun:
         found = self.judging.judge(name, member.worker, answer.evaluation)
         self.recorder.found(name, found)
         if found and found[0].verdict not in UNREPEATABLE:
+            from gradparity.runner.training import train
+
             for known in self.judging.runs:
-                self.recorder.trained(self.judging.train(member, known))
+                self.recorder.trained(train(self.judging, member, known))
         if found:
             self.recorder.found(name, self.judging.tell_apart(member, found))
         self.recorder.checked(Checked(backend=name, peak_resident_bytes=answer.peak_bytes, start=answer.start))

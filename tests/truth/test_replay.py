@@ -101,6 +101,16 @@ def test_random_roundings_move_every_entry_as_far_as_those_of_an_evaluation(loss
         np.testing.assert_allclose(ours / theirs, 1, atol=0.1)
 
 
+@pytest.mark.parametrize("rounding", [None, SideBySide([(Nearest("float64", 1), 1), (Nearest("float64", 4), 1)])])
+def test_a_parameter_that_does_not_lead_to_the_loss_has_a_gradient_of_zero(rounding: SideBySide | None) -> None:
+    params = HERE | {"unused": np.ones((2, 3), np.longdouble)}
+    steps = repeatable(kalman, params, DATA)
+    assert steps is not None
+    draws = rounding.draws if rounding else 1
+    found = Replay(steps, draws, rounding).run(params, DATA)["gradient", "unused"]
+    np.testing.assert_array_equal(found, np.zeros((draws, 2, 3) if rounding else (2, 3)))
+
+
 def recorded(position: int) -> tuple[Loss, Replay | None]:
     """A loss of one number that goes through an expression, and its steps, if they may be made again."""
 
@@ -135,7 +145,7 @@ def test_whatever_of_the_namespace_is_made_again_is_what_an_evaluation_gives_on_
             except LeftRangeError:
                 continue
             for key, value in expected.items():  # other steps are off by far more than another order of a sum
-                np.testing.assert_allclose(found.get(key, 0 * value), value, rtol=2.0**-58, atol=2.0**-58)
+                np.testing.assert_allclose(found[key], value, rtol=2.0**-58, atol=2.0**-58)
     assert again > 60
 
 

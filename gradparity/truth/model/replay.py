@@ -25,12 +25,14 @@ from gradparity.truth.numbers.context import Context, Ties, evaluation
 from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
 from gradparity.truth.numbers.lanes import Lanes
 from gradparity.truth.numbers.noise import Nearest, Noise, Values, held_by
-from gradparity.truth.numbers.recording import Computed, Elementwise, Jet, Rearranged, Recording
+from gradparity.truth.numbers.recording import Computed, Elementwise, Jet, Product, Rearranged, Recording
 
 #: How far beside a point the steps are held against an evaluation, relative to each number.
 BESIDE = 2.0**-10
 #: What another order of additions makes of a block there, relative to its largest number, and other steps do not.
 ANOTHER_ORDER = 2.0**-56
+#: Terms of a matrix product's sums that are followed all at once; no more than the fewest accumulators over one.
+FEW_TERMS = 4
 #: Numbers that steps made again may compute: of more, what they compute takes the time, and not the Python around it.
 MOST_CELLS = 2**20
 
@@ -113,6 +115,10 @@ class Replay:
                         self._put(self.inputs[kind, path], kind, leaf)
             self._make()
         blocks = {}
+        for path, leaf in leaves(params):
+            if ("gradient", path) not in self.results:  # it does not lead to the loss
+                shape = np.shape(leaf) if self.rounding is None else (self.draws, *np.shape(leaf))
+                blocks["gradient", path] = np.zeros(shape, np.longdouble)
         for key, place in self.results.items():
             found = np.broadcast_to(self._known[place], (*self._known[place].shape[:-1], self.draws))
             blocks[key] = np.array(found[..., 0] if self.rounding is None else np.moveaxis(found, -1, 0))
@@ -158,14 +164,16 @@ class Replay:
             return
         begin = self._taken
         outs = [self._room(values[place], place) for place in made]
-        if isinstance(operation, Computed):
+        if isinstance(operation, Product) and self.rounding is not None and 0 < operands[1].shape[-3] <= FEW_TERMS:
+            factors = self._factors[begin : self._taken].reshape(outs[0].shape)
+            self._calls.append((_short_sums, (*operands, outs[0], factors, self.rounding)))
+        elif isinstance(operation, Computed):
             self._compute(operation, operands, outs)
-            return
-        if isinstance(operation, Elementwise):
+        elif isinstance(operation, Elementwise):
             self._calls.append((operation.ufunc, (*operands, *outs)))
         else:
             self._calls.append((_each_of, (operation, operands[0], outs)))
-        if isinstance(operation, Jet) or operation.rounds:
+        if isinstance(operation, Jet) or (isinstance(operation, Elementwise) and operation.rounds):
             self._round(begin)
 
     def _round(self, begin: int) -> None:
@@ -222,6 +230,20 @@ def _each_of(operation: Jet, x: Values, outs: list[Values]) -> None:
         out[...] = found
 
 
+def _short_sums(a: Values, b: Values, out: Values, factors: Values, rounding: SideBySide) -> None:
+    """A matrix product of a few terms each, as `noise.Noise` and `noise.Nearest` round it: one draw as the others."""
+    left, right = a[..., :, :, None, :], b[..., None, :, :, :]
+    terms = left * right
+    partial = np.add.accumulate(terms, axis=-3)
+    total = partial[..., -1, :, :]
+    variance = np.add.reduce(terms * terms, -3) + np.add.reduce(partial * partial, -3) + total * total
+    np.add(total, (factors - 1) * np.sqrt(variance), out)
+    for rule, part in rounding.of_elements:
+        if isinstance(rule, Nearest):  # of so few terms each has an accumulator of its own, or there is only one
+            factor, other = (np.asarray(x[..., part] if x.shape[-1] > 1 else x, rule.dtype) for x in (left, right))
+            out[..., part] = np.add.reduce(factor * other, -3)
+
+
 def _is_run(places: npt.NDArray[np.int64]) -> bool:
     return bool(places.size and (np.diff(places) == 1).all())
 
@@ -260,7 +282,7 @@ def repeatable(loss: Loss, params: Any, data: Any) -> Recording | None:
     except (ArithmeticError, ValueError, LeftRangeError):  # of a loss that has no value there: evaluated as ever
         return None
     known = {key: other.values[place] for key, place in other.results.items()}
-    if other.refused or known.keys() != found.keys():
+    if other.refused or known.keys() != recording.results.keys():
         return None
     off = {key: np.abs(found[key] - value).max(initial=0) for key, value in known.items()}
     same = all(off[key] <= ANOTHER_ORDER * np.abs(value).max(initial=0) for key, value in known.items())

@@ -44,6 +44,11 @@ class Computed:
 
 
 @dataclass(frozen=True)
+class Product(Computed):
+    """A matrix product."""
+
+
+@dataclass(frozen=True)
 class Jet:
     """A smooth function and its derivatives, each result rounded once; ``function`` takes `lanes` and gives them."""
 

@@ -15,7 +15,7 @@ from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
 from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
 from gradparity.truth.numbers.notes import noted
-from gradparity.truth.numbers.recording import Computed, Elementwise, Jet
+from gradparity.truth.numbers.recording import Computed, Elementwise, Jet, Product
 from gradparity.truth.numbers.rounding import rounded, rounded_product, rounded_sum
 from gradparity.truth.numbers.tape import Traced, traced
 
@@ -66,7 +66,7 @@ def _times(a: Coefficient, b: Coefficient) -> Coefficient:
 
 def matrix_product(a: Array, b: Array) -> Array:
     """Matrix products of shapes (..., m, k) and (..., k, n), broadcast over the leading axes."""
-    product = noted(Computed(lambda a, b: (_matrix_product(a, b),)), bilinear(_matrix_product, a, b), a, b)
+    product = noted(Product(lambda a, b: (_matrix_product(a, b),)), bilinear(_matrix_product, a, b), a, b)
     return traced("matrix_product", product, a, b)
 
 
