@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import math
+import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from itertools import pairwise
 from typing import TypeAlias
 
 from gradparity.worker.cure_messages import Kind
-from gradparity.worker.cures.scope import Site
+from gradparity.worker.cures.scope import Site, module_of, resolve
 from gradparity.worker.cures.sources import Edit, Hypothesis
 from gradparity.worker.cures.text import put_in, rounder, stands_alone, written
 
@@ -20,6 +21,14 @@ Residual: TypeAlias = Callable[[Hypothesis], float | None]
 
 #: Steps of the secant method, and of the bisection between two values of different signs.
 STEPS, HALVINGS = 14, 60
+_OPERATORS: dict[type[ast.operator], Callable[..., int | float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Pow: operator.pow,
+}
 #: Options of calls that only whole numbers make sense for.
 WHOLE = frozenset({"axis", "dim", "dims", "axes", "num_heads", "groups", "stride", "padding", "dilation", "length"})
 
@@ -51,13 +60,17 @@ class Unknown:
 
 
 def literals(site: Site) -> Iterator[Unknown]:
-    """The number that a piece of the source is."""
+    """The number that a piece of the source is, or that it makes of names of numbers, as ``math.sqrt(WIDTH)`` does."""
     source, node = site.source, site.node
-    number = _number(node)
     above = source.parents.get(node)
-    if number is None or (isinstance(above, ast.UnaryOp) and isinstance(above.op, ast.USub)):
+    if not isinstance(node, ast.expr) or (isinstance(above, ast.UnaryOp) and isinstance(above.op, ast.USub)):
         return
-    assert isinstance(node, ast.expr)  # noqa: S101  # numbers are
+    number = _number(node)
+    if number is None and isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
+        return
+    number = computed(site) if number is None else number
+    if number is None:
+        return
     span, old = source.span(node), source.of(node)
 
     def make(text: str, digits: int) -> Hypothesis:
@@ -66,7 +79,8 @@ def literals(site: Site) -> Iterator[Unknown]:
         return Hypothesis(source, (Edit(*span, whole),), kind, phrase, span, site.level, site.place, digits)
 
     kind: Kind = "permutation" if isinstance(above, ast.Slice) and node is above.step else "number"
-    yield Unknown(float(number), old, make, isinstance(number, int) and _is_index(site))
+    like = old if _number(node) is not None else repr(number)
+    yield Unknown(float(number), like, make, isinstance(number, int) and _is_index(site))
 
 
 def factors(site: Site) -> Iterator[Unknown]:
@@ -186,6 +200,49 @@ def is_value(site: Site) -> bool:
     if isinstance(above, ast.Subscript) or isinstance(getattr(node, "ctx", None), ast.Store | ast.Del):
         return False
     return not isinstance(above, ast.Expr) and _number(node) is None
+
+
+def computed(site: Site) -> int | float | None:
+    """The number that an expression makes of the file's own numbers, with Python's and `math`'s functions alone."""
+    node = site.node
+    if not isinstance(node, ast.Name | ast.Call | ast.BinOp | ast.UnaryOp) or site.source.parents.get(node) is None:
+        return None
+    module = module_of(site.source)
+    local = _own_names(site)
+
+    def value(node: ast.AST) -> int | float | None:
+        number = _number(node)
+        if number is not None:
+            return number
+        if isinstance(node, ast.Name) and node.id not in local:
+            meant = resolve(module, node)
+            return meant if type(meant) in (int, float) else None
+        if isinstance(node, ast.BinOp):
+            left, right = value(node.left), value(node.right)
+            operate = _OPERATORS.get(type(node.op))
+            return None if left is None or right is None or operate is None else operate(left, right)
+        if isinstance(node, ast.Call) and not node.keywords:
+            function, arguments = resolve(module, node.func), [value(each) for each in node.args]
+            known = function in vars(math).values() or getattr(function, "__name__", "") in {"sqrt", "log", "exp"}
+            if known and arguments and None not in arguments:
+                return float(function(*arguments))
+        return None
+
+    try:
+        number = value(node)
+    except (ArithmeticError, ValueError, TypeError):
+        return None
+    return number if number is None or math.isfinite(number) else None
+
+
+def _own_names(site: Site) -> set[str]:
+    """Names that the functions around a piece give a meaning of their own."""
+    found, function = set[str](), site.source.enclosing(site.node, (ast.FunctionDef, ast.Lambda))
+    while function is not None:
+        found |= {each.arg for each in ast.walk(function) if isinstance(each, ast.arg)}
+        found |= {e.id for e in ast.walk(function) if isinstance(e, ast.Name) and isinstance(e.ctx, ast.Store)}
+        function = site.source.enclosing(function, (ast.FunctionDef, ast.Lambda))
+    return found
 
 
 def _number(node: ast.AST) -> int | float | None:

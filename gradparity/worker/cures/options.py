@@ -23,6 +23,12 @@ _COMPARED: dict[type[ast.cmpop], tuple[str, ...]] = {
     ast.Eq: ("!=",),
     ast.NotEq: ("==",),
 }
+#: Paddings of one and of two axes that a word may stand for, and options that may as well be nothing.
+PADDINGS = [f"[({low}, {high}){', ' * (n - 1)}{f'({low}, {high})' * (n - 1)}]" for n in (2, 1) for low, high in (
+    (1, 1), (0, 1), (1, 0), (2, 2), (0, 0)
+)]  # fmt: skip
+NONE_TOO = frozenset({"padding_idx=", "max_norm=", "num_classes="})
+
 _OPERATED: dict[type[ast.operator], tuple[str, ...]] = {
     ast.Add: ("-",),
     ast.Sub: ("+",),
@@ -53,6 +59,9 @@ def words(site: Site) -> Iterator[Hypothesis]:
         others = [repr(other) for other in dict.fromkeys(both)]
         quote = site.source.of(node)[:1]
         others = [other.replace("'", quote) if quote in "\"'" else other for other in others]
+        others += PADDINGS if node.value in ("SAME", "VALID") else []
+    elif node.value is not None and name in NONE_TOO:
+        others = ["None"]
     else:
         return
     for other in others:
@@ -155,6 +164,7 @@ def _signature(site: Site, called: ast.expr) -> tuple[list[str], dict[str, Any]]
         plain = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
         by_name = {p.name: p.default for p in parameters if p.kind is not p.POSITIONAL_ONLY}
         if plain or by_name:
+            by_name |= dict.fromkeys(by_name.keys() & {"keepdims", "keepdim"}, False)  # NumPy's have a value of no type
             known = {n: d for n, d in by_name.items() if d is None or type(d) in (bool, int, float, str)}
             return plain[bound:], known
     return [], dict(tables.UNTOLD.get(name, {}))

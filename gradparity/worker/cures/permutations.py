@@ -13,6 +13,12 @@ from gradparity.worker.cures.text import closed
 
 #: Of more names than these not every order is tried, only exchanges of two.
 MOST_NAMES = 4
+#: Methods whose result depends on the order of axes.
+OF_ORDER = frozenset({"reshape", "view", "flatten", "ravel", "sum", "mean", "softmax", "chunk", "split", "unflatten"})
+
+
+#: The index that flips along some axes, where an array has negative steps.
+_FLIPS = {"-1": "..., ::-1", "-2": "..., ::-1, :", "-2, -1": "..., ::-1, ::-1", "0": "::-1", "1": ":, ::-1"}
 
 
 def orders(site: Site) -> Iterator[Hypothesis]:
@@ -30,6 +36,15 @@ def orders(site: Site) -> Iterator[Hypothesis]:
         yield from _einsum(site, node)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in {"reshape", "view"}:
         yield from _reshaped(site, node)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in OF_ORDER:
+        owner = node.func.value
+        for axes in ("1, 2", "0, 1", "-1, -2", "2, 3"):
+            new = f"{closed(source, owner)}.swapaxes({axes})"
+            span = source.span(owner)
+            phrase = f"{source.of(owner)} had its axes {axes} exchanged"
+            yield Hypothesis(
+                source, (Edit(*span, new),), "permutation", phrase, source.span(node), site.level, site.place
+            )
     if isinstance(node, ast.Attribute) and node.attr in {"T", "mT"}:
         yield _instead(site, node, source.of(node.value), f"{source.of(node)} were not transposed")
 
@@ -39,12 +54,13 @@ def arrangements(site: Site) -> Iterator[Hypothesis]:
     if not isinstance(site.node, ast.expr) or not is_value(site):
         return
     node, text = site.node, closed(site.source, site.node)
-    torch = _imports(site, "torch")
+    torch = imports(site, "torch")
     whole = site.source.of(node)
-    flip = "torch.flip({0}, ({1},))" if torch else f"{_numpy(site)}.flip({{0}}, {{1}})"
+    yield _instead(site, node, f"{text}.T", f"{whole} were transposed")
     yield _instead(site, node, f"{text}.swapaxes(-1, -2)", f"{whole} were transposed")
-    for axis in (-1, -2, 0, 1):
-        yield _instead(site, node, flip.format(whole, axis), f"{whole} were flipped along axis {axis}")
+    for axes, index in _FLIPS.items():
+        flipped = f"torch.flip({whole}, ({axes},))" if torch else f"{text}[{index}]"
+        yield _instead(site, node, flipped, f"{whole} were flipped along {axes}")
     yield _instead(site, node, f"{text}.swapaxes(0, 1)", f"{whole} had its first axes exchanged")
     for index, words in (
         ("[..., 0]", "had no last axis"),
@@ -128,13 +144,14 @@ def _reshaped(site: Site, call: ast.Call) -> Iterator[Hypothesis]:
         yield Hypothesis(source, edits, "permutation", phrase, source.span(call), site.level, site.place)
 
 
-def _imports(site: Site, name: str) -> bool:
+def imports(site: Site, name: str) -> bool:
+    """Whether a file has something of a package's."""
     module = module_of(site.source)
     meant = () if module is None else vars(module).values()
     return any(str(getattr(each, "__name__", "")).partition(".")[0] == name for each in meant)
 
 
-def _numpy(site: Site) -> str:
+def numpy_of(site: Site) -> str:
     """What a file calls the namespace of its arrays."""
     module = module_of(site.source)
     names = {} if module is None else vars(module)
@@ -145,4 +162,4 @@ def _numpy(site: Site) -> str:
 
 def _instead(site: Site, node: ast.expr, text: str, phrase: str) -> Hypothesis:
     span = site.source.span(node)
-    return Hypothesis(site.source, (Edit(*span, text),), "permutation", phrase, span, site.level, site.place)
+    return Hypothesis(site.source, (Edit(*span, text),), "permutation", phrase, span, site.level, site.place, 2)

@@ -10,7 +10,7 @@ import numpy as np
 from gradparity.backends.protocol import Backend
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.worker.cure_messages import Cure, Cured, Found, Lines, Wanted
-from gradparity.worker.cures import numbers, options, permutations, stops
+from gradparity.worker.cures import numbers, options, permutations, rearrangements, stops
 from gradparity.worker.cures.scope import FILE, MEANT, ON, Scope, Site
 from gradparity.worker.cures.sources import Hypothesis
 from gradparity.worker.cures.trials import Trials
@@ -19,7 +19,7 @@ from gradparity.worker.user_loss import user_loss
 #: Others that prove the same and are mentioned.
 ALSO = 3
 #: After something is proven, so many of the same level may still be tried for a simpler one.
-MORE = 60
+MORE = 24
 
 
 def cure(
@@ -119,6 +119,8 @@ class Search:
             yield from _each(options.functions, sites)
             yield from _each(stops.narrow, sites)
             yield from _each(permutations.orders, sites)
+            yield from _each(options.words, sites)
+            yield from _each(options.not_given, sites)
             yield from self._unknowns(numbers.literals, sites, numbers.solve)
             return
         yield from self._unknowns(numbers.literals, sites, numbers.solve)
@@ -126,6 +128,8 @@ class Search:
         yield from _each(stops.narrow, sites)
         yield from self._unknowns(options.unknown_options, sites, numbers.solve)
         yield from _each(permutations.orders, sites)
+        yield from rearrangements.pairs(sites)
+        yield from _each(rearrangements.regrouped, sites)
         yield from self._unknowns(numbers.literals, sites, numbers.search)
         yield from _each(permutations.arrangements, sites)
         yield from self._unknowns(options.unknown_options, sites, numbers.search)

@@ -59,6 +59,16 @@ class Source:
         line = next(i for i in range(len(self._starts) - 1, -1, -1) if self._starts[i] <= offset)
         return line + 1, offset - self._starts[line]
 
+    def around(self, start: int, end: int) -> tuple[int, int]:
+        """Where the smallest expression or statement lies that has some bytes in it, or those of whole lines."""
+        spans = [self.span(node) for node in ast.walk(self.tree) if isinstance(node, ast.expr | ast.stmt)]
+        within = [span for span in spans if span[0] <= start and end <= span[1]]
+        smallest = min(within, key=lambda span: span[1] - span[0], default=(start, end))
+        if self.place(smallest[0])[0] < self.place(start)[0]:  # a block: its lines are enough
+            first, last = self.place(start)[0], self.place(end)[0]
+            return self._starts[first - 1], self._starts[last] - 1
+        return smallest
+
     def edited(self, edits: Iterable[Edit], start: int = 0, end: int | None = None) -> str:
         """The text between two offsets with some edits made, none of which overlap."""
         end = len(self._bytes) if end is None else end

@@ -69,8 +69,8 @@ FUNCTIONS: tuple[tuple[str, ...], ...] = (
 #: Options of functions whose signature Python does not know, with their defaults.
 UNTOLD: dict[str, dict[str, object]] = {
     "gelu": {"approximate": "none"},
-    "var": {"correction": 1},
-    "std": {"correction": 1},
+    "var": {"correction": 1, "keepdim": False},
+    "std": {"correction": 1, "keepdim": False},
     "var_mean": {"correction": 1},
     "std_mean": {"correction": 1},
     "cov": {"correction": 1},
@@ -101,8 +101,11 @@ UNTOLD: dict[str, dict[str, object]] = {
     "add": {"alpha": 1},
     "sub": {"alpha": 1},
     "prod": {"dim": None},
-    "mean": {"dim": None},
-    "sum": {"dim": None},
+    "mean": {"dim": None, "keepdim": False},
+    "sum": {"dim": None, "keepdim": False},
+    "amax": {"keepdim": False},
+    "amin": {"keepdim": False},
+    "logsumexp": {"keepdim": False},
     "roll": {"dims": None},
 }
 
@@ -116,9 +119,9 @@ PASSED_BY = frozenset(
     {
         *("dtype", "out", "where", "precision", "preferred_element_type", "out_sharding", "size", "name", "inplace"),
         *("device", "generator", "size_average", "reduce", "requires_grad", "pin_memory", "layout", "subok", "order"),
-        *("promote_integers", "optimize", "casting", "mean", "initial", "return_indices", "return_counts", "mode_"),
+        *("promote_integers", "optimize", "casting", "mean", "initial", "return_indices", "return_counts"),
         *("enable_gqa", "dropout_p", "copy", "unique_indices", "indices_are_sorted", "fill_value", "implementation"),
-        *("keepdims", "keepdim", "return_sign", "tensor_names", "min_val_name", "max_val_name"),
+        "return_sign",
     }
 )
 
