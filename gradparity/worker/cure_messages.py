@@ -72,7 +72,8 @@ class Cured(Reply, frozen=True):
 class Cure(Request[Cured], frozen=True):
     """Look for a change that makes the loaded problem's port agree, at lines in order of suspicion.
 
-    ``seconds`` are of the process; by the clock it may be three times as many. An edit of the user's code may loop forever in C: then the process is given up, for nothing but this answer.
+    ``seconds`` are of the process; by the clock it may be three times as many. An edit of the user's code may loop
+    forever in C: then the process is given up, for nothing but this answer.
     """
 
     stage = "what would make it agree"

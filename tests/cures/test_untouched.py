@@ -1,4 +1,4 @@
-"""Trials leave no trace: not on the disk, not among the modules, not on the screen; and what they break ends nothing."""
+"""Trials leave no trace: not on disk, not among modules, not on the screen; and what they break ends nothing."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def test_an_edit_that_loops_raises_or_ends_the_process_is_no_finding(tmp_path: P
     monkeypatch.setattr(trials, "SLOWER", 1)
     looping = HELPER.replace(
         "    return anp.tanh(0.5 * x)",
-        "    left = 3\n    while left != 0: left, x = left - 1, 0.5 * x + 0.0 * exit_below(left)\n    return anp.tanh(x)\n"
+        "    left = 3\n    while left != 0: left, x = left - 1, 0.5 * x + 0.0 * exit_below(left)\n"
+        "    return anp.tanh(x)\n"
         "def exit_below(left):\n    if left == 3: return 1.0\n    if left < 0.5: raise SystemExit(3)\n    return left",
     )
     right = problem_at(tmp_path / "c", "autograd", PORT.format("c"), layers_c=looping)
