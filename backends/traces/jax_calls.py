@@ -8,12 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from gradparity.backends.traces import NOWHERE, Place
 
 #: What a scope's name looks like where it is a module's, and not a transformation's or an `einsum`'s.
 _MODULE = re.compile(r"[A-Za-z_][\w.]*")
+
+
+#: Functions of JAX that differentiate what they are given, by the names that their frames have.
+_DIFFERENTIATE = {"value_and_grad_f", "vjp", "_vjp", "linearize"}
+
+#: Code and instruction.
+Frame: TypeAlias = tuple[Any, int]
+
+
+#: The transformations of what is in a scope.
+_TRANSFORMED = re.compile(r"^(\w+\()+")
 
 
 class Call(NamedTuple):
@@ -75,22 +86,41 @@ class Sites:
         ]
 
     def _calls_of(self, program: Any, outer: Call) -> Iterator[Call]:
-        """The call of each equation. One whose very same line of JAX runs again has been made again, as in a loop."""
+        """The call of each equation. One whose very same line of JAX runs again has been made again, as in a loop.
+
+        Not so in a backward pass, which has the lines of the way forward more than once.
+        """
         last: tuple[Any, ...] = ()
         call, seen = outer, set[Any]()
         for equation in program.eqns:
             frames = _frames(equation.source_info.traceback)
-            users = [frame for frame in frames if self._inside(frame[0].co_filename)]
-            if not users:
+            backward = str(equation.source_info.name_stack).count("transpose(")
+            stack = tuple(self._from_the_user(frames, backward))
+            if not stack:
                 yield outer
                 continue
-            stack = tuple(frames[frames.index(users[0]) :])
             line = (equation.primitive, *frames)
-            if stack != last or line in seen:
+            if (backward, *stack) != last or (line in seen and not backward):
                 self._calls += 1
-                call, last, seen = Call(_place(*users[0]), self._calls), stack, set()
+                call, last, seen = Call(_place(*stack[0]), self._calls), (backward, *stack), set()
             seen.add(line)
             yield call
+
+    def _from_the_user(self, frames: Sequence[Frame], backward: int) -> Sequence[Frame]:
+        """The innermost frame in the user's code, and those around it.
+
+        An equation of a backward pass within the loss has the frames of the way forward; its call is the one that asked
+        for the derivative, the nth around it for a derivative of the nth order.
+        """
+        found, differentiates = 0, not backward
+        for position, (code, _) in enumerate(frames):
+            if not self._inside(code.co_filename):
+                differentiates = differentiates or code.co_name in _DIFFERENTIATE
+            elif differentiates:
+                found, differentiates = found + 1, False
+                if found >= backward:
+                    return frames[position:]
+        return [] if not backward else self._from_the_user(frames, backward - 1)
 
 
 def is_variable(each: Any) -> bool:
@@ -98,7 +128,7 @@ def is_variable(each: Any) -> bool:
     return not hasattr(each, "val")
 
 
-def _frames(traceback: Any) -> Sequence[tuple[Any, int]]:
+def _frames(traceback: Any) -> Sequence[Frame]:
     """Code and instruction of every frame, the innermost first."""
     if traceback is None:
         return []
@@ -122,5 +152,6 @@ def _place(code: Any, instruction: int) -> Place:
 
 def _module(outer: str, equation: Any) -> str:
     """The path of `jax.named_scope`, as Flax and others open one for each module."""
-    names = [name for name in str(equation.source_info.name_stack).split("/") if _MODULE.fullmatch(name)]
+    names = [_TRANSFORMED.sub("", name).rstrip(")") for name in str(equation.source_info.name_stack).split("/")]
+    names = [name for name in names if _MODULE.fullmatch(name)]
     return ".".join(filter(None, (outer, *names)))

@@ -72,7 +72,8 @@ def _flushed(function: Callable[..., Any]) -> Callable[..., Values]:
         result = np.asarray(function(*arguments))
         if result.dtype.kind != "f":
             return result
-        return np.where(np.abs(result) < np.finfo(result.dtype).tiny, result * 0, result)
+        small = (np.abs(result) < np.finfo(result.dtype).tiny) & (result != 0)
+        return np.where(small, result * 0, result) if small.any() else result
 
     return _one(flushed)
 

@@ -51,7 +51,7 @@ class Operation:
     def __init__(self, equation: Any) -> None:
         self.equation = equation
         params = tuple((name, _Same(value)) for name, value in sorted(equation.params.items()))
-        self._key = equation.primitive, params, tuple(str(each.aval) for each in equation.invars)
+        self._key = equation.primitive, params, tuple(map(_sort, equation.invars))
         self._hash = hash(self._key)
 
     def __hash__(self) -> int:
@@ -158,6 +158,11 @@ def is_key(value: Any) -> bool:
 def literal(each: Any) -> HostArray:
     """The array that a literal stands for."""
     return np.asarray(each.val, each.aval.dtype)
+
+
+def _sort(each: Any) -> Any:
+    aval = each.aval
+    return (aval.shape, aval.dtype) if hasattr(aval, "dtype") else str(aval)
 
 
 def _kind(aval: Any) -> jax.ShapeDtypeStruct:

@@ -78,6 +78,7 @@ class Recording:
         self._left = MOST_RESULTS
         self._constants: dict[int, Known] = {}
         self._kept: list[Any] = []
+        self._operations: dict[int, Operation] = {}
         self._tape: list[tuple[list[Known], list[Known], PullBack]] = []
 
     def run(self, program: Any, arguments: Knowns, outer: Site, *, taped: bool = True) -> list[Known]:
@@ -128,10 +129,16 @@ class Recording:
             if self._left > 0:
                 return read[-len(equation.outvars) :]
         try:
-            values = Operation(equation).run([each.value for each in read])
+            values = self._operation(equation).run([each.value for each in read])
         except Exception as error:
             raise RuntimeError(f"{name} cannot be evaluated apart from its program: {error}") from error
         return self._made(equation, read, values, site, taped)
+
+    def _operation(self, equation: Any) -> Operation:
+        known = self._operations.get(id(equation))
+        if known is None:  # which keeps the equation, and so its identity
+            known = self._operations[id(equation)] = Operation(equation)
+        return known
 
     def _affordable(self, equation: Any, times: int = 1) -> bool:
         return times * max(map(_size, _programs(equation)), default=0) <= self._left
@@ -153,7 +160,7 @@ class Recording:
                 leaves = site.leaves[position]
                 self._tell(each, (site.name if leaves else "") or name, read, site, part=not leaves)
         if any(each.active for each in made):
-            operation, arguments = Operation(equation), [each.value for each in read]
+            operation, arguments = self._operation(equation), [each.value for each in read]
 
             def back(given: tuple[int, ...], cotangents: list[Any]) -> Sequence[Any]:
                 return operation.pull_back(arguments, tuple(active), given, cotangents)

@@ -168,6 +168,27 @@ def test_a_call_that_a_loop_repeats_is_no_part_of_the_one_before(of: Any):
     assert len(of_expression(found, "jnp.sin(b)")) == 3
 
 
+def test_a_derivative_within_the_loss_is_a_call_where_it_is_asked_for_and_its_way_forward_has_its_own_lines(of: Any):
+    import jax
+    import jax.numpy as jnp
+
+    def energy(b, scale):
+        return (jnp.sin(b) ** 2 * scale).sum()
+
+    def loss(params, data):
+        force = jax.grad(energy)(params["b"], 3.0)
+        vmapped = jax.vmap(jax.grad(energy), (None, 0))(params["b"], data["x"][:, 0])
+        return (force**2).sum() + vmapped.sum()
+
+    found = of(loss)
+    assert_right(found, loss)
+    (force,) = of_expression(found, 'jax.grad(energy)(params["b"], 3.0)')
+    np.testing.assert_allclose(found.values[force], 3 * np.sin(2 * PARAMS["b"]), rtol=1e-14)
+    assert of_expression(found, "jnp.sin(b)")
+    last = of_expression(found, 'jax.vmap(jax.grad(energy), (None, 0))(params["b"], data["x"][:, 0])')[-1]
+    np.testing.assert_allclose(found.values[last], np.outer(DATA["x"][:, 0], np.sin(2 * PARAMS["b"])), rtol=1e-14)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_scan_is_told_iteration_by_iteration(of: Any, reverse: bool):
     import jax
