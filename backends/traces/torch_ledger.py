@@ -54,37 +54,29 @@ class TorchLedger:
         """A parameter, or an array of the data."""
         self._enter(x, self._journal.leaf(name, host(x)), (), None)
 
-    def known(self, x: Array) -> tuple[int | None, bool]:
-        """The number of a tensor, and whether that is of what is in it now."""
+    def number_if_known(self, x: Array, step: Callable[[], Step] | None = None) -> int | None:
+        """The number of a tensor that was told of, ``None`` of another.
+
+        What was changed since, through another view of its memory, is told again, as read by ``step``.
+        """
         entry = self._entry(x)
         if entry is None:
-            return None, False
-        return entry.number, entry.version == _version(entry.tensor)
-
-    def number_if_known(self, x: Array) -> int | None:
-        """The number of a tensor that was told."""
-        return self.known(x)[0]
-
-    def changed(self, x: Array) -> bool:
-        """Whether a tensor that was told has been changed since."""
-        entry = self._entry(x)
-        return entry is not None and entry.version != _version(entry.tensor)
+            return None
+        if step is None or entry.version == version(entry.tensor):
+            return entry.number
+        change = self._changes.get(_memory(entry.tensor)) or step()
+        return self.result(x, change._replace(inputs=(entry.number, *change.inputs)))
 
     def number(self, x: Array, step: Step) -> int | None:
         """The number of a tensor that ``step`` reads: what nobody has told of is told now.
 
-        It was changed through another view of its memory, or comes from where no call is seen: a constant, or what a
-        C extension returned.
+        It comes from where no call is seen: a constant, or what a C extension or another thread has computed.
         """
-        entry = self._entry(x)
-        if entry is None:
-            node = unwrapped(x)[0].grad_fn
-            operation = "constant" if node is None else re.sub(r"Backward\d*$", "", type(node).__name__).lower()
-            return self.result(x, step._replace(operation=operation, inputs=self._sources(node)))
-        if entry.version == _version(entry.tensor):
-            return entry.number
-        change = self._changes.get(_memory(entry.tensor), step)
-        return self.result(x, change._replace(inputs=(entry.number, *change.inputs)))
+        if self._entry(x) is not None:
+            return self.number_if_known(x, lambda: step)
+        node = unwrapped(x)[0].grad_fn
+        operation = "constant" if node is None else re.sub(r"Backward\d*$", "", type(node).__name__).lower()
+        return self.result(x, step._replace(operation=operation, inputs=self._sources(node)))
 
     def result(self, x: Array, step: Step, *, in_place: bool = False) -> int | None:
         """Tell a tensor; of one that has no numbers to tell there is none."""
@@ -130,12 +122,12 @@ class TorchLedger:
         entry = self._entries.get(id(tensor))
         if entry is None:
             entry = self._entries.get(self._places.get(_place(tensor), -1))
-            if entry is not None and entry.version != _version(entry.tensor):
+            if entry is not None and entry.version != version(entry.tensor):
                 return None
         return entry
 
     def _enter(self, tensor: Array, number: int, axes: Axes, base: Array | None) -> None:
-        self._entries[id(tensor)] = Entry(number, _version(tensor), tensor)
+        self._entries[id(tensor)] = Entry(number, version(tensor), tensor)
         self._places[_place(tensor)] = id(tensor)
         if not tensor.requires_grad or number < 0:
             return
@@ -160,7 +152,9 @@ class TorchLedger:
         return tuple(dict.fromkeys(found))
 
 
-def _version(tensor: Array) -> int:
+def version(x: Array) -> int:
+    """How often a tensor has been changed in place."""
+    tensor, _ = unwrapped(x)
     return -1 if tensor.is_inference() else int(tensor._version)
 
 

@@ -9,16 +9,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 from torch._C import _functorch as functorch
+from torch._ops import HigherOrderOperator
 from torch.autograd.function import _SingleLevelFunction
 from torch.overrides import TorchFunctionMode
 
 from gradparity.backends.protocol import Array, Data, Loss, Params
 from gradparity.backends.traces import Journal, Place, Step, place_of_caller
-from gradparity.backends.traces.torch_ledger import TorchLedger
+from gradparity.backends.traces.torch_ledger import TorchLedger, version
 from gradparity.backends.traces.torch_modules import RunningModules, running_modules
 from gradparity.backends.traces.torch_parts import parts_of
 from gradparity.backends.traces.torch_tensors import tensors_in, transforming
@@ -45,27 +47,31 @@ def name_of(function: Any, args: tuple[Any, ...] = ()) -> str:
 class Given:
     """The tensors among a call's arguments, as they were before it."""
 
-    def __init__(self, ledger: TorchLedger, args: Any, kwargs: Any) -> None:
+    def __init__(self, ledger: TorchLedger, args: Any, kwargs: Any, step: Callable[[], Step]) -> None:
         self._ledger = ledger
-        self._tensors = [*tensors_in(args), *tensors_in(kwargs)]
-        self._known = [ledger.known(x) for x in self._tensors]
+        tensors = {id(x): x for x in (*tensors_in(args), *tensors_in(kwargs))}
+        self._ids = [id(x) for x in (*tensors_in(args), *tensors_in(kwargs))]
+        self._tensors = tensors
+        self._versions = {each: version(x) for each, x in tensors.items()}
+        self._numbers = {each: ledger.number_if_known(x, step) for each, x in tensors.items()}
 
     def has(self, x: Array) -> bool:
         """Whether it is one of them."""
-        return any(x is each for each in self._tensors)
+        return id(x) in self._tensors
 
     def changed(self) -> list[Array]:
         """Those that are no longer what they were."""
-        pairs = zip(self._tensors, self._known, strict=True)
-        return list({id(x): x for x, (_, fresh) in pairs if fresh and self._ledger.changed(x)}.values())
+        return [x for each, x in self._tensors.items() if self._versions[each] != version(x)]
 
     def numbers(self, step: Step, changed: list[Array]) -> tuple[int, ...]:
         """The numbers of what they were; what nobody has told of is told now, as read by ``step``."""
-        found = [
-            number if fresh or any(x is each for each in changed) else self._ledger.number(x, step)
-            for x, (number, fresh) in zip(self._tensors, self._known, strict=True)
-        ]
-        return tuple(number for number in found if number is not None)
+        known = {
+            each: self._ledger.number(x, step)
+            for each, x in self._tensors.items()
+            if self._numbers[each] is None and not any(x is other for other in changed)
+        }
+        found = [known.get(each, self._numbers[each]) for each in self._ids]
+        return tuple(number for number in found if number is not None and number >= 0)
 
 
 class Watch(TorchFunctionMode):
@@ -78,6 +84,14 @@ class Watch(TorchFunctionMode):
         self.calling = False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if (
+            torch.compiler.is_compiling() or torch._C._len_torch_dispatch_stack()
+        ):  # tensors of a tracer's, not of numbers
+            return func(*args, **(kwargs or {}))
+        if isinstance(func, HigherOrderOperator) and func.name() == "cond" and len(args) == 4:
+            predicate, if_true, if_false, operands = args
+            with self:  # as written: as an operator it is traced
+                return (if_true if predicate else if_false)(*operands)
         return self.call(func, args, kwargs or {}, name_of(func, args))
 
     def step(self, operation: str, inputs: tuple[int, ...] = ()) -> Step:
@@ -88,7 +102,7 @@ class Watch(TorchFunctionMode):
         """What ``func`` returns; ``opaque``: its own calls are told before it, and nothing is looked for in it."""
         calling = self.calling
         with torch._C.DisableTorchFunction():
-            given = Given(self._ledger, args, kwargs)
+            given = Given(self._ledger, args, kwargs, partial(self.step, name))
             generator = None if opaque or name in PLAIN or transforming() else torch.get_rng_state()
         self.calling = not opaque
         try:
@@ -165,6 +179,8 @@ def record(loss: Loss, params: Params, data: Data, journal: Journal) -> None:
         watch = Watch(ledger, modules, journal.inside)
         with own_functions(watch), watch:
             value = loss(leaves, data)
+    if isinstance(value, torch.Tensor):
+        ledger.number(value, Step("", ()))  # what another thread has computed is told here
     ledger.tell_cotangents(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from typing import Any
 
@@ -274,3 +275,92 @@ def test_what_no_call_has_told_of_is_told_where_it_is_used():
     assert book.steps[book.of("exp")].inputs == (1,)
     np.testing.assert_allclose(book.cotangents[book.of("exp")], np.arange(4.0))
     assert dict(book.calls())["constant"] == 'scripted(params["v"]) * table'
+
+
+def test_a_view_is_told_again_after_its_memory_was_changed_through_another():
+    def loss(params, data):
+        h = params["W"] * 1.0
+        flat = h.view(-1)
+        flat[::2] = 0.0
+        h.add_(params["v"])
+        return (h * flat.view(4, 4)).sum()
+
+    book = of(loss)
+    changed = W.ravel().copy()
+    changed[::2] = 0
+    changed = changed.reshape(4, 4)
+    np.testing.assert_array_equal(book.values[book.of("setitem", 1)], changed)
+    np.testing.assert_array_equal(book.values[book.of("add")], changed + V)
+    assert book.steps[book.of("add")].inputs == (book.of("setitem", 1), 1)
+    np.testing.assert_allclose(book.cotangents[book.of("add")], 2 * (changed + V))
+    np.testing.assert_allclose(book.cotangents[0], 2 * (changed + V) * (np.arange(16) % 2).reshape(4, 4))
+
+
+def test_what_another_thread_computes_is_connected_to_the_loss():
+    def loss(params, data):
+        found: list[Any] = []
+        thread = threading.Thread(target=lambda: found.append((params["v"] * 2.0).sum()))
+        thread.start()
+        thread.join()
+        return found[0]
+
+    book = of(loss)
+    assert [(step.operation, step.inputs) for step in book.steps[3:]] == [("sum", (1,))]
+    np.testing.assert_array_equal(book.cotangents[3], 1.0)
+
+
+def transformed(how: str) -> Any:
+    """A loss with a transform inside, or with something else that a mode must not disturb."""
+    from torch.func import grad, hessian, jacfwd, jacrev, jvp, vmap
+
+    cube = lambda v: (v**3).sum()  # noqa: E731
+    compiled = torch.compile(lambda v: v.sin().cos(), backend="eager")
+    return {
+        "vmap of grad": lambda p: vmap(grad(lambda r: (r.sin() ** 2).sum()))(p["W"]).sum(),
+        "vmap of vmap": lambda p: vmap(vmap(lambda x: x.sin() * x), 1, 1)(p["W"]).sin().sum(),
+        "grad of grad": lambda p: grad(lambda x: grad(lambda y: y**3)(x))(p["W"].sum()).sin(),
+        "jvp": lambda p: jvp(torch.sin, (p["W"],), (p["W"] * 2,))[1].sum(),
+        "jacobians": lambda p: (jacrev(torch.sin)(p["v"]) * jacfwd(torch.exp)(p["v"])).sum(),
+        "hessian": lambda p: hessian(cube)(p["v"]).pow(2).sum(),
+        "random vmap": lambda p: vmap(lambda r: F.dropout(r), randomness="different")(p["W"]).sum(),
+        "autograd.grad": lambda p: torch.autograd.grad(cube(p["v"] * 2), p["v"], create_graph=True)[0].norm(),
+        "autocast": lambda p: autocast_product(p["W"]).sum().double(),
+        "compiled": lambda p: compiled(p["v"]).sum(),
+        "cond": lambda p: torch.cond(p["v"][0] > 0, torch.sin, torch.cos, (p["W"],)).sum(),
+        "complex": lambda p: torch.fft.fft(p["W"]).abs().pow(2).sum(),
+        "sparse": lambda p: torch.sparse.mm(torch.eye(4, dtype=torch.float64).to_sparse(), p["W"]).sum(),
+    }[how]
+
+
+def autocast_product(x: Any) -> Any:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return x.float() @ x.float()
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["vmap of grad", "vmap of vmap", "grad of grad", "jvp", "jacobians", "hessian", "random vmap", "autograd.grad",
+     "autocast", "compiled", "cond", "complex", "sparse"],
+)  # fmt: skip
+def test_transforms_and_modes_in_a_loss_are_not_disturbed(how: str):
+    inner = transformed(how)
+
+    def loss(params, data):
+        torch.manual_seed(1)
+        return inner(params)
+
+    leaves = {name: torch.tensor(x, requires_grad=True) for name, x in PARAMS.items()}
+    value = loss(leaves, {})
+    gradient = torch.autograd.grad(value, [*leaves.values()], allow_unused=True)
+    book = of(loss, data={})
+    np.testing.assert_array_equal(book.values[-1], value.detach().numpy())
+    for number, expected in enumerate(gradient):
+        got = book.cotangents.get(number)
+        np.testing.assert_array_equal(0 if got is None else got, 0 if expected is None else expected.numpy())
+    # However it is computed, the loss is connected to what it depends on.
+    reached, queue = set[int](), [len(book.steps) - 1]
+    while queue:
+        number = queue.pop()
+        reached.add(number)
+        queue += book.steps[number].inputs
+    assert reached >= {number for number, expected in enumerate(gradient) if expected is not None}
