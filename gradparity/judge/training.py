@@ -23,6 +23,7 @@ from gradparity.numerics.extended import Extended
 from gradparity.numerics.optimisers import LBFGS, Array, Path
 from gradparity.oracle.protocol import BUILT_IN, Oracle
 from gradparity.results import UNRESOLVED, Finding, Training, Verdict
+from gradparity.truth.reference import PROJECTION
 from gradparity.truth.trajectory import Trajectory, blocks
 
 #: Noise floors that a run may be wrong by. Right runs were seen at 0.9 (median) and 3 (99 in 100), and 3 of 1,440 just
@@ -226,7 +227,7 @@ def _explain(
     found = first_wrong(backend, ran, problem, steps_to_judge(ran, oracle.points(problem), end, step), oracle)
     if found is not None:
         at, finding = found
-        kind = GRADIENT_WRONG if finding.quantity == "gradient" else LOSS_WRONG
+        kind = GRADIENT_WRONG if finding.quantity in ("gradient", PROJECTION) else LOSS_WRONG
         return (
             finding.verdict,
             NOT_FINITE if finding.verdict == "nonfinite" else kind,

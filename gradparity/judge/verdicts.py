@@ -24,7 +24,7 @@ from gradparity.judge.symmetric import CONVENTION, by_convention
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
 from gradparity.results import UNRESOLVED, Finding, Verdict
-from gradparity.truth.reference import Reference
+from gradparity.truth.reference import PROJECTION, Reference, along_directions
 
 #: Twice the most that a correct backend of the built-in model was seen at: 3.6 and 4.1 floors in two campaigns of 8,000
 #: drawn problems, both dtypes, awkward data and logits up to 800 included (``tests/evidence/false_alarms.py``); 99.9%
@@ -54,6 +54,7 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     dtype = problem.spec.dtype
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
+    quantities = _with_projections(quantities, reference, problem)
     reference = _nearest_side(reference, quantities)
     reference, symmetric = by_convention(reference, quantities, problem.params, AGREES_FLOORS)
     expected, sizes = _expected(problem, quantities), lengths(problem.data)
@@ -64,7 +65,27 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
         else each
         for each in found
     ]
-    return [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
+    found = [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
+    return [_by_projections(finding, reference) for finding in found]
+
+
+def _with_projections(quantities: Values, reference: Reference, problem: AnyProblem) -> Values:
+    """With the gradient along the directions of the reference, where that has it along these only."""
+    gradient, count = quantities.get("gradient", {}), np.size(reference.truth.get((PROJECTION, ""), ()))
+    shapes = {name: value.shape for name, value in gradient.items()}
+    if not count or shapes != dict(problem.spec.shapes):
+        return quantities
+    along = along_directions(gradient, problem.seed, count)
+    return {**quantities, PROJECTION: {"": along.astype(_expected(problem, quantities)[""])}}
+
+
+def _by_projections(finding: Finding, reference: Reference) -> Finding:
+    """The finding on a gradient along directions, with that it is of no entry by itself."""
+    if finding.quantity != PROJECTION:
+        return finding
+    count = np.size(reference.truth[PROJECTION, ""])
+    rule = f"{finding.rule}; along {count} random direction{'s' * (count > 1)}, no entry was compared by itself"
+    return msgspec.structs.replace(finding, rule=rule)
 
 
 def _nearest_side(reference: Reference, quantities: Values) -> Reference:

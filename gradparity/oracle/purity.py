@@ -11,14 +11,18 @@ from typing import Any
 import numpy as np
 
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.trees import leaves
 from gradparity.model_spec.user.model import place_of_function
 from gradparity.numerics.extended import Blocks
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.partial import VERY_LARGE
 from gradparity.truth.numbers.arrays import Array
 
 #: Calls, and seconds of them, in which a loss that was found at odds with itself may show that it is impure.
 MOST_CALLS, SECONDS = 8, 3.0
+#: How far two evaluations of a very large loss may be apart, over the largest number of a block.
+IN_FLOAT64 = 1e-9
 
 _CURE = "Draw random numbers in data(rng), and keep nothing from one call for the next."
 
@@ -38,7 +42,19 @@ class Purity:
         self.first = self._call()
 
     def _call(self) -> Blocks:
-        return Tape(self.loss, self.params, self.data, None).values()
+        tape = Tape(self.loss, self.params, self.data, None)
+        return tape.in_float64(None, None) if self._is_large else tape.values()
+
+    @property
+    def _is_large(self) -> bool:
+        return sum(np.size(leaf) for _, leaf in leaves(self.params)) >= VERY_LARGE
+
+    def _same(self, first: Any, again: Any) -> bool:
+        """To the last bit; in float64, whose sums may be added up in another order, to a part in a billion."""
+        if not self._is_large:
+            return np.array_equal(first, again, equal_nan=True)
+        size = np.abs(first[np.isfinite(first)]).max(initial=0)
+        return np.allclose(first, again, rtol=0, atol=IN_FLOAT64 * size, equal_nan=True)
 
     def require(self, calls: int = 1) -> None:
         """Call it again.
@@ -53,7 +69,7 @@ class Purity:
             with self.watched():
                 again = self._call()
             for key, value in self.first.items():
-                if not np.array_equal(value, again[key], equal_nan=True):
+                if not self._same(value, again[key]):
                     raise self._impure(_difference(key, value, again[key]))
 
     @contextmanager

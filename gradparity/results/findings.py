@@ -55,7 +55,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 #: What a wrong loss makes wrong comes after it.
-_ORDER = {"loss": 0, "gradient": 1, "jvp": 2, "hvp": 3}
+_ORDER = {"loss": 0, "gradient": 1, "gradient along directions": 1, "jvp": 2, "hvp": 3}
 
 
 def worst(findings: Sequence[Finding]) -> Finding:
@@ -190,12 +190,19 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NotGiven(msgspec.Struct, frozen=True, kw_only=True):
-    """A quantity that a backend has no way to, so that it was not compared: why, and what would give it."""
+    """A quantity that a backend has no way to, so that it was not compared: why, and what would give it.
+
+    ``backend`` is empty where it is the truth of that quantity that there was no time for.
+    """
 
     backend: str
     quantity: str
     reason: str
     cure: str
+
+    def __str__(self) -> str:
+        """``hvp of torch``, or ``hvp``."""
+        return f"{self.quantity} of {self.backend}" if self.backend else self.quantity
 
 
 #: The name of the diagnosis that ports agree with each other, and not with the neutral loss.

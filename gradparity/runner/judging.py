@@ -59,6 +59,9 @@ class Judging:
         recorder.begin("truth")
         self.truth = self._asked(self._find_truth())
         recorder.outcome.truth = self.truth.method
+        if self.truth.untimely:
+            recorder.not_given("", not_given("", self.truth.untimely))
+            recorder.mark(UNTIMELY)
 
     def _find_truth(self) -> Reference:
         """Certified where the model can be; where not, backends will be held against each other."""

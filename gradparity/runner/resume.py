@@ -98,7 +98,8 @@ def require_same_versions(name: str, old: Mapping[str, str], new: Mapping[str, s
 def is_done(problem: ProblemResult, plan: Plan) -> bool:
     """Whether nothing is left to do on a problem: all was judged and timed, nobody failed, nothing was left out."""
     needed = {JUDGED, TIMED} if plan.timed else {JUDGED}
-    return needed <= set(problem.stages) and not (problem.troubles or problem.left_out or cut_short(problem))
+    left = problem.troubles or problem.left_out or cut_short(problem) or UNTIMELY in problem.stages
+    return needed <= set(problem.stages) and not left
 
 
 def cut_short(problem: ProblemResult) -> set[str]:
@@ -114,7 +115,7 @@ def kept(problem: ProblemResult) -> ProblemResult:
     short = cut_short(problem)
     judged = JUDGED in problem.stages and not problem.troubles and not untimely and not short
     # Without a truth backends are judged by all answers together, which live in the processes.
-    checked = [] if UNCERTIFIED in problem.stages and not judged else problem.checked
+    checked = [] if (UNCERTIFIED in problem.stages or untimely) and not judged else problem.checked
     checked = [each for each in checked if each.backend not in short]
     names = {each.backend for each in checked}
     again = {JUDGED, TIMED} if problem.troubles or short else {TIMED} if problem.left_out else set()

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from gradparity.numerics.extended import Blocks
+import numpy as np
+import numpy.typing as npt
+
+from gradparity.numerics.extended import Blocks, Extended
 
 #: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
 BUDGET_S = 5.0
+#: The quantity of a gradient that is known along random directions only: ``sum_i g_i v_i`` over all parameters.
+PROJECTION = "gradient along directions"
+#: Numbers of a gradient that are multiplied with a direction at a time, in extended precision.
+_AT_A_TIME = 2**20
 
 
 class TruthError(RuntimeError):
@@ -33,10 +41,35 @@ class Reference:
     ignored: tuple[str, ...] = ()  #: parameters that the loss makes no use of
     #: Why entries of a block are not known, and what may be done about it: (quantity, path), and words for a report.
     unknown: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    #: What there was no time for: quantities, and why.
+    untimely: Mapping[str, str] = field(default_factory=dict)
 
     def only(self, *quantities: str) -> Reference:
         """The reference of some quantities."""
+        kept = {*quantities, *((PROJECTION,) if "gradient" in quantities else ())}
         truth, floor = (
-            {key: value for key, value in blocks.items() if key[0] in quantities} for blocks in (self.truth, self.floor)
+            {key: value for key, value in blocks.items() if key[0] in kept} for blocks in (self.truth, self.floor)
         )
-        return replace(self, truth=truth, floor=floor)
+        untimely = {quantity: why for quantity, why in self.untimely.items() if quantity in quantities}
+        return replace(self, truth=truth, floor=floor, untimely=untimely)
+
+
+def direction(shapes: Mapping[str, tuple[int, ...]], seed: int, place: int) -> dict[str, npt.NDArray[np.float64]]:
+    """The random direction of `PROJECTION` at this place: standard normal numbers, by parameter."""
+    paths = {path: i for i, path in enumerate(sorted(shapes))}
+    return {
+        path: np.random.default_rng([seed, 11, place, i]).standard_normal(shapes[path]) for path, i in paths.items()
+    }
+
+
+def along_directions(gradient: Mapping[str, npt.NDArray[Any]], seed: int, count: int) -> Extended:
+    """``sum_i g_i v_i`` of a gradient for each of so many directions, added up in extended precision."""
+    shapes = {path: np.shape(value) for path, value in gradient.items()}
+    found = np.zeros(count, np.longdouble)
+    for place in range(count):
+        for path, v in direction(shapes, seed, place).items():
+            g, v = gradient[path].ravel(), v.ravel()
+            for start in range(0, g.size, _AT_A_TIME):
+                part = slice(start, start + _AT_A_TIME)
+                found[place] += (g[part].astype(np.longdouble) * v[part]).sum()
+    return found

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flint import arb
 
-from gradparity.truth.numbers import doubled, elementary, error_function, midrad
+from gradparity.truth.numbers import doubled, elementary, error_function, midrad, slices
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.context import Context, UndecidedError, evaluation
 from gradparity.truth.numbers.midrad import MidRad, assembled, enclosures
@@ -250,7 +250,7 @@ def test_the_whole_namespace_computes_with_enclosures(position: int) -> None:
     with evaluation(Context(bits=256)):
         expected = [x.series[0] for x in flat(EXPRESSIONS[position](xp, asarray))]
     try:
-        with evaluation(Context(midrad=True)):
+        with evaluation(Context(midrad=slices.LEVELS)):
             found = [x.series[0] for x in flat(EXPRESSIONS[position](xp, asarray))]
     except UndecidedError:
         return

@@ -14,8 +14,8 @@ from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.results import Finding
 from gradparity.truth.logistic.neutral import neutral_loss
 from gradparity.truth.logistic.truth import reference
-from gradparity.truth.model.floor import Tape
-from gradparity.truth.model.truth import NO_DRAWS, neutral_reference
+from gradparity.truth.model.floor import NO_DRAWS, Tape
+from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError
 from gradparity.truth.reference import Reference
 from gradparity.worker.evaluation import evaluations_at

@@ -162,10 +162,10 @@ def limited(result: RunResult) -> bool:
 
 
 def not_given(problems: Iterable[ProblemResult]) -> dict[str, tuple[str, str]]:
-    """What a backend has no way to, ``hvp of torch``, with why and what would give it: the first problem's words."""
+    """What was not compared, ``hvp of torch``, with why and what would give it: the first problem's words."""
     said: dict[str, tuple[str, str]] = {}
     for each in (each for problem in problems for each in problem.not_given):
-        said.setdefault(f"{each.quantity} of {each.backend}", (each.reason, each.cure))
+        said.setdefault(str(each), (each.reason, each.cure))
     return said
 
 

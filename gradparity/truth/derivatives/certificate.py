@@ -21,9 +21,9 @@ class Derivatives:
 
     Attributes:
         value: the loss.
-        along: ``g.v``.
+        along: ``g.v``; not known without a direction.
         gradient: by path, in the parameter's shape.
-        product: ``H v``, likewise.
+        product: ``H v``, likewise; empty without a direction.
         bits: precision of the last pass.
         whole: by enclosures of whole arrays, which have no more bits, and not by balls.
         ignored: paths of parameters that no operation leads from to the loss; their derivatives are zero exactly.
@@ -53,7 +53,7 @@ class Derivatives:
         return {
             ("loss", ""): Enclosures(np.asarray(self.value.ball)),
             **{("gradient", path): each for path, each in self.gradient.items()},
-            ("jvp", ""): Enclosures(np.asarray(self.along.ball)),
+            **({("jvp", ""): Enclosures(np.asarray(self.along.ball))} if self.product else {}),
             **{("hvp", path): each for path, each in self.product.items()},
         }
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from flint import arb
 
 from gradparity.model_spec.trees import map_tree
 from gradparity.truth.derivatives.certificate import Derivatives
@@ -32,6 +33,7 @@ from gradparity.truth.numbers.context import (
 from gradparity.truth.numbers.enclosure import Enclosure, Enclosures
 from gradparity.truth.numbers.midrad import BITS, as_ball
 from gradparity.truth.numbers.notes import literal
+from gradparity.truth.numbers.slices import LEVELS
 from gradparity.truth.numbers.tape import Node, Traced, in_order, parameter
 
 #: Precision from which on more is of no use where a function is proven to have no finite value.
@@ -92,8 +94,18 @@ def differentiate(
     return best
 
 
-def enclosed_whole(loss: Loss, params: Any, data: Any, direction: Any, *, seconds: float = 60.0) -> Derivatives | None:
+def enclosed_whole(
+    loss: Loss, params: Any, data: Any, direction: Any, *, seconds: float = 60.0, levels: int = LEVELS
+) -> Derivatives | None:
     """The same by one pass over whole arrays, to some 100 bits: much quicker than balls where arrays are large.
+
+    Args:
+        loss: as in `differentiate`.
+        params: likewise.
+        data: likewise.
+        direction: likewise, or None: then nothing is known of ``g.v`` and ``H v``, which a third of the work goes into.
+        seconds: that the pass may take.
+        levels: of slices that matrix products have (`slices`), some 20 bits each.
 
     Returns:
         The derivatives, not known where the pass could not enclose them, or None if it did not come through: a
@@ -102,7 +114,8 @@ def enclosed_whole(loss: Loss, params: Any, data: Any, direction: Any, *, second
     Raises:
         As `differentiate`.
     """
-    context = Context(bits=BITS, order=1, deadline=time.monotonic() + seconds, midrad=True)
+    order = 0 if direction is None else 1
+    context = Context(bits=BITS, order=order, deadline=time.monotonic() + seconds, midrad=levels)
     try:
         with evaluation(context):
             lines = lines_of(params, direction, exact)
@@ -187,13 +200,14 @@ def coefficient(adjoint: Array | None, k: int, shape: tuple[int, ...]) -> Coeffi
 def _enclosed(
     value: Array, adjoints: Mapping[str, Array | None], lines: Mapping[str, Line], context: Context
 ) -> Derivatives:
-    loss, along = (Enclosure(as_ball(scalar(value, k))) for k in (0, 1))
-    gradient, product = (
+    orders = range(context.order + 1)
+    loss, *along = (Enclosure(as_ball(scalar(value, k))) for k in orders)
+    gradient, *product = (
         {path: Enclosures(coefficient(adjoints[path], k, line[0].shape)) for path, line in lines.items()}
-        for k in (0, 1)
+        for k in orders
     )
     return Derivatives(
-        value=loss, along=along, gradient=gradient, product=product, bits=context.bits,
-        whole=context.midrad,
+        value=loss, along=along[0] if along else Enclosure(arb.nan()), gradient=gradient,
+        product=product[0] if product else {}, bits=context.bits, whole=bool(context.midrad),
         ignored=tuple(path for path, adjoint in adjoints.items() if adjoint is None),
     )  # fmt: skip

@@ -31,6 +31,7 @@ from gradparity.truth.numbers.context import (
 )
 from gradparity.truth.numbers.enclosure import GOAL_BITS, Enclosure, Enclosures
 from gradparity.truth.numbers.midrad import BITS, as_ball
+from gradparity.truth.numbers.slices import LEVELS
 
 #: A result that is no number may also come of too little precision: only from here on is a singular point to blame.
 _SINGULAR_BITS = 2048
@@ -42,7 +43,7 @@ _UNKNOWN = Enclosure(arb.nan())
 
 def certify(
     loss: Loss, params: Any, data: Any, direction: Any, *, order: int = MAX_ORDER, max_bits: int = MAX_BITS,
-    seconds: float = 60.0, whole: bool = False,
+    seconds: float = 60.0, whole: bool = False, levels: int = LEVELS,
 ) -> Certificate:  # fmt: skip
     """Enclose a loss and its derivatives at `params` along `direction`.
 
@@ -55,12 +56,13 @@ def certify(
         max_bits: last working precision.
         seconds: time budget; what is known by then is returned.
         whole: by one pass over enclosures of whole arrays, to some 100 bits, and not by balls.
+        levels: of slices that matrix products then have.
 
     Raises:
         InputError: the loss is no scalar, or the direction does not fit the parameters.
         NotCertifiableError: the loss uses a name without a certified form.
     """
-    problem = _Problem(loss, params, data, direction, whole=whole)
+    problem = _Problem(loss, params, data, direction, levels=levels if whole else 0)
     deadline = time.monotonic() + seconds
     best = Certificate(value=_UNKNOWN, right=_unknown_side(), left=_unknown_side(), status="out_of_time")
     for bits in (BITS,) if whole else precisions(max_bits, deadline):
@@ -108,10 +110,10 @@ def certify_gradient(loss: Loss, params: Any, data: Any, *, seconds: float = 60.
 class _Problem:
     """A loss with its inputs converted once: exact balls hold at every precision."""
 
-    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any, *, whole: bool = False) -> None:
-        self.loss, self.params, self.whole = loss, params, whole
+    def __init__(self, loss: Loss, params: Any, data: Any, direction: Any, *, levels: int = 0) -> None:
+        self.loss, self.params, self.levels = loss, params, levels
         self.share = False
-        with evaluation(Context(midrad=whole)):
+        with evaluation(Context(midrad=self.levels)):
             self.data = map_tree(lambda _, leaf: constant(leaf), data)
             self.lines = lines_of(params, direction, exact, still=False)
 
@@ -144,9 +146,9 @@ class _Problem:
         )  # fmt: skip
 
     def _pass(self, bits: int, order: int, side: int, deadline: float) -> tuple[Context, Side]:
-        share = self.share and not self.whole
+        share = self.share and not self.levels
         with evaluation(
-            Context(bits=bits, order=order, side=side, deadline=deadline, share=share, midrad=self.whole)
+            Context(bits=bits, order=order, side=side, deadline=deadline, share=share, midrad=self.levels)
         ) as context:
             inputs = {path: Array(line) for path, line in self.lines.items()}
             result = evaluated(self.loss, self.params, inputs, self.data)

@@ -24,7 +24,7 @@ from gradparity.truth.derivatives.reverse import (
     pull_back,
     scalar,
 )
-from gradparity.truth.model.drawing import Drawing
+from gradparity.truth.model.drawing import Drawable, Drawing
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import Coefficient, exact, extended
 from gradparity.truth.numbers.beside import SideBySide
@@ -36,6 +36,9 @@ from gradparity.truth.xp.namespace import xp
 #: Shares of a rounding that draws are made with where whole ones leave the domain of the loss. Extended precision
 #: itself rounds by 2^-11 of what float64 does: half as much noise again.
 SMALLER_STEPS = {"float64": (2.0**-10,), "float32": (2.0**-10, 2.0**-30)}
+
+NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as anything is rounded"
+NO_DRAWS = "the time ended before the noise floor had its draws: a larger --budget has them"
 
 Key = tuple[str, str]
 _BY_GRADIENT = ("jvp", "by gradient")
@@ -174,23 +177,30 @@ class Tape:
         Returns:
             Floors, shaped like the values.
         """
-        try:
-            draws = Drawing(self, dtype, np.random.default_rng([seed, 5]), deadline)
-        except OutOfTimeError:
-            return {key: np.full_like(value, np.nan) for key, value in truth.items()}
-        variances, systematic = draws.moved(time.monotonic() + seconds)
-        for share in SMALLER_STEPS[dtype]:
-            if all(np.isfinite(variances[key]).all() for key in truth):
-                break
-            found = draws.by_smaller_steps(share)
-            variances = {key: np.where(np.isfinite(value), value, found[key]) for key, value in variances.items()}
-        # A backend may differentiate forwards, or multiply its gradient with the direction.
-        squares = {key: value + systematic[key] for key, value in variances.items()}
-        by_gradient = squares.pop(_BY_GRADIENT, None)
-        if by_gradient is not None:
-            squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
-        unit = np.longdouble(np.finfo(dtype).eps) / 2
-        return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
+        return floor_of(self, truth, dtype, seed=seed, seconds=seconds, deadline=deadline)
+
+
+def floor_of(
+    tape: Drawable, truth: Blocks, dtype: str, *, seed: int, seconds: float, deadline: float | None = None
+) -> Blocks:
+    """As `Tape.floor`, of anything that can be drawn."""
+    try:
+        draws = Drawing(tape, dtype, np.random.default_rng([seed, 5]), deadline)
+    except OutOfTimeError:
+        return {key: np.full_like(value, np.nan) for key, value in truth.items()}
+    variances, systematic = draws.moved(time.monotonic() + seconds)
+    for share in SMALLER_STEPS[dtype]:
+        if all(np.isfinite(variances[key]).all() for key in truth):
+            break
+        found = draws.by_smaller_steps(share)
+        variances = {key: np.where(np.isfinite(value), value, found[key]) for key, value in variances.items()}
+    # A backend may differentiate forwards, or multiply its gradient with the direction.
+    squares = {key: value + systematic[key] for key, value in variances.items()}
+    by_gradient = squares.pop(_BY_GRADIENT, None)
+    if by_gradient is not None:
+        squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
+    unit = np.longdouble(np.finfo(dtype).eps) / 2
+    return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
 
 
 def _plain(c: Coefficient, draws: int) -> Extended:

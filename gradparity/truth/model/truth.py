@@ -22,10 +22,11 @@ from gradparity.progress import expect
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError
-from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.confirm import CONTRADICTED, NARROW, allowed, denied, denied_along, direction, slack_of
+from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape
 from gradparity.truth.model.kinds import Kinds
+from gradparity.truth.model.partial import Partial
 from gradparity.truth.model.seam import NO_TIME, UNDECIDED, Kinks, Seam, seam, seam_in_extended
-from gradparity.truth.numbers.enclosure import Enclosure
 from gradparity.truth.reference import BUDGET_S, Reference
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
@@ -40,8 +41,6 @@ CONFIRMING = 2
 FORWARD = 0.4
 #: Random directions that extended precision is held against at most.
 MOST_DIRECTIONS = 16
-#: A radius of this share of the floor does not matter to any verdict.
-NARROW = 1e-3
 #: Share of the budget after which entries at a kink are not looked at any more.
 SEAMS = 0.9
 #: Distance to the floor near by, over the largest parameter: far enough for a formula that is 0 / 0 at the point to
@@ -50,13 +49,9 @@ BESIDE = 2.0**-10
 DTYPES = ("float64", "float32")
 #: Times that free signs are drawn anew: one that matters is missed once in 2^16 losses.
 TURNS = 16
-#: Relative roundings of a midpoint and of a sum of some in extended precision, with room.
-EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
 
 
 NO_VALUE = "the loss or its derivative is not a finite number there"
-NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as anything is rounded"
-NO_DRAWS = "the time ended before the noise floor had its draws: a larger --budget has them"
 REFUTED = (
     "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
     "less than a rounding at this point, or this is a defect of gradparity: please report it"
@@ -64,9 +59,6 @@ REFUTED = (
 ORIENTED = (
     "it depends on the sign of an eigenvector, a singular vector or a column of Q, which is free: frameworks, versions "
     "and machines choose differently. Fix it in the loss, or use what has no sign, v v^T for one"
-)
-CONTRADICTED = (
-    "two independent derivations of the truth disagree, which is a defect of gradparity: please report it ({})"
 )
 
 
@@ -81,8 +73,9 @@ def neutral_reference(
         data: tree of arrays and plain Python values.
         tangents: tree like `params`: the direction of the JVP and of the Hessian-vector product.
         seed: of the noise and of the confirming directions.
-        budget_s: seconds that all this may take; it degrades as the module says. A few draws of the floor and one
-            direction of forward mode are made even if they take it over that.
+        budget_s: seconds that all this may take; it degrades as the module says, and for a very large model as
+            `partial` does. For others a few draws of the floor and one direction of forward mode are made even if
+            they take it over that.
 
     Returns:
         Blocks ``("loss", "")``, ``("gradient", path)``, ``("jvp", "")`` and ``("hvp", path)``, longdouble arrays in the
@@ -93,7 +86,9 @@ def neutral_reference(
         InputError: the loss is no scalar, the tangents do not fit, or there is no extended precision here.
     """
     require_extended_precision()
-    return _Search(loss, params, data, tangents, seed, budget_s).reference()
+    began = time.monotonic()
+    found = Partial(loss, params, data, seed, began + budget_s).reference()
+    return found or _Search(loss, params, data, tangents, seed, began, budget_s).reference()
 
 
 @dataclass
@@ -109,10 +104,11 @@ class _Found:
 
 
 class _Search:
-    def __init__(self, loss: Loss, params: Any, data: Any, tangents: Any, seed: int, budget_s: float) -> None:
+    def __init__(
+        self, loss: Loss, params: Any, data: Any, tangents: Any, seed: int, began: float, budget_s: float
+    ) -> None:
         self.loss, self.params, self.data, self.tangents = loss, params, data, tangents
-        self.seed, self.budget_s = seed, budget_s
-        self.began = time.monotonic()
+        self.seed, self.began, self.budget_s = seed, began, budget_s
         self.cut_short = False  # draws of the floor, by the time
         self.dtypes = {path: str(np.asarray(leaf).dtype) for path, leaf in leaves(params)}
         self.dtype = max(self.dtypes.values())  # of scalars: the wider one
@@ -120,9 +116,10 @@ class _Search:
 
     def reference(self) -> Reference:
         """The best truth that the time allows."""
+        began = time.monotonic()
         values, ignored = self.tape.values(), self.tape.ignored
         size = sum(np.size(leaf) for _, leaf in leaves(self.params))
-        expected_s = EVALUATIONS * (time.monotonic() - self.began)
+        expected_s = EVALUATIONS * (time.monotonic() - began)
         expect(f"{size:,} parameters", min(expected_s, self.budget_s) if self.budget_s else expected_s)
         self.kinds = Kinds(self.loss, self.params, self.data, self.tape.cells)
         enclosed = self.kinds.derivatives(self.tangents, self._left(ENCLOSING))
@@ -232,33 +229,30 @@ class _Search:
         rng = np.random.default_rng([self.seed, 3])
         confirmed, wanted = 0, CONFIRMING if found.certified else MOST_DIRECTIONS
         # Midpoints in extended precision are off by its roundings; extended precision itself is good to the floor.
-        slack = dict(floor)
-        if found.certified:
-            for key, value in found.truth.items():
-                slack[key] = np.asarray(NARROW * floor[key] + EXTENDED_ROUNDING * np.abs(value), np.longdouble)
+        slack = slack_of(found.truth, floor) if found.certified else dict(floor)
         for turn in range(wanted):
             if turn and not self._left():
                 break
-            along = self.tangents if turn == 0 else _direction(self.params, rng)
-            allowed = {"value": slack["loss", ""], "first": _allowed("gradient", along, slack)}
+            along = self.tangents if turn == 0 else direction(self.params, rng)
+            radii = {"value": slack["loss", ""], "first": allowed("gradient", along, slack)}
             if turn == 0:
-                allowed["second"] = _allowed("hvp", along, slack)
+                radii["second"] = allowed("hvp", along, slack)
             seconds = max(self._left(), FORWARD * self.budget_s)
-            series = self.kinds.along(along, 2 if turn == 0 else 1, seconds, allowed)
+            series = self.kinds.along(along, 2 if turn == 0 else 1, seconds, radii)
             if series is None:
                 continue
-            denied = {
-                "loss": _denied(series.value, found.truth["loss", ""], slack["loss", ""]),
-                "gradient": _denied_along(series.first, "gradient", along, found.truth, slack),
+            against = {
+                "loss": denied(series.value, found.truth["loss", ""], slack["loss", ""]),
+                "gradient": denied_along(series.first, "gradient", along, found.truth, slack),
             }
             if turn == 0:
-                denied["jvp"] = _denied(series.first, found.truth["jvp", ""], slack["jvp", ""])
-                denied["hvp"] = _denied_along(series.second, "hvp", along, found.truth, slack)
+                against["jvp"] = denied(series.first, found.truth["jvp", ""], slack["jvp", ""])
+                against["hvp"] = denied_along(series.second, "hvp", along, found.truth, slack)
             for key, value in found.truth.items():
-                if why := denied.get(key[0]):
+                if why := against.get(key[0]):
                     found.truth[key] = np.full_like(value, np.nan)
                     found.unknown[key] = CONTRADICTED.format(why)
-            if any(denied.values()):
+            if any(against.values()):
                 break
             confirmed += 1
         return confirmed
@@ -324,24 +318,3 @@ def _refuted(values: Blocks, found: Blocks, floor: Blocks, truth: Blocks) -> dic
             unknown[key] = REFUTED
             truth[key] = np.full_like(value, np.nan)
     return unknown
-
-
-def _direction(params: Any, rng: np.random.Generator) -> Any:
-    return map_tree(lambda _, leaf: rng.standard_normal(np.shape(leaf)), params)
-
-
-def _denied_along(series: Enclosure, quantity: str, along: Any, truth: Blocks, slack: Blocks) -> str:
-    """What forward mode has against ``sum_i x_i v_i`` of a quantity, or ``""``."""
-    moves = {path: np.asarray(leaf, np.longdouble) for path, leaf in leaves(along)}
-    total = sum((truth[quantity, path] * v).sum() for path, v in moves.items())
-    return _denied(series, np.longdouble(total), _allowed(quantity, along, slack))
-
-
-def _allowed(quantity: str, along: Any, slack: Blocks) -> Any:
-    """How far ``sum_i x_i v_i`` of a quantity may be off."""
-    return sum((slack[quantity, path] * np.abs(np.asarray(leaf, np.longdouble))).sum() for path, leaf in leaves(along))
-
-
-def _denied(series: Enclosure, got: Any, slack: Any) -> str:
-    difference = abs(np.longdouble(series.as_longdouble()) - got)
-    return f"reverse mode gives {got}, forward mode {series!r}" if difference > slack else ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import flint
 import numpy as np
@@ -16,9 +16,13 @@ import numpy.typing as npt
 from gradparity.truth.numbers.noise import Roundings
 from gradparity.truth.numbers.recording import Recording
 
+_T = TypeVar("_T")
+
 START_BITS = 128
 MAX_BITS = 16384
 MAX_ORDER = 2
+#: Elements that functions without an array form compute between two looks at the clock, some milliseconds.
+CHECKED_EVERY = 256
 
 
 class NotCertifiableError(AttributeError):
@@ -130,7 +134,8 @@ class Context:
         needs_order: the order at which a coefficient that is unknown at this order would be known.
         extended: coefficients are plain floating-point numbers and prove nothing; see `lanes`.
         number: their dtype, `numpy.longdouble` or, for the noise of large models, `numpy.float64`.
-        midrad: coefficients are enclosures to some 100 bits, whole arrays at a time; see `midrad`.
+        midrad: levels of slices in matrix products, of some 20 bits each, where coefficients are enclosures, whole
+            arrays at a time (see `midrad`); else 0.
         noise: what rounds every result, in extended precision; see `noise`.
         ties: where two numbers are equal in extended precision, in the order of the comparisons: written down by an
             evaluation without noise, and kept by those with it.
@@ -151,7 +156,7 @@ class Context:
     needs_order: int = 0
     extended: bool = False
     number: Any = np.longdouble
-    midrad: bool = False
+    midrad: int = 0
     noise: Roundings | None = None
     ties: Ties | None = None
     forced: Forced | None = None
@@ -194,6 +199,19 @@ def current() -> Context:
     if context is None:
         context = Context(bits=max(START_BITS, flint.ctx.prec))
     return context
+
+
+def in_time(elements: Iterable[_T]) -> Iterator[_T]:
+    """The same, one by one, with a look at the clock now and then.
+
+    Raises:
+        OutOfTimeError: the deadline of the evaluation passed.
+    """
+    context = current()
+    for i, element in enumerate(elements):
+        if not i % CHECKED_EVERY:
+            context.check_time()
+        yield element
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from flint import arb
 
 from gradparity.truth.numbers import midrad
 from gradparity.truth.numbers.balls import exact_balls
-from gradparity.truth.numbers.context import current
+from gradparity.truth.numbers.context import current, in_time
 from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
 from gradparity.truth.numbers.enclosure import to_longdouble
 
@@ -54,7 +54,7 @@ def _by_enclosures(name: str) -> Callable[[Any], Any]:
         if far.any():
             with flint.ctx.workprec(128):
                 balls = exact_balls(np.minimum(values[far], 1e5))  # constant at its end, from 1e5 on
-                found[far] = [to_longdouble(getattr(x, name)().mid()) for x in balls]
+                found[far] = [to_longdouble(getattr(x, name)().mid()) for x in in_time(balls)]
         return lanes(found)
 
     return function

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from flint import arb
 
 from gradparity.truth.numbers import doubled, elementary, error_function, slices
+from gradparity.truth.numbers.context import current, in_time
 from gradparity.truth.numbers.records import Records
 
 DTYPE = np.dtype([("high", np.float64), ("low", np.float64), ("radius", np.float64)])
@@ -108,7 +109,7 @@ def by_balls(function: Callable[..., Any], *operands: Any) -> Any:
     arrays = np.broadcast_arrays(*operands)
     rows = zip(*(balls(x).ravel() for x in arrays), strict=True)
     with flint.ctx.workprec(BALL_BITS):
-        found = [function(*row) for row in rows]
+        found = [function(*row) for row in in_time(rows)]
     shape = arrays[0].shape
     if found and isinstance(found[0], tuple):
         return tuple(_filled(shape, list(column)) for column in zip(*found, strict=True))
@@ -135,6 +136,7 @@ def several(kernel: Callable[..., tuple[doubled.Parts, ...]], count: int, *opera
         arrays = [np.broadcast_to(x, shape) for x in arrays]
     with np.errstate(all="ignore"):
         for place in _blocks(shape):
+            current().check_time()
             parts = (tuple(np.ascontiguousarray(x[name][place]) for name in DTYPE.names) for x in arrays)  # type: ignore[union-attr]
             for whole, (high, low, radius) in zip(out, kernel(*parts), strict=True):
                 whole["high"][place], whole["low"][place], whole["radius"][place] = high, low, radius
@@ -207,7 +209,7 @@ def matmul(a: Any, b: Any) -> MidRad:
         lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         return enclosures(np.zeros((*lead, a.shape[-2], b.shape[-1])))
     with np.errstate(all="ignore"):
-        return assembled(slices.product(a.parts, b.parts))
+        return assembled(slices.product(a.parts, b.parts, current().midrad or slices.LEVELS))
 
 
 def signs(c: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:

@@ -19,14 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.truth.numbers.context import current
 from gradparity.truth.numbers.doubled import SAFE, TINY, UNIT, UP, Parts, multiply, total, two_sum
 
 Values = npt.NDArray[np.float64]
 
 #: Slices of a factor at most, and levels of products: some 100 bits.
 LEVELS = 5
-#: Elements of a product that are computed at a time.
-CELLS = 2**16
+#: Elements of a product that are computed at a time, and rows at least: for each BLAS packs the whole other factor.
+CELLS, ROWS = 2**16, 256
 #: Sums of products that are all smaller than the largest of their row and column by so many slices are made one by one,
 #: if they have no more terms than this in all: entries of a gradient that only the least adjoints reach, for one.
 _FINE, DIRECT = 1.0, 2**23
@@ -74,8 +75,9 @@ def product(a: Parts, b: Parts, levels: int = LEVELS) -> Parts:
     m, n = a[0].shape[-2], b[0].shape[-2]
     out = tuple(np.empty((*lead, m, n)) for _ in range(3))
     coarse = np.zeros((*lead, m, n), bool)
-    rows = m if lead else max(1, CELLS // max(1, n))
+    rows = m if lead else max(ROWS, CELLS // max(1, n))
     for start in range(0, m, rows):
+        current().check_time()
         part = (..., slice(start, start + rows), slice(None))
         for whole, block in zip(out, _rows(left, right, part, bits, levels), strict=True):
             whole[part] = block

@@ -23,14 +23,15 @@ from gradparity.truth.numbers.context import Kink, NotCertifiableError, Undecide
 from gradparity.truth.numbers.draws import question
 from gradparity.truth.numbers.enclosure import is_infinite
 from gradparity.truth.numbers.midrad import MidRad
-from gradparity.truth.numbers.tape import traced, untraced
+from gradparity.truth.numbers.tape import Traced, traced, untraced
 from gradparity.truth.xp.arithmetic import multiply, negative, subtract
 
 
-def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coefficient:
+def signs(x: Array, name: str, index: tuple[int, ...] | None = None, *, moves: bool = False) -> Coefficient:
     """Sign of each element for small t on the context's side: int64 array of -1, 0, +1, same shape.
 
-    A tie at t = 0 of something that depends on t is recorded as a kink of `name` (at `index`, where given).
+    A tie at t = 0 of something that depends on t is recorded as a kink of `name` (at `index`, where given). Where no
+    direction says what does, enclosures of what `moves`, or is traced, are taken to.
 
     Raises:
         UndecidedError: a coefficient that decides is neither proven zero nor told apart from it.
@@ -43,7 +44,7 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
             out = np.where(tied & (X[1] != 0), forced.signs(out.shape), out)
         return out
     if isinstance(X[0], MidRad):
-        return _signs_of_enclosures(X, name, index)
+        return _signs_of_enclosures(X, name, index, (moves or isinstance(x, Traced)) and not current().order)
     flat = [c.ravel() for c in X]
     out = np.empty(x.size, dtype=np.int64)
     for position, value in enumerate(flat[0]):
@@ -57,7 +58,7 @@ def signs(x: Array, name: str, index: tuple[int, ...] | None = None) -> Coeffici
     return out.reshape(x.shape)
 
 
-def _signs_of_enclosures(X: tuple[Coefficient, ...], name: str, index: tuple[int, ...] | None) -> Coefficient:
+def _signs_of_enclosures(X: Any, name: str, index: tuple[int, ...] | None, moves: bool) -> Coefficient:
     out, undecided = midrad.signs(X[0])
     if undecided.any():
         raise UndecidedError(name, _first(undecided) if index is None else index)
@@ -65,6 +66,8 @@ def _signs_of_enclosures(X: tuple[Coefficient, ...], name: str, index: tuple[int
         for place in map(tuple, np.argwhere(out == 0).tolist()):
             rest = [midrad.balls(c[place]).item() for c in X[1:]]
             out[place] = _sign_at_tie(ZERO, rest, name, place if index is None else index)
+    elif moves and not out.all():
+        current().kinks.append(Kink(name, _first(out == 0) if index is None else index, active=False))
     return out
 
 
@@ -75,9 +78,9 @@ def _first(where: Coefficient) -> tuple[int, ...]:
 def _sign_at_tie(value: arb, rest: list[arb], name: str, index: tuple[int, ...]) -> int:
     if not value.is_zero():
         raise UndecidedError(name, index)
-    if not rest:
-        return 0
     context = current()
+    if not rest and not (context.midrad and not context.order):
+        return 0
     for k, coefficient in enumerate(rest, start=1):
         if coefficient.is_zero():
             continue
@@ -121,7 +124,7 @@ def compare(a: Any, b: Any, name: str) -> Coefficient:
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real:
         return box(np.sign(np.subtract(a.series[0], b.series[0], dtype=np.int64)))
-    return signs(difference(a, b), name)
+    return signs(difference(a, b), name, moves=isinstance(a, Traced) or isinstance(b, Traced))
 
 
 def _comparison(holds: np.ufunc, sign: str) -> Callable[[Any, Any], Array]:
@@ -202,8 +205,7 @@ def floor(x: Any) -> Array:
     Raises:
         UndecidedError: x is neither proven whole nor proven not to be.
     """
-    x = untraced(asarray(x))
-    values = x.balls()[0]
+    values = (x := untraced(given := asarray(x))).balls()[0]
     if current().extended:
         nearest = np.rint(values)
         whole_already = current().tied(lambda: box(values == nearest), x.shape)
@@ -211,7 +213,8 @@ def floor(x: Any) -> Array:
     ends = infinities(values)
     base = Array((_floors_of_enclosures(values) if isinstance(values, MidRad) else _floors(values, ends),))
     # A value that is exactly whole and falls along t belongs to the step below.
-    below = np.minimum(signs(choose(ends == 0, subtract(x, base), asarray(0.0)), "floor"), 0)
+    above = choose(ends == 0, subtract(x, base), asarray(0.0))
+    below = np.minimum(signs(above, "floor", moves=isinstance(given, Traced)), 0)
     return Array((box(np.add(base.series[0], exact(below))),))
 
 

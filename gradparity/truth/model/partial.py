@@ -1,0 +1,240 @@
+"""The truth of a model whose whole truth would take longer than there is time: less of it, certified, and what it is.
+
+One pass of enclosures there and back, without a direction, has the loss and every entry of the gradient for a fifth of
+what everything takes; the floor is by draws in float64, which move away from the midpoints. Where that does not fit
+either, forward mode has the loss, and the gradient's product with random directions, in which all entries have a part:
+a block that is wrong shows in each with probability one, by how far it is off along it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.numerics.extended import Blocks
+from gradparity.progress import advance, expect
+from gradparity.truth.derivatives.certificate import Certificate
+from gradparity.truth.derivatives.inputs import Loss
+from gradparity.truth.derivatives.reverse import KinkError, enclosed_whole
+from gradparity.truth.derivatives.series import certify
+from gradparity.truth.model.confirm import CONTRADICTED, NARROW, denied_along, slack_of
+from gradparity.truth.model.drawing import LARGE_CELLS
+from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape, floor_of
+from gradparity.truth.numbers.context import OutOfTimeError
+from gradparity.truth.numbers.doubled import is_usual
+from gradparity.truth.numbers.noise import Roundings
+from gradparity.truth.reference import PROJECTION, Reference, along_directions, direction
+
+#: Parameters from which on a truth is estimated before it is begun: the whole one of fewer takes a minute.
+VERY_LARGE = 2**20
+#: Levels of slices of matrix products, by dtype, which leave enclosures within a thousandth of a floor; 4 are not
+#: enough for float64 through two layers of 300.
+LEVELS = {"float64": 5, "float32": 3}
+#: What there is to do takes so many evaluations of loss and gradient in float64: everything; enclosures of the gradient
+#: and the fewest draws of its floor; a series along one direction and the draws of what it has.
+EVERYTHING, ENCLOSED, DRAWN, SERIES, DRAWN_ALONG = 200.0, 25.0, 25.0, 20.0, 15.0
+#: Directions that the gradient is known along at most, where it is not known by entry.
+MOST_DIRECTIONS = 3
+
+WIDE = "its enclosure is wider than a thousandth of the noise floor: a larger --budget has narrower ones"
+
+
+@dataclass
+class Partial:
+    """What can be certified of a model in the time that there is.
+
+    Attributes:
+        loss: neutral loss.
+        params: the point.
+        data: constants.
+        seed: of noise and directions.
+        ends_s: `time.monotonic()` value by which it has to be done.
+    """
+
+    loss: Loss
+    params: Any
+    data: Any
+    seed: int
+    ends_s: float
+
+    def reference(self) -> Reference | None:
+        """Loss and gradient, or loss and directions; None where everything fits, or not even these do.
+
+        One evaluation in float64 says how long either takes. Of mixed precision, of a point on a seam of two pieces and
+        of what has free signs there is only the whole truth.
+        """
+        self.began_s = time.monotonic()
+        self.shapes = {path: np.shape(leaf) for path, leaf in leaves(self.params)}
+        self.size = sum(np.size(leaf) for _, leaf in leaves(self.params))
+        dtypes = {str(np.asarray(leaf).dtype) for _, leaf in leaves(self.params)}
+        if self.size < VERY_LARGE or len(dtypes) > 1 or not is_usual():
+            return None
+        (self.dtype,) = dtypes
+        self.tape = Tape(self.loss, self.params, self.data, None)
+        try:
+            self.tape.in_float64(None, self.ends_s)
+        except OutOfTimeError:
+            return None
+        self.once_s = time.monotonic() - self.began_s
+        if self.tape.oriented or EVERYTHING * self.once_s < self._left():
+            return None
+        expect(f"{self.size:,} parameters", self._left())
+        found = None
+        if (ENCLOSED + DRAWN) * self.once_s < self._left():
+            found = self._gradient()
+        if found is None and (SERIES + DRAWN_ALONG) * self.once_s < self._left():
+            found = self._along()
+        return found
+
+    def _left(self) -> float:
+        return max(0.0, self.ends_s - time.monotonic())
+
+    def _gradient(self) -> Reference | None:
+        """Loss and gradient, entry by entry."""
+        seconds = self._left() * ENCLOSED / (ENCLOSED + DRAWN)
+        try:
+            enclosed = enclosed_whole(
+                self.loss, self.params, self.data, None, seconds=seconds, levels=LEVELS[self.dtype]
+            )
+        except KinkError:
+            return None
+        if enclosed is None or not enclosed.known:
+            return None
+        truth = {key: each.as_longdouble() for key, each in enclosed.blocks.items()}
+        floor = self._floor(truth, lambda blocks: blocks)
+        unknown, wide = {}, 0
+        for key, each in {} if enclosed.settled else enclosed.blocks.items():
+            loose = np.isfinite(floor[key]) & ~(each.radii() <= NARROW * floor[key])
+            if loose.any():
+                truth[key], unknown[key] = np.where(loose, np.longdouble(np.nan), truth[key]), WIDE
+                wide += int(loose.sum())
+        del enclosed
+        words = f"loss and all {self.size:,} entries of the gradient, certified as enclosures of whole arrays"
+        words += f" but for {wide:,} that are too wide" if wide else ""
+        confirmed, denied = self._confirmed(truth, floor)
+        if denied:
+            unknown |= dict.fromkeys(truth, CONTRADICTED.format(denied))
+            truth = {key: np.full_like(value, np.nan) for key, value in truth.items()}
+        words += f", confirmed by forward mode in {confirmed} direction" if confirmed else ", forward mode out of time"
+        return self._said(truth, floor, words, ("jvp", "hvp"), unknown, confirmed)
+
+    def _confirmed(self, truth: Blocks, floor: Blocks) -> tuple[int, str]:
+        """In how many directions forward mode agrees, one at most and none without time; and what it has against it."""
+        known = all(np.isfinite(blocks[key]).all() for blocks in (truth, floor) for key in truth)
+        if not known or SERIES * self.once_s > self._left():
+            return 0, ""
+        v = direction(self.shapes, self.seed, 0)
+        series = self._series(v)
+        if series is None:
+            return 0, ""
+        along = map_tree(lambda path, _: v[path], self.params)
+        denied = denied_along(series.first, "gradient", along, truth, slack_of(truth, floor))
+        return (0, denied) if denied else (1, "")
+
+    def _along(self) -> Reference | None:
+        """Loss, and the gradient along as many directions as there is time for."""
+        found: list[Certificate] = []
+        ends_s = self.ends_s - DRAWN_ALONG * self.once_s
+        while len(found) < MOST_DIRECTIONS and (not found or time.monotonic() + SERIES * self.once_s < ends_s):
+            series = self._series(direction(self.shapes, self.seed, len(found)), ends_s)
+            if series is None:
+                break
+            found.append(series)
+            advance("directions", len(found), MOST_DIRECTIONS)
+        if not found:
+            return None
+        count = len(found)
+        truth = {
+            ("loss", ""): np.asarray(found[0].value.as_longdouble()),
+            (PROJECTION, ""): np.array([series.first.as_longdouble() for series in found]),
+        }
+        radii = {
+            ("loss", ""): np.asarray(float(found[0].value.ball.rad())),
+            (PROJECTION, ""): np.array([float(series.first.ball.rad()) for series in found]),
+        }
+        floor = self._floor(truth, lambda blocks: _projected(blocks, self.seed, count))
+        unknown = {}
+        for key, radius in radii.items():
+            loose = np.isfinite(floor[key]) & ~(radius <= NARROW * floor[key])
+            if loose.any():
+                truth[key], unknown[key] = np.where(loose, np.longdouble(np.nan), truth[key]), WIDE
+        plural = "s" * (count > 1)
+        words = f"loss, and gradient along {count} random direction{plural}, certified as enclosures of whole arrays"
+        words += f"; 0 of {self.size:,} entries one by one"
+        return self._said(truth, floor, words, ("gradient, entry by entry", "jvp", "hvp"), unknown, 0)
+
+    def _series(self, v: dict[str, Any], ends_s: float | None = None) -> Certificate | None:
+        """The loss along a direction; None for want of time, or at a kink."""
+        seconds = (self.ends_s if ends_s is None else ends_s) - time.monotonic()
+        along, levels = map_tree(lambda path, _: v[path], self.params), LEVELS[self.dtype]
+        found = certify(self.loss, self.params, self.data, along, order=1, seconds=seconds, whole=True, levels=levels)
+        known = found.value.is_finite and found.first.is_finite and not found.kinks
+        return found if known and found.status in ("certified", "loose") else None
+
+    def _floor(self, truth: Blocks, shown: Callable[[Blocks], Blocks]) -> Blocks:
+        drawn = _From(self.tape, truth, shown)
+        return floor_of(drawn, truth, self.dtype, seed=self.seed, seconds=0.0, deadline=self.ends_s)
+
+    def _said(
+        self,
+        truth: Blocks,
+        floor: Blocks,
+        words: str,
+        left: tuple[str, ...],
+        unknown: dict[tuple[str, str], str],
+        directions: int,
+    ) -> Reference:
+        why = (
+            f"all of the truth would take about {EVERYTHING * self.once_s:.0f} s, more than the time budget has for it"
+        )
+        for key, value in floor.items():
+            if not np.isfinite(value).all():
+                unknown.setdefault(key, NO_DRAWS if self._left() <= 0 else NO_FLOOR)
+        seconds = time.monotonic() - self.began_s
+        ignored = self.tape.ignored
+        return Reference(
+            truth,
+            floor,
+            words,
+            seconds,
+            directions,
+            ignored=ignored,
+            unknown=unknown,
+            untimely=dict.fromkeys(left, why),
+        )
+
+
+@dataclass
+class _From:
+    """Draws of a tape as it is shown, that move away from what is known; see `drawing.Drawable`."""
+
+    tape: Tape
+    known: Blocks
+    shown: Callable[[Blocks], Blocks]
+    cells: int = LARGE_CELLS  #: enough for draws to be made in float64
+
+    def base(self, deadline: float | None) -> Blocks:  # noqa: ARG002
+        """What is known."""
+        return self.known
+
+    def in_float64(self, noise: Roundings | None, deadline: float | None) -> Blocks:
+        """One draw."""
+        return self.shown(self.tape.in_float64(noise, deadline))
+
+    def evaluated(self, noise: Roundings | None, *, deadline: float | None) -> Blocks:  # noqa: ARG002
+        """Never: long doubles take too long.
+
+        Raises:
+            OutOfTimeError: always.
+        """
+        raise OutOfTimeError
+
+
+def _projected(blocks: Blocks, seed: int, count: int) -> Blocks:
+    gradient = {path: value for (quantity, path), value in blocks.items() if quantity == "gradient"}
+    return {("loss", ""): blocks["loss", ""], (PROJECTION, ""): along_directions(gradient, seed, count)}
