@@ -21,7 +21,8 @@ class Fault:
 
     ``findings`` and ``trainings`` are all that do not agree. Of the ``decided`` findings something says that it is this
     backend that is to blame; where nothing says so of any, they are all. ``undecided``: backends differ, and nothing
-    says that it is this one. ``outlier`` is what the comparison of backends says of it, ``divergences`` what taps do.
+    says that it is this one. ``outlier`` is what the comparison of backends says of it, ``lines`` where ports
+    part and what would make them agree, ``divergences`` what taps say.
     """
 
     backend: str
@@ -29,6 +30,7 @@ class Fault:
     findings: tuple[Finding, ...]
     decided: tuple[Finding, ...]
     trainings: tuple[Training, ...]
+    lines: tuple[str, ...]
     divergences: tuple[str, ...]
     outlier: str
     undecided: bool
@@ -66,11 +68,13 @@ class Fault:
 
     @property
     def reasons(self) -> list[str]:
-        """All that is known of why, each once: the cause or rule, the outlier's finding, where values diverge."""
+        """All that is known of why, each once: where ports part, the cause or rule, the outlier's finding, taps."""
         why = "" if self.divergences and self.why.startswith(_AT_A_TAP) else self.why
         same = bool(self.outlier) and why.startswith(self.outlier.partition(":")[0])
         outlier = "" if same else self.outlier
-        return list(dict.fromkeys(filter(None, (why, outlier, *self.divergences, _diverges(self.trainings)))))
+        return list(
+            dict.fromkeys(filter(None, (*self.lines, why, outlier, *self.divergences, _diverges(self.trainings))))
+        )
 
     @property
     def floors(self) -> float | None:
@@ -116,7 +120,7 @@ def fault_notes(found: Iterable[Fault]) -> list[Note]:
     """
     groups: dict[tuple[object, ...], list[Fault]] = {}
     for fault in found:
-        own = fault.backend if fault.divergences or fault.outlier else ""
+        own = fault.backend if fault.lines or fault.divergences or fault.outlier else ""
         what = fault.problems, *fault.verdicts, *fault.blocks, fault.why, _diverges(fault.trainings), fault.undecided
         groups.setdefault((own, *what), []).append(fault)
     return [_note(sorted(group, key=lambda fault: -(fault.floors or 0.0))) for group in groups.values()]
@@ -182,10 +186,8 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             findings=findings,
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
-            divergences=(
-                *(said for each in met.lines if each.backend == backend for said in each.said),
-                *(str(each) for each in met.found if each.backend == backend),
-            ),
+            lines=tuple(said for each in met.lines if each.backend == backend for said in each.said),
+            divergences=tuple(str(each) for each in met.found if each.backend == backend),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
             undecided=pairwise is not None
             and all(each.kind == "loss" for each in outliers)  # a vote says whose is another, not which is meant
@@ -201,6 +203,7 @@ def _merged(group: Sequence[Fault]) -> Fault:
         findings=tuple(found for fault in group for found in fault.findings),
         decided=tuple(found for fault in group for found in fault.decided),
         trainings=tuple(ran for fault in group for ran in fault.trainings),
+        lines=tuple(dict.fromkeys(said for fault in group for said in fault.lines)),
         divergences=tuple(dict.fromkeys(said for fault in group for said in fault.divergences)),
         outlier=next((fault.outlier for fault in group if fault.outlier), ""),
         undecided=all(fault.undecided for fault in group),
