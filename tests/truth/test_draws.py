@@ -10,9 +10,9 @@ from gradparity.truth.model import drawing
 from gradparity.truth.model.drawing import Drawing
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.spread import Spread
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.draws import DifferError, Draws, question, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise
+from gradparity.truth.numbers.side_by_side import SideBySide
 from gradparity.truth.numbers.walks import ACCUMULATORS
 from tests.evidence.user_models import EVERY, Drawn, neutral, of_family
 

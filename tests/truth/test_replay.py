@@ -10,8 +10,8 @@ from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.replay import LeftRangeError, Replay, record, repeatable
 from gradparity.truth.numbers.arrays import asarray
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.noise import Nearest, Noise
+from gradparity.truth.numbers.side_by_side import SideBySide
 from tests.truth.test_reverse import EXPRESSIONS
 
 Y = np.random.default_rng(3).standard_normal(12)

@@ -13,10 +13,10 @@ import numpy as np
 from gradparity.numerics.extended import Blocks
 from gradparity.progress import advance
 from gradparity.truth.model.spread import ENOUGH, Spread
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import OutOfTimeError
 from gradparity.truth.numbers.draws import DifferError
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
+from gradparity.truth.numbers.side_by_side import SideBySide
 from gradparity.truth.numbers.walks import ACCUMULATORS
 
 #: Draws: their rms over fewer comes out low by accident (a third, once in 300 entries for 6, once in 10^6 for 16):

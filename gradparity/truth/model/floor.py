@@ -27,10 +27,10 @@ from gradparity.truth.derivatives.reverse import (
 from gradparity.truth.model.drawing import Drawable, Drawing
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import Coefficient, exact, extended
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import Context, Forced, OutOfTimeError, Ties, evaluation
 from gradparity.truth.numbers.draws import Draws, draws_last
 from gradparity.truth.numbers.noise import Roundings
+from gradparity.truth.numbers.side_by_side import SideBySide
 from gradparity.truth.xp.namespace import xp
 
 #: Shares of a rounding that draws are made with where whole ones leave the domain of the loss. Extended precision

@@ -18,10 +18,10 @@ from gradparity.truth.model.drawing import CELLS_TOGETHER
 from gradparity.truth.model.floor import Tape
 from gradparity.truth.model.replay import MOST_CELLS, LeftRangeError, Replay, repeatable
 from gradparity.truth.model.seam import seam_in_extended
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.draws import DifferError, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.recording import Recording
+from gradparity.truth.numbers.side_by_side import SideBySide
 from gradparity.truth.trajectory import Evaluated, unit_and_tiny
 
 #: Seconds that the reference run of one optimiser may take, its perturbed runs included.

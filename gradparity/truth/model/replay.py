@@ -20,12 +20,12 @@ from gradparity.truth.derivatives.reverse import pull_back
 from gradparity.truth.model.floor import rounded_leaf
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import extended
-from gradparity.truth.numbers.beside import SideBySide
 from gradparity.truth.numbers.context import Context, Ties, evaluation
 from gradparity.truth.numbers.draws import Draws, draws_last, wrapped
 from gradparity.truth.numbers.lanes import Lanes
 from gradparity.truth.numbers.noise import Nearest, Noise, Values, held_by
 from gradparity.truth.numbers.recording import Computed, Elementwise, Jet, Product, Rearranged, Recording
+from gradparity.truth.numbers.side_by_side import SideBySide
 
 #: How far beside a point the steps are held against an evaluation, relative to each number.
 BESIDE = 2.0**-10
