@@ -1,15 +1,17 @@
 """Ports with a seeded fault: are the lines named at which they diverge, and what would make them agree?
 
-``python -m tests.evidence.broken_ports [NAME ...] [--jobs N] [--times]`` runs ``gradparity check`` on each folder of
-``tests/evidence/ports`` and holds what it says against the table ``[fault]`` of its ``expect.toml``: the lines of the
-operation in every port, the kind of the cause, and its cure. With ``--times`` each is checked a second time, cured:
-nothing is searched for there. ``--verify`` runs no check: with each cure applied the ports must agree to rounding in
-loss and gradient, and without it differ; ``--list`` counts them.
+``python -m tests.evidence.broken_ports [NAME ...] [--jobs N]`` runs ``gradparity check`` on each folder of
+``tests/evidence/ports`` and holds the lines in its results against the table ``[fault]`` of its ``expect.toml``: those
+of the operation in every port, and the kind of the cause. A proposed edit is put in and the ports are compared anew, at
+parameters and data that the check has not seen. The time is that of the whole check over that of what comes before
+lines are looked for. ``--verify`` runs no check: with each seeded fault undone the ports must agree to rounding in loss
+and gradient, and with it differ; ``--list`` counts them.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shutil
 import subprocess
@@ -28,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends import load, lookup
+from gradparity.results.lines import Cure, Lines
 
 PORTS = Path(__file__).with_name("ports")
 KINDS = ("number", "option", "permutation", "stop", "precision", "other")
@@ -38,14 +41,13 @@ AGREE, DIFFER = 1e-10, 1e-9
 #: What every folder of ports has under the same names.
 OWN_NAMES = ("backends", "model_spec")
 
-#: What a cause is called where it is proven; the lines of a result are read on their own.
-PROVEN = re.compile(r"would (?:have to be|make (?:them|every block) agree)", re.I)
-#: Words that a proven cause of a kind has; a number and an option are compared with the cure itself.
-WORDS = {
-    "permutation": r"transpos|flip|revers|swap|order|interleav|halv|halves|reset|permut",
-    "stop": r"stop|detach|cotangent",
-    "precision": r"float32|float64|precision",
-}
+#: Of drawn parameters and data: those of a check, and those that an edit is tried at.
+SEED, OTHER_SEED = 0, 1
+
+#: What may be said: the lines of the wrong port and of a right one, of one of the two, others, or nothing.
+LINES = ("both", "one", "wrong", "none")
+#: And of edits: of the seeded kind; of another kind; one that does not hold elsewhere; or none. The first two hold.
+CAUSES = ("seeded", "another", "wrong", "none")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,6 @@ class Fault:
         lines: of each backend, the file and the lines of the operation, any of which is right.
         backend: the one whose port is wrong.
         cure: what would make the ports agree, in a few words: of a number ``WANTED in place of FOUND``.
-        also: numbers that would make them agree as well, since the same can be undone in another place.
         replace: the same as a textual replacement in the wrong port.
     """
 
@@ -66,7 +67,6 @@ class Fault:
     backend: str
     lines: dict[str, tuple[str, tuple[int, ...]]]
     cure: str
-    also: tuple[str, ...]
     replace: tuple[str, str]
 
     @property
@@ -94,8 +94,7 @@ def fault_of(folder: Path) -> Fault:
     if table["kind"] not in KINDS:
         raise ValueError(f"{folder.name}: no kind {table['kind']!r}")
     old, new = table["replace"]
-    also = tuple(table.get("also", ()))
-    return Fault(folder, table["family"], table["kind"], table["backend"], lines, table["cure"], also, (old, new))
+    return Fault(folder, table["family"], table["kind"], table["backend"], lines, table["cure"], (old, new))
 
 
 def source(folder: Path, file: str) -> Path:
@@ -105,20 +104,21 @@ def source(folder: Path, file: str) -> Path:
 
 
 @contextmanager
-def cured(fault: Fault) -> Iterator[Path]:
-    """A copy of the folder with the cure applied.
+def edited(folder: Path, file: str, old: str, new: str, line: int = 1) -> Iterator[Path]:
+    """A copy of a folder where the first ``old`` in a file from a line on is ``new``.
 
     Raises:
-        ValueError: the text to replace is not there, or more than once.
+        ValueError: it is not there.
     """
     with tempfile.TemporaryDirectory() as parent:
-        copy = Path(parent) / fault.folder.name
-        shutil.copytree(fault.folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        port = source(copy, fault.lines[fault.backend][0])
-        text, (old, new) = port.read_text(), fault.replace
-        if text.count(old) != 1:
-            raise ValueError(f"{fault.folder.name}: {old!r} is {text.count(old)} times in {port.name}")
-        port.write_text(text.replace(old, new))
+        copy = Path(parent) / folder.name
+        shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        port = source(copy, file)
+        lines = port.read_text().splitlines(keepends=True)
+        before, after = "".join(lines[: line - 1]), "".join(lines[line - 1 :])
+        if old not in after:
+            raise ValueError(f"{folder.name}: {old!r} is not in {port.name} from line {line} on")
+        port.write_text(before + after.replace(old, new, 1))
         yield copy
 
 
@@ -136,7 +136,7 @@ def forgotten(folder: Path) -> Iterator[None]:
                 del sys.modules[name]
 
 
-def answers(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
+def answers(folder: Path, names: list[str], seed: int = SEED) -> dict[str, dict[str, Any]]:
     """Loss and gradient of every port, by name."""
     from gradparity.model_spec.user.drawing import draw_problem
     from gradparity.model_spec.user.model import load_model
@@ -144,7 +144,7 @@ def answers(folder: Path, names: list[str]) -> dict[str, dict[str, Any]]:
 
     seen = {}
     with forgotten(folder.resolve()):
-        problem = draw_problem(load_model(folder), folder.name, seed=0)
+        problem = draw_problem(load_model(folder), folder.name, seed)
         for name in names:
             backend = load(lookup(name).target)
             program = backend.program(user_loss(problem.spec, backend, [name]))
@@ -168,9 +168,12 @@ def shortcomings(fault: Fault) -> list[str]:
     """What is not so that must be: right ports agree, the wrong one differs from them, cured it does not."""
     names = list(fault.lines)
     broken = answers(fault.folder, names)
-    with cured(fault) as copy:
-        right = answers(copy, names)
+    file, (old, new) = fault.lines[fault.backend][0], fault.replace
     found = []
+    if (times := source(fault.folder, file).read_text().count(old)) != 1:
+        found.append(f"{old!r} is {times} times in {file}")
+    with edited(fault.folder, file, old, new) as copy:
+        right = answers(copy, names)
     for name in fault.others:
         loss, gradient = apart(right[name], right[fault.backend])
         if not max(loss, gradient) < AGREE:
@@ -185,90 +188,73 @@ def shortcomings(fault: Fault) -> list[str]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a check said of a fault, each in a word of the tables below; seconds of the check, and of a cured one."""
+    """What a check said of a fault: its lines with their cures, and seconds before they were looked for and in all."""
 
     fault: Fault
-    line: str
-    cause: str
+    lines: list[Lines]
+    before_s: float
     seconds: float
-    cured_seconds: float | None = None
 
 
-LINES = ("both", "one", "none", "wrong")
-CAUSES = ("proven", "none", "wrong")
-
-
-def check(folder: Path, backends: list[str]) -> tuple[str, float]:
-    """Standard output of ``gradparity check``, and seconds.
+def said_of(fault: Fault) -> Said:
+    """Run the check on a folder, and read its results.
 
     Raises:
-        RuntimeError: it gave no verdict.
+        RuntimeError: it found nothing wrong, or nothing at all.
     """
+    from gradparity.results.store import read
+
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "gradparity", "check", str(folder), "--backends", ",".join(backends)]
+        command = [sys.executable, "-m", "gradparity", "check", str(fault.folder), "--backends", ",".join(fault.lines)]
         began = time.monotonic()
-        ran = subprocess.run([*command, "--out", f"{out}/r"], capture_output=True, text=True, check=False)
+        ran = subprocess.run([*command, "--out", out], capture_output=True, text=True, check=False)
         seconds = time.monotonic() - began
-    if ran.returncode not in (0, 1):
-        raise RuntimeError(f"{folder.name}: exit {ran.returncode}: {ran.stderr[-500:]}")
-    return ran.stdout, seconds
+        if ran.returncode != 1:
+            raise RuntimeError(f"{fault.folder.name}: exit {ran.returncode}: {ran.stderr[-500:]}")
+        lines = [each for problem in read(out).problems if problem.divergences for each in problem.divergences.lines]
+    looked = re.search(r"^\[ *([\d.]+) s\].*: where they diverge", ran.stderr, re.M)
+    return Said(fault, lines, float(looked[1]) if looked else seconds, seconds)
 
 
-def lines_said(fault: Fault, said: str) -> str:
+def judged_lines(fault: Fault, said: list[Lines]) -> str:
     """Whether the lines said are right in the wrong port and in one of the others."""
-    right, named = set(), set()
-    for name, (file, numbers) in fault.lines.items():
-        lines = {int(number) for number in re.findall(rf"(?<![\w.]){re.escape(file)}:(\d+)", said)}
-        if lines:
-            named.add(name)
-        if lines & set(numbers):
-            right.add(name)
+    named, right = False, set()
+    for lines in said:
+        reordered = lines.reordered if any("another order" in words for words in lines.said) else []
+        for site in (*lines.here, *reordered):
+            file, numbers = fault.lines[site.backend]
+            named = named or bool(site.line)
+            if site.file == file and site.line in numbers:
+                right.add(site.backend)
     if fault.backend in right and right & set(fault.others):
         return "both"
-    if right:
-        return "one"
-    return "wrong" if named else "none"
+    return "one" if right else "wrong" if named else "none"
 
 
-def cause_said(fault: Fault, said: str) -> str:
-    """Whether a cause is proven, and is the right one."""
-    sentences = [sentence for sentence in re.split(r"(?<=[^\d\s])[.;]\s|\n\s*\n", said) if PROVEN.search(sentence)]
-    if not sentences:
+def judged_cause(fault: Fault, said: list[Lines]) -> str:
+    """Whether an edit is of the seeded kind, and whether every edit holds."""
+    cures = [(lines, cure) for lines in said for cure in lines.cures]
+    if not cures:
         return "none"
-    return "proven" if any(names_cure(fault, sentence) for sentence in sentences) else "wrong"
+    if not all(holds(fault, lines, cure) for lines, cure in cures):
+        return "wrong"
+    return "seeded" if any(cure.kind == fault.kind or undoes(fault, cure) for _, cure in cures) else "another"
 
 
-def names_cure(fault: Fault, sentence: str) -> bool:
-    """Whether a sentence says the cure of a fault, or what would undo it in another of the ports."""
-    if any(names_number(cure, sentence) for cure in fault.also):
-        return True
-    if fault.kind == "number":
-        return names_number(fault.cure, sentence)
-    if fault.kind == "option":  # its value is another where the right port is the one to change
-        return re.search(rf"\b{fault.cure.partition('=')[0]}\b", sentence) is not None
-    words = WORDS.get(fault.kind)
-    return bool(words and re.search(words, sentence, re.I))
+def undoes(fault: Fault, cure: Cure) -> bool:
+    """Whether an edit writes what the fault had been put in place of, whatever kind it is said to be."""
+    file, (old, new) = fault.lines[fault.backend][0], fault.replace
+    right = ast.dump(ast.parse(source(fault.folder, file).read_text().replace(old, new)))
+    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line) as copy:
+        return ast.dump(ast.parse(source(copy, file).read_text())) == right
 
 
-def names_number(cure: str, sentence: str) -> bool:
-    """Whether a sentence puts the number wanted in place of the one found, or the other way round."""
-    number = r"(?<![\w.])-?\d+\.?\d*(?:e[-+]?\d+)?"
-    wanted, found = (float(each) for each in cure.split(" in place of "))
-    proposed = [float(each) for each in re.findall(number, sentence[PROVEN.search(sentence).end() :])][:1]  # type: ignore[union-attr]
-    if proposed:
-        return any(abs(proposed[0] - each) <= 1e-4 * abs(each) for each in (wanted, found))
-    return any(abs(float(each) - wanted) <= 1e-4 * abs(wanted) for each in re.findall(number, sentence))
-
-
-def said_of(fault: Fault, *, times: bool) -> Said:
-    """Run the check on a folder, and read it; with ``times`` on the cured one too."""
-    said, seconds = check(fault.folder, list(fault.lines))
-    joined = re.sub(r"[ \t]*\n(?!\s*\n)\s*", " ", said)  # the terminal's lines are wrapped
-    without = None
-    if times:
-        with cured(fault) as copy:
-            _, without = check(copy, list(fault.lines))
-    return Said(fault, lines_said(fault, joined), cause_said(fault, joined), seconds, without)
+def holds(fault: Fault, lines: Lines, cure: Cure) -> bool:
+    """Whether the port with an edit agrees with the other, elsewhere than where the edit was found."""
+    names = [lines.backend, lines.against]
+    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line) as copy:
+        found = answers(copy, names, OTHER_SEED)
+    return max(apart(found[names[0]], found[names[1]])) < DIFFER
 
 
 def table(title: str, columns: tuple[str, ...], pairs: list[tuple[str, str]]) -> str:
@@ -296,7 +282,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.evidence.broken_ports", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="folders of tests/evidence/ports; all without")
     parser.add_argument("--jobs", type=int, default=1, help="how many checks run at once")
-    parser.add_argument("--times", action="store_true", help="check each cured as well, for the time of the search")
     parser.add_argument("--verify", action="store_true", help="check the ports themselves: they agree when cured")
     parser.add_argument("--list", action="store_true", help="count them")
     options = parser.parse_args(arguments)
@@ -308,13 +293,18 @@ def main(arguments: list[str] | None = None) -> int:
     if options.list:
         print(counted(faults))
         return 0
-    return verified(faults) if options.verify else campaign(faults, options.jobs, times=options.times)
+    return verified(faults) if options.verify else campaign(faults, options.jobs)
+
+
+def configured(faults: list[Fault]) -> None:
+    """Set precision and threads of every framework that is needed."""
+    for name in {name for fault in faults for name in fault.lines}:
+        load(lookup(name).target).configure(1)
 
 
 def verified(faults: list[Fault]) -> int:
     """Print what is wrong with the ports themselves."""
-    for name in {name for fault in faults for name in fault.lines}:
-        load(lookup(name).target).configure(1)
+    configured(faults)
     short = 0
     for fault in faults:
         found = shortcomings(fault)
@@ -325,21 +315,25 @@ def verified(faults: list[Fault]) -> int:
     return 1 if short else 0
 
 
-def campaign(faults: list[Fault], jobs: int, *, times: bool) -> int:
+def campaign(faults: list[Fault], jobs: int) -> int:
     """Check them all and print the tables."""
-    seen = []
+    configured(faults)
+    of_lines, of_causes, ratios = [], [], []
     with ThreadPoolExecutor(jobs) as pool:
-        for said in pool.map(lambda fault: said_of(fault, times=times), faults):
-            seen.append(said)
-            ratio = f", {said.seconds / said.cured_seconds:.2f} of cured" if said.cured_seconds else ""
-            words = f"line {said.line}, cause {said.cause}, {said.seconds:.1f} s{ratio}"
-            print(f"{said.fault.folder.name:28}{said.fault.kind:12}{words}", flush=True)
-    print("\n" + table("right line on", LINES, [(said.fault.kind, said.line) for said in seen]))
-    print("\n" + table("cause", CAUSES, [(said.fault.kind, said.cause) for said in seen]))
-    ratios = [said.seconds / said.cured_seconds for said in seen if said.cured_seconds]
-    if ratios:
-        print(f"\ntime over that of the cured ports: {np.median(ratios):.2f} in the middle, {max(ratios):.2f} at most")
-    return 1 if any(said.line == "wrong" or said.cause == "wrong" for said in seen) else 0
+        for said in pool.map(said_of, faults):
+            fault, ratio = said.fault, said.seconds / said.before_s
+            line, cause = judged_lines(fault, said.lines), judged_cause(fault, said.lines)
+            of_lines.append((fault.kind, line))
+            of_causes.append((fault.kind, cause))
+            ratios.append(ratio)
+            words = f"lines {line:6}cause {cause:9}{said.seconds:6.1f} s, {ratio:.2f} of the check"
+            print(f"{fault.folder.name:28}{fault.kind:13}{words}", flush=True)
+            if line != "both" or cause != "seeded":
+                print("".join(f"    {each}\n" for each in said.lines), end="", flush=True)
+    print("\n" + table("right lines of", LINES, of_lines))
+    print("\n" + table("cause", CAUSES, of_causes))
+    print(f"\ntime over that of the check alone: {np.median(ratios):.2f} in the middle, {max(ratios):.2f} at most")
+    return 1 if "wrong" in {word for _, word in (*of_lines, *of_causes)} else 0
 
 
 if __name__ == "__main__":

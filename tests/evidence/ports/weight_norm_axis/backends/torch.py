@@ -1,24 +1,34 @@
 import torch
+import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
-from torch.nn.utils.parametrizations import weight_norm
+
+
+class WeightNormLinear(nn.Module):
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.v = nn.Parameter(torch.randn(outputs, inputs))
+        self.g = nn.Parameter(torch.ones(outputs, 1))
+        self.b = nn.Parameter(torch.zeros(outputs))
+
+    def forward(self, x):
+        weight = self.g * F.normalize(self.v, dim=1)
+        return F.linear(x, weight, self.b)
 
 
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
-        self.first = weight_norm(nn.Linear(6, 6))
-        self.second = weight_norm(nn.Linear(6, 6))
+        self.first = WeightNormLinear(6, 6)
+        self.second = WeightNormLinear(6, 6)
 
     def forward(self, x):
-        h = torch.tanh(self.first(x))
-        return self.second(h)
+        return self.second(torch.tanh(self.first(x)))
 
 
-NAMES = {"g": "parametrizations.weight.original0", "v": "parametrizations.weight.original1", "b": "bias"}
 net = Net()
 
 
 def loss(params, data):
-    state = {f"{layer}.{NAMES[name]}": x for layer, tree in params.items() for name, x in tree.items()}
-    return nn.functional.mse_loss(functional_call(net, state, data["x"]), data["y"])
+    state = {f"{layer}.{name}": value for layer, tree in params.items() for name, value in tree.items()}
+    return F.mse_loss(functional_call(net, state, data["x"]), data["y"])
