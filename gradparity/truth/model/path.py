@@ -28,8 +28,6 @@ from gradparity.truth.trajectory import Evaluated, unit_and_tiny
 PATH_SECONDS = 10.0
 #: Seconds of them that may go to both sides of ties.
 SEAM_SECONDS = 3.0
-#: Seconds of calls up to which another one is made to see how long one takes.
-SETTLING_S = 2.0
 #: Accumulators of sums in the perturbed runs that are rounded as they really are.
 AS_ROUNDED = (1, 4)
 #: Steps at which draws take other branches than each other after which no more are tried together.
@@ -66,29 +64,11 @@ class NeutralArithmetic:
             )
             yield replace(problem, params=params, data=data)
 
-    def bind(self, problem: UserProblem) -> Callable[[Tree], Evaluated]:
+    def bind(self, problem: UserProblem) -> _Alone:
         """Loss and gradient at parameters in extended precision."""
-        spec, data = problem.spec, problem.spec.nest_data(problem.data)
-        seam_s = SEAM_SECONDS
-        again = _Again(partial(self._steps, problem), 1)
+        return _Alone(self.loss, problem, partial(self._steps, problem))
 
-        def call(params: Tree) -> Evaluated:
-            nonlocal seam_s
-            nested = spec.nest_params(params)
-            if (blocks := again.values(nested, data)) is not None:
-                return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
-            tape = Tape(self.loss, nested, data, None)
-            blocks = tape.values()
-            again.allow(tape)
-            if _tied(tape):
-                began = time.monotonic()
-                blocks = _through_ties(Tape(self.loss, nested, data, nested), blocks, problem.seed, seam_s)
-                seam_s -= time.monotonic() - began
-            return blocks["loss", ""], {name: blocks["gradient", name] for name in spec.shapes}
-
-        return call
-
-    def bind_draws(self, problems: Sequence[UserProblem]) -> Callable[[Mapping[int, Tree]], Mapping[int, Evaluated]]:
+    def bind_draws(self, problems: Sequence[UserProblem]) -> _Draws:
         """Loss and gradient of draws, with every step of them rounded at random.
 
         A formula that cancels may have a far larger error than its result and its inputs rounded once; the first draws
@@ -123,21 +103,22 @@ class NeutralArithmetic:
             params = {name: np.asarray(value, np.longdouble) for name, value in problem.params.items()}
             if draws:
                 together, places = self.bind_draws([problem] * draws), dict.fromkeys(range(draws), params)
-                self._seconds[known] = _timed(lambda: together(places))
+                self._seconds[known] = _timed(lambda: together(places), together.is_first)
             else:
                 alone = self.bind(problem)
-                self._seconds[known] = _timed(lambda: alone(params))
+                self._seconds[known] = _timed(lambda: alone(params), alone.again.is_first)
         return self._seconds[known]
 
 
-def _timed(call: Callable[[], Any]) -> float:
-    """Seconds that one call of many takes; the second one is that of a replay, if there is one, and the third is it."""
-    each_s: list[float] = []
-    while len(each_s) < (3 if sum(each_s) < SETTLING_S else 1):
+def _timed(call: Callable[[], Any], is_first: Callable[[], bool]) -> float:
+    """Seconds that one call of many takes: of the third, where ``is_first`` says that the second finds its steps."""
+    began = time.perf_counter()
+    call()
+    if is_first():
+        call()
         began = time.perf_counter()
         call()
-        each_s.append(time.perf_counter() - began)
-    return each_s[-1]
+    return time.perf_counter() - began
 
 
 class _Again:
@@ -159,9 +140,13 @@ class _Again:
         self.begun = True
         self.tried = self.tried or tape.cells * self.draws > MOST_CELLS or bool(tape.ties.found)
 
+    def is_first(self) -> bool:
+        """Whether the next evaluation finds the steps, if there are such."""
+        return self.begun and not self.tried
+
     def values(self, params: Any, data: Any) -> Blocks | None:
         """Loss and gradient at trees of both, in all draws; None where an ordinary evaluation has to give them."""
-        if self.begun and not self.tried:
+        if self.is_first():
             self.tried, steps = True, self.steps()
             self.replay = Replay(steps, self.draws, self.rounding) if steps is not None else None
         if self.replay is None:
@@ -170,6 +155,33 @@ class _Again:
             return self.replay.run(params, data)
         except LeftRangeError:
             return None
+
+
+class _Alone:
+    """Loss and gradient of one problem without roundings, at parameters in extended precision."""
+
+    def __init__(
+        self, loss: Callable[[Any, Any, Any], Any], problem: UserProblem, steps: Callable[[], Recording | None]
+    ) -> None:
+        self.loss, self.spec, self.seed = loss, problem.spec, problem.seed
+        self.data = problem.spec.nest_data(problem.data)
+        self.seam_s = SEAM_SECONDS
+        self.again = _Again(steps, 1)
+
+    def __call__(self, params: Tree) -> Evaluated:
+        """Loss and gradient there."""
+        nested = self.spec.nest_params(params)
+        blocks = self.again.values(nested, self.data)
+        if blocks is None:
+            tape = Tape(self.loss, nested, self.data, None)
+            blocks = tape.values()
+            self.again.allow(tape)
+            if _tied(tape):
+                began = time.monotonic()
+                both = Tape(self.loss, nested, self.data, nested)
+                blocks = _through_ties(both, blocks, self.seed, self.seam_s)
+                self.seam_s -= time.monotonic() - began
+        return blocks["loss", ""], {name: blocks["gradient", name] for name in self.spec.shapes}
 
 
 class _Draws:
@@ -203,6 +215,10 @@ class _Draws:
             except (DifferError, TypeError):
                 self.refused += 1
         return {draw: self._evaluated((draw,), asked)[draw] for draw in draws}
+
+    def is_first(self) -> bool:
+        """Whether the next evaluation finds steps to be made again, if there are such."""
+        return any(again.is_first() for again in self.again.values())
 
     def _evaluated(self, draws: tuple[int, ...], asked: Mapping[int, Tree]) -> dict[int, Evaluated]:
         params = self.spec.nest_params(
