@@ -14,6 +14,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from gradparity.model_spec.errors import InputError
@@ -38,6 +39,8 @@ from gradparity.worker.wire import Failed, Reply, Request, encode
 QUICK_S = 1.0
 #: And up to which several more are.
 INSTANT_S = 0.1
+#: Seconds that a number in extended precision takes, at most, where there are so many that it matters.
+EXTENDED_S = 2e-8
 
 Loss = Callable[[Any, Any, Any], Any]
 
@@ -136,24 +139,29 @@ class ModelWorker:
         problem, loss, deadline = self.problem, self.loss, time.monotonic() + request.seconds
         spec = problem.spec
 
-        def evaluated(params: Tree, data: Tree, number: type[np.floating[Any]]) -> Ledger:
+        def evaluated(params: Tree, data: Tree, number: type[np.floating[Any]]) -> tuple[Ledger, int]:
             ledger = Ledger(self.model.root)
             params, data = spec.nest_params(params), spec.nest_data(data)
-            record(loss, params, data, ledger, number=number, deadline=deadline)
-            return ledger
+            return ledger, record(loss, params, data, ledger, number=number, deadline=deadline)
 
         def moved() -> Iterator[Ledger]:
             with suppress(OutOfTimeError):
                 for params, data, _ in perturbed(problem.params, problem.data, {}, seed=request.seed, draws=DRAWS):
-                    yield evaluated(params, data, np.float64)
+                    yield evaluated(params, data, np.float64)[0]
 
         try:
             with self._own():
-                return traced(evaluated(problem.params, problem.data, np.longdouble), moved())
+                exact, cells = evaluated(problem.params, problem.data, np.float64)
+                extended = cells * EXTENDED_S < request.seconds / 2
+                if extended:
+                    exact, _ = evaluated(problem.params, problem.data, np.longdouble)
+                found = traced(exact, moved())
         except NotCertifiableError as error:
             return Traced(notes=[str(error)])
         except OutOfTimeError:
-            return Traced(notes=[f"the neutral loss in extended precision takes longer than {request.seconds:.0f} s"])
+            return Traced(notes=[f"recording the neutral loss takes longer than {request.seconds:.0f} s"])
+        notes = [] if extended else ["the neutral loss is recorded in float64: extended precision takes too long"]
+        return msgspec.structs.replace(found, notes=[*found.notes, *notes])
 
     @contextmanager
     def _own(self) -> Iterator[None]:

@@ -10,6 +10,9 @@ import pytest
 
 from gradparity import stop
 from gradparity.model_spec.problem import UserProblem
+from gradparity.model_spec.user.drawing import draw_problem
+from gradparity.model_spec.user.model import load_model
+from gradparity.oracle import messages, server
 from gradparity.oracle.client import ModelProcess
 from gradparity.processes.launch import Launch
 from gradparity.truth.model.trace import record
@@ -142,6 +145,19 @@ def test_the_process_of_the_truth_answers_as_a_worker_does_with_lines_of_the_mod
         product.cotangents[0][:5], np.sort(2 * np.tanh(z) / np.cosh(z) ** 2 / 5), rtol=1e-13, atol=1e-16
     )
     assert (product.values[1][:5] < 1e-14).all()
+
+
+def test_what_takes_too_long_in_extended_precision_is_recorded_in_float64_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(server, "EXTENDED_S", 1e6)
+    worker = server.ModelWorker()
+    worker.model = load_model(model_file(tmp_path, MODEL))
+    worker.loss = worker.model.function("loss")
+    worker.problem = draw_problem(worker.model, "model", 0, None)
+    found = worker._trace(messages.Trace(0, 20.0))
+    assert found.notes == ["the neutral loss is recorded in float64: extended precision takes too long"]
+    assert {"matmul", "tanh"} <= {each.operation for each in found.results}
 
 
 def test_a_model_without_a_neutral_loss_has_no_record_and_says_so(tmp_path: Path):

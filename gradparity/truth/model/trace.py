@@ -36,7 +36,7 @@ def record(
     *,
     number: type[np.floating[Any]] = np.longdouble,
     deadline: float | None = None,
-) -> None:
+) -> int:
     """Evaluate a neutral loss and its gradient into a journal, as float64.
 
     Args:
@@ -47,13 +47,17 @@ def record(
         number: what it computes with.
         deadline: `time.monotonic()` value that it must not pass.
 
+    Returns:
+        Numbers that were computed, terms of sums and products counted.
+
     Raises:
         OutOfTimeError: the deadline passed.
         InputError: the loss is no scalar.
         NotCertifiableError: the loss uses a name without a certified form.
     """
     telling = _Telling(journal)
-    with evaluation(Context(order=0, extended=True, number=number, ties=Ties(), deadline=deadline)):
+    context = Context(order=0, extended=True, number=number, ties=Ties(), deadline=deadline)
+    with evaluation(context):
         inputs = {path: parameter(Array(line)) for path, line in lines_of(params, None, extended).items()}
         constants = map_tree(lambda _, leaf: constant(leaf), data)
         for name, value in (*inputs.items(), *leaves(constants)):
@@ -63,6 +67,7 @@ def record(
             result = evaluated(loss, params, inputs, constants, namespace)
         if isinstance(result, Traced):
             back(result, telling.arrives)
+    return context.cells
 
 
 class _Telling:
