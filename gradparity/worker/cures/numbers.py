@@ -55,6 +55,7 @@ class Unknown:
         near += [math.sqrt(v)] if v > 0 else []
         small = [1e-5, 1e-6, 1e-8, 1e-3, 1e-7, 1e-12, 1e-10, 1e-4, 1e-9, 1e-2]
         plain = [0.0, 1.0, 0.5, 2.0, -1.0, 0.1, 0.2, 0.9, 0.99, 0.999, 0.3, 0.25, 0.05, 3.0, 4.0, 10.0]
+        plain = [-1e9, *plain] if v <= -5 else plain
         first = [*plain[:2], *small] if 0 < abs(v) < 0.02 else plain
         yield from dict.fromkeys(x for x in [*first, *near, *plain, *small] if x != v and math.isfinite(x))
 

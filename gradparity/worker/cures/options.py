@@ -11,7 +11,7 @@ from typing import Any
 from gradparity.worker.cure_messages import Kind
 from gradparity.worker.cures import tables
 from gradparity.worker.cures.numbers import Unknown
-from gradparity.worker.cures.scope import Site, module_of, resolve
+from gradparity.worker.cures.scope import Site, imports, module_of, resolve
 from gradparity.worker.cures.sources import Edit, Hypothesis
 
 #: Comparisons that differ at a tie, or by their side.
@@ -152,8 +152,8 @@ def _signature(site: Site, called: ast.expr) -> tuple[list[str], dict[str, Any]]
     bound = False
     if function is None and isinstance(called, ast.Attribute):
         bound = True
-        if name in tables.METHODS:
-            function = getattr(sys.modules.get("jax.numpy"), name, None)  # of a torch port there is none
+        if name in tables.METHODS and not imports(site, "torch"):
+            function = getattr(sys.modules.get("jax.numpy", sys.modules["numpy"]), name, None)
     if function is not None:
         if "autograd" in str(getattr(function, "__module__", "")) or hasattr(function, "fun"):
             function = getattr(sys.modules["numpy"], name, function)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import permutations as orders_of
 
 from gradparity.worker.cures.numbers import is_value
-from gradparity.worker.cures.scope import Site, module_of
+from gradparity.worker.cures.scope import Site, imports, module_of
 from gradparity.worker.cures.sources import Edit, Hypothesis
 from gradparity.worker.cures.text import closed
 
@@ -142,13 +142,6 @@ def _reshaped(site: Site, call: ast.Call) -> Iterator[Hypothesis]:
         )
         phrase = f"{source.of(sizes[i])} and {source.of(sizes[i + 1])} were taken apart in the other order"
         yield Hypothesis(source, edits, "permutation", phrase, source.span(call), site.level, site.place)
-
-
-def imports(site: Site, name: str) -> bool:
-    """Whether a file has something of a package's."""
-    module = module_of(site.source)
-    meant = () if module is None else vars(module).values()
-    return any(str(getattr(each, "__name__", "")).partition(".")[0] == name for each in meant)
 
 
 def numpy_of(site: Site) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from gradparity.worker.cures.permutations import imports, numpy_of
-from gradparity.worker.cures.scope import Site
+from gradparity.worker.cures.permutations import numpy_of
+from gradparity.worker.cures.scope import Site, imports
 from gradparity.worker.cures.sources import Edit, Hypothesis, Source
 from gradparity.worker.cures.text import closed, put_in
 

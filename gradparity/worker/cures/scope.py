@@ -137,6 +137,13 @@ def module_of(source: Source) -> ModuleType | None:
     return next((m for m in loaded if getattr(m, "__file__", None) == str(source.file)), None)
 
 
+def imports(site: Site, name: str) -> bool:
+    """Whether a file has something of a package's."""
+    module = module_of(site.source)
+    meant = () if module is None else vars(module).values()
+    return any(str(getattr(each, "__name__", "")).partition(".")[0] == name for each in meant)
+
+
 def resolve(module: ModuleType | None, node: ast.AST) -> Any:
     """What a dotted name means in a module: a function, a class, a module; ``None`` where only running it would say."""
     if isinstance(node, ast.Name):

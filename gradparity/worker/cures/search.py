@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from gradparity.worker.user_loss import user_loss
 #: Others that prove the same and are mentioned.
 ALSO = 3
 #: After something is proven, so many of the same level may still be tried for a simpler one.
-MORE = 24
+MORE = 80
 
 
 def cure(
@@ -104,12 +105,12 @@ class Search:
         return self._told()
 
     def _steps(self) -> Iterator[Iterator[Hypothesis]]:
-        """What is tried together: the lines, what their names mean, then a factor, then what is around."""
+        """What is tried together: a line, then what the names in it mean, then a factor, then what is around."""
         for level in range(FILE + 1):
-            sites = [site for site in self._sites if site.level == level]
             if level == MEANT + 1:
-                yield self._unknowns(numbers.factors, [s for s in self._sites if s.level == ON], numbers.solve)
-            yield self._ways(sites)
+                yield self._unknowns(numbers.factors, [site for site in self._sites if site.level == ON], numbers.solve)
+            for _, sites in groupby((site for site in self._sites if site.level == level), lambda site: site.place):
+                yield self._ways(list(sites))
 
     def _ways(self, sites: list[Site]) -> Iterator[Hypothesis]:
         if self._by_gradient:

@@ -11,6 +11,9 @@ from typing import NamedTuple
 
 from gradparity.worker.cure_messages import Kind
 
+#: What a number is behind changes of other kinds.
+SOLVED = 3
+
 
 class Edit(NamedTuple):
     """Bytes from ``start`` up to ``end`` become another text."""
@@ -125,8 +128,11 @@ class Hypothesis:
 
     @property
     def order(self) -> tuple[int, int, int, int]:
-        """The simplest comes first: at the lines themselves, a round number, few characters."""
-        return self.level, self.place, self.digits, self.size
+        """The simplest comes first: at the lines, no number that was solved for, a round one, few characters.
+
+        Where a term is off by a factor, many a number can be had to make up for it, and seldom anything else.
+        """
+        return self.level, self.place, self.digits + (SOLVED if self.kind == "number" else 0), self.size
 
 
 def changed(old: str, new: str) -> int:

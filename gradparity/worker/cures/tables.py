@@ -54,7 +54,6 @@ FUNCTIONS: tuple[tuple[str, ...], ...] = (
     ("cross_entropy", "nll_loss"),
     ("max_pool1d", "avg_pool1d", "lp_pool1d"),
     ("max_pool2d", "avg_pool2d", "lp_pool2d"),
-    ("outer", "inner", "dot"),
     ("lgamma", "gammaln", "digamma"),
     ("erf", "erfc", "tanh"),
     ("greater", "greater_equal"),

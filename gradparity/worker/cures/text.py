@@ -18,6 +18,8 @@ def written(number: float, *, like: str = "1.0") -> str:
     if number == 0:
         return "0.0" if "." in like or "e" in like else "0"
     short = repr(float(number)).removesuffix(".0")
+    if re.fullmatch(r"-?\d0{5,}", short):
+        short = f"{number:.0e}"
     if "e" in short:
         mantissa, _, exponent = short.partition("e")
         return f"{mantissa}e{int(exponent)}"

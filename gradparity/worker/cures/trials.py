@@ -29,8 +29,8 @@ from gradparity.worker.wire import Arrays
 #: Loss and gradient at one point.
 Answer: TypeAlias = tuple[float, Arrays]
 
-#: Relative tolerance where nobody gave one.
-RELATIVE = {"float64": 1e-9, "float32": 1e-4}
+#: Tolerance where nobody gave one: relative to the block, and to the largest, of which what cancels is the rounding.
+RELATIVE = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5)}
 #: A trial may take so many times as long as the port as it is, and so many seconds more: then it loops.
 SLOWER, MORE_S = 20, 2.0
 #: On a machine that others use too, they may take so many times as long by the clock.
@@ -121,8 +121,9 @@ class Trials:
             got = gradient.get(name)
             if got is None or got.shape != block.shape:
                 return False
-            size = float(np.abs(block).max(initial=0)) or largest
-            tolerance = wanted.tolerances.get(name, RELATIVE[self._problem.spec.dtype] * size)
+            relative, of_largest = RELATIVE[self._problem.spec.dtype]
+            own = max(relative * float(np.abs(block).max(initial=0)), of_largest * largest)
+            tolerance = wanted.tolerances.get(name, own)
             if not bool(np.all(np.abs(got - block) <= tolerance)):  # nan is not within any
                 return False
         return bool(wanted.gradient)
@@ -130,7 +131,7 @@ class Trials:
     def tolerance(self, wanted: Wanted) -> float:
         """That of the loss."""
         given = wanted.loss_tolerance
-        return RELATIVE[self._problem.spec.dtype] * max(abs(wanted.loss), 1e-300) if given is None else given
+        return RELATIVE[self._problem.spec.dtype][0] * max(abs(wanted.loss), 1e-300) if given is None else given
 
     def _trial(self, texts: Mapping[Path, str], evaluate: Callable[[Loss], Any]) -> Any:
         given: dict[str, Any] = {
