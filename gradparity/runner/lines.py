@@ -265,4 +265,6 @@ def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, 
     source = files[known[-1].file]
     numbers = [site.line for site in known if site.file == known[-1].file]
     first, last = max(1, min(numbers) - AROUND), min(len(source), max(numbers) + AROUND)
+    while not source[first - 1].strip():  # ends at the places themselves
+        first += 1
     return first, source[first - 1 : last]

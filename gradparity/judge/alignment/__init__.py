@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from gradparity.judge.alignment.backward import backward
 from gradparity.judge.alignment.forward import forward
 from gradparity.judge.alignment.records import Parting as Parting
-from gradparity.judge.alignment.records import Side, pairs
+from gradparity.judge.alignment.records import Side, nearest, pairs
 from gradparity.worker.messages import Traced
 
 
@@ -38,6 +39,6 @@ def part(first: Traced, second: Traced, params: Iterable[str]) -> Parting | None
         for b in partners:
             back[b].append(a)
     other = [back[b] for b in range(len(two.results))]
-    if two.loss in known[one.loss]:
-        return backward(one, two, known)
-    return forward(one, two, known, other)
+    found = backward(one, two, known) if two.loss in known[one.loss] else forward(one, two, known, other)
+    common = tuple((a, nearest(a, partners)) for a, partners in enumerate(known) if partners)
+    return None if found is None else replace(found, pairs=common)

@@ -45,7 +45,6 @@ def forward(one: Side, two: Side, known: list[list[int]], other: list[list[int]]
         floors,
         reordered=reordered,
         suspects=(_suspects(one, mine, a), _suspects(two, theirs, b)),
-        pairs=tuple((n, nearest(n, partners)) for n, partners in enumerate(known) if partners),
     )
 
 
