@@ -34,6 +34,9 @@ POINTS_SECONDS, POINT_SECONDS, MOST_POINTS = 10.0, 5.0, 64
 LARGE = 200_000
 #: Share of its seconds that the process is told it has: what it always does it does beyond them.
 TOLD = 0.7
+#: The same of a very large model, whose truth is estimated before and looks at the clock all the way; the rest is for
+#: the way of its numbers to here. And the parameters from which on one is (`gradparity.truth.model.partial`).
+TOLD_OF_LARGE, VERY_LARGE = 0.9, 2**20
 #: Share of the memory that is there when it starts, which the process of the truth may have.
 MEMORY_SHARE = 0.75
 
@@ -129,7 +132,9 @@ class ModelProcess(Peer):
             raise NoTimeForTruth(self._untimely)
         with self._lock, self._in_time("truth"):
             self._hold(problem)
-            found = self.ask(mm.Certify(TOLD * seconds), share_s=waited_s(seconds)).reference
+            size = sum(value.size for value in problem.params.values())
+            told_s = seconds * (TOLD if size < VERY_LARGE else TOLD_OF_LARGE)
+            found = self.ask(mm.Certify(told_s), share_s=waited_s(seconds)).reference
         self._seconds[id(problem.data)] = found.seconds
         self._known = problem, found
         return found
@@ -241,6 +246,10 @@ class ModelProcess(Peer):
     def _failed(self, answer: Failed) -> Exception:
         if isinstance(answer, mm.Refused):
             return ModelFault(answer.rule, got=answer.got, expected=answer.expected, cure=answer.cure)
+        if answer.kind == "OutOfTimeError":
+            late = OutOfTime(self.backend, self._stage)
+            late.reason = answer.message or late.reason
+            return late
         if answer.kind == "MemoryError":
             return ModelFault(
                 f"{self.path}, {self._stage}", got=f"out of memory: {answer.message}", expected="a truth that fits"

@@ -12,10 +12,12 @@ import pytest
 
 from gradparity.judge.verdicts import AGREES_FLOORS, judge
 from gradparity.model_spec.problem import UserProblem
+from gradparity.oracle import client
 from gradparity.results import Finding
 from gradparity.truth.derivatives.reverse import KinkError, differentiate, enclosed_whole
 from gradparity.truth.model import partial
 from gradparity.truth.model.floor import NO_DRAWS
+from gradparity.truth.numbers.context import OutOfTimeError
 from gradparity.truth.numbers.enclosure import to_longdouble
 from gradparity.truth.reference import PROJECTION, Reference, along_directions, direction
 from tests.truth.neutral_models import certified
@@ -230,3 +232,15 @@ def test_projections_are_sums_of_products_in_extended_precision() -> None:
         expected = to_longdouble(sum((flint.arb(g) * float(x) for g, x in terms), flint.arb(0)).mid())
     assert abs(along - expected) <= 8 * np.finfo(np.longdouble).eps
     assert not np.array_equal(v["W"], direction({"W": (2, 2), "b": ()}, 7, 1)["W"])
+
+
+def test_where_not_even_one_direction_fits_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(partial, "VERY_LARGE", 0)
+    for what in ("EVERYTHING", "SERIES"):
+        monkeypatch.setattr(partial, what, np.inf)
+    with pytest.raises(OutOfTimeError, match="the gradient along one direction alone would take about inf s"):
+        certified(network, classifier(relu=False), budget_s=30.0)
+
+
+def test_the_process_that_asks_knows_from_which_size_on_a_truth_is_estimated() -> None:
+    assert client.VERY_LARGE == partial.VERY_LARGE  # it does not import what computes the truth

@@ -63,10 +63,13 @@ class Partial:
     ends_s: float
 
     def reference(self) -> Reference | None:
-        """Loss and gradient, or loss and directions; None where everything fits, or not even these do.
+        """Loss and gradient, or loss and directions; None where everything fits, or the whole truth has to be tried.
 
         One evaluation in float64 says how long either takes. Of mixed precision, of a point on a seam of two pieces and
         of what has free signs there is only the whole truth.
+
+        Raises:
+            OutOfTimeError: not even one direction fits.
         """
         self.began_s = time.monotonic()
         self.shapes = {path: np.shape(leaf) for path, leaf in leaves(self.params)}
@@ -79,15 +82,18 @@ class Partial:
         try:
             self.tape.in_float64(None, self.ends_s)
         except OutOfTimeError:
-            return None
+            raise OutOfTimeError("one evaluation alone takes longer") from None
         self.once_s = time.monotonic() - self.began_s
         if self.tape.oriented or EVERYTHING * self.once_s < self._left():
             return None
         expect(f"{self.size:,} parameters", self._left())
+        along_s = (SERIES + DRAWN_ALONG) * self.once_s
+        if along_s > self._left():
+            raise OutOfTimeError(f"the gradient along one direction alone would take about {along_s:.0f} s")
         found = None
         if (ENCLOSED + DRAWN) * self.once_s < self._left():
             found = self._gradient()
-        if found is None and (SERIES + DRAWN_ALONG) * self.once_s < self._left():
+        if found is None and along_s < self._left():
             found = self._along()
         return found
 

@@ -83,6 +83,7 @@ def neutral_reference(
 
     Raises:
         NotCertifiableError: the loss uses a name without a certified form.
+        OutOfTimeError: a very large model, of which nothing can be certified in the time.
         InputError: the loss is no scalar, the tangents do not fit, or there is no extended precision here.
     """
     require_extended_precision()
