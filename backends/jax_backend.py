@@ -22,7 +22,7 @@ from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
 
 if TYPE_CHECKING:
-    from gradparity.backends.jax_by_numpy import Interpreted
+    from gradparity.backends.traces.jax_by_numpy import Interpreted
 
 #: Operations from which a program takes longer to compile than a minute's worth of calls: an unrolled loop.
 LARGE = 200
@@ -279,7 +279,7 @@ class JaxBackend:
         return JaxProgram(loss, names)
 
     def interpreted(self, loss: Loss) -> Interpreted:
-        from gradparity.backends.jax_by_numpy import Interpreted
+        from gradparity.backends.traces.jax_by_numpy import Interpreted
 
         return Interpreted(loss)
 
