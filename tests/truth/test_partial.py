@@ -244,3 +244,13 @@ def test_where_not_even_one_direction_fits_nothing_is_begun(monkeypatch: pytest.
 
 def test_the_process_that_asks_knows_from_which_size_on_a_truth_is_estimated() -> None:
     assert client.VERY_LARGE == partial.VERY_LARGE  # it does not import what computes the truth
+
+
+def test_where_nothing_came_through_in_time_the_whole_truth_is_not_begun(
+    reduced: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reduced(ENTRIES)
+    monkeypatch.setattr(partial, "enclosed_whole", lambda *_, **__: None)
+    monkeypatch.setattr(partial.Partial, "_series", lambda *_: None)
+    with pytest.raises(OutOfTimeError, match="before as much as the gradient along one direction"):
+        certified(network, classifier(relu=False), budget_s=30.0)

@@ -63,6 +63,7 @@ class Partial:
     data: Any
     seed: int
     ends_s: float
+    on_a_seam: bool = False  #: two pieces of the loss meet at the point, as far as was seen
 
     def reference(self) -> Reference | None:
         """Loss and gradient, or loss and directions; None where everything fits, or the whole truth has to be tried.
@@ -71,7 +72,7 @@ class Partial:
         of what has free signs there is only the whole truth.
 
         Raises:
-            OutOfTimeError: not even one direction fits.
+            OutOfTimeError: not even one direction fits, or fitted.
         """
         self.began_s = time.monotonic()
         self.shapes = {path: np.shape(leaf) for path, leaf in leaves(self.params)}
@@ -98,6 +99,8 @@ class Partial:
             found = self._gradient()
         if found is None:
             found = self._along()
+        if found is None and not self.on_a_seam:
+            raise OutOfTimeError("the time was over before as much as the gradient along one direction was enclosed")
         return found
 
     def _left(self) -> float:
@@ -111,6 +114,7 @@ class Partial:
                 self.loss, self.params, self.data, None, seconds=seconds, levels=LEVELS[self.dtype]
             )
         except KinkError:
+            self.on_a_seam = True
             return None
         if enclosed is None or not enclosed.known:
             return None
@@ -182,6 +186,7 @@ class Partial:
         seconds = (self.ends_s if ends_s is None else ends_s) - time.monotonic()
         along, levels = map_tree(lambda path, _: v[path], self.params), LEVELS[self.dtype]
         found = certify(self.loss, self.params, self.data, along, order=1, seconds=seconds, whole=True, levels=levels)
+        self.on_a_seam = self.on_a_seam or bool(found.kinks)
         known = found.value.is_finite and found.first.is_finite and not found.kinks
         return found if known and found.status in ("certified", "loose") else None
 
