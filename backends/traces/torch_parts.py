@@ -15,20 +15,21 @@ from torch._decomp import decomposition_table
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from gradparity.backends.protocol import Array, HostArray
+from gradparity.backends.traces.torch_rules import ELEMENTARY, RULES
 from gradparity.backends.traces.torch_tensors import host, tensors_in
-
-aten = torch.ops.aten
 
 #: Parts of one call, at most.
 MOST = 20_000
 #: Results that say no more than what they are made of.
 SAME = frozenset(("alias", "broadcast_in_dim", "clone", "contiguous", "convert_element_type", "copy", "detach",
                   "expand", "lift_fresh", "to_copy", "unsafe_view"))  # fmt: skip
+#: Views whose entries are computed when they are read, which operators inside of a decomposition do not do.
+EAGER = {
+    torch.ops.aten._conj.default: torch.ops.aten.conj_physical.default,
+    torch.ops.aten._neg_view.default: torch.ops.aten.neg.default,
+}
 #: Arrays made of no array.
 MADE = frozenset(("empty", "full", "ones", "scalar_tensor", "zeros"))
-#: What is elementary here although PyTorch can decompose it, at more cost than use.
-ELEMENTARY = frozenset(("addr", "bmm", "cat", "cumprod", "cumsum", "dot", "index", "index_put", "mm", "mv", "rot90",
-                        "stack", "trace", "vdot"))  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -44,77 +45,13 @@ def name_of_operator(operator: Any) -> str:
     return str(operator._schema.name).rpartition("::")[2].strip("_")
 
 
-def _variance(x: Array, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Array:
-    """``sum((x - mean)^2) / (n - correction)``."""
-    mean = aten.mean.dim(x, dim or list(range(x.ndim)), True)
-    centred = x - mean
-    squares = aten.sum.dim_IntList(centred * centred, dim or list(range(x.ndim)), keepdim)
-    count = x.numel() // max(mean.numel(), 1)
-    return squares / (count - (1 if correction is None else correction))
-
-
-def _variance_and_mean(x: Array, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Any:
-    variance = _variance(x, dim, correction=correction, keepdim=keepdim)
-    return variance, aten.mean.dim(x, dim or list(range(x.ndim)), keepdim)
-
-
-def _deviation(x: Array, dim: Any = None, *, correction: Any = None, keepdim: bool = False) -> Array:
-    return aten.sqrt.default(aten.var.correction(x, dim, correction=correction, keepdim=keepdim))
-
-
-def _convolution(x: Array, weight: Array, bias: Array | None, *options: Any) -> Array:
-    if bias is None:
-        return NotImplemented
-    straight = aten.convolution.default(x, weight, None, *options)
-    return straight + bias.reshape(-1, *(1 for _ in weight.shape[2:]))
-
-
-def _product_and_sum(x: Array, a: Array, b: Array, *, beta: Any = 1, alpha: Any = 1) -> Array:
-    if beta != 1 or alpha != 1:
-        return NotImplemented
-    return x + (a @ b)
-
-
-def _attention(
-    q: Array,
-    k: Array,
-    v: Array,
-    dropout: float = 0.0,
-    causal: bool = False,
-    *,
-    attn_mask: Any = None,
-    scale: Any = None,
-) -> Any:
-    """``softmax(scale q k^T + mask) v``, and the logarithm of the softmax's sums."""
-    if dropout:
-        return NotImplemented
-    scores = aten.mul.Tensor(q @ k.transpose(-2, -1), q.shape[-1] ** -0.5 if scale is None else scale)
-    if causal:
-        below = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
-        scores = scores.masked_fill(~below, -torch.inf)
-    if attn_mask is not None:
-        scores = scores + attn_mask
-    return torch.softmax(scores, -1) @ v, torch.logsumexp(scores, -1)
-
-
-#: Decompositions that PyTorch lacks, or makes in one step, or in more than there are.
-OWN: dict[Any, Callable[..., Any]] = {
-    aten.addmm.default: _product_and_sum,
-    aten.baddbmm.default: _product_and_sum,
-    aten._scaled_dot_product_flash_attention_for_cpu.default: _attention,
-    torch.ops.prims.var.default: lambda x, dim, correction=1, **_: _variance(x, dim, correction=correction),
-    aten.var.correction: _variance,
-    aten.var_mean.correction: _variance_and_mean,
-    aten.std.correction: _deviation,
-    aten.convolution.default: _convolution,
-}
 # Operators whose decomposition was one step.
 _one_step: set[Any] = set()
 
 
 def _decomposition(operator: Any) -> Callable[..., Any] | None:
-    if operator in OWN:
-        return OWN[operator]
+    if operator in RULES:
+        return RULES[operator]
     name = name_of_operator(operator)
     if operator in _one_step or name in ELEMENTARY or name in SAME or name in MADE or name.endswith("backward"):
         return None
@@ -133,12 +70,17 @@ class Inside(TorchDispatchMode):
         self._values: dict[Any, int] = {}  # a mean that is taken twice is one part
         self._alive: list[Array] = []
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Else every operator would import a compiler, to tell it to keep away."""
+        return False
+
     def number(self, x: Array) -> int | None:
         """What a tensor is; ``None`` for one that is neither a part nor an input."""
         return self._numbers.get(id(x))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        func, kwargs = EAGER.get(func, func), kwargs or {}
         before = len(self.parts)
         decomposition = _decomposition(func)
         if decomposition is not None and before < MOST:
@@ -206,7 +148,7 @@ def parts_of(
 
     def apart(tree: Any) -> Any:
         if isinstance(tree, torch.Tensor):
-            x = tree.detach()
+            x = tree.detach().resolve_conj().resolve_neg()
             alive.append(x)
             number = numbers(tree)
             if number is not None:
