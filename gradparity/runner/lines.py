@@ -90,9 +90,9 @@ class Search:
         self._root = find_model(problem.spec.path)[0].parent
         self._recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
         rng = np.random.default_rng([problem.seed, 16])
+        self._wide = problem.cast("float64")  # in which edits are tried: roundings of less would pass for faults
         self._beside = {
-            name: (value * (1 + BESIDE * rng.standard_normal(value.shape))).astype(value.dtype)
-            for name, value in problem.params.items()
+            name: value * (1 + BESIDE * rng.standard_normal(value.shape)) for name, value in self._wide.params.items()
         }
         self.notes: list[str] = []
 
@@ -167,10 +167,10 @@ class Search:
     def _wanted(self, other: str) -> list[m.Wanted]:
         """Loss and gradient of the other at the problem's parameters, and beside them."""
         if other != TRUTH:
-            answers = self._workers[other].ask(m.Points([dict(self._problem.params), self._beside])).evaluations
+            answers = self._workers[other].ask(m.Points([dict(self._wide.params), self._beside])).evaluations
         else:
             assert self._at is not None  # noqa: S101  # whoever has its record has its truth
-            truths = [self._at(replace(self._problem, params=p)).truth for p in (self._problem.params, self._beside)]
+            truths = [self._at(replace(self._wide, params=p)).truth for p in (self._wide.params, self._beside)]
             answers = [
                 {which: {n: np.asarray(v, np.float64) for (q, n), v in truth.items() if q == which} for which in WHICH}
                 for truth in truths

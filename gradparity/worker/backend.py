@@ -107,7 +107,7 @@ class Worker:
             if not isinstance(self.backend, StreamedBackend):
                 self.backend = StreamedBackend(self.backend)
         started = time.perf_counter()
-        self.loss, self.program = self._build(self.problem.spec)
+        self.loss, self.program = self.build(self.problem.spec)
         self.eager = request.eager
         if self.eager:
             self.program = self.backend.uncompiled(self.loss, self.eager)  # type: ignore[attr-defined]
@@ -128,7 +128,8 @@ class Worker:
                 self.backend.wait(function(*self.placed, self.backend.put(self.problem.tangents)))
         return m.Compiled()
 
-    def _build(self, spec: Logistic | UserSpec) -> tuple[Loss, Program]:
+    def build(self, spec: Logistic | UserSpec) -> tuple[Loss, Program]:
+        """Build the loss and the program of a spec, once."""
         if spec not in self._built:  # a program built again would be compiled again
             loss: Loss
             if isinstance(spec, UserSpec):
@@ -159,7 +160,7 @@ class Worker:
         problem = self.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide, ends_s = problem.cast("float64"), time.monotonic() + request.seconds
-        loss, program = self._build(wide.spec)
+        loss, program = self.build(wide.spec)
         program = self.backend.uncompiled(loss, self.eager) if self.eager else program  # type: ignore[attr-defined]
         if request.taps:
             return m.Extrapolated(held=with_taps_held(self.backend, loss, wide, ends_s=ends_s))
@@ -267,7 +268,7 @@ class Worker:
                 return timed_call(self.backend, self.program.value, params, data)
             case formulation:
                 assert not isinstance(self.problem, UserProblem)  # noqa: S101  # it has one formulation
-                program = self._build(replace(self.problem.spec, formulation=formulation))[1]
+                program = self.build(replace(self.problem.spec, formulation=formulation))[1]
                 return timed_call(self.backend, program.value_and_gradient, params, data)
 
     def _measure_limits(self, request: m.MeasureLimits) -> m.MeasuredLimits:

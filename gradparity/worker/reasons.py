@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from gradparity.backends.protocol import Backend, Loss, Program
 from gradparity.model_spec.problem import AnyProblem, UserProblem
@@ -29,9 +29,8 @@ class Worker(Protocol):
     def loss(self) -> Loss:
         """Its loss."""
 
-    @property
-    def program(self) -> Program:
-        """What differentiates that."""
+    def build(self, spec: Any) -> tuple[Loss, Program]:
+        """Build the loss and the program of a spec, once."""
 
 
 def record(worker: Worker, request: m.Record) -> m.Recorded:
@@ -53,17 +52,18 @@ def trace(worker: Worker, request: m.Trace) -> m.Traced:
 
 
 def points(worker: Worker, request: m.Points) -> m.Pointed:
-    """Loss and gradient at other parameters."""
+    """Loss and gradient at other parameters, in float64."""
     from gradparity.worker.evaluation import Asked, evaluations_at
 
-    asked = Asked.of(worker.loss, worker.program, worker.problem, second_order=False)
-    data, tangents = dict(worker.problem.data), dict(worker.problem.tangents)
-    inputs = ((params, data, tangents) for params in request.params)
-    return m.Pointed(evaluations_at(worker.backend, worker.program, inputs, asked))
+    wide = worker.problem.cast("float64")
+    loss, program = worker.build(wide.spec)
+    asked = Asked.of(loss, program, wide, second_order=False)
+    inputs = ((params, dict(wide.data), dict(wide.tangents)) for params in request.params)
+    return m.Pointed(evaluations_at(worker.backend, program, inputs, asked))
 
 
 def cure(worker: Worker, request: m.Cure) -> m.Cured:
-    """A change of the source that makes it agree."""
+    """A change of the source that makes it agree, tried in float64: roundings of less would pass for faults."""
     from gradparity.worker.cures.search import cured
 
-    return cured(worker.backend, worker.names, worker.problem, request)
+    return cured(worker.backend, worker.names, worker.problem.cast("float64"), request)

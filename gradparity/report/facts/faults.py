@@ -70,6 +70,7 @@ class Fault:
     def reasons(self) -> list[str]:
         """All that is known of why, each once: where ports part, the cause or rule, the outlier's finding, taps."""
         why = "" if self.divergences and self.why.startswith(_AT_A_TAP) else self.why
+        why = "" if self.lines and self.shown is not None and why == self.shown.rule else why
         same = bool(self.outlier) and why.startswith(self.outlier.partition(":")[0])
         outlier = "" if same else self.outlier
         return list(
