@@ -86,12 +86,11 @@ class Sites:
         ]
 
     def _calls_of(self, program: Any, outer: Call) -> Iterator[Call]:
-        """The call of each equation. One whose very same line of JAX runs again has been made again, as in a loop.
+        """The call of each equation. Where its very first line of JAX runs again it was made again, as in a loop.
 
         Not so in a backward pass, which has the lines of the way forward more than once.
         """
-        last: tuple[Any, ...] = ()
-        call, seen = outer, set[Any]()
+        call, last, first = outer, tuple[Any, ...](), tuple[Any, ...]()
         for equation in program.eqns:
             frames = _frames(equation.source_info.traceback)
             backward = str(equation.source_info.name_stack).count("transpose(")
@@ -100,10 +99,9 @@ class Sites:
                 yield outer
                 continue
             line = (equation.primitive, *frames)
-            if (backward, *stack) != last or (line in seen and not backward):
+            if (backward, *stack) != last or (line == first and not backward):
                 self._calls += 1
-                call, last, seen = Call(_place(*stack[0]), self._calls), (backward, *stack), set()
-            seen.add(line)
+                call, last, first = Call(_place(*stack[0]), self._calls), (backward, *stack), line
             yield call
 
     def _from_the_user(self, frames: Sequence[Frame], backward: int) -> Sequence[Frame]:
