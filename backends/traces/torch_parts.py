@@ -144,16 +144,19 @@ def parts_of(
         numbers: the number of a tensor among them.
     """
     own: dict[int, int] = {}
-    alive = []
+    copies: dict[int, Array] = {}
 
     def apart(tree: Any) -> Any:
         if isinstance(tree, torch.Tensor):
-            x = tree.detach().resolve_conj().resolve_neg()
-            alive.append(x)
-            number = numbers(tree)
-            if number is not None:
-                own[id(x)] = number
-            return x
+            if id(tree) not in copies:
+                # A copy, since running statistics are changed without a word.
+                copies[id(tree)] = x = tree.detach().resolve_conj().resolve_neg().clone()
+                number = numbers(tree)
+                if number is not None:
+                    own[id(x)] = number
+            return copies[id(tree)]
+        if isinstance(tree, torch.Generator) or callable(tree):
+            raise TypeError("it would be drawn from, or called, a second time")
         if isinstance(tree, tuple | list) and not isinstance(tree, torch.Size):
             inner = [apart(each) for each in tree]
             return type(tree)(*inner) if hasattr(tree, "_fields") else type(tree)(inner)

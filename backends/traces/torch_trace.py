@@ -32,6 +32,8 @@ PLAIN = frozenset(("add", "sub", "mul", "div", "truediv", "rsub", "radd", "rmul"
                    "detach", "clone", "contiguous", "zeros", "ones", "empty", "full", "arange", "tensor", "as_tensor",
                    "zeros_like", "ones_like", "unbind", "chunk", "split", "float", "double", "requires_grad",
                    "copy", "data", "grad", "lt", "le", "gt", "ge", "eq", "ne", "triu", "tril"))  # fmt: skip
+#: Calls whose result does not depend on what they change.
+KEEPING_STATISTICS = frozenset(("batch_norm", "instance_norm"))
 
 
 def name_of(function: Any, args: tuple[Any, ...] = ()) -> str:
@@ -115,7 +117,7 @@ class Watch(TorchFunctionMode):
             if new or changed:
                 step = self.step(name)
                 step = step._replace(inputs=given.numbers(step, changed))
-                if generator is not None and not changed:
+                if generator is not None and (not changed or name in KEEPING_STATISTICS):
                     self._tell_parts(step, func, args, kwargs, generator)
                 for x in new:
                     self._ledger.result(x, step)

@@ -247,6 +247,26 @@ def test_what_is_random_is_drawn_once_for_the_user_and_the_same_again_inside():
     np.testing.assert_array_equal(of(loss).values[-1], expected.numpy())
 
 
+@pytest.mark.parametrize("module", [torch.nn.BatchNorm1d, torch.nn.InstanceNorm1d], ids=lambda m: m.__name__)
+def test_running_statistics_and_generators_are_moved_on_once(module: Any):
+    norm, generator = module(4, track_running_stats=True).double(), torch.Generator().manual_seed(3)
+
+    def loss(params, data):
+        drawn = torch.bernoulli(params["W"].detach().sigmoid(), generator=generator)
+        return (norm((params["W"] * drawn)[None].repeat(2, 1, 1)) ** 2).sum()
+
+    before = {name: x.clone() for name, x in norm.state_dict().items()}, generator.get_state()
+    loss({"W": torch.tensor(W)}, {})
+    after = {name: x.clone() for name, x in norm.state_dict().items()}, generator.get_state()
+    norm.load_state_dict(before[0])
+    generator.set_state(before[1])
+    book = of(loss)
+    assert all(torch.equal(x, after[0][name]) for name, x in norm.state_dict().items())
+    assert torch.equal(generator.get_state(), after[1])
+    assert not torch.equal(before[0]["running_mean"], after[0]["running_mean"])
+    assert "rsqrt" in {step.operation for step in book.steps if step.part}
+
+
 def test_under_vmap_the_batch_axis_is_in_front_and_the_result_is_known_afterwards():
     def loss(params, data):
         out = torch.func.vmap(lambda x, v: torch.tanh(x) * v, (1, None))(data["X"] * params["v"], params["v"])
