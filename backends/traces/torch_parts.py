@@ -55,7 +55,7 @@ def _decomposition(operator: Any) -> Callable[..., Any] | None:
     name = name_of_operator(operator)
     if operator in _one_step or name in ELEMENTARY or name in SAME or name in MADE or name.endswith("backward"):
         return None
-    if operator.is_view or torch.Tag.nondeterministic_seeded in operator.tags:
+    if operator.is_view or operator._schema.is_mutable or torch.Tag.nondeterministic_seeded in operator.tags:
         return None
     return decomposition_table.get(operator) or operator.decompose  # of what is composed of others by definition
 

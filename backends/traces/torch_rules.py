@@ -21,10 +21,10 @@ ELEMENTARY = frozenset(("abs", "acos", "acosh", "add", "addr", "amax", "amin", "
                         "cosh", "cumprod", "cumsum", "digamma", "div", "dot", "eq", "erf", "erfc", "erfinv", "exp",
                         "exp2", "expm1", "floor", "gather", "ge", "gt", "index", "index_put", "index_select", "le",
                         "lgamma", "log", "log10", "log1p", "log2", "logical_and", "logical_not", "logical_or", "lt",
-                        "masked_fill", "max", "maximum", "min", "minimum", "mm", "mul", "mv", "ne", "neg", "pow",
-                        "prod", "reciprocal", "relu", "rot90", "round", "rsqrt", "rsub", "scatter", "sign", "sin",
-                        "sinh", "sqrt", "square", "stack", "sub", "sum", "tan", "tanh", "trace", "tril", "triu",
-                        "trunc", "vdot", "where"))  # fmt: skip
+                        "masked_fill", "matmul", "max", "maximum", "min", "minimum", "mm", "mul", "mv", "ne", "neg",
+                        "pow", "prod", "reciprocal", "relu", "rot90", "round", "rsqrt", "rsub", "scatter", "sign",
+                        "sin", "sinh", "sqrt", "square", "stack", "sub", "sum", "tan", "tanh", "trace", "tril",
+                        "triu", "trunc", "vdot", "where"))  # fmt: skip
 
 
 def _dimensions(x: Array, dim: Any) -> list[int]:
@@ -110,6 +110,16 @@ def _logsumexp(x: Array, dim: Any, keepdim: bool = False) -> Array:
     return torch.log(total) + (top if keepdim else top.reshape(total.shape))
 
 
+def _softmax(x: Array, dim: int, _: bool) -> Array:
+    weights = torch.exp(x - aten.amax.default(x, [dim], True))
+    return weights / aten.sum.dim_IntList(weights, [dim], True)
+
+
+def _log_softmax(x: Array, dim: int, _: bool) -> Array:
+    shifted = x - aten.amax.default(x, [dim], True)
+    return shifted - torch.log(aten.sum.dim_IntList(torch.exp(shifted), [dim], True))
+
+
 def _vector_norm(x: Array, order: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
     if order != 2 or dtype is not None:
         return NotImplemented
@@ -169,6 +179,8 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.silu.default: _silu,
     aten.softplus.default: _softplus,
     aten.logsumexp.default: _logsumexp,
+    aten._softmax.default: _softmax,
+    aten._log_softmax.default: _log_softmax,
     aten.linalg_vector_norm.default: _vector_norm,
     aten.addmm.default: _product_and_sum,
     aten.baddbmm.default: _product_and_sum,

@@ -28,6 +28,7 @@ CALLS = {
     "sigmoid": lambda: (torch.sigmoid(X), F.silu(X)),
     "softplus": lambda: (F.softplus(X * 30), F.softplus(X, beta=3, threshold=1)),
     "logsumexp": lambda: (X.logsumexp(1), (X / 0).abs().neg().logsumexp((0, 1), keepdim=True)),
+    "softmax": lambda: (X.softmax(1), X.log_softmax(-1)),
     "norm": lambda: (X.norm(), torch.linalg.vector_norm(X, dim=1), (X + 1j * P).norm(dim=2), X.norm(p=3)),
     "addmm": lambda: (torch.addmm(V[:3], X[0], Y), torch.addmm(V[:3], X[0], Y, beta=2, alpha=3)),
     "baddbmm": lambda: torch.baddbmm(X[:, :, :6], X, X.mT),
