@@ -8,14 +8,13 @@ when the inputs and every step of the closed form round once, sums of any length
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from gradparity.formatting import apart
+from gradparity.judge.at_kinks import held_together, nearest_side, said_of_kinks
 from gradparity.judge.causes.block import WrongBlock
 from gradparity.judge.causes.patterns import explain
 from gradparity.judge.figures import finite, in_floors, index_of, root_mean_square
@@ -31,9 +30,6 @@ from gradparity.truth.reference import PROJECTION, Reference, along_directions
 #: of all blocks were within 2.1. Of users' models (``tests/evidence/user_models.py``) 99.9% are within 3.4, the worst
 #: at 5.9 but for ports by formulas that lose more digits. Of n normal errors the largest is sqrt(2 ln n), 5.3 of 10^6.
 AGREES_FLOORS = 8.0
-
-#: Most of a floor at a kink, over the larger of both one-sided derivatives: far above rounding, far below the step.
-KINK_FLOOR = 1e-4
 
 #: One backend's values: quantity -> parameter -> array.
 Values = Mapping[str, Mapping[str, npt.NDArray[Any]]]
@@ -55,7 +51,7 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
     quantities = _with_projections(quantities, reference, problem)
-    reference = _nearest_side(reference, quantities)
+    reference = nearest_side(reference, quantities)
     reference, symmetric = by_convention(reference, quantities, problem.params, AGREES_FLOORS)
     expected, sizes = _expected(problem, quantities), lengths(problem.data)
     found = judge_values(backend, quantities, reference, dtype, dtypes=expected, sizes=sizes, params=problem.params)
@@ -65,7 +61,9 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
         else each
         for each in found
     ]
-    found = [_at_kinks(finding, quantities, reference) for finding in found] if reference.kinks else found
+    if reference.kinks:
+        found = [said_of_kinks(finding, quantities, reference, AGREES_FLOORS) for finding in found]
+        found = held_together(found, quantities, reference, AGREES_FLOORS)
     return [_by_projections(finding, reference) for finding in found]
 
 
@@ -86,68 +84,6 @@ def _by_projections(finding: Finding, reference: Reference) -> Finding:
     count = np.size(reference.truth[PROJECTION, ""])
     rule = f"{finding.rule}; along {count} random direction{'s' * (count > 1)}, no entry was compared by itself"
     return msgspec.structs.replace(finding, rule=rule)
-
-
-def _nearest_side(reference: Reference, quantities: Values) -> Reference:
-    """The reference of one backend: at a kink, whatever lies between both one-sided values is true."""
-    if not reference.kinks:
-        return reference
-    truth, floor = ({key: v.copy() for key, v in each.items()} for each in (reference.truth, reference.floor))
-    for (quantity, path, index), (low, high) in reference.kinks.items():
-        key, got = (quantity, path), quantities.get(quantity, {}).get(path)
-        if key not in truth:
-            continue  # of a quantity that is not asked for
-        if not np.isfinite([low, high]).all():
-            truth[key][index] = np.nan  # a derivative that has no value there
-            continue
-        usable = got is not None and got.shape == truth[key].shape and np.isfinite(got[index])
-        truth[key][index] = np.clip(got[index], low, high) if got is not None and usable else low
-        # Draws fall on both sides of a kink: their spread is the step from side to side, and no noise.
-        floor[key][index] = np.fmin(floor[key][index], KINK_FLOOR * max(abs(low), abs(high)))
-    return replace(reference, truth=truth, floor=floor)
-
-
-def _at_kinks(finding: Finding, quantities: Values, reference: Reference) -> Finding:
-    """The finding on a block with entries at kinks, in words: between, outside, or not judged."""
-    key = finding.quantity, finding.parameter
-    of_block = {index: sides for (*block, index), sides in reference.kinks.items() if tuple(block) == key}
-    kinks = {index: sides for index, sides in of_block.items() if np.isfinite(sides).all()}
-    if finding.verdict == UNRESOLVED and key not in reference.unknown and not np.isfinite(reference.truth[key]).all():
-        left, size = int(np.count_nonzero(~np.isfinite(reference.truth[key]))), reference.truth[key].size
-        what = "it has" if size == 1 else f"{left} of {size} entries have"
-        return msgspec.structs.replace(finding, verdict="kink", rule=f"not judged: at a certified kink {what} no value")
-    if not kinks or finding.verdict not in ("agrees", "wrong"):
-        return finding
-    got = quantities.get(finding.quantity, {}).get(finding.parameter)
-    if finding.verdict == "agrees" and got is not None:
-        widest = max(kinks, key=lambda index: kinks[index][1] - kinks[index][0])
-        low, high = kinks[widest]
-        some = f"{len(kinks)} entr{'ies' if len(kinks) > 1 else 'y'}" if reference.truth[key].shape else "it is"
-        return msgspec.structs.replace(
-            finding,
-            verdict="kink",
-            rule=f"{some} at a certified kink, between the one-sided derivatives",
-            floors=None,
-            error_ulps=None,
-            floor_ulps=None,
-            worst_index=widest,
-            got=finite(got[widest]),
-            truth=None,
-            sides=(low, high),
-        )
-    if finding.got is None or got is None:
-        return finding  # of another shape or dtype
-    error = np.abs(got - reference.truth[key])
-    beyond = ~(error <= AGREES_FLOORS * reference.floor[key]) & known_entries(
-        reference.truth[key], reference.floor[key]
-    )
-    outside = [index for index in kinks if beyond[index]]
-    if not outside or len(outside) < np.count_nonzero(beyond):
-        return finding
-    sides = kinks[outside[0]]
-    shown = apart(*sides, float(got[outside[0]]))
-    rule = f"outside a certified kink with one-sided derivatives {shown[0]} and {shown[1]}"
-    return msgspec.structs.replace(finding, rule=rule, cause="wrong branch at a kink", sides=sides)
 
 
 def _expected(problem: AnyProblem, quantities: Values) -> dict[str, str]:

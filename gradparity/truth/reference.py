@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,15 @@ _AT_A_TIME = 2**20
 
 class TruthError(RuntimeError):
     """Two independent derivations of the truth disagree: a defect of gradparity, to be reported."""
+
+
+@dataclass(frozen=True)
+class Together:
+    """A direction within entries of the gradient at kinks, and the one-sided derivatives along it, smaller first."""
+
+    move: Mapping[str, Extended]  #: by parameter, of its shape
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,8 @@ class Reference:
     unknown: Mapping[tuple[str, str], str] = field(default_factory=dict)
     #: What there was no time for: quantities, and why.
     untimely: Mapping[str, str] = field(default_factory=dict)
+    #: What holds entries at kinks together: between the sides of each is not enough where they share a tie.
+    together: Sequence[Together] = ()
 
     def only(self, *quantities: str) -> Reference:
         """The reference of some quantities."""

@@ -36,12 +36,19 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], list[float], list[float | tupl
     "max of equal products": (lambda x, n: n.max(x * n.array([3.0, 2.0])), [2.0, 3.0], [(0, 3), (0, 2)]),
     "clip": (lambda x, n: n.sum(n.clip(x, -1.0, 1.0)), [1.0, -1.0, 0.5], [(0, 1), (0, 1), 1]),
     "where": (lambda x, n: n.sum(n.where(x >= 0, 3 * x, x)), [0.0, 1.0], [(1, 3), 3]),
-    "floor": (lambda x, n: n.sum(n.floor(x) * x), [2.0, 0.5], [(1, 2), 0]),
     "python branch": (lambda x, n: 2 * x[0] if x[0] > 0 else -x[0], [0.0, 1.0], [(-1, 2), 0]),
     "norm": (lambda x, n: n.linalg.norm(x), [0.0, 0.0], [(-1, 1), (-1, 1)]),
     "norm 1": (lambda x, n: n.linalg.norm(x, 1), [0.0, -2.0], [(-1, 1), -1]),
     "norm inf": (lambda x, n: n.linalg.norm(x, np.inf), [0.0, 0.0], [(-1, 1), (-1, 1)]),
     "std": (lambda x, n: n.std(x), [1.0, 1.0], [(-0.5, 0.5), (-0.5, 0.5)]),
+}
+
+#: What the other of two entries that share a tie has where one has this: both are a subgradient together.
+OTHER: dict[str, Callable[[float, float], float]] = {
+    "max": lambda value, most: 1 - value,
+    "min": lambda value, most: 1 - value,
+    "max of equal products": lambda value, most: (5 - most) * (1 - value / most),
+    "std": lambda value, most: -value,
 }
 
 #: What a backend gives at a kink, from the two sides, and the verdict on it.
@@ -95,6 +102,8 @@ def test_a_derivative_at_a_kink_is_held_to_what_lies_between_both_sides(case: st
             continue  # then minus one side is the other
         gradient = right_gradient(case)
         gradient["x"][entry] = value(low, high)
+        if case in OTHER and verdict == "kink":
+            gradient["x"][1 - entry] = OTHER[case](value(low, high), high)
         judged = found(case, gradient)
         assert {key: f.verdict for key, f in judged.items()} == {
             ("loss", ""): "agrees",
@@ -110,7 +119,123 @@ def test_a_derivative_at_a_kink_is_held_to_what_lies_between_both_sides(case: st
             assert of_x.rule == f"{some} at a certified kink, between the one-sided derivatives"
 
 
-@pytest.mark.parametrize("case", ["leaky relu", "where", "floor"])
+# Each entry between its sides, and what no framework and no subgradient has: loss, point, gradient.
+APART: dict[str, tuple[Callable[[Any, Any], Any], list[float], list[float]]] = {
+    "both of a maximum of two": (lambda x, n: 2 * n.max(x) + n.sum(x * x), [1.0, 1.0, 0.0], [4, 4, 0]),
+    "none of a maximum of two": (lambda x, n: 2 * n.max(x) + n.sum(x * x), [1.0, 1.0, 0.0], [2, 2, 0]),
+    "all of a maximum of three": (lambda x, n: 2 * n.max(x), [1.0, 1.0, 1.0], [2, 2, 2]),
+    "a third too much of three": (lambda x, n: 2 * n.max(x), [1.0, 1.0, 1.0], [1, 1, 2 / 3]),
+    "a corner of the norm's box": (lambda x, n: n.linalg.norm(x) + n.sum(x), [0.0, 0.0], [2, 2]),
+    "another corner of it": (lambda x, n: n.sqrt(n.sum(x**2)) + n.sum(x), [0.0, 0.0, 0.0], [2, 0, 2]),
+    "a corner of the norm inf": (lambda x, n: n.linalg.norm(x, np.inf), [0.0, 0.0], [1, -1]),
+    "a deviation that grows with both": (lambda x, n: n.std(x) + n.var(x), [0.25, 0.25], [0.5, 0.5]),
+    "relus of which no sum is that": (
+        lambda x, n: n.sum(n.maximum(np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -2.0]]) @ x, 0)), [0.0, 0.0], [4, 2.5],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", APART)
+def test_entries_that_share_a_tie_are_a_subgradient_together_or_wrong(case: str) -> None:
+    loss, x, gradient = APART[case]
+    problem, truth = at(lambda p, d, n: loss(p["x"], n), {"x": np.array(x)})
+    truth, got = truth.only("gradient"), {"gradient": {"x": np.array(gradient, float)}}
+    for (quantity, _, index), (low, high) in truth.kinks.items():
+        assert quantity != "gradient" or low <= gradient[index[0]] <= high
+    (judged,) = judge("jax", got, truth, problem)
+    assert (judged.verdict, judged.cause) == ("wrong", WRONG_BRANCH)
+    assert "together they are no derivative" in judged.rule
+
+
+# What frameworks take at a tie: relu'(0) = 0, maxima shared, the first of equals, means of both, zero for a norm.
+AS_FRAMEWORKS: dict[str, tuple[Callable[[Any, Any], Any], list[float], list[list[float]]]] = {
+    "maximum of three": (lambda x, n: 2 * n.max(x), [1.0, 1.0, 1.0], [[2, 0, 0], [0, 0, 2], [2 / 3] * 3, [1, 1, 0]]),
+    "sorted middle": (lambda x, n: n.sort(x)[1], [1.0, 1.0, 1.0], [[0, 1, 0], [1, 0, 0], [1 / 3] * 3]),
+    "norm": (lambda x, n: n.linalg.norm(x) + n.sum(x), [0.0, 0.0], [[1, 1], [2, 1], [1 + 0.6, 1 + 0.8]]),
+    "relus": (
+        lambda x, n: n.sum(n.maximum(np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -2.0]]) @ x, 0)), [0.0, 0.0],
+        [[0, 0], [3, 0.5], [1.5, 0.25]],
+    ),
+    # No regular kinks: relu(a) - relu(b) with slopes of zero, one, the mean; and a network whose weights are zero.
+    "difference of relus": (
+        lambda x, n: n.maximum(x[0], 0) - n.maximum(x[1] - x[0], 0), [0.0, 0.0], [[0, 0], [2, -1], [1, -0.5]],
+    ),
+    "minus the norm": (lambda x, n: -n.linalg.norm(x), [0.0, 0.0], [[0, 0], [-0.6, 0.8]]),
+    "relus of mixed signs": (
+        lambda x, n: n.sum(
+            n.maximum(np.array([[1.0, 2.0], [-1.0, 0.5], [3.0, -2.0], [0.5, 1.0], [2.0, 1.5]]) @ x, 0)
+            * np.array([1.0, -2.0, 1.5, -1.0, -0.75])
+        ), [0.0, 0.0], [[0, 0], [5.0, -4.125], [2.5, -2.0625]],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", AS_FRAMEWORKS)
+def test_what_a_framework_may_take_at_a_tie_is_right(case: str) -> None:
+    loss, x, gradients = AS_FRAMEWORKS[case]
+    problem, truth = at(lambda p, d, n: loss(p["x"], n), {"x": np.array(x)})
+    for gradient in gradients:
+        got = {"gradient": {"x": np.array(gradient, float)}, "jvp": {"": np.asarray(np.sum(gradient), float)}}
+        judged = judge("jax", got, truth.only("gradient", "jvp"), problem)
+        assert {each.verdict for each in judged} <= {"kink", "agrees"}, (gradient, judged)
+
+
+def test_a_jvp_at_a_kink_is_held_to_the_sides_along_its_direction() -> None:
+    """Of |x| + x0 + x1 along (1, 1): 2 -+ sqrt(2), where entry by entry it might be anything from 0 to 4."""
+    problem, truth = at(lambda p, d, n: n.linalg.norm(p["x"]) + n.sum(p["x"]), {"x": np.zeros(2)})
+    for verdict, values in {"kink": (2 - math.sqrt(2), 2, 2 + math.sqrt(2)), "wrong": (0, 0.58, 3.42, 4)}.items():
+        for jvp in values:
+            (judged,) = judge("jax", {"jvp": {"": np.asarray(float(jvp))}}, truth.only("jvp"), problem)
+            assert judged.verdict == verdict, jvp
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_no_number_at_a_kink_is_told_with_both_sides_and_not_with_one(value: float) -> None:
+    gradient = right_gradient("abs")
+    gradient["x"][0] = value
+    judged = found("abs", gradient)["gradient", "x"]
+    assert judged.rule == f"{value} at a certified kink, where anything from -1 to 1 is right"
+    assert (judged.truth, judged.sides) == (None, (-1, 1))
+    gradient["x"][2] = value  # an entry of one true value says more
+    judged = found("abs", gradient)["gradient", "x"]
+    assert judged.rule == f"{value} where the truth is 1"
+    assert judged.worst_index == (2,)
+
+
+JUMPS: dict[str, tuple[Callable[[Any, Any], Any], float]] = {
+    "floor": (lambda x, n: n.floor(x) + x, 1.0),
+    "floor of the negative": (lambda x, n: n.floor(-x) + x, 1.0),
+    "ceil": (lambda x, n: n.ceil(x) + x, 2.0),
+    "trunc": (lambda x, n: n.trunc(x) * x, 2.0),
+    "round": (lambda x, n: n.round(x) + x, 1.5),
+    "sign": (lambda x, n: n.sign(x) + x, 0.0),
+    "a step and a slope": (lambda x, n: n.where(x > 1, 5.0, x), 1.0),
+    "from below": (lambda x, n: n.where(x >= 1, 5.0, x), 1.0),
+    "modulo": (lambda x, n: n.mod(x, 1.0) ** 2, 2.0),
+    "heaviside": (lambda x, n: n.heaviside(x, 0.5) + x, 0.0),
+    "floor times x": (lambda x, n: n.floor(x) * x, 2.0),
+    "a comparison as a number": (lambda x, n: x + 1.0 * (x > 1), 1.0),
+}
+
+
+@pytest.mark.parametrize("case", JUMPS)
+def test_across_a_jump_no_derivative_is_right_and_beside_it_all_are_judged(case: str) -> None:
+    loss, x = JUMPS[case]
+    problem, truth = at(lambda p, d, n: n.sum(loss(p["x"], n)) + n.sum(p["y"] ** 2), {"x": np.array([x, 2.4]), "y": Y})
+    gradient = {"x": truth.truth["gradient", "x"].astype(float), "y": 2 * Y}
+    assert np.isnan(gradient["x"][0])
+    assert np.isfinite(gradient["x"][1])
+    gradient["x"][0] = 1.0
+    judged = judge("jax", {"gradient": gradient, "jvp": {"": np.asarray(1.0)}}, truth.only("gradient", "jvp"), problem)
+    verdicts = {f.block: f.verdict for f in judged}
+    assert verdicts == {"gradient x": "unresolved", "gradient y": "agrees", "jvp": "unresolved"}
+    assert all("the loss jumps" in f.rule for f in judged if f.verdict == "unresolved")
+    gradient["x"][1] += 1e-9
+    judged = judge("jax", {"gradient": gradient}, truth.only("gradient"), problem)
+    assert judged[0].verdict == "wrong"
+
+
+@pytest.mark.parametrize("case", ["leaky relu", "where"])
 def test_a_zero_is_no_derivative_where_both_sides_are_positive(case: str) -> None:
     gradient = right_gradient(case)
     gradient["x"][0] = 0.0
@@ -180,9 +305,10 @@ def test_a_value_beside_a_kink_is_judged_whatever_the_quantity() -> None:
 
 # relu'(0) in each framework, at w = 0: every row of X w is at the kink.
 X = np.array([[1.0, 2.0], [0.5, -1.0], [3.0, 0.25]])
-#: One-sided derivatives in w: those rows with a positive entry, and those with a negative one; along (1, 1) any sum.
+#: One-sided derivatives in w: those rows with a positive entry, and those with a negative one.
+#: Along (1, 1) the rows have sums 3, -0.5, 3.25.
 SIDES = {
-    ("gradient", "w", (0,)): (0.0, 4.5), ("gradient", "w", (1,)): (-1.0, 2.25), ("jvp", "", ()): (-1.0, 6.75),
+    ("gradient", "w", (0,)): (0.0, 4.5), ("gradient", "w", (1,)): (-1.0, 2.25), ("jvp", "", ()): (-0.5, 6.25),
 }  # fmt: skip
 
 

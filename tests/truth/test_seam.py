@@ -41,6 +41,13 @@ SMOOTH: dict[str, tuple[Callable[[Any, Any], Any], Any, Any, Any]] = {
     "x / |x| |x|": (lambda x, n: n.sum(x / n.linalg.norm(x) * n.linalg.norm(x)), ZERO3, np.ones(3), ZERO3),
     "|x|^3": (lambda x, n: n.sum(n.abs(x) ** 3), ZERO3, ZERO3, ZERO3),
     "relu(x) - relu(-x)": (lambda x, n: n.sum(n.maximum(x, 0.0) - n.maximum(-x, 0.0)), ZERO3, np.ones(3), ZERO3),
+    "|x| |x|": (lambda x, n: n.sum(n.abs(x) * n.abs(x)), ZERO3, ZERO3, 2 * V),
+    "max(x, -x) max(x, -x)": (lambda x, n: n.sum(n.maximum(x, -x) * n.maximum(x, -x)), ZERO3, ZERO3, 2 * V),
+    "max(x, -x)^2": (lambda x, n: n.sum(n.maximum(x, -x) ** 2), ZERO3, ZERO3, 2 * V),
+    "(relu(x) - relu(-x))^2": (
+        lambda x, n: n.sum((n.maximum(x, 0.0) - n.maximum(-x, 0.0)) ** 2), ZERO3, ZERO3, 2 * V,
+    ),
+    "sqrt(x^2) |x|": (lambda x, n: n.sum(n.sqrt(x**2) * n.abs(x)), ZERO3, ZERO3, 2 * V),
     "x |x| x": (lambda x, n: n.sum(x * n.abs(x) * x), ZERO3, ZERO3, ZERO3),
 }  # fmt: skip
 
@@ -77,7 +84,7 @@ def test_an_entry_at_a_kink_leaves_the_truth_of_all_others() -> None:
     assert not found.unknown
 
 
-def test_a_jvp_at_two_kinks_may_be_anything_that_their_sides_add_up_to() -> None:
+def test_a_jvp_at_two_kinks_is_between_what_both_are_on_one_side_and_on_the_other() -> None:
     found = at(lambda x, n: n.sum(n.abs(x)), [0.0, 0.0, 2.0])
     assert found.kinks["jvp", "", ()] == pytest.approx((V[2] - 0.3 - 1.1, V[2] + 0.3 + 1.1), rel=1e-14)
 
@@ -89,15 +96,24 @@ def test_a_second_derivative_that_differs_from_side_to_side_has_both() -> None:
     np.testing.assert_allclose(found.truth["hvp", "x"][1:].astype(float), [2 * V[1], 6 * V[2]], rtol=1e-15)
 
 
-def test_a_second_derivative_at_several_ties_has_no_value_and_is_not_judged() -> None:
+def test_a_second_derivative_at_few_ties_is_between_all_pieces_and_at_many_is_not_judged() -> None:
     def loss(x: Any, n: Any) -> Any:
-        return (n.maximum(x[0], 0.0) + n.maximum(x[1], 0.0)) * x[2]
+        return n.sum(n.maximum(x[:-1], 0.0)) * x[-1]
 
-    found = at(loss, [0.0, 0.0, 2.0])
-    assert np.isnan(found.truth["hvp", "x"][2])
-    assert found.kinks["hvp", "x", (2,)] == NO_VALUE
+    few = at(loss, [0.0, 0.0, 2.0])
+    assert few.kinks["hvp", "x", (2,)] == pytest.approx((V[1], V[0]))
+    many = at(loss, [*[0.0] * 5, 2.0], np.ones(6))
+    assert np.isnan(many.truth["hvp", "x"][5])
+    assert many.kinks["hvp", "x", (5,)] == NO_VALUE
+    found = few
     assert not found.unknown
     assert found.kinks["gradient", "x", (0,)] == (0.0, 2.0)
+
+
+def test_a_second_derivative_that_one_side_has_and_the_other_has_not_is_judged() -> None:
+    # x^2 above zero and 0 below, with slopes of both maxima chosen by themselves: from -2 v to 2 v.
+    found = at(lambda x, n: n.maximum(x[0], 0.0) * n.maximum(x[0], -x[0]) + x[1] ** 2, [0.0, 1.0])
+    assert found.kinks == {("hvp", "x", (0,)): pytest.approx((-2 * V[0], 2 * V[0]))}
 
 
 def test_a_second_derivative_where_the_gradient_has_a_step_has_no_value() -> None:

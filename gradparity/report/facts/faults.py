@@ -92,12 +92,16 @@ class Fault:
         got, truth = (found.got, found.truth) if found else (None, None)
         if found is None and first is not None and first.first_divergence is not None:
             got, truth = first.final_loss, first.reference_loss
+        sides = found.sides if found else None
         expected = "the others'" if self.undecided else "expected" if self.outlier else "true"
         figures = (
             "" if relative is None else f"relative error {relative:.2g}",
             "" if self.floors is None else f"{large(self.floors)} floors",
             "" if ulps is None else f"{large(ulps)} ulp",
             "" if got is None or truth is None else "{} where {} is {}".format(*apart(got, truth), expected),
+            ""
+            if got is None or sides is None
+            else "{} where anything from {} to {} is right".format(*apart(got, *sides)),
         )
         return [each for each in figures if each]
 

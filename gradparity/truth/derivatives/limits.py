@@ -10,6 +10,7 @@ numerator and denominator vanish has a limit like any other.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import flint
@@ -44,6 +45,7 @@ class Neighbourhood:
 
     Attributes:
         ties: how many were met at the point itself.
+        kinds: the functions that met them.
     """
 
     def __init__(self, loss: Loss, params: Any, data: Any, direction: Any, deadline: float) -> None:
@@ -53,6 +55,7 @@ class Neighbourhood:
         smallest = [_smallest(leaf) for tree in (params, data) for _, leaf in leaves(tree)]
         self.distances = tuple(k + max([0, *smallest]) for k in DISTANCES)
         self.ties = 0
+        self.kinds: set[str] = set()
 
     def limits(self, along: Any, side: int) -> Blocks:
         """Limits along ``p + side t along`` of derivatives along the direction: nan where there is none to be seen.
@@ -108,13 +111,14 @@ class Neighbourhood:
     ) -> Derivatives | None:
         """At exact lines; None where a comparison is undecided, or a tie active off the point."""
         for share in (False, True):
-            context = Context(bits=bits, order=1, side=side, deadline=self.deadline, share=share, forced=forced)
+            chosen = None if forced is None else replace(forced)  # from the first tie on, whatever was tried before
+            context = Context(bits=bits, order=1, side=side, deadline=self.deadline, share=share, forced=chosen)
             try:
                 found = enclosed_at(self.loss, self.params, lines, self.data, context)
             except UndecidedError:
                 continue
             if side == 0:
-                self.ties = len(context.kinks)
+                self.ties, self.kinds = len(context.kinks), {kink.name for kink in context.kinks}
             off = side != 0 and forced is None
             return None if off and any(kink.active for kink in context.kinks) else found
         return None

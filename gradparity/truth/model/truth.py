@@ -10,6 +10,7 @@ what two ways to it disagree on, is nan, and `Reference.unknown` says why.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +28,7 @@ from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape
 from gradparity.truth.model.kinds import Kinds
 from gradparity.truth.model.partial import Partial
 from gradparity.truth.model.seam import NO_TIME, UNDECIDED, Kinks, Seam, seam, seam_in_extended
-from gradparity.truth.reference import BUDGET_S, Reference
+from gradparity.truth.reference import BUDGET_S, Reference, Together
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
 ENCLOSING, DRAWING = 0.5, 0.3
@@ -102,6 +103,7 @@ class _Found:
     lone: bool = True  #: found without forward mode, which has to confirm it
     kinks: Kinks = field(default_factory=dict)
     unknown: dict[tuple[str, str], str] = field(default_factory=dict)
+    together: Sequence[Together] = ()
 
 
 class _Search:
@@ -150,13 +152,23 @@ class _Search:
         floor = self._floor_beside(found, floor)
         unknown = {}
         for key, value in found.truth.items():
-            said = _explained(key, found.kinks, value.shape)  # the others are not known
-            if not (np.isfinite(value) | said).all():
+            none = _explained(key, found.kinks, value.shape)  # the others are not known
+            if not (np.isfinite(value) | none).all():
                 unknown[key] = found.unknown.get(key, NO_VALUE)
-            elif not (np.isfinite(floor[key]) | said).all():
+            elif not (np.isfinite(floor[key]) | none).all():
                 unknown[key] = found.unknown.get(key, NO_DRAWS if self.cut_short else NO_FLOOR)
         seconds = time.monotonic() - self.began
-        return Reference(found.truth, floor, found.method, seconds, directions, found.kinks, ignored, unknown)
+        return Reference(
+            found.truth,
+            floor,
+            found.method,
+            seconds,
+            directions,
+            found.kinks,
+            ignored,
+            unknown,
+            together=found.together,
+        )
 
     def _turn(self, values: Blocks, floor: Blocks, found: _Found) -> None:
         """No truth where other signs of eigenvectors give another one, by more than rounds in extended precision."""
@@ -223,7 +235,7 @@ class _Search:
             for key, each in enclosed.blocks.items():
                 truth[key] = np.where(each.is_finite, each.as_longdouble(), truth[key])
         unknown |= _refuted(values, found.point, floor, truth)
-        return _Found(truth, words, lone=False, kinks=found.kinks, unknown=unknown)
+        return _Found(truth, words, lone=False, kinks=found.kinks, unknown=unknown, together=found.together)
 
     def _confirmed(self, found: _Found, floor: Blocks) -> int:
         """In how many random directions forward mode agrees."""

@@ -103,13 +103,20 @@ class Forced:
     Attributes:
         rng: of the branches, and of the shares that each of the equal elements of a maximum has.
         sign: the side of every tie, drawn for each where it is 0.
+        turns: the sides of the ties in turn, where they are chosen.
+        place: of the next of them.
     """
 
     rng: np.random.Generator
     sign: int = 0
+    turns: tuple[int, ...] = ()
+    place: int = 0
 
     def signs(self, shape: tuple[int, ...]) -> npt.NDArray[np.int64]:
         """-1 or 1 for each tie."""
+        if self.turns:
+            self.place += 1
+            return np.full(shape, self.turns[(self.place - 1) % len(self.turns)])
         return np.full(shape, self.sign) if self.sign else 2 * self.rng.integers(0, 2, shape) - 1
 
     def shares(self, tied: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
