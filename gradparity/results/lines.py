@@ -63,6 +63,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         direction: ``forward`` by values, ``backward`` by cotangents where every value agrees.
         backend: the one that disagrees.
+        also: others that disagree and run the same port.
         against: what it is held against.
         agree: the last place where both agree, in each; empty where there is none.
         reordered: since where both have the same numbers in another order, which is what they diverge on then.
@@ -79,6 +80,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
     direction: Literal["forward", "backward"]
     backend: str
     against: str
+    also: list[str] = []
     agree: list[Site] = []
     reordered: list[Site] = []
     here: list[Site] = []

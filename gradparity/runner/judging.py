@@ -5,6 +5,7 @@ It is imported once the workers are on their way: what it takes to compute and t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -50,6 +51,7 @@ class Judging:
 
     def __init__(self, cell: Cell, recorder: Recorder, deadline: Deadline = UNLIMITED) -> None:
         self.cell, self.recorder, self.deadline = cell, recorder, deadline
+        self._began_s = time.monotonic()
         self.pairwise: PairwiseRun | None = None
         self.runs: list[Trajectory] = []
         self.steps = cell.settings.steps
@@ -294,7 +296,9 @@ class Judging:
             outcome.divergences, lies = found
             outcome.findings = with_places(outcome.findings, outcome.divergences, lies)
         oracle = self.cell.oracle if self.pairwise is None else None
-        lines, notes = find_lines(workers, problem, outcome.findings, oracle, self.deadline)
+        lines, notes = find_lines(
+            workers, problem, outcome.findings, oracle, self.deadline, time.monotonic() - self._began_s
+        )
         if lines or notes:
             known = outcome.divergences or Divergences()
             outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *notes])

@@ -8,7 +8,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ import msgspec
 import numpy as np
 
 from gradparity.benchmark.schedule import is_twin
+from gradparity.formatting import shortened
 from gradparity.judge.alignment import Parting, part
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.model import find_model
 from gradparity.oracle.protocol import NotCertified, Oracle
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline, waited_s
+from gradparity.processes.machine import usable_cores
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import DIFFERS, Finding
 from gradparity.results.lines import Cure, Lines, Site
@@ -32,11 +35,11 @@ from gradparity.worker import messages as m
 TRUTH = "truth"
 #: Quantities that a cure is held to.
 WHICH = ("loss", "gradient")
-#: Seconds that cures may take in all, lines that are under suspicion at most, and how far beside the parameters the
-#: second point is, relative: a change that makes ports agree at one point may do so by chance.
-CURE_S, MOST_PLACES, BESIDE = 20.0, 12, 0.1
-#: Seconds that recording one port may take.
-TRACE_S = 30.0
+#: Lines that are under suspicion at most, and how far beside the parameters the second point is, relative: what makes
+#: ports agree at one point may do so by chance.
+MOST_PLACES, BESIDE = 12, 0.1
+#: Seconds that recording a port may take; that all of it may take at least, and at most.
+TRACE_S, LEAST_S, MOST_S = 30.0, 8.0, 60.0
 #: Characters of an expression that are said, and lines of source around those that are.
 MOST_TEXT, AROUND = 72, 6
 
@@ -47,6 +50,7 @@ def find_lines(
     findings: Iterable[Finding],
     oracle: Oracle | None,
     deadline: Deadline,
+    took_s: float,
 ) -> tuple[list[Lines], list[str]]:
     """Where each backend that disagrees parts from what it is held against, and why that is not known of some.
 
@@ -56,14 +60,24 @@ def find_lines(
         findings: the verdicts on it.
         oracle: the truth, where the backends are held to one.
         deadline: of the problem's budget.
+        took_s: seconds that the check took so far: it takes no more than that again, nor less than `LEAST_S`.
     """
-    left_s, truth = max(0.0, deadline.left_s()), None
+    left_s, truth = max(0.0, min(deadline.left_s(), max(LEAST_S, took_s), MOST_S)), None
+    ends_s = time.monotonic() + left_s
     tell = getattr(oracle, "trace", None)
     if tell is not None:
         with contextlib.suppress(NotCertified):
             truth = tell(problem, problem.seed, min(TRACE_S, left_s / 3))
-    search = Search(workers, problem, truth, None if oracle is None else oracle.at, left_s)
+    search = Search(workers, problem, truth, None if oracle is None else oracle.at, ends_s - time.monotonic())
     return search.run(findings), search.notes
+
+
+@dataclass
+class _Parted:
+    """Where two ports part, in words and in numbers of their results."""
+
+    lines: Lines
+    parting: Parting
 
 
 class Search:
@@ -74,7 +88,7 @@ class Search:
         problem: the problem.
         truth: the record of the neutral loss, if there is one.
         at: the truth of the loss and gradient of a problem.
-        seconds: that are left for all of it.
+        seconds: that all of it may take.
     """
 
     def __init__(
@@ -86,7 +100,7 @@ class Search:
         seconds: float = math.inf,
     ) -> None:
         self._workers, self._problem, self._at = workers, problem, at
-        self._record_s, self._seconds = min(TRACE_S, seconds / 3), min(CURE_S, seconds / 3)
+        self._record_s, self._ends_s = min(TRACE_S, seconds / 2), time.monotonic() + seconds
         self._root = find_model(problem.spec.path)[0].parent
         self._recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
         rng = np.random.default_rng([problem.seed, 16])
@@ -98,71 +112,64 @@ class Search:
 
     def run(self, findings: Iterable[Finding]) -> list[Lines]:
         """Of two backends that disagree with each other, neither is the odd one: said once."""
-        bad = list(dict.fromkeys(found.backend for found in findings if found.verdict in DIFFERS))
         names = [name for name in self._workers if not is_twin(name)]
+        bad = list(dict.fromkeys(f.backend for f in findings if f.verdict in DIFFERS and f.backend in names))
         good = [TRUTH] * (TRUTH in self._recorded) + [name for name in names if name not in bad]
-        found: list[Lines] = []
-        for name in (name for name in bad if name in names):
-            for other in (*good, *(each for each in bad if each != name and each in names)):
-                if any({each.backend, each.against} == {name, other} for each in found):
+        with ThreadPoolExecutor(usable_cores()) as pool:
+            list(pool.map(self._record, dict.fromkeys([*bad, *good[:1]])))
+            parted = self._parted(bad, good)
+            cures = list(pool.map(lambda each: self._cured(each, good), parted))
+        self.notes += [f"{name}: {note}" for name, traced in self._recorded.items() for note in traced.notes]
+        return [_at_its_cures(each.lines, found, self._root) for each, found in zip(parted, cures, strict=True)]
+
+    def _parted(self, bad: Sequence[str], good: Sequence[str]) -> list[_Parted]:
+        """Where each of the bad parts from the first that it can be held against; those of one source together."""
+        found: list[_Parted] = []
+        for name in bad:
+            mine = self._record(name)
+            same = next((each for each in found if _same_source(self._recorded[each.lines.backend], mine)), None)
+            if same is not None and same.lines.against in good:
+                same.lines = msgspec.structs.replace(same.lines, also=[*same.lines.also, name])
+                continue
+            for other in (*good, *(each for each in bad if each != name)):
+                if any({each.lines.backend, each.lines.against} == {name, other} for each in found):
                     break
-                mine, theirs = self._record(name), self._record(other)
+                theirs = self._record(other)
                 if not (mine.results and theirs.results):
                     continue
                 parting = part(mine, theirs, self._problem.params)
                 if parting is not None:
-                    lines = _lines(parting, (name, other), (mine, theirs), self._root)
-                    found.append(self._with_cures(lines, parting, known=other in good))
+                    found.append(_Parted(_lines(parting, (name, other), (mine, theirs), self._root), parting))
                 break
-        self.notes += [f"{name}: {note}" for name, traced in self._recorded.items() for note in traced.notes]
         return found
 
     def _record(self, name: str) -> m.Traced:
         if name not in self._recorded:
+            request, share_s = m.Trace(self._problem.seed), waited_s(self._record_s)
             try:
-                self._recorded[name] = self._workers[name].ask(
-                    m.Trace(self._problem.seed), share_s=waited_s(self._record_s)
-                )
+                self._recorded[name] = self._workers[name].ask(request, share_s=share_s)
             except WorkerFailed as failure:
                 self.notes.append(f"{name} cannot be recorded: {failure.reason}")
                 self._recorded[name] = m.Traced()
         return self._recorded[name]
 
-    def _with_cures(self, lines: Lines, parting: Parting, *, known: bool) -> Lines:
-        """With what makes one port agree with the other, or, where neither is known to be right, either with either."""
-        names = lines.backend, lines.against
-        cures, tried = list[Cure](), 0
-        for port, other, suspects in ((*names, parting.suspects[0]), (*names[::-1], parting.suspects[1])):
-            if port not in self._workers or (known and port != lines.backend):
-                continue
-            answer = self._ask(port, other, self._places(self._recorded[port], suspects))
-            tried += answer.tried
-            cures += [
-                Cure(
-                    backend=port,
-                    file=shown_file(each.file, self._root),
-                    line=each.line,
-                    kind=each.kind,
-                    old=each.old,
-                    new=each.new,
-                    phrase=each.phrase,
-                    also=list(each.also),
-                )
-                for each in answer.found
-            ]
-        return msgspec.structs.replace(lines, cures=cures, tried=tried)
+    def _cured(self, parted: _Parted, good: Sequence[str]) -> list[tuple[str, m.Cured]]:
+        """What makes one port agree with the other, or, where neither is known to be right, either with either."""
+        names, suspects = (parted.lines.backend, parted.lines.against), parted.parting.suspects
+        sides = [(names[0], names[1], suspects[0])]
+        if names[1] not in good:
+            sides.append((names[1], names[0], suspects[1]))
+        return [(port, self._ask(port, other, self._places(port, numbers))) for port, other, numbers in sides]
 
     def _ask(self, port: str, other: str, places: list[tuple[str, int, int]]) -> m.Cured:
-        began_s = time.monotonic()
-        if not places or self._seconds <= 0:
+        left_s = self._ends_s - time.monotonic()
+        if not places or port not in self._workers or left_s <= 0:
             return m.Cured([], 0)
         try:
-            return self._workers[port].ask(m.Cure(places, self._wanted(other), self._seconds))
+            return self._workers[port].ask(m.Cure(places, self._wanted(other), left_s))
         except WorkerFailed as failure:
             self.notes.append(f"what would make {port} agree was not found: {failure.reason}")
             return m.Cured([], 0)
-        finally:
-            self._seconds -= time.monotonic() - began_s
 
     def _wanted(self, other: str) -> list[m.Wanted]:
         """Loss and gradient of the other at the problem's parameters, and beside them."""
@@ -181,9 +188,9 @@ class Search:
             for answer, params in zip(answers, points, strict=True)
         ]
 
-    def _places(self, traced: m.Traced, suspects: Sequence[int]) -> list[tuple[str, int, int]]:
+    def _places(self, port: str, suspects: Sequence[int]) -> list[tuple[str, int, int]]:
         """Lines of the results under suspicion, the likeliest first, each once."""
-        found: dict[tuple[str, int, int], None] = {}
+        traced, found = self._recorded[port], dict[tuple[str, int, int], None]()
         for number in suspects:
             file, line, end_line, _, _ = traced.results[number].place
             if line:
@@ -268,3 +275,27 @@ def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, 
     while not source[first - 1].strip():  # ends at the places themselves
         first += 1
     return first, source[first - 1 : last]
+
+
+def _same_source(one: m.Traced, two: m.Traced) -> bool:
+    """Whether two backends run one port."""
+    return bool(one.results) and [r.place for r in one.results] == [r.place for r in two.results]
+
+
+def _at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path) -> Lines:
+    """The same with its cures; a place is that of a stop or a narrow dtype which is proven to be the cause.
+
+    Values, or cotangents, diverge where what reads it is computed.
+    """
+    cures, tried, here = list[Cure](), 0, list(lines.here)
+    for port, answer in found:
+        tried += answer.tried
+        for each in answer.found:
+            fields = {name: getattr(each, name) for name in ("line", "kind", "old", "new", "phrase")}
+            cure = Cure(backend=port, file=shown_file(each.file, root), also=list(each.also), **fields)
+            cures.append(cure)
+            if cure.kind in ("stop", "precision"):
+                text = shortened(" ".join(cure.old.split()), MOST_TEXT)
+                site = Site(backend=port, file=cure.file, line=cure.line, text=text, operation=cure.kind)
+                here = [site if known.backend == port else known for known in here]
+    return msgspec.structs.replace(lines, cures=cures, tried=tried, here=here)

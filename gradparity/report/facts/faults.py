@@ -125,8 +125,9 @@ def fault_notes(found: Iterable[Fault]) -> list[Note]:
     """
     groups: dict[tuple[object, ...], list[Fault]] = {}
     for fault in found:
-        own = fault.backend if fault.lines or fault.divergences or fault.outlier else ""
-        what = fault.problems, *fault.verdicts, *fault.blocks, fault.why, _diverges(fault.trainings), fault.undecided
+        own = fault.backend if fault.divergences or fault.outlier else ""
+        why = fault.lines or (fault.why,)
+        what = fault.problems, *fault.verdicts, *fault.blocks, *why, _diverges(fault.trainings), fault.undecided
         groups.setdefault((own, *what), []).append(fault)
     return [_note(sorted(group, key=lambda fault: -(fault.floors or 0.0))) for group in groups.values()]
 
@@ -191,7 +192,7 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             findings=findings,
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
-            lines=tuple(said for each in met.lines if each.backend == backend for said in each.said),
+            lines=tuple(said for each in met.lines if backend in (each.backend, *each.also) for said in each.said),
             divergences=tuple(str(each) for each in met.found if each.backend == backend),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
             undecided=pairwise is not None
