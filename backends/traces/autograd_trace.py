@@ -6,12 +6,11 @@ changes the loss, or it does not run with it, the parameters are alone. What pla
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from autograd.core import VJPNode, add_outgrads, vspace
-from autograd.extend import Box
 from autograd.tracer import isbox, new_box, notrace_primitives, trace_stack
 from autograd.util import toposort
 
@@ -32,16 +31,22 @@ class Tape:
 
     def __init__(self, inside: Callable[[str], bool]) -> None:
         self.told: list[Told] = []
+        self.root = self.node(differentiated=True)  # of the dictionary of all parameters, which autograd boxes as one
+        self.params: dict[str, int] = {}
         self.value: Any = None
         self.end: Any = None
         self._inside = inside
 
-    def leaf(self, name: str, value: Array, *, differentiated: bool) -> Node:
-        """The node that a parameter or an array of the data starts from."""
+    def node(self, *told: int, differentiated: bool) -> Node:
+        """A node that the tape starts from."""
         node: Node = Node.new_root()
-        node.tape, node.differentiated, node.told = self, differentiated, (len(self.told),)
-        self.told.append(Told(Step("", ()), name, np.array(value)))
+        node.tape, node.differentiated, node.told, node.own = self, differentiated, told, True
         return node
+
+    def leaf(self, name: str, value: Array) -> int:
+        """A parameter or an array of the data; returns its place in the list."""
+        self.told.append(Told(Step("", ()), name, np.array(value)))
+        return len(self.told) - 1
 
     def result(self, operation: str, parents: tuple[Node, ...], value: Any, args: Any, kwargs: Any) -> tuple[int, ...]:
         """A primitive's result, array by array, after the values on the way to it."""
@@ -70,17 +75,22 @@ class Node(VJPNode):  # type: ignore[misc]
     tape: Tape
     differentiated: bool
     told: tuple[int, ...]
+    own: bool  # whether the results are its own, and not a parameter out of the dictionary
 
     def __init__(
         self, value: Any, fun: Any, args: Any, kwargs: Any, parent_argnums: tuple[int, ...], parents: tuple[Node, ...]
     ) -> None:
-        own = [i for i, parent in enumerate(parents) if parent.differentiated]
-        self.tape, self.differentiated = parents[0].tape, bool(own)
+        on_way = [i for i, parent in enumerate(parents) if parent.differentiated]
+        self.tape, self.differentiated = parents[0].tape, bool(on_way)
         self.parents, self.vjp = (), lambda g: ()
-        if own:
-            argnums = tuple(parent_argnums[i] for i in own)
-            super().__init__(value, fun, args, kwargs, argnums, tuple(parents[i] for i in own))
-        self.told = self.tape.result(str(getattr(fun, "__name__", fun)).strip("_"), parents, value, args, kwargs)
+        if on_way:
+            argnums = tuple(parent_argnums[i] for i in on_way)
+            super().__init__(value, fun, args, kwargs, argnums, tuple(parents[i] for i in on_way))
+        self.own = parents[0] is not self.tape.root
+        if self.own:
+            self.told = self.tape.result(str(getattr(fun, "__name__", fun)).strip("_"), parents, value, args, kwargs)
+        else:
+            self.told = (self.tape.params[args[1]],)
 
 
 # What is constant piece by piece is on no tape.
@@ -91,21 +101,28 @@ def record(loss: Loss, params: Params, data: Data, journal: Journal) -> None:
     """See `gradparity.backends.traces.Recorder`."""
     alone = Tape(journal.inside)
     try:
-        _evaluate(alone, loss, params, data, {})
+        _evaluate(alone, loss, params, data, set())
     except Exception:
         alone.tell(journal)
         raise
     tape = _with_data(alone, loss, params, data, journal.inside)
     numbers = tape.tell(journal)
+    reached: set[str] = set()
     for node, cotangent in _cotangents(tape):
-        for i, array in zip(node.told, _arrays(cotangent), strict=False):
-            journal.cotangent(numbers[i], array)
+        if node is tape.root:
+            for name in reached:
+                journal.cotangent(numbers[tape.params[name]], np.array(cotangent[name]))
+        elif node.own:
+            for i, array in zip(node.told, _arrays(cotangent), strict=False):
+                journal.cotangent(numbers[i], array)
+        else:
+            reached.update(name for name, i in tape.params.items() if i in node.told)
 
 
 def _with_data(alone: Tape, loss: Loss, params: Params, data: Data, inside: Callable[[str], bool]) -> Tape:
     """A tape with the data on it, if that makes no difference."""
     tape = Tape(inside)
-    floating = {name: x for name, x in data.items() if np.asarray(x).dtype.kind in "fc"}
+    floating = {name for name, x in data.items() if np.asarray(x).dtype.kind in "fc"}
     try:
         _evaluate(tape, loss, params, data, floating)
         same = _bits(tape.value) == _bits(alone.value) and _gradient_bits(tape) == _gradient_bits(alone)
@@ -114,19 +131,15 @@ def _with_data(alone: Tape, loss: Loss, params: Params, data: Data, inside: Call
     return tape if same else alone
 
 
-def _evaluate(tape: Tape, loss: Loss, params: Params, data: Data, on_tape: Data) -> None:
+def _evaluate(tape: Tape, loss: Loss, params: Params, data: Data, on_tape: set[str]) -> None:
     with trace_stack.new_trace() as trace:
-
-        def boxes(arrays: Mapping[str, Array], *, differentiated: bool) -> dict[str, Box]:
-            return {
-                name: new_box(x, trace, tape.leaf(name, x, differentiated=differentiated)) for name, x in arrays.items()
-            }
-
-        leaves = boxes(params, differentiated=True)
-        on_it = boxes(on_tape, differentiated=False)
-        for name in data.keys() - on_tape.keys():
-            tape.leaf(name, np.asarray(data[name]), differentiated=False)
-        end = loss(leaves, {**data, **on_it})
+        tape.params = {name: tape.leaf(name, x) for name, x in params.items()}
+        given = {name: (x, tape.leaf(name, x)) for name, x in data.items()}
+        boxes = {
+            name: new_box(x, trace, tape.node(i, differentiated=False)) if name in on_tape else x
+            for name, (x, i) in given.items()
+        }
+        end = loss(new_box(dict(params), trace, tape.root), boxes)
         if isbox(end) and end._trace == trace:
             tape.value, tape.end = end._value, end._node
         else:
@@ -145,9 +158,8 @@ def _cotangents(tape: Tape) -> Iterator[tuple[Node, Any]]:
             found[parent] = add_outgrads(found.get(parent), own)
 
 
-def _gradient_bits(tape: Tape) -> dict[tuple[int, ...], list[bytes]]:
-    """Of the parameters, by their places in the record, which are the first."""
-    return {node.told: _bits(cotangent) for node, cotangent in _cotangents(tape) if not node.parents}
+def _gradient_bits(tape: Tape) -> list[bytes]:
+    return [bits for node, cotangent in _cotangents(tape) if node is tape.root for bits in _bits(cotangent)]
 
 
 def _bits(value: Any) -> list[bytes]:

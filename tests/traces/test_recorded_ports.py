@@ -16,6 +16,7 @@ from gradparity.model_spec.user.model import load_model
 from gradparity.worker.user_loss import UserLoss, user_loss
 from tests.conftest import configured
 from tests.evidence.broken_ports import PORTS, forgotten
+from tests.evidence.user_models import SHARED, Ports, drawn
 from tests.traces.book import Book
 
 
@@ -39,6 +40,27 @@ def by_id(folder: Path) -> str:
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss:UserWarning")
 
 
+def assert_bits(backend: Backend, loss: Any, params: Any, data: Any, book: Book) -> None:
+    """Record a loss, and hold it against the unrecorded one."""
+    value, gradient = backend.program(loss).value_and_gradient(backend.put(params), backend.put(data))
+    backend.recorder().record(loss, backend.put(params), backend.put(data), book)
+    ends = [n for n, cotangent in book.cotangents.items() if cotangent.size == 1 and cotangent.item() == 1]
+    if ends:  # else it depends on no parameter
+        np.testing.assert_array_equal(book.values[max(ends)], backend.get({"": value})[""])
+    numbers = {name: number for number, name in reversed(book.names.items())}  # of parameters, where data have it too
+    for block, expected in backend.get(gradient).items():
+        np.testing.assert_array_equal(book.cotangents.get(numbers[block], 0 * expected), expected, err_msg=block)
+
+
+@pytest.mark.parametrize("index", range(0, 4 * SHARED, SHARED))
+@pytest.mark.parametrize("name", ["autograd", "torch"])
+def test_a_drawn_model_is_the_same_under_a_recorder_to_the_last_bit(name: str, index: int):
+    model = drawn(12, index)
+    with np.errstate(all="ignore"):
+        ports = Ports(model, [name])
+        assert_bits(configured(name), ports.losses[name], model.params, model.data, Book(str(PORTS.parent)))
+
+
 @pytest.mark.parametrize(
     ("name", "folder"),
     [(name, folder) for name in ("autograd", "torch") for folder in folders(name)],
@@ -46,14 +68,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the to
 )
 def test_a_recorded_loss_and_its_gradient_are_the_unrecorded_ones_to_the_last_bit(name: str, folder: Path):
     with port(name, folder) as (backend, loss, params, data):
-        value, gradient = backend.program(loss).value_and_gradient(backend.put(params), backend.put(data))
         book = Book(str(folder))
-        backend.recorder().record(loss, backend.put(params), backend.put(data), book)
-    end = max(n for n, c in book.cotangents.items() if c.size == 1 and c.item() == 1)
-    np.testing.assert_array_equal(book.values[end], backend.get({"": value})[""])
-    numbers = {name: number for number, name in reversed(book.names.items())}  # of parameters, where data have it too
-    for block, expected in backend.get(gradient).items():
-        np.testing.assert_array_equal(book.cotangents.get(numbers[block], np.zeros(())), expected, err_msg=block)
+        assert_bits(backend, loss, params, data, book)
     assert all(step.place.file.startswith(str(folder)) for step in book.steps if step.operation)
 
 
