@@ -45,6 +45,10 @@ class ModelFault(InputError):
     """The user's model is at fault, or has ended its process."""
 
 
+class ProcessLost(ModelFault):
+    """The process of the user's model has ended, or has no memory left."""
+
+
 class ModelProcess(Peer):
     """A process with the model at ``path``; an `Oracle` of its problems. A context: on leaving, the process is gone.
 
@@ -64,7 +68,7 @@ class ModelProcess(Peer):
         self._known: tuple[UserProblem, Reference] | None = None  #: the last problem whose truth was asked for
         self._seconds: dict[int, float] = {}
         self._drawn_by: mm.Draw | None = None
-        self._ended = False
+        self._ended = self._abandoned = False
         self._untried = False
         self._untimely = ""  #: why one evaluation alone takes too long for any truth
         self._start(launch)
@@ -112,7 +116,7 @@ class ModelProcess(Peer):
             return
         self._untried = False
         try:
-            with self._in_time("first evaluation"):
+            with self._in_time("first evaluation", first=True):
                 self.uncertified = self.ask(mm.Try(), share_s=share_s).uncertifiable or None
         except NoTimeForTruth as error:
             self._untimely = str(error)
@@ -143,7 +147,7 @@ class ModelProcess(Peer):
         """Loss and gradient with their floors at the problem's parameters.
 
         Raises:
-            NotCertified: there is no time or memory for it.
+            NotCertified: the loss cannot be evaluated there, or there is no time or memory for it.
         """
         if self._known is not None and _is_at(problem, self._known[0]):
             return self._known[1].only("loss", "gradient")
@@ -163,7 +167,7 @@ class ModelProcess(Peer):
         """The reference run in extended precision.
 
         Raises:
-            NotCertified: there is no time or memory for it.
+            NotCertified: the loss cannot be evaluated there, or there is no time or memory for it.
         """
         with self._lock, self._in_time("reference run"):
             self._hold(problem)
@@ -183,7 +187,7 @@ class ModelProcess(Peer):
         """Every result on the way to the neutral loss, in extended precision; why not, where there is none.
 
         Raises:
-            NotCertified: there is no time or memory for it.
+            NotCertified: the loss cannot be evaluated there, or there is no time or memory for it.
         """
         if self.uncertified is not None:
             return Traced(notes=[self.uncertified or "the model has no neutral loss"])
@@ -192,11 +196,13 @@ class ModelProcess(Peer):
             return self.ask(mm.Trace(seed, TOLD * seconds), share_s=waited_s(seconds))
 
     @contextmanager
-    def _in_time(self, what: str) -> Iterator[None]:
+    def _in_time(self, what: str, *, first: bool = False) -> Iterator[None]:
         """What is asked for within is not known where there is no time or no memory for it; then the process is gone.
 
+        Nor is it where the loss ends its process, unless it is the ``first`` evaluation that does.
+
         Raises:
-            NoTimeForTruth: so it is.
+            NotCertified: so it is.
         """
         try:
             yield
@@ -204,14 +210,19 @@ class ModelProcess(Peer):
             self._ended = True
             raise NoTimeForTruth(f"{what}, {failure.reason}") from None
         except ModelFault as fault:
-            if not out_of_memory(str(fault)):
+            if out_of_memory(str(fault)):
+                self._ended = True
+                raise NoTimeForTruth(f"{what}, {fault.got}") from None
+            if first or self._abandoned or not isinstance(fault, ProcessLost):
                 raise
             self._ended = True
-            raise NoTimeForTruth(f"{what}, {fault.got}") from None
+            raise NotCertified(f"{what}, the process of the model ended: {fault.got}") from None
 
     def _revive(self) -> None:
         """Start the process again, after one that had to be killed."""
         assert self._drawn_by is not None  # noqa: S101
+        if self._abandoned:
+            raise ProcessLost(self.path, got="a run that is ending", expected="to be asked before")
         self._ended, self._held = False, None
         self.close()
         self._start(self.launch)
@@ -230,7 +241,8 @@ class ModelProcess(Peer):
         """Send a request and wait for its reply, one thread at a time.
 
         Raises:
-            ModelFault: the model is at fault, or has ended its process.
+            ModelFault: the model is at fault, or has ended its process (`ProcessLost`).
+            NotCertified: the loss has no value where the truth took it.
             OutOfTime: there was no answer within the share of the budget, or the budget is over.
         """
         with self._lock:
@@ -239,11 +251,13 @@ class ModelProcess(Peer):
             except OutOfTime:
                 raise
             except WorkerFailed as failure:
-                raise ModelFault(
+                raise ProcessLost(
                     f"{self.path}, {failure.stage}", got=failure.reason, expected="functions that return"
                 ) from None
 
     def _failed(self, answer: Failed) -> Exception:
+        if isinstance(answer, mm.Uncertified):
+            return NotCertified(answer.message)
         if isinstance(answer, mm.Refused):
             return ModelFault(answer.rule, got=answer.got, expected=answer.expected, cure=answer.cure)
         if answer.kind == "OutOfTimeError":
@@ -251,13 +265,14 @@ class ModelProcess(Peer):
             late.reason = answer.message or late.reason
             return late
         if answer.kind == "MemoryError":
-            return ModelFault(
+            return ProcessLost(
                 f"{self.path}, {self._stage}", got=f"out of memory: {answer.message}", expected="a truth that fits"
             )
         return RuntimeError(f"the truth of the model: {answer.kind}: {answer.message}\n{answer.traceback}")
 
     def abandon(self) -> None:
-        """End the process at once; whoever waits for its answer gets a `ModelFault`."""
+        """End the process at once; whoever waits for its answer gets a `ProcessLost`."""
+        self._abandoned = True
         self.kill()
 
 

@@ -129,6 +129,10 @@ class Refused(Failed, frozen=True):
     cure: str
 
 
+class Uncertified(Failed, frozen=True):
+    """The neutral loss cannot be evaluated where it was not tried: on another branch, or at other parameters."""
+
+
 REQUESTS: tuple[type[Request[Any]], ...] = (Draw, Try, Hold, Certify, Follow, Afford, Trace, Stop)
 
-decode_request, decode_reply = decoder(REQUESTS), reply_decoder(REQUESTS, Refused)
+decode_request, decode_reply = decoder(REQUESTS), reply_decoder(REQUESTS, Refused, Uncertified)

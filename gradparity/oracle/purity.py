@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,6 +26,10 @@ MOST_CALLS, SECONDS = 8, 3.0
 IN_FLOAT64 = 1e-9
 
 _CURE = "Draw random numbers in data(rng), and keep nothing from one call for the next."
+
+
+class ImpureError(InputError):
+    """The loss is no function of its arguments."""
 
 
 class Purity:
@@ -60,7 +65,7 @@ class Purity:
         """Call it again.
 
         Raises:
-            InputError: it gives something else.
+            ImpureError: it gives something else.
         """
         began = time.monotonic()
         for call in range(calls):
@@ -74,21 +79,25 @@ class Purity:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """What the loss raises in this block is its own fault where it has kept arrays of an earlier evaluation.
+        """What our arrays refuse in this block is the loss's fault where it has kept some of an earlier evaluation.
 
         Raises:
-            InputError: it has.
+            ImpureError: it has.
         """
         try:
             yield
         except InputError as error:
-            if isinstance(error.__cause__, TypeError | ValueError) and _arrays() - self._before:
-                raise self._impure(f"it uses arrays that it has kept from an earlier call, {error.rule}") from error
+            met = error.__cause__
+            if isinstance(met, TypeError | ValueError) and _is_ours(met):
+                traceback.clear_frames(met.__traceback__)  # which hold this evaluation's
+                if _arrays() - self._before:
+                    said = f"it uses arrays that it has kept from an earlier call, {error.rule}"
+                    raise self._impure(said) from error
             raise
 
-    def _impure(self, how: str) -> InputError:
+    def _impure(self, how: str) -> ImpureError:
         place = place_of_function(self.loss)
-        return InputError(place, got=f"an impure loss: {how}", expected="a function of its arguments", cure=_CURE)
+        return ImpureError(place, got=f"an impure loss: {how}", expected="a function of its arguments", cure=_CURE)
 
 
 def _difference(key: tuple[str, str], first: Any, again: Any) -> str:
@@ -100,6 +109,14 @@ def _difference(key: tuple[str, str], first: Any, again: Any) -> str:
     here, there = (f"{float(value[at]):.12g}" for value in (first, again))
     other = there if there != here else f"another by {float(apart[at]):.2g}"
     return f"{place} is {here} at one call and {other} at the next, for the same arguments"
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether it was raised below the user's code, in the certified namespace, and not by the user's own line."""
+    frames = traceback.walk_tb(error.__traceback__)
+    rooms = [str(frame.f_globals.get("__name__", "")).partition(".")[0] for frame, _ in frames]
+    *_, innermost = [room for room in rooms if room not in ("", "flint", "numpy")]  # "" of compiled code
+    return innermost == __name__.partition(".")[0]
 
 
 def _arrays() -> set[int]:

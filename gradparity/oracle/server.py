@@ -23,7 +23,7 @@ from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
 from gradparity.numerics.perturbation import perturbed
 from gradparity.oracle import messages as mm
-from gradparity.oracle.purity import MOST_CALLS, Purity
+from gradparity.oracle.purity import MOST_CALLS, ImpureError, Purity
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.trace import record
 from gradparity.truth.model.truth import neutral_reference
@@ -61,6 +61,8 @@ class ModelWorker:
         """The reply to one request as a frame, the user's faults and ours included."""
         try:
             return encode(ANSWERS[type(request)](self, request))
+        except _ElsewhereError as error:
+            return encode(mm.Uncertified(type(error).__name__, str(error), ""))
         except InputError as error:
             return encode(mm.Refused("InputError", str(error), "", error.rule, error.got, error.expected, error.cure))
         except (Exception, SystemExit) as error:
@@ -74,14 +76,14 @@ class ModelWorker:
 
     def _follow(self, request: mm.Follow) -> mm.Followed:
         self.arithmetic.seconds = request.seconds
-        with self._own():
+        with self._elsewhere():
             return mm.Followed(
                 reference_run(self.problem, request.optimiser, request.steps, arithmetic=self.arithmetic)
             )
 
     def _afford(self, request: mm.Afford) -> mm.Afforded:
         self.arithmetic.seconds = request.seconds
-        with self._own():
+        with self._elsewhere():
             return mm.Afforded(affordable_steps(self.problem, request.optimiser, arithmetic=self.arithmetic))
 
     def _draw(self, request: mm.Draw) -> mm.Drawn:
@@ -111,10 +113,14 @@ class ModelWorker:
                     self.purity.require()
                     self.instant = time.monotonic() - began_s - first_s < INSTANT_S  # the first one imports, too
         except NotCertifiableError as error:
-            file, line = place_of(error, self.model.file, self.model.root)
-            said = str(error).partition(" Or go on without certification")[0]
-            return mm.Tried(f"{display_path(file)}, line {line}: {said}" if line else said)
+            return mm.Tried(self._uncertifiable(error))
         return mm.Tried()
+
+    def _uncertifiable(self, error: NotCertifiableError) -> str:
+        """What has no certified form, and the line of the model that has it."""
+        file, line = place_of(error, self.model.file, self.model.root)
+        place = f" ({display_path(file)}, line {line})" if line else ""
+        return f"{error.what} has no certified form{place}. {error.cure}"
 
     def _certify(self, request: mm.Certify) -> mm.Certified:
         problem = self.problem
@@ -123,7 +129,7 @@ class ModelWorker:
         assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
         spec = problem.spec
         params, tangents = spec.nest_params(problem.params), spec.nest_params(problem.tangents)
-        with self._own():
+        with self._elsewhere():
             found = neutral_reference(
                 self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=request.seconds
             )
@@ -150,13 +156,13 @@ class ModelWorker:
                     yield evaluated(params, data, np.float64)[0]
 
         try:
-            with self._own():
+            with self._elsewhere():
                 exact, cells = evaluated(problem.params, problem.data, np.float64)
                 extended = cells * EXTENDED_S < request.seconds / 2
                 if extended:
                     exact, _ = evaluated(problem.params, problem.data, np.longdouble)
                 found = traced(exact, moved())
-        except NotCertifiableError as error:
+        except _ElsewhereError as error:
             return Traced(notes=[str(error)])
         except OutOfTimeError:
             return Traced(notes=[f"recording the neutral loss takes longer than {request.seconds:.0f} s"])
@@ -180,6 +186,33 @@ class ModelWorker:
                     place_of_function(self.loss), got=error.got, expected=error.expected, cure=error.cure
                 ) from error
             raise
+
+    @contextmanager
+    def _elsewhere(self) -> Iterator[None]:
+        """The loss, which was tried, runs inside where it was not: at moved or trained parameters, beside a tie.
+
+        What it cannot do there is no fault of the model at its own parameters; it has no truth there.
+
+        Raises:
+            ImpureError: it is no function of its arguments.
+            _ElsewhereError: it raises, has no certified form, or is no scalar there.
+        """
+        try:
+            with self._own():
+                yield
+        except NotCertifiableError as error:
+            raise _ElsewhereError(self._uncertifiable(error)) from error
+        except ImpureError:
+            raise
+        except InputError as error:
+            if isinstance(error.__cause__, MemoryError):
+                raise
+            said = f"the loss has no value beside its parameters or further on, where a truth is sought ({error.rule})"
+            raise _ElsewhereError(f"{said}: {error.got}") from error
+
+
+class _ElsewhereError(Exception):
+    """A loss that has a value at its own parameters has none where the truth takes it."""
 
 
 #: What answers each kind of request.

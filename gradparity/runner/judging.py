@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Gradient steps of every backend's own loop that are held to the reference before it is timed.
 LOOP_STEPS_CHECKED = 5
+#: What to do where training leaves where the loss has a truth.
+UNHELD = "Training is not compared. --steps N allows fewer, --lr RATE smaller ones."
 
 
 class Judging:
@@ -73,7 +75,7 @@ class Judging:
         except NotCertified as error:
             assert isinstance(problem, UserProblem)  # noqa: S101
             if str(error):
-                cure = "Backends are compared with each other instead. Write the loss with names that are certified."
+                cure = "Backends are compared with each other instead."
                 if isinstance(error, NoTimeForTruth):
                     cure = "Backends are compared with each other instead. --budget SECONDS allows more."
                     self.recorder.leave_out(str(error))
@@ -110,7 +112,7 @@ class Judging:
             cure = "Check a part of the rows that fits into memory."
             self.recorder.diagnose(Diagnosis(name="no reference run", finding=said, cure=cure))
         elif cell.plan.trains == "all":
-            with self.left_out_in_time():
+            with self.where_known("reference run"):
                 optimisers = cell.settings.optimisers()
                 for place, each in enumerate(optimisers):
                     seconds = self.deadline.stage_s("reference runs") / (len(optimisers) - place)
@@ -119,18 +121,21 @@ class Judging:
             self.recorder.diagnose(*diagnose(problem, self.truth, self.runs))
         else:  # where the reference cannot afford some steps, the loss of the first is judged when it is timed
             descent, seconds = GradientDescent(cell.settings.learning_rate), self.deadline.stage_s("reference runs")
-            with self.left_out_in_time():
+            with self.where_known("reference run"):
                 self.steps = min(LOOP_STEPS_CHECKED, cell.oracle.affordable_steps(problem, descent, seconds))
                 if self.steps > 1:
                     self.runs = [cell.oracle.trajectory(problem, descent, self.steps, seconds)]
 
     @contextmanager
-    def left_out_in_time(self, whose: str = "") -> Iterator[None]:
-        """What the oracle has no time for is written down as left out."""
+    def where_known(self, what: str, whose: str = "") -> Iterator[None]:
+        """What the oracle has no time for is written down as left out; where the loss has no truth, that is said."""
         try:
             yield
         except NoTimeForTruth as error:
             self.recorder.leave_out(f"{whose}{error}")
+        except NotCertified as error:
+            said = Diagnosis(name=f"no {what}", finding=f"{whose}{error}".rstrip("."), cure=UNHELD)
+            self.recorder.diagnose(said)
 
     def judge(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated) -> list[Finding]:
         """The verdicts on what a backend has answered; none yet where there is no truth.
@@ -196,6 +201,12 @@ class Judging:
             evaluation = msgspec.structs.replace(evaluation, quantities=narrowed(evaluation.quantities, problem))
             self.recorder.begin("evaluation at moved inputs", name)
             missing = self.pairwise.ask(name, worker, evaluation, self.deadline)
+            if name in self.pairwise.raised:
+                said = (
+                    f"beside the parameters, where {name}'s noise is measured, it raises {self.pairwise.raised[name]}"
+                )
+                cure = "What it gives at the parameters is compared; a kink there is not seen."
+                self.recorder.diagnose(Diagnosis(name=f"the loss raises on {name}", finding=said, cure=cure))
             if missing:
                 self.recorder.leave_out(f"{name}: at moved inputs, without which it is not judged: {missing}")
             return []

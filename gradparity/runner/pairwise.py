@@ -55,6 +55,8 @@ class PairwiseRun:
     def __init__(self, problem: UserProblem) -> None:
         self.problem = problem
         self.answers: dict[str, Answers] = {}
+        #: What the loss raises beside the parameters, by backend.
+        self.raised: dict[str, str] = {}
         #: Backends that compute in a lower precision, with the words for it in each block that says so.
         self.leaks: dict[str, dict[str, str]] = {}
         self._lock = Lock()
@@ -72,6 +74,8 @@ class PairwiseRun:
         """
         seconds = deadline.stage_s("moved inputs")
         moved = worker.ask(m.Perturb(seconds), share_s=2 * waited_s(seconds))
+        if moved.raised:
+            self.raised[name] = moved.raised
         if moved.missing:
             return moved.missing
         values = _without(evaluation.quantities, {m.OTHER_HVP})

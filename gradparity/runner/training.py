@@ -40,7 +40,7 @@ def train(judging: Judging, member: Member, known: Trajectory) -> list[Training]
     name, problem, oracle = member.name, judging.cell.problem, judging.cell.oracle
     judging.recorder.begin("training", name)
     found: list[Training] = []
-    with judging.left_out_in_time(f"{name}: training: "):
+    with judging.where_known("judgement of training", f"{name}: training: "):
         if judging.cell.plan.trains == "all":
             seconds = judging.deadline.stage_s("training") / len(judging.cell.settings.optimisers())
             answer = _run(judging, member, lambda steps: m.Train(known.optimiser, steps, seconds), known)

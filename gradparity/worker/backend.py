@@ -186,16 +186,15 @@ class Worker:
         missing = too_much(self.backend, self.program, problem, self.asked, count, request.seconds)
         if missing:
             return m.Perturbed([], [], [], missing)
+        inputs, raised = (problem.params, problem.data, problem.tangents), list[Exception]()
         drawn, line, near = (
-            evaluations_at(
-                self.backend,
-                self.program,
-                inputs(problem.params, problem.data, problem.tangents, seed=problem.seed),
-                self.asked,
-            )
-            for inputs in (perturbed, along_line, beside)
+            evaluations_at(self.backend, self.program, moved(*inputs, seed=problem.seed), self.asked, raised)
+            for moved in (perturbed, along_line, beside)
         )
-        return m.Perturbed(drawn, line, near)
+        said = f"{type(raised[0]).__name__}: {self._said(raised[0])}" if raised else ""
+        # Of points in a row, one without an answer makes the others no line, and no sides.
+        line, near = line if len(line) == LINE_POINTS else [], near if len(near) == POINTS else []
+        return m.Perturbed(drawn, line, near, "" if drawn else f"the loss raises there: {said}", said)
 
     def _scatter(self, request: m.Scatter) -> m.Scattered:
         from gradparity.numerics.perturbation import along_line

@@ -114,12 +114,24 @@ def evaluate(
 
 
 def evaluations_at(
-    backend: Backend, program: Program, inputs: Iterable[tuple[Tree, Tree, Tree]], asked: Asked | None = None
+    backend: Backend,
+    program: Program,
+    inputs: Iterable[tuple[Tree, Tree, Tree]],
+    asked: Asked | None = None,
+    raised: list[Exception] | None = None,
 ) -> list[Quantities]:
-    """Every quantity, or those that are asked for, at each of some parameters, data and tangents."""
+    """Every quantity, or those that are asked for, at each of some parameters, data and tangents.
+
+    With ``raised``, where the loss raises is left out, and the exception added to it.
+    """
     which, found = asked or Asked(), list[Quantities]()
     for trees in inputs:
-        found.append(quantities_at(backend, program, *map(backend.put, trees), asked=which))
+        try:
+            found.append(quantities_at(backend, program, *map(backend.put, trees), asked=which))
+        except Exception as error:
+            if raised is None:
+                raise
+            raised.append(error)
         advance("evaluations", len(found))
     return found
 

@@ -152,13 +152,15 @@ class Evaluate(Request[Evaluated], frozen=True):
 class Perturbed(Reply, frozen=True):
     """One evaluation a draw, one for each point of the line, and of those beside: by quantity, then by parameter.
 
-    ``missing`` says why there are none: of some alone no floor could be made.
+    ``missing`` says why there are none: of some alone no floor could be made. ``raised`` is what the loss has raised
+    first, if it has: there is nothing of those draws, and nothing of points in a row that one of them is of.
     """
 
     evaluations: list[dict[str, Arrays]]
     line: list[dict[str, Arrays]]
     beside: list[dict[str, Arrays]] = msgspec.field(default_factory=list)
     missing: str = ""
+    raised: str = ""
 
 
 class Perturb(Request[Perturbed], frozen=True):
