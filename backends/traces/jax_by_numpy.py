@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -64,10 +65,23 @@ def evaluate(program: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> l
 
     known.update(zip(program.constvars, map(_host, consts), strict=True))
     known.update(zip(program.invars, map(_host, arguments), strict=True))
-    for equation in program.eqns:
+    for equation, last in zip(program.eqns, _last_uses(program), strict=True):
         inputs = [read(each) for each in equation.invars]
         known.update(zip(equation.outvars, _results(equation, inputs), strict=True))
+        for variable in last:
+            known.pop(variable, None)
     return [read(each) for each in program.outvars]
+
+
+@lru_cache(maxsize=256)
+def _last_uses(program: Any) -> list[list[Any]]:
+    """What nobody reads after each equation."""
+    seen, found = {each for each in program.outvars if not isinstance(each, core.Literal)}, []
+    for equation in reversed(program.eqns):
+        atoms = {each for each in (*equation.invars, *equation.outvars) if not isinstance(each, core.Literal)} - seen
+        found.append(list(atoms))
+        seen |= atoms
+    return found[::-1]
 
 
 def _results(equation: Any, inputs: list[Any]) -> list[Any]:

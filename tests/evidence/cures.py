@@ -27,8 +27,9 @@ def lines(given: int | list[int]) -> list[int]:
     return [given] if isinstance(given, int) else given
 
 
-def measured(name: str, port: str, other: str, at: list[int], seconds: float) -> dict[str, Any]:
+def measured(folder: Path, port: str, other: str, at: list[int], seconds: float) -> dict[str, Any]:
     """The answer for one port, in this process."""
+    import msgspec
     import numpy as np
 
     from gradparity.model_spec.user.drawing import draw_problem
@@ -38,8 +39,7 @@ def measured(name: str, port: str, other: str, at: list[int], seconds: float) ->
     from gradparity.worker.user_loss import user_loss
     from tests.conftest import configured
 
-    folder = PORTS / name
-    problem = draw_problem(load_model(folder), name, 0)
+    problem = draw_problem(load_model(folder), folder.name, 0)
     backend, rng, wanted = configured(other), np.random.default_rng(1), []
     program = backend.program(user_loss(problem.spec, backend, (other,)))
     beside = {key: value * (1 + 0.2 * rng.standard_normal(value.shape)) for key, value in problem.params.items()}
@@ -50,7 +50,9 @@ def measured(name: str, port: str, other: str, at: list[int], seconds: float) ->
         wanted.append(Wanted(float(np.asarray(backend.get({"": value})[""])), host, params))
     own = configured(port)
     user_loss(problem.spec, own, (port,))
-    places: list[Lines] = [(str(folder / "backends" / f"{port}.py"), line, line) for line in at]
+    fault = tomllib.loads((folder / "expect.toml").read_text())["fault"]
+    file = str(folder / "backends" / fault.get("file", {}).get(port, f"{port}.py"))
+    places: list[Lines] = [(file, line, line) for line in at]
     began, began_cpu = time.perf_counter(), time.process_time()
     answer = cure(own, (port,), problem, places, wanted, seconds)
     found = answer.found[0] if answer.found else None
@@ -60,7 +62,7 @@ def measured(name: str, port: str, other: str, at: list[int], seconds: float) ->
         "tried": answer.tried,
         "cut": answer.cut,
         "notes": answer.notes,
-        "found": found and {key: getattr(found, key) for key in ("line", "kind", "old", "new", "phrase", "also")},
+        "found": found and {**msgspec.structs.asdict(found), "file": Path(found.file).name},
     }
 
 
@@ -82,7 +84,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.one:
         name, port, against, at = given.one
-        print(json.dumps(measured(name, port, against, json.loads(at), given.seconds)))
+        print(json.dumps(measured(PORTS / name, port, against, json.loads(at), given.seconds)))
         return
     names = given.names or sorted(path.name for path in PORTS.iterdir() if (path / "expect.toml").is_file())
     jobs = [(name, *side) for name in names for side in sides(name, other=given.other)]

@@ -30,7 +30,28 @@ _OPERATORS: dict[type[ast.operator], Callable[..., int | float]] = {
     ast.Pow: operator.pow,
 }
 #: Options of calls that only whole numbers make sense for.
-WHOLE = frozenset({"axis", "dim", "dims", "axes", "num_heads", "groups", "stride", "padding", "dilation", "length"})
+WHOLE = frozenset(
+    {
+        "axis",
+        "dim",
+        "dims",
+        "axes",
+        "num_heads",
+        "groups",
+        "stride",
+        "padding",
+        "dilation",
+        "length",
+        "num_groups",
+        "axis1",
+        "axis2",
+        "dim0",
+        "dim1",
+        "correction",
+        "ddof",
+        "kernel_size",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,17 @@ class Unknown:
 
 def literals(site: Site) -> Iterator[Unknown]:
     """The number that a piece of the source is, or that it makes of names of numbers, as ``math.sqrt(WIDTH)`` does."""
+    if not isinstance(site.node, ast.Name):
+        yield from _unknown(site)
+
+
+def names(site: Site) -> Iterator[Unknown]:
+    """The number that a name means, at one of its uses: what it is defined as may serve others."""
+    if isinstance(site.node, ast.Name):
+        yield from _unknown(site)
+
+
+def _unknown(site: Site) -> Iterator[Unknown]:
     source, node = site.source, site.node
     above = source.parents.get(node)
     if not isinstance(node, ast.expr) or (isinstance(above, ast.UnaryOp) and isinstance(above.op, ast.USub)):
@@ -79,7 +111,11 @@ def literals(site: Site) -> Iterator[Unknown]:
         phrase = f"{old} were {text}"
         return Hypothesis(source, (Edit(*span, whole),), kind, phrase, span, site.level, site.place, digits)
 
-    kind: Kind = "permutation" if isinstance(above, ast.Slice) and node is above.step else "number"
+    kind: Kind = "number"
+    if isinstance(above, ast.Slice) and node is above.step:
+        kind = "permutation"
+    if isinstance(above, ast.keyword) and isinstance(number, int) and above.arg in WHOLE:
+        kind = "option"
     like = old if _number(node) is not None else repr(number)
     yield Unknown(float(number), like, make, isinstance(number, int) and _is_index(site))
 

@@ -9,7 +9,7 @@ from itertools import permutations as orders_of
 from gradparity.worker.cures.numbers import is_value
 from gradparity.worker.cures.scope import Site, imports, module_of
 from gradparity.worker.cures.sources import Edit, Hypothesis
-from gradparity.worker.cures.text import closed
+from gradparity.worker.cures.text import closed, stands_alone
 
 #: Of more names than these not every order is tried, only exchanges of two.
 MOST_NAMES = 4
@@ -26,6 +26,8 @@ def orders(site: Site) -> Iterator[Hypothesis]:
     node, source = site.node, site.source
     if isinstance(node, ast.Tuple | ast.List) and len(node.elts) >= 2:
         yield from _reordered(site, node.elts)
+        if len(node.elts) == 2 and isinstance(getattr(node, "ctx", None), ast.Load):
+            yield from _by_turns(site, node)
     if isinstance(node, ast.Call) and len(node.args) >= 2 and not any(isinstance(a, ast.Starred) for a in node.args):
         yield from _exchanged(site, node.args)
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div | ast.MatMult | ast.Pow | ast.Mod):
@@ -47,6 +49,25 @@ def orders(site: Site) -> Iterator[Hypothesis]:
             )
     if isinstance(node, ast.Attribute) and node.attr in {"T", "mT"}:
         yield _instead(site, node, source.of(node.value), f"{source.of(node)} were not transposed")
+
+
+def transposed(site: Site) -> Iterator[Hypothesis]:
+    """A matrix that is used as it is and transposed, the other way round at each of its uses in a statement."""
+    source, node = site.source, site.node
+    if not isinstance(node, ast.Assign | ast.AugAssign | ast.Return | ast.AnnAssign):
+        return
+    turned = [each for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in {"T", "mT"}]
+    for whole in dict.fromkeys(source.of(each.value) for each in turned):
+        uses = [each for each in ast.walk(node) if isinstance(each, ast.expr) and source.of(each) == whole]
+        uses = [each for each in uses if not isinstance(getattr(each, "ctx", None), ast.Store)]
+        edits = []
+        for use in uses:
+            above = source.parents.get(use)
+            is_turned = isinstance(above, ast.Attribute) and above.attr in {"T", "mT"}
+            edits.append(Edit(*source.span(above if is_turned else use), whole if is_turned else f"{whole}.T"))  # type: ignore[arg-type]
+        if len(edits) > 1:
+            phrase = f"{whole} were transposed where it is not, and not where it is"
+            yield Hypothesis(source, tuple(edits), "permutation", phrase, source.span(node), site.level, site.place, 2)
 
 
 def arrangements(site: Site) -> Iterator[Hypothesis]:
@@ -77,6 +98,23 @@ def _reordered(site: Site, elements: list[ast.expr]) -> Iterator[Hypothesis]:
     for order in orders_of(elements):
         if list(order) != elements:
             yield _in_order(site, elements, list(order))
+
+
+def _by_turns(site: Site, pair: ast.Tuple | ast.List) -> Iterator[Hypothesis]:
+    """Two elements that change places where something holds that the function asks for elsewhere."""
+    source, function = site.source, site.source.enclosing(pair, ast.FunctionDef)
+    if function is None:
+        return
+    asked = [node.test for node in ast.walk(function) if isinstance(node, ast.IfExp | ast.If)]
+    tests = dict.fromkeys(source.of(each) for each in asked if isinstance(each, ast.Name | ast.Compare | ast.Attribute))
+    (first, second), whole = map(source.of, pair.elts), source.of(pair)
+    bare = whole if whole[0] in "([" else f"({whole})"
+    for test in tests:
+        turned = f"{bare[0]}{second}, {first}{bare[-1]}"
+        for one, other in ((turned, bare), (bare, turned)):
+            phrase = f"{first} and {second} changed places with {test}"
+            text = f"{one} if {test} else {other}"
+            yield _instead(site, pair, text if stands_alone(source, pair) else f"({text})", phrase)
 
 
 def _exchanged(site: Site, elements: list[ast.expr]) -> Iterator[Hypothesis]:

@@ -105,10 +105,12 @@ class Search:
         return self._told()
 
     def _steps(self) -> Iterator[Iterator[Hypothesis]]:
-        """What is tried together: a line, then what the names in it mean, then a factor, then what is around."""
+        """What is tried together: a line; what the names in it mean; one use of a number, a factor; what is around."""
         for level in range(FILE + 1):
             if level == MEANT + 1:
-                yield self._unknowns(numbers.factors, [site for site in self._sites if site.level == ON], numbers.solve)
+                on = [site for site in self._sites if site.level == ON]
+                yield self._unknowns(numbers.names, on, numbers.solve)
+                yield self._unknowns(numbers.factors, on, numbers.solve)
             for _, sites in groupby((site for site in self._sites if site.level == level), lambda site: site.place):
                 yield self._ways(list(sites))
 
@@ -129,6 +131,7 @@ class Search:
         yield from _each(stops.narrow, sites)
         yield from self._unknowns(options.unknown_options, sites, numbers.solve)
         yield from _each(permutations.orders, sites)
+        yield from _each(permutations.transposed, sites)
         yield from rearrangements.pairs(sites)
         yield from _each(rearrangements.regrouped, sites)
         yield from self._unknowns(numbers.literals, sites, numbers.search)

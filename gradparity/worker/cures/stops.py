@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from gradparity.worker.cure_messages import Kind
 from gradparity.worker.cures import tables
 from gradparity.worker.cures.numbers import is_value
-from gradparity.worker.cures.scope import Site, module_of, resolve
+from gradparity.worker.cures.scope import Site, imports, module_of, resolve
 from gradparity.worker.cures.sources import Edit, Hypothesis
 from gradparity.worker.cures.text import closed, put_in
 
@@ -59,6 +59,12 @@ def narrow(site: Site) -> Iterator[Hypothesis]:
         if converts and resolve(module_of(source), node.func) is None:
             text = source.of(node.func.value)
             yield _instead(site, node, text, f"{source.of(node)} were {text}", "precision")
+            if node.func.attr in tables.NARROWING_METHODS:
+                yield _instead(site, node, f"{text}.double()", f"{source.of(node)} were {text}.double()", "precision")
+        untold = not any(keyword.arg == "dtype" for keyword in node.keywords)
+        if node.func.attr in tables.MADE_NARROW and untold and imports(site, "torch") and node.args:
+            wide = f"{source.of(node)[:-1].rstrip().rstrip(',')}, dtype=torch.float64)"
+            yield _instead(site, node, wide, f"{source.of(node)} were of float64", "precision")
 
 
 def _stopped(site: Site, call: ast.Call) -> ast.expr | None:
@@ -79,7 +85,8 @@ def _stopped(site: Site, call: ast.Call) -> ast.expr | None:
 def _stop_in(names: dict[str, object]) -> tuple[str, str]:
     """What a file would write before and after a value to stop its gradient."""
     for name, meant in names.items():
-        if getattr(meant, "__name__", "") in {"stop_gradient"} and callable(meant):
+        ours = getattr(meant, "__module__", "") == "gradparity.taps" and getattr(meant, "__name__", "") == "stop"
+        if ours or (getattr(meant, "__name__", "") == "stop_gradient" and callable(meant)):
             return f"{name}(", ")"
     modules = {
         getattr(meant, "__name__", ""): name for name, meant in names.items() if type(meant).__name__ == "module"

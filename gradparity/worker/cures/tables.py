@@ -156,3 +156,5 @@ STOPPING_ATTRIBUTES = frozenset({"data", "_value"})
 #: Dtypes narrower than a model of double precision, and what makes one.
 NARROW = frozenset({"float32", "float16", "bfloat16", "half", "single"})
 NARROWING_METHODS = frozenset({"float", "half", "bfloat16"})
+#: What torch makes in single precision unless it is told.
+MADE_NARROW = frozenset({"arange", "linspace", "logspace", "zeros", "ones", "full", "eye", "tensor", "as_tensor"})
