@@ -139,7 +139,7 @@ class Search:
                     continue
                 parting = part(mine, theirs, self._problem.params)
                 if parting is not None:
-                    found.append(_Parted(_lines(parting, (name, other), (mine, theirs), self._root), parting))
+                    found.append(_Parted(in_words(parting, (name, other), (mine, theirs), self._root), parting))
                 break
         return found
 
@@ -198,7 +198,7 @@ class Search:
         return list(found)[:MOST_PLACES]
 
 
-def _lines(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path) -> Lines:
+def in_words(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path) -> Lines:
     """The record of a parting, with places and text in place of numbers."""
 
     def sites(numbers: Sequence[int | None]) -> list[Site]:

@@ -14,7 +14,7 @@ def fault(rule: str = "", outlier: str = "", trainings: tuple[Training, ...] = (
         backend="b", quantity="gradient", parameter="w", verdict="wrong", rule=rule, cause=cause, floors=9.0
     )
     findings = (found,) if rule else ()
-    return Fault("b", ("p",), findings, findings, trainings, (), outlier, undecided=False)
+    return Fault("b", ("p",), findings, findings, trainings, (), (), outlier, undecided=False)
 
 
 def ran(first_divergence: int | None, floors: float) -> Training:

@@ -1,0 +1,118 @@
+"""From two ports to the sentence: recorded, aligned and said, without processes; and edits tried in one."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gradparity.judge.alignment import part
+from gradparity.model_spec.user.drawing import draw_problem
+from gradparity.model_spec.user.model import load_model
+from gradparity.report.facts.faults import fault_notes, faults
+from gradparity.report.page.sources import sources
+from gradparity.results.divergence import Divergences
+from gradparity.results.lines import Cure, Lines, Site
+from gradparity.runner.lines import in_words
+from gradparity.worker.tracing import trace
+from gradparity.worker.user_loss import user_loss
+from tests.conftest import configured
+from tests.report.samples import finding, problem, run
+
+PORTS = Path(__file__).parents[1] / "evidence" / "ports"
+
+
+def parted(name: str) -> tuple[Lines, dict[str, str]]:
+    """Where the broken port of a folder parts from a right one, and the lines that are right of each."""
+    folder = PORTS / name
+    expect = tomllib.loads((folder / "expect.toml").read_text())
+    bad = expect["fault"]["backend"]
+    good = next(each for each in expect["backends"].split(",") if each != bad)
+    problem = draw_problem(load_model(folder), name, 0)
+    traced = {}
+    for backend in (bad, good):
+        loss = user_loss(problem.spec, configured(backend), (backend,))
+        traced[backend] = trace(configured(backend), loss, problem.params, problem.data, folder)
+    parting = part(traced[bad], traced[good], problem.params)
+    assert parting is not None
+    wanted = {each: next(says for says in expect["says"] if each in says) for each in (bad, good)}
+    return in_words(parting, (bad, good), (traced[bad], traced[good]), folder), wanted
+
+
+@pytest.mark.parametrize(
+    "name", ["huber_delta", "focal_weight_detached", "center_keepdims", "rnn_direction", "embedding_padding"]
+)
+def test_both_lines_are_those_of_the_fault(name: str) -> None:
+    """A number, a stop, a broadcast along another axis, an order and an option; the rest is a campaign."""
+    lines, wanted = parted(name)
+    for site in lines.here:
+        assert re.search(wanted[site.backend], site.place), str(lines)
+
+
+def site(backend: str, line: int, text: str) -> Site:
+    return Site(backend=backend, file=f"{backend}.py", line=line, text=text, operation="add")
+
+
+FORWARD = Lines(
+    direction="forward",
+    backend="torch",
+    against="jax",
+    agree=[site("torch", 5, "x @ w"), site("jax", 6, "jnp.dot(x, w)")],
+    here=[site("torch", 6, "F.layer_norm(u, (8,))"), site("jax", 7, "var + 1e-6")],
+    relative=2.7e-5,
+    floors=6.4e10,
+    cures=[Cure(backend="torch", file="torch.py", line=6, kind="number", old="1e-5", new="1e-6")],
+)
+
+
+def test_the_sentences_have_both_lines_their_text_the_size_and_the_cure() -> None:
+    """What agrees, what does not, and what would make it."""
+    assert FORWARD.said == [
+        "the same up to `x @ w` (torch.py:5, jax.py:6)",
+        "they diverge at `F.layer_norm(u, (8,))` (torch.py:6) and `var + 1e-6` (jax.py:7): "
+        "2.7e-05 relative, 6.4e+10 floors",
+        "they would agree in every block if `1e-5` at torch.py:6 were `1e-6` (tried, at two points)",
+    ]
+
+
+def test_a_gradient_that_ends_is_said_with_where_it_ends_and_where_it_goes_on() -> None:
+    """Of a stop there is no size to say."""
+    lines = Lines(
+        direction="backward",
+        backend="torch",
+        against="jax",
+        agree=[site("torch", 4, "1 - p"), site("jax", 4, "1 - p")],
+        here=[site("torch", 5, "w.detach()"), site("jax", 5, "w * c")],
+        silent=["torch"],
+    )
+    assert lines.said[1] == (
+        "no cotangent flows from `1 - p` (torch.py:4) past `w.detach()` (torch.py:5), "
+        "where it flows on through `w * c` (jax.py:5)"
+    )
+
+
+def test_lines_are_the_first_reasons_and_backends_with_one_port_share_them() -> None:
+    """A rule alone, such as so many floors, is no reason beside them."""
+    found = [finding(name, bad=True, cause="") for name in ("torch", "torch-compile")]
+    shared = Divergences(lines=[msgspec.structs.replace(FORWARD, also=["torch-compile"])])
+    result = run(problem("p", [], clock=False, findings=found, divergences=shared))
+    assert [fault.reasons for fault in faults(result)] == [FORWARD.said, FORWARD.said]
+    (note,) = fault_notes(faults(result))
+    assert "torch, torch-compile disagree" in note.name
+
+
+def test_the_page_joins_the_lines_that_have_a_common_result() -> None:
+    """Each source with its marks; a join for each pair of lines that are both shown."""
+    lines = msgspec.structs.replace(
+        FORWARD,
+        joined=[(5, 6), (40, 7)],
+        excerpts={"torch": (4, ["a", "b", "c"]), "jax": (5, ["d", "e", "f"])},
+    )
+    panel = sources(problem("p", [], clock=False, divergences=Divergences(lines=[lines])))
+    assert panel is not None
+    (pair,) = panel.sources
+    assert [(line.number, line.mark) for line in pair.one.lines] == [(4, ""), (5, "✓"), (6, "✗")]
+    assert list(pair.joins) == [(1, 1)]
