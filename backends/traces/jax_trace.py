@@ -124,7 +124,7 @@ class Recording:
             return self.run(params["branches"][branch], read[1:], site, taped=taped)
         if name == "scan" and params["length"] and self._affordable(equation, params["length"]):
             return self._scan(equation, read, site, taped)
-        if name == "while":
+        if name == "while" and params["cond_jaxpr"].out_avals[0].shape == ():  # under `vmap` lanes end one by one
             read = self._while(equation, read, site, taped)
             if self._left > 0:
                 return read[-len(equation.outvars) :]
@@ -181,7 +181,7 @@ class Recording:
         consts, carries = params["num_consts"], params["num_carry"]
         held, carry, stacked = read[:consts], list(read[consts:][:carries]), read[consts + carries :]
         order = range(length)[::-1] if params["reverse"] else range(length)
-        slices = [[Known(each.value[i], active=each.active and taped) for i in range(length)] for each in stacked]
+        slices = [[Known(each.value[i, ...], active=each.active and taped) for i in range(length)] for each in stacked]
         for whole, parts in zip(stacked, slices, strict=True):
             if whole.active and taped:
                 self._tape.append((parts, [whole], _stacking(parts)))
@@ -203,7 +203,7 @@ class Recording:
         )
         self._tell(stack, "scan", given, site, part=not leaves)
         if stack.active:
-            self._tape.append(([stack], given, lambda _given, cotangents: list(np.asarray(cotangents[0]))))
+            self._tape.append(([stack], given, lambda _given, cotangents: [*map(np.asarray, cotangents[0])]))
         return stack
 
     def _while(self, equation: Any, read: Knowns, site: Site, taped: bool) -> Knowns:
