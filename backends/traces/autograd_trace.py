@@ -64,7 +64,7 @@ class Tape:
         """Everything, in order; returns the numbers."""
         numbers: list[int] = []
         for step, name, value in self.told:
-            inputs = tuple(numbers[i] for i in step.inputs)
+            inputs = tuple(numbers[i] for i in step.inputs if numbers[i] >= 0)  # a full journal takes no more
             numbers.append(journal.leaf(name, value) if name else journal.result(step._replace(inputs=inputs), value))
         return numbers
 
@@ -114,7 +114,8 @@ def record(loss: Loss, params: Params, data: Data, journal: Journal) -> None:
                 journal.cotangent(numbers[tape.params[name]], np.array(cotangent[name]))
         elif node.own:
             for i, array in zip(node.told, _arrays(cotangent), strict=False):
-                journal.cotangent(numbers[i], array)
+                if numbers[i] >= 0:
+                    journal.cotangent(numbers[i], array)
         else:
             reached.update(name for name, i in tape.params.items() if i in node.told)
 

@@ -49,6 +49,7 @@ class TorchLedger:
         self._on_tape: dict[int, Differentiable] = {}
         self._numbers_of_nodes: dict[Any, int] = {}
         self._changes: dict[int, Step] = {}  # the last one of each memory
+        self.full = False  # whether the journal has taken no more
 
     def leaf(self, name: str, x: Array) -> None:
         """A parameter, or an array of the data."""
@@ -85,7 +86,7 @@ class TorchLedger:
             value = host(tensor, axes)
         except Exception:  # not one array of numbers: nested, on no device, of another package
             return None
-        number = self._journal.result(step, value)
+        number = self.part(step, value)
         base = None
         if in_place:
             self._changes[_memory(tensor)] = step._replace(inputs=(number,))
@@ -96,8 +97,10 @@ class TorchLedger:
         return number
 
     def part(self, step: Step, value: HostArray) -> int:
-        """Tell a value that is no tensor of the user's."""
-        return self._journal.result(step, value)
+        """Tell a value that is no tensor of the user's. Of what a full journal did not take there is no number."""
+        number = self._journal.result(step._replace(inputs=tuple(n for n in step.inputs if n >= 0)), value)
+        self.full = self.full or number < 0
+        return number
 
     def tell_cotangents(self, loss: Any) -> None:
         """Of every result that depends on a parameter, and that the loss depends on."""

@@ -152,7 +152,7 @@ def parts_of(
                 # A copy, since running statistics are changed without a word.
                 copies[id(tree)] = x = tree.detach().resolve_conj().resolve_neg().clone()
                 number = numbers(tree)
-                if number is not None:
+                if number is not None and number >= 0:
                     own[id(x)] = number
             return copies[id(tree)]
         if isinstance(tree, torch.Generator) or callable(tree):

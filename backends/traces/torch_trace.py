@@ -102,6 +102,8 @@ class Watch(TorchFunctionMode):
 
     def call(self, func: Any, args: Any, kwargs: Any, name: str, *, opaque: bool = False) -> Any:
         """What ``func`` returns; ``opaque``: its own calls are told before it, and nothing is looked for in it."""
+        if self._ledger.full:
+            return func(*args, **kwargs)
         calling = self.calling
         with torch._C.DisableTorchFunction():
             given = Given(self._ledger, args, kwargs, partial(self.step, name))

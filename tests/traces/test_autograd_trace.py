@@ -109,3 +109,15 @@ def test_what_was_told_before_an_exception_stands():
     with pytest.raises(ValueError, match="shapes"):
         backend.recorder().record(loss, backend.put(PARAMS), backend.put(DATA), book)
     assert [operation for operation, _ in book.calls()] == ["tanh"]
+
+
+@pytest.mark.parametrize("most", range(3, 12))
+def test_a_journal_that_is_full_is_told_no_number_that_it_has_not_given(most: int):
+    book, backend = Book(__file__, most), configured("autograd")
+
+    def loss(params, data):
+        return anp.sum(anp.var(anp.dot(data["X"], params["W"]))) * anp.sum(anp.exp(params["v"]))
+
+    backend.recorder().record(loss, backend.put(PARAMS), backend.put(DATA), book)
+    assert len(book.steps) == most
+    assert set(book.cotangents) <= set(range(most))

@@ -384,3 +384,15 @@ def test_transforms_and_modes_in_a_loss_are_not_disturbed(how: str):
         reached.add(number)
         queue += book.steps[number].inputs
     assert reached >= {number for number, expected in enumerate(gradient) if expected is not None}
+
+
+@pytest.mark.parametrize("most", range(3, 12))
+def test_a_journal_that_is_full_is_told_no_number_that_it_has_not_given(most: int):
+    book, backend = Book(__file__, most), configured("torch")
+
+    def loss(params, data):
+        return F.layer_norm(data["X"] @ params["W"], (4,)).sum() * params["v"].exp().sum()
+
+    backend.recorder().record(loss, backend.put(PARAMS), backend.put(DATA), book)
+    assert len(book.steps) == most
+    assert set(book.cotangents) <= set(range(most))
