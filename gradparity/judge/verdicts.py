@@ -31,6 +31,9 @@ from gradparity.truth.reference import PROJECTION, Reference, along_directions
 #: at 5.9 but for ports by formulas that lose more digits. Of n normal errors the largest is sqrt(2 ln n), 5.3 of 10^6.
 AGREES_FLOORS = 8.0
 
+#: Relative agreement of a loss with NumPy's own in which whole numbers wrap around: whatever the dtype.
+WRAPPED = 1e-4
+
 #: One backend's values: quantity -> parameter -> array.
 Values = Mapping[str, Mapping[str, npt.NDArray[Any]]]
 
@@ -64,7 +67,16 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     if reference.kinks:
         found = [said_of_kinks(finding, quantities, reference, AGREES_FLOORS) for finding in found]
         found = held_together(found, quantities, reference, AGREES_FLOORS)
-    return [_by_projections(finding, reference) for finding in found]
+    return [_by_projections(_wrapped_around(finding, quantities, reference), reference) for finding in found]
+
+
+def _wrapped_around(finding: Finding, quantities: Values, reference: Reference) -> Finding:
+    """The finding, with that whole numbers wrap around where the loss is the one that comes of it."""
+    got = quantities.get("loss", {}).get("")
+    if reference.wrapped is None or finding.verdict != "wrong" or finding.cause or got is None or got.ndim:
+        return finding
+    words, value = reference.wrapped
+    return msgspec.structs.replace(finding, cause=words) if abs(got - value) <= WRAPPED * abs(value) else finding
 
 
 def _with_projections(quantities: Values, reference: Reference, problem: AnyProblem) -> Values:

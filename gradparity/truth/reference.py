@@ -52,6 +52,8 @@ class Reference:
     unknown: Mapping[tuple[str, str], str] = field(default_factory=dict)
     #: What there was no time for: quantities, and why.
     untimely: Mapping[str, str] = field(default_factory=dict)
+    #: What whole numbers wrap around in frameworks, and not in the truth, in words, and the loss that comes of it.
+    wrapped: tuple[str, float] | None = None
     #: What holds entries at kinks together: between the sides of each is not enough where they share a tie.
     together: Sequence[Together] = ()
 

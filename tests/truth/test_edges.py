@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gradparity.truth.derivatives.reverse import differentiate
 from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.floor import Tape
+from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.arrays import asarray
 from gradparity.truth.numbers.context import Context, evaluation
 from gradparity.truth.xp.namespace import xp
@@ -300,3 +301,29 @@ def test_logaddexp_with_a_mask_of_minus_infinity_keeps_the_others_slopes():
     assert found is not None
     assert found.gradient["x"].balls.item() == 1
     assert found.gradient["y"].is_zero
+
+
+@pytest.mark.parametrize("x", [1e-8, 0.5, -5.0, 710.0, 720.0, -1000.0, 1e5])
+@pytest.mark.parametrize("order", [0, 1])
+def test_scaled_bessel_functions_have_a_floor_where_bessel_functions_overflow(order: int, x: float) -> None:
+    """mpmath's derivatives; and as frameworks compute them, from SciPy's functions by i0e' = i1e - sign(x) i0e."""
+    point, v = {"x": np.array([x])}, {"x": np.ones(1)}
+    found = neutral_reference(
+        lambda p, d, xp: xp.sum(getattr(xp, f"i{order}e")(p["x"])), point, {}, v, seed=0, budget_s=20.0
+    )
+    assert not found.unknown
+    s, zero, one = np.sign(x), *(scipy.special.ive(n, x) for n in (0, 1))
+    d_zero, d_one = one - s * zero, zero - s * one - one / x
+    frameworks = [
+        (zero, d_zero, d_one - s * d_zero),
+        (one, d_one, d_zero - s * d_one - (d_one - one / x) / x),
+    ][order]
+    with mpmath.workdps(60):
+        at = mpmath.mpf(x)
+        for k, key in enumerate((("loss", ""), ("gradient", "x"), ("hvp", "x"))):
+            expected = mpmath.diff(lambda z: mpmath.exp(-abs(z)) * mpmath.besseli(order, z), at, k)
+            truth, floor = found.truth[key].item(), found.floor[key].item()
+            assert abs(mpmath.mpf(float(truth)) - expected) <= 2.0**-52 * abs(expected)
+            assert abs(frameworks[k] - truth) <= 8 * floor
+            # Of i0e - i1e, some i0e / (2 x), a rounding is 2 x of it; of the second derivative, x^2.
+            assert floor <= 64 * 2.0**-53 * abs(truth) * max(1, 2 * abs(x), 1 / abs(x)) ** k

@@ -28,6 +28,7 @@ from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape
 from gradparity.truth.model.kinds import Kinds
 from gradparity.truth.model.partial import Partial
 from gradparity.truth.model.seam import NO_TIME, UNDECIDED, Kinks, Seam, seam, seam_in_extended
+from gradparity.truth.model.whole import wrapped
 from gradparity.truth.reference import BUDGET_S, Reference, Together
 
 #: Shares of the budget: for the enclosures, and for the draws of the floor.
@@ -167,6 +168,7 @@ class _Search:
             found.kinks,
             ignored,
             unknown,
+            wrapped=wrapped(self.loss, self.params, self.data),
             together=found.together,
         )
 

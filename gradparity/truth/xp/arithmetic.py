@@ -10,7 +10,7 @@ from flint import arb
 
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient, box, exact, fill, nothing, unravel
-from gradparity.truth.numbers.context import current
+from gradparity.truth.numbers.context import NotCertifiableError, current
 from gradparity.truth.numbers.lanes import from_lanes, lanes
 from gradparity.truth.numbers.matrices import product
 from gradparity.truth.numbers.midrad import MidRad, infinities, is_known
@@ -56,8 +56,20 @@ def multiply(a: Any, b: Any) -> Array:
     """``a b``, element by element."""
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real:
-        return Array((box(np.multiply(a.series[0], b.series[0])),))
+        return Array((exact_whole(np.multiply, a.series[0], b.series[0]),))
     return traced("multiply", noted(MULTIPLY, bilinear(_times, a, b), a, b), a, b)
+
+
+def exact_whole(f: Callable[..., Any], *operands: Coefficient) -> Coefficient:
+    """A function of whole numbers by int64, or of booleans by what NumPy has for them.
+
+    Raises:
+        NotCertifiableError: a result is beyond int64, which wraps around.
+    """
+    out = f(*operands)
+    if np.asarray(out).dtype != bool and np.any(np.abs(f(*(c.astype(np.float64) for c in operands))) >= 2.0**63):
+        raise NotCertifiableError("a whole number beyond int64", "Frameworks wrap it around: convert to floats before.")
+    return box(out)
 
 
 def _times(a: Coefficient, b: Coefficient) -> Coefficient:
@@ -222,7 +234,7 @@ def note_singular(
 
 def _linear(f: np.ufunc, a: Array, b: Array) -> Array:
     if not a.is_real and not b.is_real:
-        return Array((box(f(a.series[0], b.series[0])),))
+        return Array((exact_whole(f, a.series[0], b.series[0]),))
     A, B = a.balls(), b.balls()
     shape = np.broadcast_shapes(a.shape, b.shape)
     out = []

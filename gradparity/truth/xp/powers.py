@@ -20,7 +20,7 @@ from gradparity.truth.numbers.lanes import lanes
 from gradparity.truth.numbers.midrad import MidRad
 from gradparity.truth.numbers.notes import is_fixed
 from gradparity.truth.numbers.tape import traced
-from gradparity.truth.xp.arithmetic import compose, multiply, note_singular, sum_over
+from gradparity.truth.xp.arithmetic import compose, exact_whole, multiply, note_singular, sum_over
 from gradparity.truth.xp.kinks import choose
 from gradparity.truth.xp.shaping import broadcast_arrays
 from gradparity.truth.xp.smooth import exp, log
@@ -34,7 +34,7 @@ def power(a: Any, b: Any) -> Array:
     """``a ** b``: any base for a constant integer exponent, else a base of zero or more."""
     a, b = asarray(a), asarray(b)
     if not a.is_real and not b.is_real and bool(np.all(b.series[0] >= 0)):
-        return Array((box(np.power(a.series[0], b.series[0])),))
+        return Array((exact_whole(np.power, a.series[0], b.series[0]),))
     a, b = broadcast_arrays(a, b)
     if not b.is_constant:
         return _varying_power(a, b)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from gradparity.truth.numbers.arrays import Array, asarray, named
 from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.rounding import rounded_scan
 from gradparity.truth.numbers.tape import traced
-from gradparity.truth.xp.arithmetic import divide, multiply, subtract, sum_over
+from gradparity.truth.xp.arithmetic import divide, exact_whole, multiply, subtract, sum_over
 from gradparity.truth.xp.kinks import absolute, choose, not_equal, shares, winners
 from gradparity.truth.xp.powers import norm2, power, sqrt
 from gradparity.truth.xp.shaping import concatenate, stack
@@ -42,7 +43,7 @@ def sum(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False)
     del dtype
     a = asarray(x)
     if not a.is_real:
-        return Array((box(np.sum(a.series[0], axis=axis, keepdims=keepdims)),))
+        return Array((exact_whole(partial(np.sum, axis=axis, keepdims=keepdims), a.series[0]),))
     return sum_over(a, _axes(a, axis), keepdims)
 
 
@@ -78,7 +79,7 @@ def prod(x: Any, axis: Axis = None, dtype: Any = None, *, keepdims: bool = False
     del dtype
     x = asarray(x)
     if not x.is_real:
-        return Array((box(np.prod(x.series[0], axis=axis, keepdims=keepdims)),))
+        return Array((exact_whole(partial(np.prod, axis=axis, keepdims=keepdims), x.series[0]),))
     out = lanes(x, axis)
     if not out.shape[-1]:
         return keep(asarray(np.ones(out.shape[:-1])), x, axis, keepdims)
@@ -98,7 +99,7 @@ def cumsum(x: Any, axis: int | None = None) -> Array:
     a = a.map(np.ravel) if axis is None else a
     along = axis or 0
     if not a.is_real:
-        return Array((np.cumsum(a.series[0], along),))
+        return Array((exact_whole(partial(np.cumsum, axis=along), a.series[0]),))
     running = tuple(rounded_scan(c, along) for c in a.series)
     return traced("cumsum", Array(running), a, axis=along)
 

@@ -29,6 +29,8 @@ from gradparity.truth.xp.kinks import absolute, choose
 from gradparity.truth.xp.shaping import broadcast_arrays, stack
 from gradparity.truth.xp.smooth import elementwise, exp, log, log1p, logaddexp
 
+#: Below this e^-y I_1(y) is y / 2 in float64.
+ONE_ROUNDING = 2.0**-52
 #: Working precisions of what extended numbers take from balls: the first that leaves them all their bits.
 BITS = (96, 384, 1536)
 ENOUGH_BITS = 66
@@ -162,6 +164,42 @@ def _i1_from_value(x: Coefficient, y: Coefficient) -> tuple[Coefficient, ...]:
     return np.where(zero, slope, first), np.where(zero, half, second)
 
 
+def _i0e(y: arb) -> tuple[arb, ...]:
+    """The scaled I_0, e^-y I_0(y) for y >= 0: no step of it is larger than 1, as I_0 is from 714 on."""
+    scale = (-y).exp()
+    zero, one, two = (scale * y.bessel_i(n) for n in range(3))
+    return zero, one - zero, ((zero + two) / 2 - 2 * one + zero) / 2
+
+
+def _i1e_over(y: arb) -> tuple[arb, ...]:
+    """With q = I_1(y) / y = (I_0 - I_2) / 2, q' = (I_1 - I_3) / 4, q'' = (I_0 - I_4) / 8: e^-y q, for y >= 0."""
+    scale = (-y).exp()
+    b = [scale * y.bessel_i(n) for n in range(5)]
+    q, slope, second = (b[0] - b[2]) / 2, (b[1] - b[3]) / 4, (b[0] - b[4]) / 8
+    return q, slope - q, (second - 2 * slope + q) / 2
+
+
+def _i0e_from_value(y: Coefficient, s: Coefficient) -> tuple[Coefficient, ...]:
+    """As all frameworks do: s_0' = s_1 - s_0, and s_1' = s_0 - s_1 - s_1 / y."""
+    over = rounded(from_lanes(_by_balls(_i1e_over)(lanes(y))[0], y))
+    one = rounded(y * over)
+    slope = rounded(one - s)
+    return slope, rounded(rounded(rounded(s - one) - over) - slope) / 2
+
+
+def _i1e_over_from_value(y: Coefficient, r: Coefficient) -> tuple[Coefficient, ...]:
+    """Of s_1 = y r with the roundings of s_1' = s_0 - s_1 - s_1 / y and of its derivative: r' = (s_1' - r) / y."""
+    _, slope, half = (from_lanes(c, y) for c in _by_balls(_i1e_over)(lanes(y)))
+    small = y < ONE_ROUNDING  # as JAX and PyTorch do
+    by = np.where(small, 1, y)
+    zero, one = rounded(from_lanes(_by_balls(_i0e)(lanes(y))[0], y)), rounded(y * r)
+    first = rounded(rounded(zero - one) - rounded(one / by))
+    of_zero, of_over = rounded(one - zero), rounded(rounded(first - rounded(one / by)) / by)
+    second = rounded(rounded(of_zero - first) - of_over)
+    r_slope = (first - r) / by
+    return np.where(small, rounded(slope), r_slope), np.where(small, rounded(half), (second - 2 * r_slope) / by / 2)
+
+
 def _sinc(x: arb) -> tuple[arb, ...]:
     """With f = sin(pi x) / (pi x): f' = (cos pi x - f) / x, f'' = -pi^2 f - 2 f' / x; at zero 1, 0, -pi^2 / 3."""
     value = x.sinc_pi()
@@ -188,6 +226,8 @@ ndtri = _of_balls(
 )  # fmt: skip
 i0 = _of_balls("i0", _i0, "I_0(x), the modified Bessel function", from_value=_i0_from_value)
 i1 = _of_balls("i1", _i1, "I_1(x), the modified Bessel function", from_value=_i1_from_value)
+_i0e_of_size = _of_balls("i0e", _i0e, "e^-y I_0(y)", from_value=_i0e_from_value)
+_i1e_over_size = _of_balls("i1e", _i1e_over, "e^-y I_1(y) / y", from_value=_i1e_over_from_value)
 sinc = _of_balls("sinc", _sinc, "sin(pi x) / (pi x)")
 
 
@@ -270,12 +310,12 @@ def logit(x: Any) -> Array:
 
 def i0e(x: Any) -> Array:
     """``e^-|x| I_0(x)``."""
-    return multiply(exp(negative(absolute(x))), i0(x))
+    return _i0e_of_size(absolute(x))
 
 
 def i1e(x: Any) -> Array:
     """``e^-|x| I_1(x)``."""
-    return multiply(exp(negative(absolute(x))), i1(x))
+    return multiply(x, _i1e_over_size(absolute(x)))
 
 
 def cumlogsumexp(x: Any, axis: int = -1) -> Array:
