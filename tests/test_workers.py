@@ -128,6 +128,28 @@ def test_a_worker_whose_time_is_up_is_killed_and_has_not_failed(tmp_path: Path):
         assert gone(worker.pid)
 
 
+def test_a_worker_that_was_cut_off_is_cut_off_at_the_same_whatever_is_asked_of_it_later(tmp_path: Path):
+    with working(tmp_path) as worker:
+        worker.ask(load_of(4, 3))
+        with pytest.raises(OutOfTime) as first:
+            worker.ask(m.CountThreads(60), share_s=0.1)
+        for close in (lambda: None, worker.close):  # whether its pipe is open or not
+            close()
+            with pytest.raises(OutOfTime) as again:
+                worker.ask(m.Evaluate())
+            assert (again.value.stage, again.value.share_s) == (first.value.stage, 0.1)
+
+
+@pytest.mark.parametrize("end", ["stop", "close"])
+def test_a_worker_that_was_closed_is_a_failure_to_who_asks_it_and_not_a_crash(tmp_path: Path, end: str):
+    with working(tmp_path) as worker:
+        getattr(worker, end)()
+        with pytest.raises(WorkerFailed, match="numpy failed in evaluation: its process had been ended"):
+            worker.ask(m.Evaluate())
+        with pytest.raises(WorkerFailed):
+            worker.receive()
+
+
 def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProcess):
     with pytest.raises(WorkerFailed, match="AttributeError") as raised:
         numpy_worker.ask(m.Evaluate())  # nothing is loaded

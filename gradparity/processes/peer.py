@@ -94,6 +94,7 @@ class Peer:
         finally:
             os.close(watched)
         self._pending: type[Request[Any]] | None = None
+        self._gone: WorkerFailed | None = None  #: why the process was ended, if it was for a failure
 
     @property
     def pid(self) -> int:
@@ -104,12 +105,12 @@ class Peer:
         """Send a request; its reply is for `receive`.
 
         Raises:
-            WorkerFailed: the process is gone.
+            WorkerFailed: the process is gone, or was closed; one that was cut off is `OutOfTime` as it was then.
         """
         self._pending = type(request)
         try:
             self._pipe.send_bytes(encode(request))
-        except (BrokenPipeError, ConnectionResetError):
+        except OSError:  # also of a pipe that is closed
             raise self._lost() from None
 
     def receive(self, *, timeout_s: float | None = None, share_s: float | None = None) -> Any:
@@ -131,11 +132,12 @@ class Peer:
             while answer is None or isinstance(answer, Progress):
                 if not self._pipe.poll(max(0.0, ends_s - time.monotonic())):
                     self.kill()
-                    if share_s < min(limit_s, left_s):
-                        raise OutOfTime(self.backend, self._stage, share_s)
+                    self._gone = WorkerFailed(self.backend, self._stage, overdue)
                     if left_s < limit_s:
-                        raise OutOfTime(self.backend, self._stage)
-                    raise WorkerFailed(self.backend, self._stage, overdue)
+                        self._gone = OutOfTime(self.backend, self._stage)
+                    if share_s < min(limit_s, left_s):
+                        self._gone = OutOfTime(self.backend, self._stage, share_s)
+                    raise self._gone
                 answer = self._decode(self._pipe.recv_bytes())
                 if isinstance(answer, Progress) and self.launch.listener is not None:
                     self.launch.listener(self.backend, answer)
@@ -143,13 +145,15 @@ class Peer:
             raise self._lost() from None
         except msgspec.MsgspecError as error:
             self.kill()
-            raise WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed") from None
+            self._gone = WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed")
+            raise self._gone from None
         if isinstance(answer, Failed):
             raise self._failed(answer)
         if not isinstance(answer, request.reply()):
             self.kill()
             said_kind = f"answered with {type(answer).__name__} where {request.reply().__name__} was asked for; killed"
-            raise WorkerFailed(self.backend, self._stage, said_kind)
+            self._gone = WorkerFailed(self.backend, self._stage, said_kind)
+            raise self._gone
         self._pending = None
         return answer
 
@@ -208,8 +212,15 @@ class Peer:
         return self._pending.stage if self._pending else "start"
 
     def _lost(self) -> WorkerFailed:
-        """The failure of a process that closed its pipe: how it ended, and the last line that it printed."""
+        """The failure of a process that closed its pipe: how it ended, and the last line that it printed.
+
+        Of one that was ended here it is the failure for which it was.
+        """
         stage = self._stage
+        if self._gone is not None:
+            return self._gone
+        if self._pipe.closed:
+            return WorkerFailed(self.backend, stage, "its process had been ended")
         try:
             code = self._process.wait(5)
         except subprocess.TimeoutExpired:

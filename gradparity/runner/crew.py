@@ -108,8 +108,13 @@ class Member:
             self.worker.close()
             self.eager = tuple(dict.fromkeys([*self.eager, *WITHOUT[what]]))
             self.worker = self.again()
-            self.worker.configured()
-            self.load(cell, recorder, share_s)
+            recorder.begin("import, to go on without compiling,", self.name)
+            try:
+                self.worker.configured()
+                self.load(cell, recorder, share_s)
+            except OutOfTime as again:
+                both = f"{failure.stage}, which compiles, and without compiling in {again.stage}"
+                raise OutOfTime(self.name, both, again.share_s) from None
             assert self.loaded is not None  # noqa: S101
             recorder.uncompiled(self.name, what, failure.share_s, self.loaded.operations)
             return self.loaded if isinstance(request, m.Load) else self.worker.ask(request)  # type: ignore[return-value]

@@ -251,8 +251,9 @@ class Judging:
             return
         judged = self.pairwise.judge()
         if judged is None:
-            said = "fewer than two backends have answered, and there is no truth to hold one against"
-            self.recorder.diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure="See what failed."))
+            said = "fewer than two backends have answered all that it takes, and there is no truth to hold one against"
+            cure = "See what failed or was left out."
+            self.recorder.diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure=cure))
             return
         self.recorder.outcome.pairwise, found = judged
         if judged[0].stopped:

@@ -32,6 +32,8 @@ FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
 
 #: Seconds of a first call from which loss and gradient are asked for before the second order.
 LONG_CALL_S = 1.0
+#: Share of what is left that the second order may then take: what follows is about the gradient.
+SECOND_ORDER = 0.5
 
 
 class _Answer(NamedTuple):
@@ -114,7 +116,9 @@ class ProblemRun:
                 self.recorder.begin("evaluation", name)
             elif second_order and start.first_call_s < LONG_CALL_S:
                 continue
-            evaluation = member.worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
+            share_s = self.crew.deadline.left_s() * SECOND_ORDER if name in self.answers else None
+            timeout_s = patience_s(self.cell.problem, request)
+            evaluation = member.worker.ask(request, timeout_s=timeout_s, share_s=share_s)
             if second_order and not request.second_order:
                 evaluation = msgspec.structs.replace(evaluation, without=dict.fromkeys(("jvp", "hvp"), OUT_OF_TIME))
             self.answers[name] = _Answer(evaluation, peak_bytes, start)
@@ -136,6 +140,7 @@ class ProblemRun:
     def _judge(self, name: str, member: Member) -> None:
         try:
             self._check(member, self.answers.pop(name))
+            member = self.crew.members[name]
             if self.cell.plan.apart and not member.ended:  # another process of it is timed
                 member.stop()
         except WorkerFailed as failure:
@@ -143,16 +148,33 @@ class ProblemRun:
 
     def _check(self, member: Member, answer: _Answer) -> None:
         name = member.name
+        if self.judging.pairwise is not None:
+            member = self._living(member)
         found = self.judging.judge(name, member.worker, answer.evaluation)
         self.recorder.found(name, found)
         if found and found[0].verdict not in UNREPEATABLE:
             from gradparity.runner.training import train
 
             for known in self.judging.runs:
+                member = self._living(member)
                 self.recorder.trained(train(self.judging, member, known))
         if found:
             self.recorder.found(name, self.judging.tell_apart(member, found))
         self.recorder.checked(Checked(backend=name, peak_resident_bytes=answer.peak_bytes, start=answer.start))
+
+    def _living(self, member: Member) -> Member:
+        """A backend's process to be asked more: another one, where that was cut off after what it has answered.
+
+        Raises:
+            WorkerFailed: it failed before it could be asked.
+        """
+        if not member.ended:
+            return member
+        member = self.crew.member(member.name)
+        member.load(self.cell, self.recorder, self.crew.deadline.stage_s("first call"))
+        request = m.Evaluate(False)  # which it has answered before, and what follows is about
+        member.worker.ask(request, timeout_s=patience_s(self.cell.problem, request))
+        return member
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Go on without a backend, and write down why."""

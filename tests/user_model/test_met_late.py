@@ -75,3 +75,26 @@ def test_what_the_values_alone_bring_is_no_traceback(tmp_path: Path, reduced: st
     assert "leaving out nan" in said(result)["no certified truth"]
     assert result.problems[0].pairwise is not None
     assert {each.backend for each in result.problems[0].findings} == {"autograd", "torch"}
+
+
+@pytest.mark.slow
+def test_a_backend_that_is_cut_off_in_its_second_order_is_compared_in_the_first_by_another_process(tmp_path: Path):
+    text = HEAD.format(p=[0.5, 2.0], x="2.0").replace("def loss(params, data, xp):", "def loss_autograd(params, data):")
+    text += """    import time, autograd.numpy as anp
+    if not calls:  # a first call that takes long is asked for its second order apart
+        calls.append(time.sleep(1.1))
+    if hasattr(getattr(p, "_value", None), "_value"):  # differentiated twice
+        time.sleep(600)
+    return anp.sum(anp.tanh(p))
+
+calls = []
+
+def loss_torch(params, data):
+    return params["p"].tanh().sum()
+"""
+    result = gradparity.check(model_file(tmp_path, text), backends=["autograd", "torch"], budget=40.0)
+    (left,) = result.problems[0].left_out
+    assert left.startswith("autograd: cut off in evaluation, JVP and HVP are not compared")
+    assert {(each.backend, each.quantity, each.verdict) for each in result.problems[0].findings} >= {
+        (name, quantity, "agrees") for name in ("autograd", "torch") for quantity in ("loss", "gradient")
+    }
