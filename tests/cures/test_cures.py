@@ -40,7 +40,28 @@ def loss(params, data):
     return anp.mean((anp.dot(h, params["out"]) - data["y"]) ** 2)
 """
 
+GATES = """import torch
+def loss(params, data):
+    z = data["x"] @ params["w"] + params["b"]
+    i, f = torch.sigmoid(z[:, 0:2]), torch.sigmoid(z[:, 2:4])
+    g = torch.tanh(z[:, 4:6])
+    c = (1 - f) * i + f * g
+    mean = c.detach().mean(0)
+    var = c.detach().var(0, correction=0)
+    n = (c - mean) / (var + 0.1).sqrt()
+    scale = torch.arange(2, dtype=torch.float64) / 3 + 0.1
+    kept = (n * scale).repeat(1, 4) + z.detach() * params["b"]
+    return torch.mean((kept @ params["out"] - data["y"]) ** 2)
+"""
+
+SLICES = tuple(f"sigmoid(z[:, {a}]), torch.sigmoid(z[:, {b}])" for a, b in (("0:2", "2:4"), ("2:4", "0:2")))
+HELD = ("mean = c.detach().mean(0)\n    var = c.detach()", "mean = c.mean(0)\n    var = c")
 CASES = [
+    ("torch", GATES, *SLICES, "permutation", None, None),
+    ("torch", GATES, "(1 - f) * i + f * g", "(1 - f) * g + f * i", "permutation", None, "c = (1 - f) * i + f * g"),
+    ("torch", GATES, *HELD, "stop", None, None),
+    ("torch", GATES, 'z.detach() * params["b"]', 'z * params["b"].detach()', "stop", None, None),
+    ("torch", GATES, ", dtype=torch.float64", "", "precision", None, "torch.arange(2, dtype=torch.float64)"),
     ("torch", TORCH, "EPS = 1e-5", "EPS = 1e-6", "number", "1e-6", "1e-5"),
     ("torch", TORCH, ', approximate="tanh"', "", "option", "F.gelu(n)", "F.gelu(n, approximate='tanh')"),
     ("torch", TORCH, "i, f, g = h", "f, i, g = h", "permutation", "f, i, g", None),
@@ -59,7 +80,7 @@ CASES = [
     ("autograd", AUTOGRAD, "getval(h)", "h", "stop", "h", "gradparity.stop(h)"),
 ]  # fmt: skip
 #: One of a kind, of the frameworks that compile nothing.
-QUICK = {1, 3, 6, 7, 14}
+QUICK = {1, 4, 6, 8, 11, 12, 19}
 
 
 @pytest.mark.parametrize(

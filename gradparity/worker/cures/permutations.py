@@ -9,7 +9,7 @@ from itertools import permutations as orders_of
 from gradparity.worker.cures.numbers import is_value
 from gradparity.worker.cures.scope import Site, imports, module_of
 from gradparity.worker.cures.sources import Edit, Hypothesis
-from gradparity.worker.cures.text import closed, stands_alone
+from gradparity.worker.cures.text import closed, put_in, stands_alone
 
 #: Of more names than these not every order is tried, only exchanges of two.
 MOST_NAMES = 4
@@ -29,7 +29,12 @@ def orders(site: Site) -> Iterator[Hypothesis]:
         if len(node.elts) == 2 and isinstance(getattr(node, "ctx", None), ast.Load):
             yield from _by_turns(site, node)
     if isinstance(node, ast.Call) and len(node.args) >= 2 and not any(isinstance(a, ast.Starred) for a in node.args):
-        yield from _exchanged(site, node.args)
+        chosen = getattr(node.func, "attr", getattr(node.func, "id", "")) in {"where", "select"}
+        yield from _exchanged(site, node.args[1:] if chosen else node.args)
+        for each in node.args[1:] if chosen else ():
+            yield _instead(
+                site, node, put_in(source, node, source.of(each)), f"{source.of(node)} were {source.of(each)}"
+            )
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Sub | ast.Div | ast.MatMult | ast.Pow | ast.Mod):
         yield from _exchanged(site, [node.left, node.right])
     if isinstance(node, ast.IfExp):

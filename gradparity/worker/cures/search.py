@@ -11,7 +11,7 @@ import numpy as np
 from gradparity.backends.protocol import Backend
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.worker.cure_messages import Cure, Cured, Found, Lines, Wanted
-from gradparity.worker.cures import numbers, options, permutations, rearrangements, stops
+from gradparity.worker.cures import exchanges, numbers, options, permutations, rearrangements, stops
 from gradparity.worker.cures.scope import FILE, MEANT, ON, Scope, Site
 from gradparity.worker.cures.sources import Hypothesis
 from gradparity.worker.cures.trials import Trials
@@ -118,9 +118,14 @@ class Search:
         if self._by_gradient:
             yield from _each(stops.removed, sites)
             yield from _each(stops.added, sites)
+            yield from exchanges.both(list(_each(stops.removed, sites)), list(_each(stops.added, sites)))
+            yield from _each(exchanges.ties, sites)
             yield from _each(options.operators, sites)
             yield from _each(options.functions, sites)
             yield from _each(stops.narrow, sites)
+            yield from exchanges.together(stops.removed, sites)
+            near = [site for site in self._sites if site.level <= max(each.level for each in sites)]
+            yield from exchanges.two_values(stops.added, near)
             yield from _each(permutations.orders, sites)
             yield from _each(options.words, sites)
             yield from _each(options.not_given, sites)
@@ -129,9 +134,13 @@ class Search:
         yield from self._unknowns(numbers.literals, sites, numbers.solve)
         yield from _each(options.options, sites)
         yield from _each(stops.narrow, sites)
+        yield from exchanges.together(stops.narrow, sites)
         yield from self._unknowns(options.unknown_options, sites, numbers.solve)
         yield from _each(permutations.orders, sites)
         yield from _each(permutations.transposed, sites)
+        yield from exchanges.parts_exchanged(sites)
+        yield from _each(exchanges.names_exchanged, sites)
+        yield from _each(exchanges.axes_moved, sites)
         yield from rearrangements.pairs(sites)
         yield from _each(rearrangements.regrouped, sites)
         yield from self._unknowns(numbers.literals, sites, numbers.search)
