@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +19,7 @@ Axes: TypeAlias = tuple[int, ...]
 
 def outside_transforms() -> AbstractContextManager[Any]:
     """In this block operations are not those of the ``torch.func`` transforms that are running."""
-    return temporarily_clear_interpreter_stack()
+    return temporarily_clear_interpreter_stack() if transforming() else nullcontext()
 
 
 def transforming() -> bool:
@@ -39,7 +39,7 @@ def unwrapped(x: Array) -> tuple[Array, Axes]:
 
 def host(x: Array, axes: Axes = ()) -> HostArray:
     """A copy as a host array, the axes of vmaps in front; bfloat16 and its like, which NumPy lacks, as float32."""
-    with outside_transforms(), torch._C.DisableTorchFunction(), torch.no_grad():
+    with outside_transforms(), torch._C.DisableTorchFunction():
         x = x.detach()
         x = x.clone(memory_format=torch.contiguous_format) if x.layout == torch.strided else x.to_dense().clone()
         if x.dtype == torch.complex32:
