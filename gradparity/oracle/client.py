@@ -20,6 +20,7 @@ from gradparity.processes.deadline import Deadline, waited_s
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory
 from gradparity.processes.peer import OutOfTime, Peer, WorkerFailed
+from gradparity.truth.reference import VERY_LARGE
 from gradparity.worker.messages import Traced, load_request
 from gradparity.worker.wire import Failed, ReplyT, Request
 
@@ -35,8 +36,8 @@ LARGE = 200_000
 #: Share of its seconds that the process is told it has: what it always does it does beyond them.
 TOLD = 0.7
 #: The same of a very large model, whose truth is estimated before and looks at the clock all the way; the rest is for
-#: the way of its numbers to here. And the parameters from which on one is (`gradparity.truth.model.partial`).
-TOLD_OF_LARGE, VERY_LARGE = 0.9, 2**20
+#: the way of its numbers to here.
+TOLD_OF_LARGE = 0.9
 #: Share of the memory that is there when it starts, which the process of the truth may have.
 MEMORY_SHARE = 0.75
 

@@ -17,8 +17,8 @@ from gradparity.model_spec.user.model import place_of_function
 from gradparity.numerics.extended import Blocks
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.model.floor import Tape
-from gradparity.truth.model.partial import VERY_LARGE
 from gradparity.truth.numbers.arrays import Array
+from gradparity.truth.reference import VERY_LARGE
 
 #: Calls, and seconds of them, in which a loss that was found at odds with itself may show that it is impure.
 MOST_CALLS, SECONDS = 8, 3.0

@@ -18,13 +18,14 @@ USUAL_S = 120.0
 
 #: What has a share of its own in the budget of a problem.
 Stage: TypeAlias = Literal[
-    "loading", "truth", "reference runs", "first call", "compilation", "training", "moved inputs"
+    "loading", "truth", "very large truth", "reference runs", "first call", "compilation", "training", "moved inputs"
 ]
 #: The largest share that each may take; what it leaves over is left to those that follow. A stage that knows its limit
 #: ends by it with what it has; its process is killed some time after it, `SLACK` of the share and `LEAST_SLACK_S` more.
 SHARES: dict[Stage, float] = {
     "loading": 0.5,
     "truth": 0.5,
+    "very large truth": 0.7,
     "reference runs": 0.25,
     "first call": 0.3,
     "compilation": 0.15,

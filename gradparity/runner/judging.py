@@ -22,7 +22,7 @@ from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_prec
 from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
 from gradparity.processes.backend import WorkerProcess
-from gradparity.processes.deadline import UNLIMITED, Deadline
+from gradparity.processes.deadline import UNLIMITED, Deadline, Stage
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Verdict
 from gradparity.runner.cases import Cell
@@ -30,7 +30,7 @@ from gradparity.runner.crew import Member, patience_s
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED, UNTIMELY
 from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, wider
-from gradparity.truth.reference import Reference
+from gradparity.truth.reference import VERY_LARGE, Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
 from gradparity.worker.wire import Arrays
@@ -42,6 +42,12 @@ if TYPE_CHECKING:
 LOOP_STEPS_CHECKED = 5
 #: What to do where training leaves where the loss has a truth.
 UNHELD = "Training is not compared. --steps N allows fewer, --lr RATE smaller ones."
+
+
+def _truth_of(problem: AnyProblem) -> Stage:
+    """What the truth is called among stages: of a very large model it takes most of the time that there is."""
+    size = sum(value.size for value in problem.params.values())
+    return "very large truth" if size >= VERY_LARGE else "truth"
 
 
 class Judging:
@@ -71,7 +77,7 @@ class Judging:
         """Certified where the model can be; where not, backends will be held against each other."""
         problem = self.cell.problem
         try:
-            return self.cell.oracle.reference(problem, self.deadline.stage_s("truth"))
+            return self.cell.oracle.reference(problem, self.deadline.stage_s(_truth_of(problem)))
         except NotCertified as error:
             assert isinstance(problem, UserProblem)  # noqa: S101
             if str(error):
@@ -175,7 +181,7 @@ class Judging:
         with self._lock:  # its truth is computed once, when first needed
             if self._other is None:
                 other = in_other_precision(self.cell.problem)
-                seconds = self.deadline.stage_s("truth")
+                seconds = self.deadline.stage_s(_truth_of(other))
                 self._other = other, self._asked(self.cell.oracle.reference(other, seconds))
         problem, truth = self._other
         member.worker.ask(msgspec.structs.replace(m.load_request(problem), eager=member.eager))

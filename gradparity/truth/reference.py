@@ -13,8 +13,13 @@ from gradparity.numerics.extended import Blocks, Extended
 
 #: Seconds that the truth of a problem may take before only a subsample of the rows is certified.
 BUDGET_S = 5.0
+#: Parameters from which on a truth is estimated before it is begun: the whole one of fewer takes a minute.
+VERY_LARGE = 2**20
 #: The quantity of a gradient that is known along random directions only: ``sum_i g_i v_i`` over all parameters.
 PROJECTION = "gradient along directions"
+#: What directions are multiples of: a single slice holds them (`gradparity.truth.numbers.slices`), for which products
+#: take less time, and what is orthogonal to one by chance is so once in 40,000.
+GRID = 2.0**-14
 #: Numbers of a gradient that are multiplied with a direction at a time, in extended precision.
 _AT_A_TIME = 2**20
 
@@ -68,11 +73,13 @@ class Reference:
 
 
 def direction(shapes: Mapping[str, tuple[int, ...]], seed: int, place: int) -> dict[str, npt.NDArray[np.float64]]:
-    """The random direction of `PROJECTION` at this place: standard normal numbers, by parameter."""
-    paths = {path: i for i, path in enumerate(sorted(shapes))}
-    return {
-        path: np.random.default_rng([seed, 11, place, i]).standard_normal(shapes[path]) for path, i in paths.items()
-    }
+    """The random direction of `PROJECTION` at this place: standard normal numbers to `GRID`, by parameter."""
+
+    def drawn(i: int, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+        normal = np.random.default_rng([seed, 11, place, i]).standard_normal(shape, np.float32)
+        return np.asarray(np.rint(normal / GRID) * GRID, np.float64)
+
+    return {path: drawn(i, shapes[path]) for i, path in enumerate(sorted(shapes))}
 
 
 def along_directions(gradient: Mapping[str, npt.NDArray[Any]], seed: int, count: int) -> Extended:

@@ -103,7 +103,7 @@ class Drawing:
                 advance("draws", noisy.draws, MOST_DRAWS)
         if really.draws < len(ACCUMULATORS):
             return noisy.unknown(), really.unknown()
-        return {key: value / np.longdouble(share) ** 2 for key, value in noisy.variances().items()}, really.largest
+        return {key: value / share**2 for key, value in noisy.variances().items()}, really.largest
 
     def _in_float64(self, noise: Roundings | None) -> Blocks:
         return {key: value[None] for key, value in self.tape.in_float64(noise, self.deadline).items()}

@@ -41,6 +41,8 @@ NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as 
 NO_DRAWS = "the time ended before the noise floor had its draws: a larger --budget has them"
 
 Key = tuple[str, str]
+#: Size from which on a number's last bits have squares in the range of float64.
+SQUARED = 2.0**-400
 _BY_GRADIENT = ("jvp", "by gradient")
 
 
@@ -162,7 +164,7 @@ class Tape:
             if self.order:
                 blocks[_BY_GRADIENT] = _along(adjoints, lines)
             draws = noise.draws if isinstance(noise, SideBySide) else 0
-            return {key: _plain(c, draws) for key, c in blocks.items()}
+            return {key: _plain(c, draws, number) for key, c in blocks.items()}
 
     def floor(self, truth: Blocks, dtype: str, *, seed: int, seconds: float, deadline: float | None = None) -> Blocks:
         """The floor of every entry of `truth`, nan where none is known.
@@ -203,10 +205,15 @@ def floor_of(
     return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
 
 
-def _plain(c: Coefficient, draws: int) -> Extended:
-    """Numbers as a plain array, of several draws those on a first axis."""
+def _plain(c: Coefficient, draws: int, number: type[np.floating[Any]]) -> Extended:
+    """Numbers as a plain array, of several draws those on a first axis.
+
+    Of an evaluation in float64 they stay in it, unless squares of what noise moves them by would be below its range.
+    """
     if not draws and not isinstance(c, Draws):
-        return np.array(c, np.longdouble)
+        plain = np.array(c, number)
+        least = np.min(size := np.abs(plain), initial=1.0, where=size > 0)
+        return plain.astype(np.longdouble) if least < SQUARED else plain
     values = np.moveaxis(draws_last(np.asarray(c)), -1, 0)
     draws = draws or len(values)
     return np.array(np.broadcast_to(values, (draws, *np.shape(c))), np.longdouble)

@@ -1,16 +1,16 @@
 """The truth of a model whose whole truth would take longer than there is time: less of it, certified, and what it is.
 
-One pass of enclosures there and back, without a direction, has the loss and every entry of the gradient for a fifth of
-what everything takes; the floor is by draws in float64, which move away from the midpoints. Where that does not fit
-either, forward mode has the loss, and the gradient's product with random directions, in which all entries have a part:
-a block that is wrong shows in each with probability one, by how far it is off along it.
+Draws in float64 come first: they end in their time whatever it is, serve everything that follows, and show how fast the
+machine is just now. One pass of enclosures there and back, without a direction, then has the loss and every entry of
+the gradient for a tenth of what everything takes. Where that does not fit, forward mode has the loss, and the
+gradient's product with random directions, in which all entries have a part: a block that is wrong shows in each, but
+for one in 40,000 (`reference.GRID`), by how far it is off along it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,23 +23,25 @@ from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError, enclosed_whole
 from gradparity.truth.derivatives.series import certify
 from gradparity.truth.model.confirm import CONTRADICTED, NARROW, denied_along, slack_of
-from gradparity.truth.model.drawing import LARGE_CELLS
-from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape, floor_of
+from gradparity.truth.model.drawing import FEWEST_DRAWS, LARGE_CELLS, Drawing
+from gradparity.truth.model.floor import NO_FLOOR, Tape
+from gradparity.truth.model.spread import FEWEST_NUMBERS
 from gradparity.truth.numbers.context import OutOfTimeError
 from gradparity.truth.numbers.doubled import is_usual
-from gradparity.truth.numbers.noise import Roundings
-from gradparity.truth.reference import PROJECTION, Reference, along_directions, direction
+from gradparity.truth.numbers.noise import Noise, Roundings
+from gradparity.truth.reference import PROJECTION, VERY_LARGE, Reference, along_directions, direction
 
-#: Parameters from which on a truth is estimated before it is begun: the whole one of fewer takes a minute.
-VERY_LARGE = 2**20
 #: Levels of slices of matrix products, by dtype, which leave enclosures within a thousandth of a floor; 4 are not
 #: enough for float64 through two layers of 300.
 LEVELS = {"float64": 5, "float32": 3}
-#: What there is to do takes so many evaluations of loss and gradient in float64: everything; enclosures of the gradient
-#: and the fewest draws of its floor; a series along one direction and the draws of what it has.
-EVERYTHING, ENCLOSED, DRAWN, SERIES, DRAWN_ALONG = 200.0, 25.0, 25.0, 20.0, 15.0
-#: By how much an estimate may be off on a machine that is busy: what fits into so many times the rest is tried.
-MISJUDGED = 4.0
+#: What there is to do takes so many evaluations of loss and gradient in float64: everything; enclosures of loss and
+#: gradient; a series along one direction; one draw; and, beside draws, the roundings as they really are.
+EVERYTHING, ENCLOSED, SERIES, DRAW, REALLY = 200.0, 15.0, 13.0, 2.0, 4.0
+#: The share of the time in which draws are made: the fewest, or what there are by then.
+DRAWING = 0.45
+#: By how much an estimate may be off on a machine that is busy: what fits into so many times the rest is tried; and
+#: the share of the rest that what is tried first has to fit into.
+MISJUDGED, SURELY = 4.0, 0.8
 #: Directions that the gradient is known along at most, where it is not known by entry.
 MOST_DIRECTIONS = 3
 
@@ -84,18 +86,22 @@ class Partial:
         self.tape = Tape(self.loss, self.params, self.data, None)
         probed_s = time.monotonic()
         try:
-            self.tape.in_float64(None, self.ends_s)
+            plain = self.tape.in_float64(None, self.ends_s)
         except OutOfTimeError:
             raise OutOfTimeError("one evaluation alone takes longer") from None
         self.once_s = time.monotonic() - probed_s
         if self.tape.oriented or EVERYTHING * self.once_s < self._left():
             return None
         expect(f"{self.size:,} parameters", self._left())
-        along_s = (SERIES + DRAWN_ALONG) * self.once_s
+        drawn = FEWEST_DRAWS * DRAW + REALLY
+        along_s = (SERIES + drawn) * self.once_s
         if along_s > MISJUDGED * self._left():
             raise OutOfTimeError(f"the gradient along one direction alone would take about {along_s:.0f} s")
+        fits = (ENCLOSED + drawn) * self.once_s < self._left()
+        self.moves = _Moves(self.tape, plain, self.shapes, self.seed, 1 if fits else MOST_DIRECTIONS)
+        self._draw()
         found = None
-        if (ENCLOSED + DRAWN) * self.once_s < self._left():
+        if ENCLOSED * self.once_s < SURELY * self._left():
             found = self._gradient()
         if found is None:
             found = self._along()
@@ -106,9 +112,21 @@ class Partial:
     def _left(self) -> float:
         return max(0.0, self.ends_s - time.monotonic())
 
+    def _draw(self) -> None:
+        """Draws, for whatever is going to be enclosed; how long they take says how long an evaluation does.
+
+        Raises:
+            OutOfTimeError: there was no time for as many as say anything.
+        """
+        began_s = time.monotonic()
+        draws = self.moves.draw(self.dtype, self.seed, began_s + DRAWING * self._left())
+        if draws < FEWEST_NUMBERS:
+            raise OutOfTimeError("the draws of the noise floor alone take longer")
+        self.once_s = (time.monotonic() - began_s) / (draws * DRAW + REALLY)
+
     def _gradient(self) -> Reference | None:
         """Loss and gradient, entry by entry."""
-        seconds = self._left() * ENCLOSED / (ENCLOSED + DRAWN)
+        seconds = self._left() - self.once_s
         try:
             enclosed = enclosed_whole(
                 self.loss, self.params, self.data, None, seconds=seconds, levels=LEVELS[self.dtype]
@@ -119,7 +137,7 @@ class Partial:
         if enclosed is None or not enclosed.known:
             return None
         truth = {key: each.as_longdouble() for key, each in enclosed.blocks.items()}
-        floor = self._floor(truth, lambda blocks: blocks)
+        floor = self.moves.floor(truth, self.dtype)
         unknown, wide = {}, 0
         for key, each in {} if enclosed.settled else enclosed.blocks.items():
             loose = np.isfinite(floor[key]) & ~(each.radii() <= NARROW * floor[key])
@@ -152,13 +170,12 @@ class Partial:
     def _along(self) -> Reference | None:
         """Loss, and the gradient along as many directions as there is time for."""
         found: list[Certificate] = []
-        ends_s = time.monotonic() + self._left() * SERIES / (SERIES + DRAWN_ALONG)
-        while len(found) < MOST_DIRECTIONS and (not found or time.monotonic() + SERIES * self.once_s < ends_s):
-            series = self._series(direction(self.shapes, self.seed, len(found)), ends_s)
+        while len(found) < self.moves.count and (not found or SERIES * self.once_s < self._left()):
+            series = self._series(direction(self.shapes, self.seed, len(found)))
             if series is None:
                 break
             found.append(series)
-            advance("directions", len(found), MOST_DIRECTIONS)
+            advance("directions", len(found), self.moves.count)
         if not found:
             return None
         count = len(found)
@@ -170,7 +187,7 @@ class Partial:
             ("loss", ""): np.asarray(float(found[0].value.ball.rad())),
             (PROJECTION, ""): np.array([float(series.first.ball.rad()) for series in found]),
         }
-        floor = self._floor(truth, lambda blocks: _projected(blocks, self.seed, count))
+        floor = self.moves.floor(truth, self.dtype)
         unknown = {}
         for key, radius in radii.items():
             loose = np.isfinite(floor[key]) & ~(radius <= NARROW * floor[key])
@@ -181,18 +198,14 @@ class Partial:
         words += f"; 0 of {self.size:,} entries one by one"
         return self._said(truth, floor, words, ("gradient, entry by entry", "jvp", "hvp"), unknown, 0)
 
-    def _series(self, v: dict[str, Any], ends_s: float | None = None) -> Certificate | None:
+    def _series(self, v: dict[str, Any]) -> Certificate | None:
         """The loss along a direction; None for want of time, or at a kink."""
-        seconds = (self.ends_s if ends_s is None else ends_s) - time.monotonic()
+        seconds = self._left()
         along, levels = map_tree(lambda path, _: v[path], self.params), LEVELS[self.dtype]
         found = certify(self.loss, self.params, self.data, along, order=1, seconds=seconds, whole=True, levels=levels)
         self.on_a_seam = self.on_a_seam or bool(found.kinks)
         known = found.value.is_finite and found.first.is_finite and not found.kinks
         return found if known and found.status in ("certified", "loose") else None
-
-    def _floor(self, truth: Blocks, shown: Callable[[Blocks], Blocks]) -> Blocks:
-        drawn = _From(self.tape, truth, shown)
-        return floor_of(drawn, truth, self.dtype, seed=self.seed, seconds=0.0, deadline=self.ends_s)
 
     def _said(
         self,
@@ -208,7 +221,7 @@ class Partial:
         )
         for key, value in floor.items():
             if not np.isfinite(value).all():
-                unknown.setdefault(key, NO_DRAWS if self._left() <= 0 else NO_FLOOR)
+                unknown.setdefault(key, NO_FLOOR)
         seconds = time.monotonic() - self.began_s
         ignored = self.tape.ignored
         return Reference(
@@ -224,21 +237,66 @@ class Partial:
 
 
 @dataclass
-class _From:
-    """Draws of a tape as it is shown, that move away from what is known; see `drawing.Drawable`."""
+class _Moves:
+    """Draws of loss, gradient and its product with some directions; a `drawing.Drawable`.
+
+    How far they are from the truth is known once that is: first how far they are from an evaluation without noise.
+
+    Attributes:
+        tape: what is drawn.
+        plain: its evaluation without noise.
+        shapes: of the parameters.
+        seed: of the directions.
+        count: of the directions.
+    """
 
     tape: Tape
-    known: Blocks
-    shown: Callable[[Blocks], Blocks]
+    plain: Blocks
+    shapes: dict[str, tuple[int, ...]]
+    seed: int
+    count: int
     cells: int = LARGE_CELLS  #: enough for draws to be made in float64
+    drawn: int = field(default=0, init=False)  #: draws with noise, so far
+
+    def __post_init__(self) -> None:
+        gradient = {path: value for (quantity, path), value in self.plain.items() if quantity == "gradient"}
+        self.plain[PROJECTION, ""] = along_directions(gradient, self.seed, self.count)
+        self.directions = [  # which float32 holds
+            {path: v.astype(np.float32) for path, v in direction(self.shapes, self.seed, place).items()}
+            for place in range(self.count)
+        ]
+
+    def draw(self, dtype: str, seed: int, ends_s: float) -> int:
+        """Make the fewest draws that there should be, or what there is time for; how many."""
+        made = Drawing(self, dtype, np.random.default_rng([seed, 5]), ends_s)
+        self.variances, self.systematic = made.moved(0.0)
+        return self.drawn
+
+    def floor(self, truth: Blocks, dtype: str) -> Blocks:
+        """The floor of every entry of `truth`, nan where none is known; of directions the first ones."""
+        unit, found = np.longdouble(np.finfo(dtype).eps) / 2, {}
+        for key, value in truth.items():
+            some = slice(len(value)) if key[0] == PROJECTION else ...
+            really = np.sqrt(self.systematic[key][some]) + np.abs(self.plain[key][some] - value)
+            found[key] = np.asarray(np.sqrt(self.variances[key][some] + really**2 + (unit * value) ** 2))
+        return found
 
     def base(self, deadline: float | None) -> Blocks:  # noqa: ARG002
-        """What is known."""
-        return self.known
+        """The evaluation without noise."""
+        return self.plain
 
     def in_float64(self, noise: Roundings | None, deadline: float | None) -> Blocks:
         """One draw."""
-        return self.shown(self.tape.in_float64(noise, deadline))
+        if noise is None:
+            return self.plain
+        found = self.tape.in_float64(noise, deadline)
+        moves = np.zeros(self.count)
+        for path in self.shapes:
+            moved = (found["gradient", path] - self.plain["gradient", path]).ravel()
+            moves += [float(moved @ v[path].ravel()) for v in self.directions]
+        found[PROJECTION, ""] = self.plain[PROJECTION, ""] + moves
+        self.drawn += isinstance(noise, Noise)
+        return found
 
     def evaluated(self, noise: Roundings | None, *, deadline: float | None) -> Blocks:  # noqa: ARG002
         """Never: long doubles take too long.
@@ -247,8 +305,3 @@ class _From:
             OutOfTimeError: always.
         """
         raise OutOfTimeError
-
-
-def _projected(blocks: Blocks, seed: int, count: int) -> Blocks:
-    gradient = {path: value for (quantity, path), value in blocks.items() if quantity == "gradient"}
-    return {("loss", ""): blocks["loss", ""], (PROJECTION, ""): along_directions(gradient, seed, count)}

@@ -17,25 +17,27 @@ class Spread:
     """How far draws are from where there is no noise, in the mean square over those that are numbers.
 
     A draw that leaves the domain of the loss in some entry, the logarithm of a number that has become negative, says
-    nothing about that entry.
+    nothing about that entry. Squares are made in the dtype of the base.
     """
 
     def __init__(self, base: Blocks) -> None:
         self.base, self.draws = base, 0
         self.squares = {key: np.zeros_like(value) for key, value in base.items()}
         self.largest = {key: np.zeros_like(value) for key, value in base.items()}
-        self.counts = {key: np.zeros(value.shape, int) for key, value in base.items()}
+        self.counts = {key: np.zeros(value.shape, np.int16) for key, value in base.items()}
 
     def add(self, moved: Blocks) -> None:
         """Some draws, on the first axis."""
         self.draws += len(moved["loss", ""])
         for key, value in moved.items():
             with np.errstate(all="ignore"):
-                squares = (value - self.base[key]) ** 2
+                squares = np.square(value - self.base[key])
             numbers = np.isfinite(squares)
-            self.squares[key] = self.squares[key] + np.where(numbers, squares, 0).sum(0)
-            self.largest[key] = np.fmax(self.largest[key], np.fmax.reduce(squares, 0))
-            self.counts[key] += numbers.sum(0)
+            self.counts[key] += numbers.sum(0, dtype=np.int16)
+            known = squares if numbers.all() else np.where(numbers, squares, 0)
+            self.squares[key] = self.squares[key] + (known.sum(0) if len(known) > 1 else known[0])
+            largest = np.fmax.reduce(squares, 0) if len(squares) > 1 else squares[0]
+            self.largest[key] = np.fmax(self.largest[key], largest)
 
     def variances(self) -> Blocks:
         """By entry, not too low by chance; nan where too few draws are numbers."""

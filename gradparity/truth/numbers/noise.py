@@ -100,7 +100,8 @@ class Noise:
         relative: Any = self.unit
         if not np.minimum.reduce(size := np.abs(x), None) >= self.tiny:
             relative = np.where(size < self.tiny, self.share, self.unit)
-        moved = x + x * (relative * self._normal(x.shape))
+        moved = x * (relative * self._normal(x.shape))
+        moved += x
         return np.asarray(moved) if np.isfinite(np.add.reduce(moved, None)) else _finite_or(x, np.asarray(moved))
 
     def constant(self, x: Values) -> Values:
@@ -114,12 +115,13 @@ class Noise:
         product = times(a, b)
         # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
         (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
-        terms, scale = np.matmul(a**2, b**2), largest_a * largest_b
+        terms, scale = np.matmul(np.square(a), np.square(b)), largest_a * largest_b
         if product.size * a.shape[-1] <= CELLS_FOLLOWED * self.draws:
             partial = walk(a[..., :, :, None] * b[..., None, :, :], -2)
         else:
-            partial = expected_walk(terms, (product / scale).astype(np.float64), a.shape[-1])
-        return self._moved(product, (terms + partial) * scale**2)
+            partial = expected_walk(terms, (product / scale).astype(np.float64, copy=False), a.shape[-1])
+        terms += partial
+        return self._moved(product, terms * scale**2)
 
     def eliminated(self, f: Elimination, *operands: Values) -> Values:
         """By what the steps of one elimination round, as an error of what another one starts with."""
@@ -153,8 +155,11 @@ class Noise:
     def _moved(self, x: Values, variance: Values) -> Values:
         """Each element moved by an error of this variance, given over u^2, and rounded."""
         if x.size and np.minimum.reduce(np.abs(x), None) >= self.tiny:
-            variance = variance + x * x  # both errors at once
-            return _finite_or(x, np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape)))
+            moves = np.asarray(np.sqrt(variance + x * x))  # both errors at once
+            moves *= self.unit
+            moves *= self._normal(x.shape)
+            moves += x
+            return _finite_or(x, moves)
         return _finite_or(x, self.rounded(np.asarray(x + self.unit * np.sqrt(variance) * self._normal(x.shape))))
 
     def _normal(self, shape: tuple[int, ...]) -> Values:
@@ -241,6 +246,9 @@ def _finite_or(other: Values, x: Values) -> Values:
 
 def _scaled(x: Values) -> tuple[Values, Any]:
     """`x` over its largest magnitude, in float64, and that magnitude; infinities are left out."""
-    x = np.where(np.isfinite(x), x, 0)
-    largest = np.abs(x).max(initial=0) or x.dtype.type(1)
-    return (x / largest).astype(np.float64), largest
+    largest = np.abs(x).max(initial=0)
+    if not np.isfinite(largest):
+        x = np.where(np.isfinite(x), x, 0)
+        largest = np.abs(x).max(initial=0)
+    largest = largest or x.dtype.type(1)
+    return (x / largest).astype(np.float64, copy=False), largest

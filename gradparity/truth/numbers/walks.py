@@ -85,4 +85,7 @@ def expected_walk(squares: Array, product: Array, n: int) -> Array:
     With sum T and sum of squares Q of the terms, E s_k^2 = Q k (n - k) / (n (n - 1)) + T^2 k (k - 1) / (n (n - 1)),
     whose sum over k is (n + 1) / 6 Q + (n + 1) / 3 T^2.
     """
-    return np.asarray((n + 1) / 6 * squares + (n + 1) / 3 * product**2)
+    found = np.asarray(np.square(product))
+    found *= (n + 1) / 3
+    found += (n + 1) / 6 * squares
+    return found
