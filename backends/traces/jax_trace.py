@@ -19,8 +19,8 @@ from gradparity.backends.traces import NOWHERE, Journal, Step
 from gradparity.backends.traces.jax_calls import Call, Site, Sites, is_variable
 from gradparity.backends.traces.jax_steps import Operation, Program, host, is_key, literal
 
-#: Results up to which loops are unrolled; what would have more is evaluated whole.
-MOST_RESULTS = 20_000
+#: Results that are told, and those of one loop: of what has more, the rest is evaluated whole.
+MOST_RESULTS, MOST_OF_A_LOOP = 20_000, 4000
 
 #: Equations that call a program, by the primitive's name in some JAX, to the parameter that has the program.
 CALLS = {
@@ -122,7 +122,7 @@ class Recording:
         if name == "cond" and self._affordable(equation):
             branch = int(np.clip(read[0].value, 0, len(params["branches"]) - 1))
             return self.run(params["branches"][branch], read[1:], site, taped=taped)
-        if name == "scan" and params["length"] and self._affordable(equation, params["length"]):
+        if name == "scan" and params["length"] and self._affordable(equation):
             return self._scan(equation, read, site, taped)
         if name == "while" and params["cond_jaxpr"].out_avals[0].shape == ():  # under `vmap` lanes end one by one
             read = self._while(equation, read, site, taped)
@@ -140,8 +140,8 @@ class Recording:
             known = self._operations[id(equation)] = Operation(equation)
         return known
 
-    def _affordable(self, equation: Any, times: int = 1) -> bool:
-        return times * max(map(_size, _programs(equation)), default=0) <= self._left
+    def _affordable(self, equation: Any) -> bool:
+        return max(map(_size, _programs(equation)), default=0) <= self._left
 
     def _made(
         self, equation: Any, read: Knowns, values: Sequence[Any], site: Site, taped: bool, within: Knowns = ()
@@ -176,34 +176,54 @@ class Recording:
             each.number = self._journal.result(step, each.value)
 
     def _scan(self, equation: Any, read: Knowns, site: Site, taped: bool) -> list[Known]:
-        """Iteration by iteration: what an iteration takes and gives of stacked arrays are slices of them."""
+        """Iteration by iteration: what one takes and gives of stacked arrays are slices of them.
+
+        Of a loop of very many the first are told, and what is left of it is evaluated as one.
+        """
         params, length = equation.params, equation.params["length"]
         consts, carries = params["num_consts"], params["num_carry"]
         held, carry, stacked = read[:consts], list(read[consts:][:carries]), read[consts + carries :]
-        order = range(length)[::-1] if params["reverse"] else range(length)
-        slices = [[Known(each.value[i, ...], active=each.active and taped) for i in range(length)] for each in stacked]
-        for whole, parts in zip(stacked, slices, strict=True):
-            if whole.active and taped:
-                self._tape.append((parts, [whole], _stacking(parts)))
+        told = min(length, max(1, min(self._left, MOST_OF_A_LOOP) // max(1, _size(params["jaxpr"].jaxpr))))
+        order = [*range(length)[::-1]] if params["reverse"] else [*range(length)]
+        rest = slice(0, length - told) if params["reverse"] else slice(told, length)
+        where = [*order[:told], *([rest] if told < length else [])]
+        slices = [_Slices(each, where, taped=taped) for each in stacked]
+        self._tape += [(each.parts, [each.whole], each.back) for each in slices if each.active]
         below = site._replace(leaves=(*site.leaves[:carries], *(False for _ in equation.outvars[carries:])))
-        given: list[list[Known]] = [[Known(None)] * length for _ in equation.outvars[carries:]]
-        for i in order:
-            for whole, parts in zip(stacked, slices, strict=True):
-                self._tell(parts[i], "slice", [whole], site, part=True)
-            results = self.run(params["jaxpr"], [*held, *carry, *(parts[i] for parts in slices)], below, taped=taped)
+        given: list[list[Known]] = [[] for _ in equation.outvars[carries:]]
+        for step, i in enumerate(where):
+            for each in slices:
+                self._tell(each.parts[step], "slice", [each.whole], site, part=True)
+            taken = [*held, *carry, *(each.parts[step] for each in slices)]
+            if isinstance(i, slice):
+                whole = _shortened(equation, length - told, [each.value for each in taken])
+                results = self._made(whole, taken, self._operation(whole).run([e.value for e in taken]), below, taped)
+            else:
+                results = self.run(params["jaxpr"], taken, below, taped=taped)
             carry = results[:carries]
-            for column, each in zip(given, results[carries:], strict=True):
-                column[i] = each
-        return [*carry, *map(self._stack, given, [site] * len(given), site.leaves[carries:])]
-
-    def _stack(self, given: list[Known], site: Site, leaves: bool) -> Known:
-        values = [each.value for each in given]
-        stack = Known(
-            jnp.stack(values) if is_key(values[0]) else np.stack(values), active=any(each.active for each in given)
+            for column, one in zip(given, results[carries:], strict=True):
+                column.append(one)
+        stacks = (
+            self._stack(column, where, length, site, leaves)
+            for column, leaves in zip(given, site.leaves[carries:], strict=True)
         )
+        return [*carry, *stacks]
+
+    def _stack(self, given: list[Known], where: list[Any], length: int, site: Site, leaves: bool) -> Known:
+        """The results of iterations, and maybe of the rest, as one array."""
+        pieces = [
+            each.value if isinstance(i, slice) else each.value[None] for i, each in zip(where, given, strict=True)
+        ]
+        pieces = pieces if where[0] == 0 else pieces[::-1]
+        join = jnp.concatenate if is_key(given[0].value) else np.concatenate
+        stack = Known(join(pieces), active=any(each.active for each in given))
         self._tell(stack, "scan", given, site, part=not leaves)
         if stack.active:
-            self._tape.append(([stack], given, lambda _given, cotangents: [*map(np.asarray, cotangents[0])]))
+
+            def back(_given: tuple[int, ...], cotangents: list[Any]) -> Sequence[Any]:
+                return [np.asarray(cotangents[0][i]) for i in where]
+
+            self._tape.append(([stack], given, back))
         return stack
 
     def _while(self, equation: Any, read: Knowns, site: Site, taped: bool) -> Knowns:
@@ -240,12 +260,27 @@ class Recording:
                 self._journal.cotangent(each.number, np.asarray(each.cotangent))
 
 
-def _stacking(parts: list[Known]) -> PullBack:
-    def back(_given: tuple[int, ...], _cotangents: list[Any]) -> Sequence[Any]:
-        missing = np.zeros_like(parts[0].value)
-        return [np.stack([missing if each.cotangent is None else each.cotangent for each in parts])]
+class _Slices:
+    """What iterations take of a stacked array, each its own and the last maybe all that is left."""
 
-    return back
+    def __init__(self, whole: Known, where: list[Any], *, taped: bool) -> None:
+        self.whole, self._where, self.active = whole, where, whole.active and taped
+        self.parts = [Known(whole.value[(i, ...)], active=self.active) for i in where]
+
+    def back(self, _given: tuple[int, ...], _cotangents: list[Any]) -> Sequence[Any]:
+        """The cotangent of the array from those of its slices."""
+        found = np.zeros_like(self.whole.value)
+        for i, each in zip(self._where, self.parts, strict=True):
+            if each.cotangent is not None:
+                found[i] = each.cotangent
+        return [found]
+
+
+def _shortened(equation: Any, length: int, arguments: Sequence[Any]) -> Any:
+    """The same loop with fewer iterations."""
+    primitive, params = equation.primitive, equation.params | {"length": length}
+    kinds = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in arguments]
+    return jax.make_jaxpr(lambda *each: primitive.bind(*each, **params))(*kinds).eqns[0]
 
 
 def _differentiable(value: Array | HostArray) -> bool:
@@ -269,8 +304,9 @@ def _variables(program: Any) -> Iterator[Any]:
 
 
 def _size(program: Any) -> int:
-    """Results that a jaxpr has to tell, loops within unrolled."""
+    """Results that a jaxpr has to tell, loops within unrolled as far as they are told."""
     return sum(
-        len(equation.outvars) + equation.params.get("length", 1) * sum(map(_size, _programs(equation)))
+        len(equation.outvars)
+        + min(equation.params.get("length", 1) * sum(map(_size, _programs(equation))), MOST_OF_A_LOOP)
         for equation in program.eqns
     )

@@ -319,16 +319,32 @@ def test_what_is_recomputed_mapped_indexed_random_complex_or_called_back_is_reco
     assert sum(step.module == "layers.3" for step in found.steps) == 3
 
 
-def test_a_loop_with_more_results_than_can_be_told_is_evaluated_whole(of: Any):
+@pytest.mark.parametrize("reverse", [False, True])
+def test_of_a_loop_with_more_results_than_are_told_the_first_are_and_the_rest_is_evaluated_as_one(
+    of: Any, monkeypatch: pytest.MonkeyPatch, reverse: bool
+):
     import jax
     import jax.numpy as jnp
 
-    def loss(params, data):
-        return jax.lax.scan(lambda h, _: (jnp.cos(h), None), params["b"], length=30_000)[0].sum()
+    from gradparity.backends.traces import jax_trace
 
+    def loss(params, data):
+        def step(h, x):
+            h = jnp.tanh(h * params["b"] + x)
+            return h, h * x
+
+        last, all_of_them = jax.jit(lambda b, x: jax.lax.scan(step, b, x, reverse=reverse))(params["b"], data["x"])
+        return last.sum() + (all_of_them**2).sum()
+
+    whole = of(loss)
+    monkeypatch.setattr(jax_trace, "MOST_OF_A_LOOP", 9)
     found = of(loss)
     assert_right(found, loss)
-    assert len(found.steps) < 10
+    steps = of_expression(found, 'jnp.tanh(h * params["b"] + x)')
+    assert len(steps) == 2
+    for got, expected in zip(steps, of_expression(whole, 'jnp.tanh(h * params["b"] + x)'), strict=False):
+        np.testing.assert_allclose(found.values[got], whole.values[expected], rtol=1e-14)
+        np.testing.assert_allclose(found.cotangents[got], whole.cotangents[expected], rtol=1e-12)
 
 
 def test_a_program_with_arrays_that_it_writes_into_is_refused_in_words(of: Any):
