@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.judge.known import SHARES
+from gradparity.judge.known import SHARES, unresolved
 from gradparity.judge.other_precision import told_apart
 from gradparity.judge.verdicts import AGREES_FLOORS, judge_values
 from gradparity.results import GOOD, Finding, worst
@@ -132,3 +132,30 @@ def test_the_finding_to_show_is_a_loss_before_its_gradient_and_what_is_wrong_bef
     ]
     for some in itertools.combinations(by_rank, 2):
         assert worst(some[::-1]) is some[0]
+
+
+@pytest.mark.parametrize(("floor", "words"), [(1e-2, "8% of the largest value"), (1e180, "8e+180 times the largest")])
+def test_the_error_that_may_pass_is_a_percentage_or_so_many_times_the_value(floor: float, words: str) -> None:
+    said = unresolved(np.ones(2, np.longdouble), np.full(2, floor, np.longdouble), 1e-3, 8.0, "")
+    assert words in said
+    assert len(said) < 400
+
+
+def test_a_block_that_is_wrong_in_both_precisions_makes_no_other_unstable() -> None:
+    """PyTorch's trigamma is off by a relative 1e-9 whatever else the model has: 10^6 floors that float32 cannot see."""
+
+    def block(parameter: str, verdict: Any, floors: float, error: float) -> Finding:
+        return Finding(
+            backend="torch", quantity="hvp", parameter=parameter, verdict=verdict, rule="", floors=floors,
+            absolute_error=error, relative_error=error,
+        )  # fmt: skip
+
+    beta = block("beta", "wrong", 1e6, 1e-10), block("beta", "agrees", 0.5, 3e-8)
+    zero = block("other", "wrong", 1e16, 1.0), block("other", "wrong", 1e7, 1.0)
+    poor = block("poor", "wrong", 4e3, 4e-13), block("poor", "wrong", 1e3, 1e-4)
+    for beside in ([], [zero]):
+        pairs = [beta, *beside]
+        told = told_apart([first for first, _ in pairs], [second for _, second in pairs])
+        assert [each.verdict for each in told] == ["wrong"] * len(pairs)
+    told = told_apart([block("lucky", "wrong", 2e3, 2e-13), poor[0]], [block("lucky", "agrees", 0.5, 3e-8), poor[1]])
+    assert [each.verdict for each in told] == ["unstable"] * 2  # where another formula is poor, one is right by luck

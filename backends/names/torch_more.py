@@ -107,6 +107,29 @@ _SPACE = SimpleNamespace(**{**vars(base), **CALLS, "full": full})
 
 _SELECTIONS = selections(_SPACE, lambda x: x.detach() if isinstance(x, torch.Tensor) else x, _pick)
 
+
+def quantile(x: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """At a q that may be a tensor, whose numbers cannot be read within a derivative of a derivative."""
+    if not isinstance(q, torch.Tensor):
+        return _SELECTIONS["quantile"](x, q, axis, keepdims=keepdims)
+    if q.ndim:
+        return torch.stack([quantile(x, each, axis, keepdims=keepdims) for each in q])
+    axes = [*range(x.ndim)] if axis is None else [i % x.ndim for i in np.atleast_1d(axis).tolist()]
+    kept = [i for i in range(x.ndim) if i not in axes]
+    rows = _SELECTIONS["sort"](torch.permute(x, (*kept, *axes)).reshape(*(x.shape[i] for i in kept), -1))
+    last = rows.shape[-1] - 1
+    position = q.detach().to(torch.float64) * last
+    low = position.floor().clamp(0, last)
+    ends = [rows.index_select(-1, i.clamp(max=last).to(torch.int64).reshape(1))[..., 0] for i in (low, low + 1)]
+    out = ends[0] + (position - low).to(x.dtype) * (ends[1] - ends[0])
+    return out.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]) if keepdims else out
+
+
+def percentile(x: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    """The same by hundredths."""
+    return quantile(x, (q if isinstance(q, torch.Tensor) else np.asarray(q)) / 100, axis, keepdims=keepdims)
+
+
 NAMES: dict[str, Any] = {
     **{name: _tensors(function) for name, function in {
         **{name: f for name, f in _SELECTIONS.items() if name not in ("quantile", "percentile")},
@@ -119,7 +142,7 @@ NAMES: dict[str, Any] = {
         "allclose": lambda a, b, rtol=1e-5, atol=1e-8: isclose(a, b, rtol, atol).all(),
         "cross": lambda a, b, axis=-1: torch.linalg.cross(a, b, dim=axis), "kron": torch.kron,
     }.items()},
-    "quantile": _SELECTIONS["quantile"], "percentile": _SELECTIONS["percentile"],
+    "quantile": quantile, "percentile": percentile,
     "full_like": lambda x, value, dtype=None: full(tuple(x.shape), value, x.dtype if dtype is None else dtype),
     "xlogy": _tensors(torch.special.xlogy), "xlog1py": _tensors(torch.special.xlog1py),
     "array": array, "asarray": array, "degrees": torch.rad2deg, "diag": diag,
@@ -127,6 +150,7 @@ NAMES: dict[str, Any] = {
     "linspace": linspace, "mean": mean, "ndim": lambda x: x.ndim,
     "outer": lambda a, b: torch.outer(torch.ravel(a), torch.ravel(b)), "radians": torch.deg2rad,
     "shape": lambda x: tuple(x.shape), "size": lambda x: math.prod(x.shape), "split": split,
+    "trace": lambda x, offset=0, axis1=0, axis2=1: torch.diagonal(x, offset, axis1, axis2).sum(-1),
     "tril_indices": _triangle(torch.tril_indices), "triu_indices": _triangle(torch.triu_indices),
     "vdot": lambda a, b: torch.dot(torch.ravel(a), torch.ravel(b)),
 }  # fmt: skip

@@ -20,6 +20,8 @@ from gradparity.truth.reference import Reference
 #: Largest error that may pass, over the largest value of the block. In float64 as the framework's own checkers in their
 #: strictest use (torch's ``gradcheck``: 1e-3); in float32 a sum of 10^5 terms alone rounds by 1e-5 to 1e-4.
 SHARES = {"float64": 1e-3, "float32": 1e-2}
+#: From here on a share is so many times the value, and no percentage: it may have a hundred digits.
+MANY = 100
 #: Roundings of a quantity's largest value below which a block is zero as far as anybody can see, as the gradient of an
 #: intercept is on centred data: 2^12 roundings, a relative 1e-12 in float64.
 INVISIBLE = 2.0**12
@@ -89,7 +91,10 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
     if widest <= visible:
         return ""
     size = largest([truth])
-    share = f"{widest / size:.0%} of the largest value" if size else f"{widest:.2g}, where the value is 0"
+    share = f"{widest:.2g}, where the value is 0"
+    if size:
+        share = f"{widest / size:.0%} of" if widest < MANY * size else f"{widest / size:.2g} times"
+        share += " the largest value"
     return (
         f"an error of up to {share} would pass as rounding: the formula loses these digits by cancellation (as "
         "E[x^2] - E[x]^2 does), or the point is stationary or a kink. Write it so that it does not cancel, or check at "

@@ -62,7 +62,7 @@ def told_apart(
         The findings, in their order.
     """
     known = {(f.quantity, f.parameter): f for f in other}
-    most = max((f.floors for f in other if f.floors is not None), default=0.0)
+    most = _most_of_formulas(findings, known, finer)
     known_sizes = dict(sizes or {})
     if sizes and all(f.verdict == "agrees" for f in findings if f.quantity == "gradient"):
         known_sizes["loss"] = 1.0  # a logarithm of a probability, whose formula saturates where its derivative does not
@@ -79,6 +79,19 @@ def told_apart(
             finding = msgspec.structs.replace(finding, verdict="unstable", cause="", rule=f"{finding.rule}; {words}")
         told.append(finding)
     return told
+
+
+def _most_of_formulas(findings: Sequence[Finding], known: Mapping[tuple[str, str], Finding], finer: bool) -> float:
+    """The largest error in the other precision, in floors, but for blocks that are wrong in both, and say nothing."""
+    most = 0.0
+    for finding in findings:
+        beside = known.get((finding.quantity, finding.parameter))
+        if beside is None or beside.floors is None:
+            continue
+        wrong_in_both = finding.verdict == "wrong" and beside.floors > AGREES_FLOORS
+        if not wrong_in_both or _shrinks(finding, beside, 0.0, finer):
+            most = max(most, beside.floors)
+    return most
 
 
 def usual_sizes(loss: Any, problem: AnyProblem) -> dict[str, float]:

@@ -79,6 +79,9 @@ CASES: dict[str, Callable[[Any, Any, Any], Any]] = {
     "sort of all": lambda s, x, k: s.sort(x, axis=None), "median": lambda s, x, k: s.median(x),
     "median of rows": lambda s, x, k: s.median(x, axis=1, keepdims=True), "median of columns": lambda s, x, k: (
         s.median(x, axis=0)),
+    "trace of another diagonal": lambda s, x, k: s.trace(x[:, :4] * x[0], offset=1),
+    "quantiles at an array": lambda s, x, k: s.quantile(x, s.asarray([0.25, 0.6, 1.0]), axis=1),
+    "percentiles at an array": lambda s, x, k: s.percentile(x, s.asarray([25.0, 60.0])),
     "quantile": lambda s, x, k: s.quantile(x, 0.3), "percentile": lambda s, x, k: s.percentile(x, 40, axis=1),
     "argsort": lambda s, x, k: x[0][s.argsort(x[1])], "take": lambda s, x, k: s.take(x, s.asarray([1, 0, 3]), axis=1),
     "take_along_axis": lambda s, x, k: s.take_along_axis(x, k[:, None], axis=1),
@@ -285,3 +288,18 @@ def test_an_array_of_another_framework_is_refused() -> None:
     Foreign.__module__ = "elsewhere"
     with pytest.raises(TypeError, match=r"Foreign is no array of autograd, JAX, NumPy or PyTorch"):
         special.relu(Foreign())
+
+
+def test_quantiles_at_a_tensor_have_a_derivative_of_a_derivative() -> None:
+    """Forwards over backwards: no number of a tensor can be read there. By hand, the second smallest of x^2 alone."""
+    torch = pytest.importorskip("torch")
+    from gradparity.backends.torch_eager import forward_over_reverse
+
+    xp = configured("torch").namespace()
+    x, v = torch.tensor([3.0, 1.0, 2.0, 7.0], dtype=torch.float64), torch.ones(4, dtype=torch.float64)
+    for name, scale in (("quantile", 1.0), ("percentile", 100.0)):
+        third = xp.asarray([scale / 3], dtype=torch.float64)
+        function = getattr(xp, name)
+        program = forward_over_reverse(lambda p, d, f=function, q=third: xp.sum(f(p["x"] ** 2, q) ** 2))
+        found = program({"x": x}, {}, {"x": v})["x"].numpy()
+        np.testing.assert_allclose(found, [0, 0, 12 * 2.0**2, 0], rtol=1e-12, atol=1e-9)  # x^4 has 12 x^2

@@ -181,3 +181,31 @@ def test_a_floor_that_the_time_has_cut_short_is_said_to_be_that(monkeypatch: pyt
     assert set(found.unknown.values()) == {NO_DRAWS}
     assert set(found.unknown) == set(found.truth)
     assert not any(np.isfinite(value).any() for value in found.floor.values())
+
+
+def test_what_no_precision_decides_is_not_called_a_want_of_time() -> None:
+    data = {"x": np.array([np.nan, 1.0])}
+    found = neutral_reference(
+        lambda p, d, n: n.sum(n.where(n.isnan(p["x"] * d["x"]), 0.0, p["x"])), {"x": np.array([0.5, 2.0])}, data,
+        {"x": np.ones(2)}, seed=0, budget_s=60.0,
+    )  # fmt: skip
+    assert found.method == "extended precision, as no precision of balls decides isnan at index (0,), not confirmed"
+    assert found.truth["gradient", "x"].tolist() == [0, 1]
+
+
+def test_a_determinant_of_zero_has_the_floor_of_its_cofactors() -> None:
+    """Of rank two; its gradient are the cofactors, by NumPy's determinants of two rows."""
+    a = np.array([[1.0, 2, 3], [2, 4, 6], [1, 0, 1]])
+    found = neutral_reference(
+        lambda p, d, n: n.linalg.det(p["x"]), {"x": a}, {}, {"x": np.cos(a)}, seed=0, budget_s=20.0
+    )
+    cofactors = [
+        [(-1) ** (i + j) * np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(3)] for i in range(3)
+    ]
+    np.testing.assert_allclose(found.truth["gradient", "x"].astype(float), cofactors, atol=1e-14)
+    for key in (("gradient", "x"), ("hvp", "x"), ("jvp", "")):
+        assert (found.floor[key] < 1e-13).all(), key
+    regular = neutral_reference(
+        lambda p, d, n: n.linalg.det(p["x"]), {"x": a + np.eye(3)}, {}, {"x": a}, seed=0, budget_s=20.0
+    )
+    assert (regular.floor["gradient", "x"] < 1e-13).all()

@@ -53,8 +53,9 @@ class KinkError(Exception):
 
 
 def differentiate(
-    loss: Loss, params: Any, data: Any, direction: Any, *, max_bits: int = MAX_BITS, seconds: float = 60.0
-) -> Derivatives | None:
+    loss: Loss, params: Any, data: Any, direction: Any, *, max_bits: int = MAX_BITS, seconds: float = 60.0,
+    undecided: list[str] | None = None,
+) -> Derivatives | None:  # fmt: skip
     """Enclose a loss, its gradient, and ``g.v`` and ``H v`` along `direction`.
 
     Args:
@@ -64,6 +65,7 @@ def differentiate(
         direction: tree of arrays with the structure and shapes of `params`.
         max_bits: last working precision; it doubles until every entry is settled.
         seconds: time budget; the best known by then is returned.
+        undecided: is told every comparison that a precision did not decide.
 
     Returns:
         The derivatives, or None if not even a first pass came through within time and precision.
@@ -82,9 +84,11 @@ def differentiate(
         context = Context(bits=bits, order=1, deadline=deadline, share=share)
         try:
             best = enclosed_at(loss, params, lines, constants, context)
-        except UndecidedError:
+        except UndecidedError as met:
             # Equal numbers, computed alike, are one object from here on: ties of theirs can be proven.
             share = True
+            if undecided is not None:
+                undecided.append(f"{met.name} at index {met.index}")
         except OutOfTimeError:
             break
         if context.kinks:

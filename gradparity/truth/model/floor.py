@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -139,7 +140,7 @@ class Tape:
             OutOfTimeError: the deadline passed.
         """
         as_known = noise is not None or number is not np.longdouble
-        ties = Ties(self.ties.found, known=True) if as_known else Ties()
+        ties = replace(self.ties, known=True, place=0) if as_known else Ties()
         if lines is None and not as_known:
             self.ties = ties
         lines = self.lines if lines is None else lines

@@ -18,7 +18,7 @@ LARGE = 250_000
 BALL_S = 1e-7
 
 
-@dataclass(frozen=True)
+@dataclass
 class Kinds:
     """Proofs about a loss along directions.
 
@@ -27,12 +27,14 @@ class Kinds:
         params: the point.
         data: constants.
         cells: numbers that one evaluation computes.
+        undecided: the comparison that no precision decided, for which nothing was enclosed; empty without one.
     """
 
     loss: Loss
     params: Any
     data: Any
     cells: int
+    undecided: str = ""
 
     @property
     def is_large(self) -> bool:
@@ -44,7 +46,7 @@ class Kinds:
         return self.cells < LARGE or self.cells * BALL_S < seconds
 
     def derivatives(self, direction: Any, seconds: float) -> Derivatives | KinkError | None:
-        """Enclosures of every derivative, by the quicker kind that knows them; None for want of time."""
+        """Enclosures of every derivative, by the quicker kind that knows them; None without time or if `undecided`."""
         found = None
         if self.is_large:
             found = _or_kink(enclosed_whole, self.loss, self.params, self.data, direction, seconds=seconds)
@@ -55,7 +57,11 @@ class Kinds:
     def by_balls(self, direction: Any, seconds: float) -> Derivatives | KinkError | None:
         """The same in balls."""
         found: Derivatives | KinkError | None
-        found = _or_kink(differentiate, self.loss, self.params, self.data, direction, seconds=seconds)
+        met: list[str] = []
+        found = _or_kink(
+            differentiate, self.loss, self.params, self.data, direction, seconds=seconds, undecided=met
+        )  # fmt: skip
+        self.undecided = met[-1] if met and found is None else ""
         return found
 
     def along(self, direction: Any, order: int, seconds: float, allowed: Mapping[str, Any]) -> Certificate | None:

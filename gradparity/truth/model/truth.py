@@ -140,12 +140,13 @@ class _Search:
         elif enclosed is None and any(tied.any() for tied in self.tape.ties.found):
             found = self._at_seam(values, floor, None, "a tie at this point", in_balls=False)
         else:
-            found = _of(enclosed, values, floor)
+            found = _of(enclosed, values, floor, self.kinds.undecided)
         directions = 0
         if found.lone and all(np.isfinite(value).all() for value in found.truth.values()):
             directions = self._confirmed(found, floor)
             if not found.certified:
-                found.method += f", confirmed by ball arithmetic in {directions} directions"
+                several = f"in {directions} direction{'s' * (directions > 1)}"
+                found.method += f", confirmed by ball arithmetic {several}" if directions else ", not confirmed"
             elif not directions:
                 found.method += ", forward mode out of time"
         if self.tape.oriented:
@@ -273,10 +274,11 @@ class _Search:
         return confirmed
 
 
-def _of(found: Derivatives | None, values: Blocks, floor: Blocks) -> _Found:
+def _of(found: Derivatives | None, values: Blocks, floor: Blocks, undecided: str = "") -> _Found:
     """Midpoints, where the enclosures are narrow; where they are not, extended precision, and said so."""
     if found is None:
-        return _Found(values, "extended precision, for want of time to enclose it")
+        why = f"as no precision of balls decides {undecided}" if undecided else "for want of time to enclose it"
+        return _Found(values, f"extended precision, {why}")
     enclosed = found.blocks
     truth = {key: each.as_longdouble() for key, each in enclosed.items()}
     words = f"certified in ball arithmetic at {found.bits} bits"

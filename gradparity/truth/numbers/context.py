@@ -76,11 +76,13 @@ class Ties:
         found: by the comparisons in turn.
         known: they are kept as they were found, not found.
         place: of the next one that is kept.
+        singular: a matrix has a determinant of zero, which noise takes away.
     """
 
     found: list[npt.NDArray[np.bool_]] = field(default_factory=list)
     known: bool = False
     place: int = 0
+    singular: bool = False
 
     def kept(self, at: Callable[[], npt.NDArray[np.bool_]], shape: tuple[int, ...]) -> npt.NDArray[np.bool_]:
         """The ties of one comparison: as they are, or with ``noise`` as they were without.

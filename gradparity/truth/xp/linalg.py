@@ -109,12 +109,23 @@ def det(a: Any) -> Array:
 def _det(a: Array) -> Array | None:
     """Of matrices that are all proven regular, by which derivatives are divided."""
     if current().extended:
-        return elimination.det(a) if elimination.is_regular(a) else None
+        return elimination.det(a) if _is_regular(a) else None
     try:
         series = of_each(lambda c: [box(d)[None, None] for d in _det_series(c)], a.balls(), shape=(1, 1))
     except ZeroDivisionError:
         return None
     return Array(series).map(lambda c: c[..., 0, 0])
+
+
+def _is_regular(a: Array) -> bool:
+    """By elimination; with noise as it was without, or a determinant of zero had the floor of a quotient by zero."""
+    ties = current().ties
+    if ties is None or not ties.known:
+        regular = elimination.is_regular(a)
+        if ties is not None and not regular:
+            ties.singular = True
+        return regular
+    return not ties.singular and elimination.is_regular(a)
 
 
 def _det_series(a: Series) -> list[Any]:
