@@ -32,6 +32,12 @@ def port(name: str, folder: Path) -> Iterator[tuple[Backend, UserLoss, Any, Any]
         yield backend, user_loss(problem.spec, backend, [name]), problem.params, problem.data
 
 
+def every_third(cases: list[Any]) -> list[Any]:
+    """The others with the slow tests."""
+    slow = pytest.mark.slow
+    return [pytest.param(*each, marks=slow) if i % 3 else each for i, each in enumerate(cases)]
+
+
 def by_id(folder: Path) -> str:
     return folder.name
 
@@ -63,7 +69,7 @@ def test_a_drawn_model_is_the_same_under_a_recorder_to_the_last_bit(name: str, i
 
 @pytest.mark.parametrize(
     ("name", "folder"),
-    [(name, folder) for name in ("autograd", "torch") for folder in folders(name)],
+    every_third([(name, folder) for name in ("autograd", "torch") for folder in folders(name)]),
     ids=lambda each: each if isinstance(each, str) else each.name,
 )
 def test_a_recorded_loss_and_its_gradient_are_the_unrecorded_ones_to_the_last_bit(name: str, folder: Path):
@@ -73,11 +79,7 @@ def test_a_recorded_loss_and_its_gradient_are_the_unrecorded_ones_to_the_last_bi
     assert all(step.place.file.startswith(str(folder)) for step in book.steps if step.operation)
 
 
-@pytest.mark.parametrize(
-    "folder",
-    [pytest.param(each, marks=pytest.mark.slow) if i % 3 else each for i, each in enumerate(folders("torch"))],
-    ids=by_id,
-)
+@pytest.mark.parametrize(("folder",), every_third([(each,) for each in folders("torch")]), ids=by_id)
 def test_a_cotangent_is_the_derivative_by_something_added_to_the_result(folder: Path):
     with port("torch", folder) as (backend, loss, params, data):
         book = Book(str(folder))
