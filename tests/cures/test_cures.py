@@ -80,7 +80,7 @@ CASES = [
     ("autograd", AUTOGRAD, "getval(h)", "h", "stop", "h", "gradparity.stop(h)"),
 ]  # fmt: skip
 #: One of a kind, of the frameworks that compile nothing.
-QUICK = {1, 4, 6, 8, 11, 12, 19}
+QUICK = {4, 6, 8, 11, 19}
 
 
 @pytest.mark.parametrize(

@@ -71,9 +71,9 @@ def ruled(jax, p, d):
     return halved(p["e"]).sum() + special.sum() + jax.checkpoint(jax.numpy.exp)(p["h"]).mean()
 
 
-@pytest.mark.parametrize("name", ["normalised", "scanned", *(
-    pytest.param(name, marks=pytest.mark.slow) for name in ("gathered", "convolved", "branched", "ruled")
-)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name", [name if name == "scanned" else pytest.param(name, marks=pytest.mark.slow) for name in LOSSES]
+)
 def test_numpy_evaluates_what_xla_does(name: str):
     backend = configured("jax")
     import jax

@@ -65,6 +65,7 @@ def test_a_helper_module_is_edited_and_everything_is_left_as_it_was(tmp_path: Pa
     assert threading.active_count() == threads
 
 
+@pytest.mark.slow
 def test_an_edit_that_loops_raises_or_ends_the_process_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(trials, "MORE_S", 0.3)
     monkeypatch.setattr(trials, "SLOWER", 1)

@@ -130,7 +130,7 @@ def factors(site: Site) -> Iterator[Unknown]:
 
     def make(text: str, digits: int) -> Hypothesis:
         new = put_in(source, node, f"{text if text[0] != '-' else f'({text})'} * {inner}")
-        phrase = f"{old} were multiplied by {text}"
+        phrase = f"{old} were multiplied by {text}" if digits else f"{old} were left out"
         return Hypothesis(source, (Edit(*span, new),), "number", phrase, span, site.level, site.place, digits)
 
     yield Unknown(1.0, "1.0", make)
