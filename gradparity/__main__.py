@@ -43,6 +43,9 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit):  # Typer makes the one into the other
         if not _received:
             raise
+        printing = sys.modules.get("gradparity.cli.printing")
+        if not getattr(printing, "INTERRUPTIONS_SAID", ()):  # it came before a run had begun, or is of another command
+            sys.stderr.write("gradparity: interrupted\n")
         sys.stdout.flush()
         sys.stderr.flush()
         # Threads that are still judging answers need not be waited for: everything is saved.

@@ -31,6 +31,10 @@ def say(message: str, style: str) -> None:
     console(stderr=True).print(f"gradparity: {printable(message)}", style=style, soft_wrap=True)
 
 
+#: Folders of runs of which an interruption was said.
+INTERRUPTIONS_SAID: list[str] = []
+
+
 @contextmanager
 def interruption_said(out: str) -> Iterator[None]:
     """Say of an interruption what it leaves: results so far in the folder ``out``, or nothing."""
@@ -38,6 +42,7 @@ def interruption_said(out: str) -> Iterator[None]:
         yield
     except KeyboardInterrupt as interruption:
         saved = SAVED in getattr(interruption, "__notes__", ())
+        INTERRUPTIONS_SAID.append(out)
         where = f"results so far are in {out}/{RESULTS_FILE}: go on with --resume"
         say(f"interrupted; {where if saved else 'nothing was measured yet'}", "yellow")
         raise

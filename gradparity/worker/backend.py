@@ -95,6 +95,7 @@ class Worker:
     def _load(self, request: m.Load) -> m.Loaded:
         from gradparity.backends import place
         from gradparity.worker.evaluation import timed_call
+        from gradparity.worker.user_loss import say_no_scalar
 
         self.problem = m.problem_of(request)
         if isinstance(self.problem, UserProblem) and self.printed is None:
@@ -114,7 +115,11 @@ class Worker:
         self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
-        step()
+        try:
+            step()
+        except Exception:
+            say_no_scalar(self.loss, *self.placed)
+            raise
         called = time.perf_counter()
         self.calls = {"step": step}
         count = getattr(self.backend, "operations", None) if self.eager else None

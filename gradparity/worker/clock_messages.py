@@ -22,7 +22,7 @@ class MeasuredMemory(Reply, frozen=True):
 class MeasureMemory(Request[MeasuredMemory], frozen=True):
     """Make some calls of the step, and say how large the process became."""
 
-    stage = "memory"
+    stage = "measuring memory"
     timeout_s = 120
 
     calls: int

@@ -207,9 +207,9 @@ def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> 
     try:
         second = _scalar(backend, loss(params, data))
     except Exception as error:
-        return f"the loss returned {first!r} at first, and raised on the second call: {_first_line(error)}"
+        return f"the loss returned {first} at first, and raised on the second call: {_first_line(error)}"
     if first.tobytes() != second.tobytes():
-        return f"the loss returned {first!r}, then {second!r}, for the same arguments"
+        return f"the loss returned {first}, then {second}, for the same arguments"
     return ""
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gradparity.backends.names import of_dtype
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.user import scalar
 from gradparity.model_spec.user.drawing import flat_tree
 from gradparity.model_spec.user.model import UserModel, display_path, load_model, place_of_function
 from gradparity.model_spec.user_spec import UserSpec
@@ -94,14 +95,18 @@ def require_scalar(loss: Any, value: Any) -> None:
         InputError: it is no scalar array.
     """
     place = getattr(loss, "place", "")
-    if not place:
+    if place:
+        scalar.require_scalar(place, value)
+
+
+def say_no_scalar(loss: Any, *arguments: Any) -> None:
+    """Refuse what a loss returns of some arguments, where it is that for which a framework has raised.
+
+    Raises:
+        InputError: it is no scalar array.
+    """
+    try:
+        value = loss(*arguments)
+    except Exception:  # which the framework has said, then
         return
-    shape = getattr(value, "shape", None)
-    if shape is None or isinstance(value, bool):
-        raise InputError(
-            place, got=f"a {type(value).__name__}", expected="a scalar that depends on the parameters, as an array"
-        )
-    if tuple(shape):
-        raise InputError(
-            place, got=f"an array of shape {tuple(shape)}", expected="a scalar", cure="Sum it, or take its mean."
-        )
+    require_scalar(loss, value)

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -63,6 +64,27 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     assert not result.complete
     assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("sound", "agrees")}
     assert result.problems[0].troubles == []  # the workers were ended, and did not fail
+
+
+#: The command, which is interrupted while it imports its own modules.
+EARLY = """
+import os, signal, sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "gradparity.cli.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+from gradparity.__main__ import main
+main()
+"""
+
+
+def test_an_interruption_before_a_run_has_begun_is_said(tmp_path: Path):
+    words = [sys.executable, "-P", "-c", EARLY, *SHORT]
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "gradparity: interrupted\n")
 
 
 @pytest.mark.parametrize(

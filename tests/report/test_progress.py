@@ -88,7 +88,29 @@ def test_what_is_left_follows_from_the_rate_so_far(clock: Clock, err: Console):
     watch.pulse()
     assert lines_of(err)[2:] == [
         "mlp: truth: 0 of 32 draws; mlp: training jax: 7 evaluations (5 s)",
-        "mlp: truth: 8 of 32 draws, about 30 s left; mlp: training jax: 7 evaluations (10 s)",
+        "mlp: truth: 8 of 32 draws, about 10 s left; mlp: training jax: 7 evaluations (10 s)",
+    ]
+
+
+def test_what_is_left_does_not_grow_while_a_count_stands_still_and_is_not_said_once_its_rate_is_over(
+    clock: Clock, err: Console
+):
+    watch = Watch(None, err, clock=clock)
+    watch.begin("mlp", "training", "jax")
+    clock.now_s += 16
+    watch.advance("jax", "steps", 8, 100)  # 2 s each
+    for _ in range(3):
+        clock.now_s += 5
+        watch.advance("jax", "steps", 8, 100)  # told again, and none more
+        watch.pulse()
+    watch.advance("jax", "derivatives", 1, 0)
+    clock.now_s += 5
+    watch.pulse()
+    assert lines_of(err)[1:] == [
+        "mlp: training jax: 8 of 100 steps, about 179 s left",
+        "mlp: training jax: 8 of 100 steps, none more for 10 s",
+        "mlp: training jax: 8 of 100 steps, none more for 15 s",
+        "mlp: training jax: 1 derivative (36 s)",
     ]
 
 

@@ -234,7 +234,7 @@ def test_data_that_is_no_number_is_handed_through() -> None:
 
 
 def test_a_loss_that_ignores_its_parameters_has_a_proven_zero_gradient() -> None:
-    result = certify(lambda p, d, xp: 1.5, np.ones(2), {}, np.ones(2))
+    result = certify(lambda p, d, xp: xp.asarray(1.5), np.ones(2), {}, np.ones(2))
     assert (result.value.as_float(), result.first.is_zero, result.second.is_zero) == (1.5, True, True)
 
 

@@ -86,6 +86,16 @@ def test_what_a_budget_cut_is_counted_in_the_headline():
     assert exit_code(bad) == ExitCode.DISAGREES
 
 
+def test_what_a_run_that_was_ended_did_not_come_to_is_not_laid_to_its_budget():
+    infos = [BackendInfo(name=name, versions={name: "1"}) for name in ("numpy", "jax")]
+    settings = {"steps": 5, "budget_s": 60.0}
+    result = run(planned=2, backends=infos, settings=settings, complete=False)
+    assert overview(result).headline == "Not finished. So far: nothing was compared."
+    left = problem("toy", ["numpy", "jax"], clock=False)
+    result = run(left, planned=2, backends=infos, settings=settings, complete=False)
+    assert overview(result).headline.endswith("; 1 not compared.")
+
+
 def test_a_result_of_an_older_version_without_the_number_of_problems_reads_as_before():
     result = run(problem("toy", ["numpy", "jax"], clock=False))
     assert overview(result).headline == "All 2 backends agree on toy."

@@ -151,7 +151,9 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
 def _nothing(result: RunResult) -> str:
     said = [each.finding for problem in result.problems for each in problem.diagnoses if "nothing" in each.name]
     left = [*result.left_out, *(what for problem in result.problems for what in problem.left_out)]
-    if (left or not said) and limited(result) and not result.troubles:
+    if not result.complete:
+        said = []  # whatever ended it did
+    elif (left or not said) and limited(result) and not result.troubles:
         said = ["out of budget"]
     return f"Nothing was compared{': ' + said[0].rstrip('.') if said else ''}."
 
@@ -178,7 +180,7 @@ def _asked(result: RunResult, good: Sequence[str]) -> tuple[str, str]:
     total = max(result.planned, len(labels))
     done = sum({f.backend for f in p.findings} | {*p.idle} >= {*good} and bool(p.findings) for p in result.problems)
     if done < total and total > 1:
-        budget = ": out of budget" * limited(result)
+        budget = ": out of budget" * (limited(result) and result.complete)
         return f"{done} of {total} problems", f"{total - done} not compared{budget}"
     if result.settings.get("stress"):
         model = result.settings.get("model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,6 +83,13 @@ class _Stage:
     done: int = 0
     of: int = 0
     expected_s: int = 0
+    heard_s: float = math.nan  #: when it came so far
+
+    def counted(self, what: str, done: int, of: int, now_s: float) -> None:
+        """Take how far it is."""
+        if (what, done) != (self.what, self.done):
+            self.heard_s = now_s
+        self.what, self.done, self.of = what, done, of
 
     def said(self, now_s: float) -> str:
         """In words, with what is left at the rate so far."""
@@ -93,10 +101,15 @@ class _Stage:
         if not self.what:
             return f"{self.line} ({took_s:.0f} s)" if took_s >= 1 else self.line
         if self.of <= 0:
-            return f"{self.line}: {self.done:,} {self.what} ({took_s:.0f} s)"
-        left_s = took_s * (self.of - self.done) / self.done if self.done else None
-        left = "" if left_s is None else f", about {max(1, round(left_s))} s left"
-        return f"{self.line}: {self.done:,} of {self.of:,} {self.what}{left}"
+            what = self.what.removesuffix("s") if self.done == 1 else self.what
+            return f"{self.line}: {self.done:,} {what} ({took_s:.0f} s)"
+        said, still_s = f"{self.line}: {self.done:,} of {self.of:,} {self.what}", now_s - self.heard_s
+        if not self.done:
+            return said
+        each_s = (self.heard_s - self.began_s) / self.done
+        if still_s > max(2 * SILENT_S, 3 * each_s):  # its rate is not the rate any more: what is left is not known
+            return f"{said}, none more for {still_s:.0f} s"
+        return f"{said}, about {max(1, round(each_s * (self.of - self.done) - still_s))} s left"
 
 
 class Watch:
@@ -180,7 +193,7 @@ class Watch:
             if not own:
                 return
             if done != EXPECTED:
-                own[-1].what, own[-1].done, own[-1].of = what, done, of
+                own[-1].counted(what, done, of, self._clock())
             elif of >= SILENT_S and self._err is not None:
                 own[-1].expected_s, own[-1].began_s = of, self._clock()
                 self.remark(f"{own[-1].line}, {what}: about {of} s")

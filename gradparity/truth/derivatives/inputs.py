@@ -9,6 +9,7 @@ import numpy as np
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.trees import leaves, map_tree
+from gradparity.model_spec.user.scalar import require_scalar
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.balls import Coefficient
 from gradparity.truth.xp.namespace import xp
@@ -65,12 +66,9 @@ def evaluated(loss: Loss, params: Any, inputs: dict[str, Any], data: Any, namesp
     """The loss of `inputs`, by path, in a tree like `params`, by the names of a namespace.
 
     Raises:
-        InputError: it is no scalar.
+        InputError: it is no scalar, as frameworks take it: a real array of shape ``()``.
     """
     # Rebuilt for each pass: a loss that writes into its own dict must not change the next pass.
-    result = asarray(
-        loss(map_tree(lambda path, _: inputs[path], params), map_tree(lambda _, leaf: leaf, data), namespace)
-    )
-    if result.size != 1:
-        raise InputError("loss", got=f"an array of shape {result.shape}", expected="a scalar")
-    return result
+    found = loss(map_tree(lambda path, _: inputs[path], params), map_tree(lambda _, leaf: leaf, data), namespace)
+    require_scalar("loss", found)
+    return asarray(found)
