@@ -161,8 +161,8 @@ def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
 
 def _add_square(square: Host, other: Host, exact: Host) -> None:
     if other.shape == exact.shape and other.dtype.kind in "fc":
-        difference = np.abs(other.astype(np.clongdouble if other.dtype.kind == "c" else np.longdouble) - exact)
-        square += np.where(np.isfinite(difference), difference, 0).astype(np.float64) ** 2
+        difference = np.abs(other - exact).astype(np.float64)  # of numbers that are close, exact as they are
+        square += np.where(np.isfinite(difference), difference, 0) ** 2
 
 
 def _sorted(value: Host, floor: Host) -> npt.NDArray[np.float64]:
@@ -178,7 +178,7 @@ def _sorted(value: Host, floor: Host) -> npt.NDArray[np.float64]:
     entries = np.ravel(value).astype(np.longdouble)
     floors = np.ravel(floor) ** 2 + np.ravel(rounding(value)).astype(np.float64) ** 2
     floors = np.sqrt(floors + floors.mean()) if floors.size else floors
-    order = np.argsort(entries, kind="stable")
+    order = np.argsort(entries.astype(np.float64), kind="stable")
     count = len(order) if len(order) <= WHOLE else SAMPLES
     ranks = np.linspace(0, len(order) - 1, count).round().astype(np.int64)
     total = float(np.sqrt(np.sum(floors**2)))
