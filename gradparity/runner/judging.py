@@ -117,6 +117,9 @@ class Judging:
             said = "training and loops are not held to a reference: the data are read from a file in pieces"
             cure = "Check a part of the rows that fits into memory."
             self.recorder.diagnose(Diagnosis(name="no reference run", finding=said, cure=cure))
+        elif cell.plan.trains == "all" and self.truth.untimely:
+            self.recorder.diagnose(*diagnose(problem, self.truth))
+            self.recorder.leave_out("reference run, since there was no time for all of the truth at its start")
         elif cell.plan.trains == "all":
             with self.where_known("reference run"):
                 optimisers = cell.settings.optimisers()

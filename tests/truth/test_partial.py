@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -245,3 +246,38 @@ def test_where_nothing_came_through_in_time_the_whole_truth_is_not_begun(
     monkeypatch.setattr(partial.Partial, "_series", lambda *_: None)
     with pytest.raises(OutOfTimeError, match="before as much as the gradient along one direction"):
         certified(network, classifier(relu=False), budget_s=30.0)
+
+
+@pytest.mark.slow
+def test_ten_million_entries_are_certified_and_are_what_torch_gives() -> None:
+    """In whatever time a busy machine takes for it: some 50 s of a processor."""
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    shapes = {"W0": (784, 3000), "b0": (3000,), "W1": (3000, 2500), "b1": (2500,), "W2": (2500, 10), "b2": (10,)}
+    params = {name: rng.standard_normal(shape) / shape[0] ** 0.5 for name, shape in shapes.items()}
+    data = {"X": rng.standard_normal((256, 784)), "y": np.eye(10)[rng.integers(0, 10, 256)]}
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        h = xp.tanh(xp.tanh(d["X"] @ p["W0"] + p["b0"]) @ p["W1"] + p["b1"])
+        z = h @ p["W2"] + p["b2"]
+        return xp.mean(xp.log(xp.sum(xp.exp(z), 1)) - xp.sum(z * d["y"], 1))
+
+    found = certified_in_part(loss, params, data)
+    assert found.method.startswith("loss and all 9,882,510 entries of the gradient, certified")
+    assert set(found.untimely) == {"jvp", "hvp"}
+    placed = {name: torch.tensor(value, requires_grad=True) for name, value in params.items()}
+    loss(placed, {name: torch.tensor(value) for name, value in data.items()}, torch).backward()
+    for name, value in placed.items():
+        error = np.abs(value.grad.numpy() - found.truth["gradient", name])
+        known = np.isfinite(error)
+        assert known.mean() > 0.999
+        assert np.all(error[known] <= AGREES_FLOORS * found.floor["gradient", name][known]), name
+
+
+def certified_in_part(loss: Any, params: dict[str, Any], data: dict[str, Any]) -> Reference:
+    """As if everything took too long, however long the rest does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(partial, "EVERYTHING", np.inf)
+        found = partial.Partial(loss, params, data, 0, time.monotonic() + 3600).reference()
+    assert found is not None
+    return found

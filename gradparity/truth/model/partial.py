@@ -97,8 +97,9 @@ class Partial:
         along_s = (SERIES + drawn) * self.once_s
         if along_s > MISJUDGED * self._left():
             raise OutOfTimeError(f"the gradient along one direction alone would take about {along_s:.0f} s")
-        fits = (ENCLOSED + drawn) * self.once_s < self._left()
-        self.moves = _Moves(self.tape, plain, self.shapes, self.seed, 1 if fits else MOST_DIRECTIONS)
+        left = self._left() / self.once_s - drawn
+        some = 1 if left > ENCLOSED else int(np.clip(left / SERIES, 1, MOST_DIRECTIONS))
+        self.moves = _Moves(self.tape, plain, self.shapes, self.seed, some)
         self._draw()
         found = None
         if ENCLOSED * self.once_s < SURELY * self._left():
