@@ -167,8 +167,8 @@ class Search:
             return m.Cured([], 0)
         try:
             return self._workers[port].ask(m.Cure(places, self._wanted(other), left_s))
-        except WorkerFailed as failure:
-            self.notes.append(f"what would make {port} agree was not found: {failure.reason}")
+        except (WorkerFailed, NotCertified) as failure:  # the truth has no value beside the point, or no time
+            self.notes.append(f"what would make {port} agree was not found: {getattr(failure, 'reason', failure)}")
             return m.Cured([], 0)
 
     def _wanted(self, other: str) -> list[m.Wanted]:
