@@ -78,11 +78,12 @@ def pairs(first: Sequence[Result], second: Sequence[Result]) -> list[list[int]]:
 
     A parameter or an array of the data is the one of its name.
     """
-    leaves = {result.name: number for number, result in enumerate(second) if result.name}
+    leaves = {(result.name, result.shape): number for number, result in enumerate(second) if result.name}
     sorted_by = _by_size(second)
     found = []
     for result in first:
-        mine = [leaves[result.name]] if result.name in leaves else []
+        leaf = leaves.get((result.name, result.shape))
+        mine = [] if leaf is None else [leaf]
         like = sorted_by.get((size_of(result), result.values.shape[1]))
         if like is not None:
             numbers, sums, widest = like

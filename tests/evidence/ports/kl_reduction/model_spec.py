@@ -1,10 +1,10 @@
 def parameters(rng):
-    return {"w": 0.5 * rng.standard_normal((5, 4)), "b": 0.1 * rng.standard_normal(4)}
+    return {"w": 0.5 * rng.standard_normal((5, 3)), "b": 0.1 * rng.standard_normal(3)}
 
 
 def data(rng):
     return {
         "x": rng.standard_normal((20, 5)),
-        "teacher": 2 * rng.standard_normal((20, 4)),
-        "labels": rng.integers(0, 4, 20),
+        "teacher": 2 * rng.standard_normal((20, 3)),
+        "labels": rng.integers(0, 3, 20),
     }
