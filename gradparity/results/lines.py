@@ -70,7 +70,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
         here: the first where they do not; one side may be missing.
         relative: largest difference there over the largest magnitude.
         floors: the same in floors; ``None`` where it is no finite number.
-        silent: backends where no cotangent arrives at all.
+        silent: backends where a known stop lets no cotangent through.
         cures: edits that make every block agree, proven by trying them.
         tried: how many edits were tried.
         joined: lines that have a common result, first port, second port.
@@ -115,7 +115,7 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
                 said.append(f"the cotangents of {value} diverge at {goes}{self._size}")
         if self.cures:
             edits = "; or if ".join(f"`{cure.old}` at {cure.file}:{cure.line} were `{cure.new}`" for cure in self.cures)
-            said.append(f"they would agree in every block if {edits} (tried, at two points)")
+            said.append(f"they would agree in every block if {edits} (tried at two points, to a relative 1e-9)")
         return said
 
     def __str__(self) -> str:

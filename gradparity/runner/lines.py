@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,6 +41,8 @@ WHICH = ("loss", "gradient")
 MOST_PLACES, BESIDE = 12, 0.1
 #: Seconds that recording a port may take; that all of it may take at least, and at most.
 TRACE_S, LEAST_S, MOST_S = 30.0, 8.0, 60.0
+#: Seconds by the clock that a second of trying edits may take, beside other processes.
+CLOCK = 1.5
 #: Characters of an expression that are said, and lines of source around those that are.
 MOST_TEXT, AROUND = 72, 6
 
@@ -166,7 +169,9 @@ class Search:
         if not places or port not in self._workers or left_s <= 0:
             return m.Cured([], 0)
         try:
-            return self._workers[port].ask(m.Cure(places, self._wanted(other), left_s))
+            return self._workers[port].ask(
+                m.Cure(places, self._wanted(other), left_s), share_s=waited_s(CLOCK * left_s)
+            )
         except (WorkerFailed, NotCertified) as failure:  # the truth has no value beside the point, or no time
             self.notes.append(f"what would make {port} agree was not found: {getattr(failure, 'reason', failure)}")
             return m.Cured([], 0)
@@ -174,7 +179,8 @@ class Search:
     def _wanted(self, other: str) -> list[m.Wanted]:
         """Loss and gradient of the other at the problem's parameters, and beside them."""
         if other != TRUTH:
-            answers = self._workers[other].ask(m.Points([dict(self._wide.params), self._beside])).evaluations
+            request = m.Points([dict(self._wide.params), self._beside])
+            answers = self._workers[other].ask(request, share_s=waited_s(self._record_s)).evaluations
         else:
             assert self._at is not None  # noqa: S101  # whoever has its record has its truth
             truths = [self._at(replace(self._wide, params=p)).truth for p in (self._wide.params, self._beside)]
@@ -233,7 +239,7 @@ def in_words(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m
 def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
     result = traced.results[number]
     file, line, end_line, column, end_column = result.place
-    source = traced.sources.get(file, "").splitlines()
+    source = lines_of(traced.sources.get(file, ""))
     text = ""
     if 0 < line <= len(source):
         lines = [each.encode() for each in source[line - 1 : end_line]]
@@ -255,6 +261,11 @@ def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
     )
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of a source as Python counts them: a form feed ends none."""
+    return re.split("\r\n|\r|\n", text)
+
+
 def shown_file(file: str, root: Path) -> str:
     """A path as it is said: within the model's folder, and without ``backends/`` of a port's file."""
     if not file:
@@ -265,7 +276,7 @@ def shown_file(file: str, root: Path) -> str:
 
 def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, list[str]]:
     """The source around some places of one file."""
-    files = {shown_file(file, root): text.splitlines() for file, text in traced.sources.items()}
+    files = {shown_file(file, root): lines_of(text) for file, text in traced.sources.items()}
     known = [site for site in sites if site.line and site.file in files]
     if not known:
         return 0, []

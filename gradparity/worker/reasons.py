@@ -65,5 +65,8 @@ def points(worker: Worker, request: m.Points) -> m.Pointed:
 def cure(worker: Worker, request: m.Cure) -> m.Cured:
     """A change of the source that makes it agree, tried in float64: roundings of less would pass for faults."""
     from gradparity.worker.cures.search import cured
+    from gradparity.worker.tracing import changed_since
 
+    if any(changed_since(file) for file, _, _ in request.places):
+        return m.Cured([], 0, notes="the source has changed since it was loaded")
     return cured(worker.backend, worker.names, worker.problem.cast("float64"), request)

@@ -142,7 +142,7 @@ def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
     results = []
     for number, (step, value) in enumerate(zip(exact.steps, exact.values, strict=True)):
         place = step.place
-        if place.file and changed.setdefault(place.file, _changed(place.file)):
+        if place.file and changed.setdefault(place.file, changed_since(place.file)):
             place = NOWHERE._replace(file=place.file)
         cotangent = exact.cotangents.get(number)
         results.append(
@@ -207,9 +207,11 @@ def _weights(count: int) -> Host:
     return np.random.default_rng(0).standard_normal(count)
 
 
-def _changed(file: str) -> bool:
+def changed_since(file: str) -> bool:
+    """Whether a file of the user's may not be what this process has loaded."""
     try:
-        return Path(file).stat().st_mtime > STARTED_S
+        found = Path(file).stat()
+        return max(found.st_mtime, found.st_ctime) > STARTED_S  # an older file that was put in its place is newer here
     except OSError:
         return True
 

@@ -16,7 +16,7 @@ from gradparity.report.facts.faults import fault_notes, faults
 from gradparity.report.page.sources import sources
 from gradparity.results.divergence import Divergences
 from gradparity.results.lines import Cure, Lines, Site
-from gradparity.runner.lines import in_words
+from gradparity.runner.lines import in_words, lines_of
 from gradparity.worker.tracing import trace
 from gradparity.worker.user_loss import user_loss
 from tests.conftest import configured
@@ -74,7 +74,7 @@ def test_the_sentences_have_both_lines_their_text_the_size_and_the_cure() -> Non
         "the same up to `x @ w` (torch.py:5, jax.py:6)",
         "they diverge at `F.layer_norm(u, (8,))` (torch.py:6) and `var + 1e-6` (jax.py:7): "
         "2.7e-05 relative, 6.4e+10 floors",
-        "they would agree in every block if `1e-5` at torch.py:6 were `1e-6` (tried, at two points)",
+        "they would agree in every block if `1e-5` at torch.py:6 were `1e-6` (tried at two points, to a relative 1e-9)",
     ]
 
 
@@ -116,3 +116,8 @@ def test_the_page_joins_the_lines_that_have_a_common_result() -> None:
     (pair,) = panel.sources
     assert [(line.number, line.mark) for line in pair.one.lines] == [(4, ""), (5, "✓"), (6, "✗")]
     assert list(pair.joins) == [(1, 1)]
+
+
+def test_a_form_feed_ends_no_line() -> None:
+    """Python counts lines by newlines alone; ``str.splitlines`` does not."""
+    assert lines_of("a\x0cb\x0bc\u2028d\r\ne\rf\n") == ["a\x0cb\x0bc\u2028d", "e", "f", ""]

@@ -10,7 +10,7 @@ from gradparity.judge.alignment.records import SUMS, Parting, Side, relative_of,
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
 #: Operations that are known to end a gradient.
-STOPS = ("detach", "stop_gradient", "getval", "item", "numpy", "data", "no_grad")
+STOPS = ("detach", "stop_gradient", "stop", "getval", "item", "numpy", "data", "no_grad")
 
 
 def backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | None:
@@ -35,6 +35,7 @@ def backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | 
             a = min(back[b], default=a)
             group, others = _equals(one, two, a, known)
         here = _readers(one, two, group, others, known, ends)
+        missing = _known(one, ends[0]), _known(two, ends[1])
         suspects = tuple(one.readers[a]), tuple(two.readers[b])
         return Parting("backward", (a, b), here, relative, None, missing, suspects=suspects)
     return None
@@ -55,6 +56,11 @@ def _stop(side: Side, number: int) -> int | None:
     stops = [n for n in silent if side.results[n].operation.strip("_") in STOPS]
     readers = [n for n in side.readers[number] if side.results[n].operation.strip("_") in STOPS]
     return min(stops or readers or silent, default=None)
+
+
+def _known(side: Side, number: int | None) -> bool:
+    """Whether it is known to stop a gradient: within a function that has a rule of its own none is seen to flow."""
+    return number is not None and side.results[number].operation.strip("_") in STOPS
 
 
 def _equals(one: Side, two: Side, a: int, known: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:

@@ -25,8 +25,8 @@ class Parting:
 
     ``agree`` is the last pair that is the same; ``here`` the first result of each that has no partner, or whose
     cotangent has none, ``None`` where there is none. ``reordered`` is since where what the first reads there is the
-    same in another order only. ``missing``: on which sides no cotangent arrives. ``suspects`` are all results between
-    there and the loss, the likeliest first; ``pairs`` what has a partner.
+    same in another order only. ``missing``: on which sides a known stop lets no cotangent through. ``suspects`` are all
+    results between there and the loss, the likeliest first; ``pairs`` what has a partner.
     """
 
     direction: Literal["forward", "backward"]

@@ -239,6 +239,10 @@ def is_value(site: Site) -> bool:
     return not isinstance(above, ast.Expr) and _number(node) is None
 
 
+#: Functions of ``math``, or of NumPy with the same name, that a file's numbers are computed with.
+_FUNCTIONS = {"sqrt", "log", "exp", "log2", "log10", "sin", "cos", "tanh", "floor", "ceil"}
+
+
 def computed(site: Site) -> int | float | None:
     """The number that an expression makes of the file's own numbers, with Python's and `math`'s functions alone."""
     node = site.node
@@ -257,19 +261,22 @@ def computed(site: Site) -> int | float | None:
         if isinstance(node, ast.BinOp):
             left, right = value(node.left), value(node.right)
             operate = _OPERATORS.get(type(node.op))
-            return None if left is None or right is None or operate is None else operate(left, right)
+            if left is None or right is None or operate is None:
+                return None
+            return operate(float(left), float(right)) if isinstance(node.op, ast.Pow) else operate(left, right)
         if isinstance(node, ast.Call) and not node.keywords:
             function, arguments = resolve(module, node.func), [value(each) for each in node.args]
-            known = function in vars(math).values() or getattr(function, "__name__", "") in {"sqrt", "log", "exp"}
+            own = getattr(function, "__module__", None) or type(function).__module__  # never one of the user's
+            known = own.partition(".")[0] in {"math", "numpy"} and getattr(function, "__name__", "") in _FUNCTIONS
             if known and arguments and None not in arguments:
-                return float(function(*arguments))
+                return float(getattr(math, function.__name__)(*arguments))
         return None
 
     try:
         number = value(node)
-    except (ArithmeticError, ValueError, TypeError):
+        return number if number is None or math.isfinite(number) else None
+    except (ArithmeticError, ValueError, TypeError, RecursionError, AttributeError):
         return None
-    return number if number is None or math.isfinite(number) else None
 
 
 def _own_names(site: Site) -> set[str]:

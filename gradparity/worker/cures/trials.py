@@ -34,7 +34,7 @@ RELATIVE = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5)}
 #: A trial may take so many times as long as the port as it is, and so many seconds more: then it loops.
 SLOWER, MORE_S = 20, 2.0
 #: On a machine that others use too, they may take so many times as long by the clock.
-WAITING = 3
+WAITING = 1.5
 
 
 class Endless(BaseException):
