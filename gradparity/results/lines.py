@@ -113,9 +113,11 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
                 said.append(f"no cotangent flows from {value} past {ends}{on}")
             else:
                 said.append(f"the cotangents of {value} diverge at {goes}{self._size}")
-        if self.cures:
-            edits = "; or if ".join(f"`{cure.old}` at {cure.file}:{cure.line} were `{cure.new}`" for cure in self.cures)
-            said.append(f"they would agree in every block if {edits} (tried at two points, to a relative 1e-9)")
+        for place, cure in enumerate(self.cures):
+            either = "or" if place else "they would agree in every block"
+            said.append(
+                f"{either} if `{cure.old}` at {cure.file}:{cure.line} were `{cure.new}` (tried at two points, to 1e-9)"
+            )
         return said
 
     def __str__(self) -> str:

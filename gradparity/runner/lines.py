@@ -72,7 +72,10 @@ def find_lines(
         with contextlib.suppress(NotCertified):
             truth = tell(problem, problem.seed, min(TRACE_S, left_s / 3))
     search = Search(workers, problem, truth, None if oracle is None else oracle.at, ends_s - time.monotonic())
-    return search.run(findings), search.notes
+    try:
+        return search.run(findings), search.notes
+    except Exception as error:  # it explains verdicts that stand without it
+        return [], [*search.notes, f"where ports diverge was not told: {type(error).__name__}: {error}"]
 
 
 @dataclass
@@ -106,11 +109,9 @@ class Search:
         self._record_s, self._ends_s = min(TRACE_S, seconds / 2), time.monotonic() + seconds
         self._root = find_model(problem.spec.path)[0].parent
         self._recorded: dict[str, m.Traced] = {} if truth is None or not truth.results else {TRUTH: truth}
-        rng = np.random.default_rng([problem.seed, 16])
         self._wide = problem.cast("float64")  # in which edits are tried: roundings of less would pass for faults
-        self._beside = {
-            name: value * (1 + BESIDE * rng.standard_normal(value.shape)) for name, value in self._wide.params.items()
-        }
+        self._other: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self._expected: dict[str, list[m.Wanted]] = {}
         self.notes: list[str] = []
 
     def run(self, findings: Iterable[Finding]) -> list[Lines]:
@@ -121,9 +122,17 @@ class Search:
         with ThreadPoolExecutor(usable_cores()) as pool:
             list(pool.map(self._record, dict.fromkeys([*bad, *good[:1]])))
             parted = self._parted(bad, good)
-            cures = list(pool.map(lambda each: self._cured(each, good), parted))
+            asked = [self._sides(each.lines, good) for each in parted]
+            for other in dict.fromkeys(
+                other for sides in asked for _, other in sides
+            ):  # one after the other, each once
+                self._expect(other)
+            cures = list(pool.map(self._cured, parted, asked))
         self.notes += [f"{name}: {note}" for name, traced in self._recorded.items() for note in traced.notes]
-        return [_at_its_cures(each.lines, found, self._root) for each, found in zip(parted, cures, strict=True)]
+        sources = {file: text for traced in self._recorded.values() for file, text in traced.sources.items()}
+        return [
+            _at_its_cures(each.lines, found, self._root, sources) for each, found in zip(parted, cures, strict=True)
+        ]
 
     def _parted(self, bad: Sequence[str], good: Sequence[str]) -> list[_Parted]:
         """Where each of the bad parts from the first that it can be held against; those of one source together."""
@@ -156,42 +165,65 @@ class Search:
                 self._recorded[name] = m.Traced()
         return self._recorded[name]
 
-    def _cured(self, parted: _Parted, good: Sequence[str]) -> list[tuple[str, m.Cured]]:
-        """What makes one port agree with the other, or, where neither is known to be right, either with either."""
-        names, suspects = (parted.lines.backend, parted.lines.against), parted.parting.suspects
-        sides = [(names[0], names[1], suspects[0])]
-        if names[1] not in good:
-            sides.append((names[1], names[0], suspects[1]))
-        return [(port, self._ask(port, other, self._places(port, numbers))) for port, other, numbers in sides]
+    def _sides(self, lines: Lines, good: Sequence[str]) -> list[tuple[str, str]]:
+        """Which port is to agree with which: where neither is known to be right, either with either."""
+        one, two = lines.backend, lines.against
+        return [(one, two)] if two in good else [(one, two), (two, one)]
+
+    def _expect(self, other: str) -> None:
+        """Ask once what a port would have to give to agree with another."""
+        try:
+            self._expected[other] = self._wanted(other)
+        except (WorkerFailed, NotCertified) as failure:  # the truth has no value at the other point, or no time
+            words = getattr(failure, "reason", failure)
+            self.notes.append(f"what would make ports agree with {other} was not found: {words}")
+
+    def _cured(self, parted: _Parted, sides: Sequence[tuple[str, str]]) -> list[tuple[str, m.Cured]]:
+        """What makes one port agree with the other, of each side."""
+        numbers = dict(zip((parted.lines.backend, parted.lines.against), parted.parting.suspects, strict=True))
+        return [(port, self._ask(port, other, self._places(port, numbers[port]))) for port, other in sides]
 
     def _ask(self, port: str, other: str, places: list[tuple[str, int, int]]) -> m.Cured:
         left_s = self._ends_s - time.monotonic()
-        if not places or port not in self._workers or left_s <= 0:
+        if not places or port not in self._workers or other not in self._expected or left_s <= 0:
             return m.Cured([], 0)
         try:
-            return self._workers[port].ask(
-                m.Cure(places, self._wanted(other), left_s), share_s=waited_s(CLOCK * left_s)
-            )
-        except (WorkerFailed, NotCertified) as failure:  # the truth has no value beside the point, or no time
-            self.notes.append(f"what would make {port} agree was not found: {getattr(failure, 'reason', failure)}")
+            request = m.Cure(places, self._expected[other], left_s)
+            return self._workers[port].ask(request, share_s=waited_s(CLOCK * left_s))
+        except WorkerFailed as failure:
+            self.notes.append(f"what would make {port} agree was not found: {failure.reason}")
             return m.Cured([], 0)
 
+    def _beside(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Parameters and data of another seed: what makes ports agree on one draw of the data may do so by chance.
+
+        Where they cannot be drawn the parameters are moved.
+        """
+        if self._other is None:
+            try:
+                drawn = next(iter(self._workers.values())).ask(m.Redraw(self._problem.seed + 1))
+                self._other = drawn.params, drawn.data
+            except WorkerFailed:
+                rng, params = np.random.default_rng([self._problem.seed, 16]), self._wide.params
+                moved = {name: v * (1 + BESIDE * rng.standard_normal(v.shape)) for name, v in params.items()}
+                self._other = moved, dict(self._wide.data)
+        return self._other
+
     def _wanted(self, other: str) -> list[m.Wanted]:
-        """Loss and gradient of the other at the problem's parameters, and beside them."""
+        """Loss and gradient of the other at the problem's parameters and data, and at others."""
+        points = [(dict(self._wide.params), dict(self._wide.data)), self._beside()]
         if other != TRUTH:
-            request = m.Points([dict(self._wide.params), self._beside])
-            answers = self._workers[other].ask(request, share_s=waited_s(self._record_s)).evaluations
+            answers = self._workers[other].ask(m.Points(points), share_s=waited_s(self._record_s)).evaluations
         else:
             assert self._at is not None  # noqa: S101  # whoever has its record has its truth
-            truths = [self._at(replace(self._wide, params=p)).truth for p in (self._wide.params, self._beside)]
+            truths = [self._at(replace(self._wide, params=params, data=data)).truth for params, data in points]
             answers = [
                 {which: {n: np.asarray(v, np.float64) for (q, n), v in truth.items() if q == which} for which in WHICH}
                 for truth in truths
             ]
-        points: tuple[dict[str, Any] | None, ...] = (None, self._beside)
         return [
-            m.Wanted(float(answer["loss"][""]), answer["gradient"], params)
-            for answer, params in zip(answers, points, strict=True)
+            m.Wanted(float(answer["loss"][""]), answer["gradient"], *point)
+            for answer, point in zip(answers, ((None, None), points[1]), strict=True)
         ]
 
     def _places(self, port: str, suspects: Sequence[int]) -> list[tuple[str, int, int]]:
@@ -293,10 +325,11 @@ def _same_source(one: m.Traced, two: m.Traced) -> bool:
     return bool(one.results) and [r.place for r in one.results] == [r.place for r in two.results]
 
 
-def _at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path) -> Lines:
-    """The same with its cures; a place is that of a stop or a narrow dtype which is proven to be the cause.
+def _at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path, sources: Mapping[str, str]) -> Lines:
+    """The same with its cures; a place within a function at which an edit is proven is where its port diverges.
 
-    Values, or cotangents, diverge where what reads it is computed.
+    Values, and cotangents, are seen to diverge where they are computed, or where what reads them is. A constant of the
+    module is not a place where anything is computed.
     """
     cures, tried, here = list[Cure](), 0, list(lines.here)
     for port, answer in found:
@@ -305,8 +338,20 @@ def _at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path
             fields = {name: getattr(each, name) for name in ("line", "kind", "old", "new", "phrase")}
             cure = Cure(backend=port, file=shown_file(each.file, root), also=list(each.also), **fields)
             cures.append(cure)
-            if cure.kind in ("stop", "precision"):
-                text = shortened(" ".join(cure.old.split()), MOST_TEXT)
-                site = Site(backend=port, file=cure.file, line=cure.line, text=text, operation=cure.kind)
-                here = [site if known.backend == port else known for known in here]
-    return msgspec.structs.replace(lines, cures=cures, tried=tried, here=here)
+            source = lines_of(sources.get(each.file, ""))
+            text = source[cure.line - 1] if 0 < cure.line <= len(source) else ""
+            if text[:1].isspace() or cure.kind in ("stop", "precision"):
+                whole = shortened(" ".join((text or cure.old).split()), MOST_TEXT)
+                site = Site(backend=port, file=cure.file, line=cure.line, text=whole, operation=cure.kind)
+                moved = [known for known in here if known.backend == port and known.place != site.place]
+                here = [site if known in moved else known for known in here]
+    agree = lines.agree
+    if any(one.file == two.file and one.line > two.line for one, two in _pairs(agree, here)) or any(
+        one.place == two.place and one.text == two.text for one, two in _pairs(agree, here)
+    ):
+        agree = [] if lines.direction == "forward" else agree  # what lies behind a divergence is no last agreement
+    return msgspec.structs.replace(lines, cures=cures, tried=tried, here=here, agree=agree)
+
+
+def _pairs(agree: Sequence[Site], here: Sequence[Site]) -> list[tuple[Site, Site]]:
+    return [(one, two) for one in agree for two in here if one.backend == two.backend]

@@ -320,6 +320,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Trace: reasons.trace,
     m.Cure: reasons.cure,
     m.Points: reasons.points,
+    m.Redraw: reasons.redraw,
     m.Descend: Worker._descend,
     m.Train: Worker._train,
     m.MeasureMemory: Worker._measure_memory,

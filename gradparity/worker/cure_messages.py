@@ -16,7 +16,7 @@ Lines: TypeAlias = tuple[str, int, int]
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """What the port would have to give at some parameters; ``None``: those that are loaded.
+    """What the port would have to give at some parameters and data; ``None``: those that are loaded.
 
     ``tolerances`` are per entry, or of shapes that broadcast; where a block, or the loss, has none, it is a relative
     1e-9 of the block and 1e-12 of the largest (1e-4 and 1e-5 in float32).
@@ -25,6 +25,7 @@ class Wanted(msgspec.Struct, frozen=True):
     loss: float
     gradient: Arrays
     params: Arrays | None = None
+    data: Arrays | None = None
     loss_tolerance: float | None = None
     tolerances: Arrays = msgspec.field(default_factory=dict)
 
@@ -36,11 +37,26 @@ class Pointed(Reply, frozen=True):
 
 
 class Points(Request[Pointed], frozen=True):
-    """Loss and gradient of the loaded problem at other parameters."""
+    """Loss and gradient of the loaded problem at other parameters and data."""
 
-    stage = "evaluation at other parameters"
+    stage = "evaluation at other points"
 
-    params: list[Arrays]
+    points: list[tuple[Arrays, Arrays]]
+
+
+class Redrawn(Reply, frozen=True):
+    """Parameters and data of another seed, real numbers in float64."""
+
+    params: Arrays
+    data: Arrays
+
+
+class Redraw(Request[Redrawn], frozen=True):
+    """Draw the loaded problem once more, from another seed."""
+
+    stage = "drawing of other data"
+
+    seed: int
 
 
 class Found(msgspec.Struct, frozen=True):

@@ -32,6 +32,8 @@ from gradparity.worker.cure_messages import Cured as Cured
 from gradparity.worker.cure_messages import Found as Found
 from gradparity.worker.cure_messages import Pointed as Pointed
 from gradparity.worker.cure_messages import Points as Points
+from gradparity.worker.cure_messages import Redraw as Redraw
+from gradparity.worker.cure_messages import Redrawn as Redrawn
 from gradparity.worker.cure_messages import Wanted as Wanted
 from gradparity.worker.trace_messages import Result as Result
 from gradparity.worker.trace_messages import Trace as Trace
@@ -283,7 +285,22 @@ class Train(Request[Trained], frozen=True):
 
 
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    *(Configure, Load, Compile, Evaluate, Perturb, Scatter, Extrapolate, Record, Trace, Cure, Points, Descend, Train),
+    *(
+        Configure,
+        Load,
+        Compile,
+        Evaluate,
+        Perturb,
+        Scatter,
+        Extrapolate,
+        Record,
+        Trace,
+        Cure,
+        Points,
+        Redraw,
+        Descend,
+        Train,
+    ),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )
 

@@ -52,14 +52,25 @@ def trace(worker: Worker, request: m.Trace) -> m.Traced:
 
 
 def points(worker: Worker, request: m.Points) -> m.Pointed:
-    """Loss and gradient at other parameters, in float64."""
+    """Loss and gradient at other points, in float64."""
     from gradparity.worker.evaluation import Asked, evaluations_at
 
     wide = worker.problem.cast("float64")
     loss, program = worker.build(wide.spec)
     asked = Asked.of(loss, program, wide, second_order=False)
-    inputs = ((params, dict(wide.data), dict(wide.tangents)) for params in request.params)
+    inputs = ((params, data, dict(wide.tangents)) for params, data in request.points)
     return m.Pointed(evaluations_at(worker.backend, program, inputs, asked))
+
+
+def redraw(worker: Worker, request: m.Redraw) -> m.Redrawn:
+    """The problem of another seed."""
+    from gradparity.model_spec.user.drawing import draw_problem
+    from gradparity.model_spec.user.model import load_model
+
+    problem = worker.problem
+    assert isinstance(problem, UserProblem)  # noqa: S101  # the built-in models are not asked about
+    drawn = draw_problem(load_model(problem.spec.path), problem.name, request.seed).cast("float64")
+    return m.Redrawn(dict(drawn.params), dict(drawn.data))
 
 
 def cure(worker: Worker, request: m.Cure) -> m.Cured:

@@ -160,3 +160,19 @@ def test_numbers_that_are_none_pair_with_themselves_only() -> None:
     three.step("a", [1.0, -np.inf, 2.0])
     assert pairs(one.traced.results, two.traced.results) == [[0]]
     assert pairs(one.traced.results, three.traced.results) == [[]]
+
+
+def test_a_loss_that_the_other_port_has_on_its_way_is_no_partner() -> None:
+    """``(a + a) / 2`` is ``a`` again, which the other port computes as well before it goes on."""
+    one, two = Notes(w=W, x=X), Notes(w=W, x=X)
+    for notes, line in ((one, 3), (two, 4)):
+        notes.step("u", X @ W, "x", "w", line=2)
+        notes.step("a", np.sum(X @ W), "u", line=line)
+    one.step("loss", np.sum(X @ W), "a", "a", line=5)
+    two.step("b", np.sum((X @ W) ** 2), "u", line=5)
+    two.step("loss", np.sum(X @ W) + np.sum((X @ W) ** 2), "a", "b", line=6)
+    for notes in (one, two):
+        notes.arrives("loss", 1.0)
+    found = part(one.traced, two.traced, ["w"])
+    assert found is not None
+    assert found.direction == "forward"

@@ -74,7 +74,7 @@ def test_the_sentences_have_both_lines_their_text_the_size_and_the_cure() -> Non
         "the same up to `x @ w` (torch.py:5, jax.py:6)",
         "they diverge at `F.layer_norm(u, (8,))` (torch.py:6) and `var + 1e-6` (jax.py:7): "
         "2.7e-05 relative, 6.4e+10 floors",
-        "they would agree in every block if `1e-5` at torch.py:6 were `1e-6` (tried at two points, to a relative 1e-9)",
+        "they would agree in every block if `1e-5` at torch.py:6 were `1e-6` (tried at two points, to 1e-9)",
     ]
 
 

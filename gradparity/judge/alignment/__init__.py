@@ -34,6 +34,8 @@ def part(first: Traced, second: Traced, params: Iterable[str]) -> Parting | None
     if one.loss < 0 or two.loss < 0:
         return None
     known = pairs(one.results, two.results)
+    if two.loss not in known[one.loss]:  # what one loss is by chance in the other port is no partner of it
+        known = [[] if a == one.loss else [b for b in partners if b != two.loss] for a, partners in enumerate(known)]
     back = defaultdict[int, list[int]](list)
     for a, partners in enumerate(known):
         for b in partners:

@@ -150,7 +150,8 @@ class Trials:
 
     def _inputs(self, wanted: Wanted) -> tuple[Arrays, Arrays]:
         params = self._problem.params if wanted.params is None else wanted.params
-        return dict(params), dict(self._problem.data)
+        data = self._problem.data if wanted.data is None else wanted.data
+        return dict(params), dict(data)
 
     def _placed(self, wanted: Wanted) -> tuple[Any, Data]:
         """Inputs as arrays of the framework, new ones: a trial may write into them."""
