@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import math
-import os
-import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
 from gradparity.benchmark.schedule import is_twin
-from gradparity.formatting import shortened
 from gradparity.judge.alignment import Parting, part
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.model import find_model
@@ -28,7 +23,8 @@ from gradparity.processes.deadline import Deadline, waited_s
 from gradparity.processes.machine import usable_cores
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import DIFFERS, Finding
-from gradparity.results.lines import Cure, Lines, Site
+from gradparity.results.lines import Lines
+from gradparity.runner.sites import at_its_cures, in_words
 from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
 
@@ -43,8 +39,6 @@ MOST_PLACES, BESIDE = 12, 0.1
 TRACE_S, LEAST_S, MOST_S = 30.0, 8.0, 60.0
 #: Seconds by the clock that a second of trying edits may take, beside other processes.
 CLOCK = 1.5
-#: Characters of an expression that are said, and lines of source around those that are.
-MOST_TEXT, AROUND = 72, 6
 
 
 def find_lines(
@@ -130,9 +124,7 @@ class Search:
             cures = list(pool.map(self._cured, parted, asked))
         self.notes += [f"{name}: {note}" for name, traced in self._recorded.items() for note in traced.notes]
         sources = {file: text for traced in self._recorded.values() for file, text in traced.sources.items()}
-        return [
-            _at_its_cures(each.lines, found, self._root, sources) for each, found in zip(parted, cures, strict=True)
-        ]
+        return [at_its_cures(each.lines, found, self._root, sources) for each, found in zip(parted, cures, strict=True)]
 
     def _parted(self, bad: Sequence[str], good: Sequence[str]) -> list[_Parted]:
         """Where each of the bad parts from the first that it can be held against; those of one source together."""
@@ -236,122 +228,6 @@ class Search:
         return list(found)[:MOST_PLACES]
 
 
-def in_words(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path) -> Lines:
-    """The record of a parting, with places and text in place of numbers."""
-
-    def sites(numbers: Sequence[int | None]) -> list[Site]:
-        each = zip(names, traced, numbers, strict=True)
-        return [_site(name, record, number, root) for name, record, number in each if number is not None]
-
-    here = sites(parting.here)
-    agree = sites(parting.agree) if parting.agree is not None else []
-    joined = {
-        (traced[0].results[a].place[1], traced[1].results[b].place[1])
-        for a, b in parting.pairs
-        if traced[0].results[a].place[1] and traced[1].results[b].place[1]
-    }
-    return Lines(
-        direction=parting.direction,
-        backend=names[0],
-        against=names[1],
-        agree=agree,
-        reordered=sites(parting.reordered) if parting.reordered is not None else [],
-        here=here,
-        relative=parting.relative,
-        floors=parting.floors,
-        silent=list(itertools.compress(names, parting.missing)),
-        joined=sorted(joined),
-        excerpts={
-            name: _excerpt(record, [site for site in (*agree, *here) if site.backend == name], root)
-            for name, record in zip(names, traced, strict=True)
-        },
-    )
-
-
-def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
-    result = traced.results[number]
-    file, line, end_line, column, end_column = result.place
-    source = lines_of(traced.sources.get(file, ""))
-    text = ""
-    if 0 < line <= len(source):
-        lines = [each.encode() for each in source[line - 1 : end_line]]
-        if end_column > 0 and (end_line > line or end_column > column):
-            lines[-1] = lines[-1][:end_column]
-            lines[0] = lines[0][column:]
-        else:
-            lines = lines[:1]
-        text = " ".join(b" ".join(lines).decode(errors="replace").split())
-    if result.name:
-        text = result.name
-    return Site(
-        backend=name,
-        file=shown_file(file, root),
-        line=line if source else 0,
-        text=text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 4] + " ...",
-        operation=result.operation or "input",
-        module=result.module,
-    )
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a source as Python counts them: a form feed ends none."""
-    return re.split("\r\n|\r|\n", text)
-
-
-def shown_file(file: str, root: Path) -> str:
-    """A path as it is said: within the model's folder, and without ``backends/`` of a port's file."""
-    if not file:
-        return ""
-    within = os.path.relpath(file, root)
-    return within.removeprefix("backends" + os.sep)
-
-
-def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, list[str]]:
-    """The source around some places of one file."""
-    files = {shown_file(file, root): lines_of(text) for file, text in traced.sources.items()}
-    known = [site for site in sites if site.line and site.file in files]
-    if not known:
-        return 0, []
-    source = files[known[-1].file]
-    numbers = [site.line for site in known if site.file == known[-1].file]
-    first, last = max(1, min(numbers) - AROUND), min(len(source), max(numbers) + AROUND)
-    while not source[first - 1].strip():  # ends at the places themselves
-        first += 1
-    return first, source[first - 1 : last]
-
-
 def _same_source(one: m.Traced, two: m.Traced) -> bool:
     """Whether two backends run one port."""
     return bool(one.results) and [r.place for r in one.results] == [r.place for r in two.results]
-
-
-def _at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path, sources: Mapping[str, str]) -> Lines:
-    """The same with its cures; a place within a function at which an edit is proven is where its port diverges.
-
-    Values, and cotangents, are seen to diverge where they are computed, or where what reads them is. A constant of the
-    module is not a place where anything is computed.
-    """
-    cures, tried, here = list[Cure](), 0, list(lines.here)
-    for port, answer in found:
-        tried += answer.tried
-        for each in answer.found:
-            fields = {name: getattr(each, name) for name in ("line", "kind", "old", "new", "phrase")}
-            cure = Cure(backend=port, file=shown_file(each.file, root), also=list(each.also), **fields)
-            cures.append(cure)
-            source = lines_of(sources.get(each.file, ""))
-            text = source[cure.line - 1] if 0 < cure.line <= len(source) else ""
-            if text[:1].isspace() or cure.kind in ("stop", "precision"):
-                whole = shortened(" ".join((text or cure.old).split()), MOST_TEXT)
-                site = Site(backend=port, file=cure.file, line=cure.line, text=whole, operation=cure.kind)
-                moved = [known for known in here if known.backend == port and known.place != site.place]
-                here = [site if known in moved else known for known in here]
-    agree = lines.agree
-    if any(one.file == two.file and one.line > two.line for one, two in _pairs(agree, here)) or any(
-        one.place == two.place and one.text == two.text for one, two in _pairs(agree, here)
-    ):
-        agree = [] if lines.direction == "forward" else agree  # what lies behind a divergence is no last agreement
-    return msgspec.structs.replace(lines, cures=cures, tried=tried, here=here, agree=agree)
-
-
-def _pairs(agree: Sequence[Site], here: Sequence[Site]) -> list[tuple[Site, Site]]:
-    return [(one, two) for one in agree for two in here if one.backend == two.backend]

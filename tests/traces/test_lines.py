@@ -16,7 +16,7 @@ from gradparity.report.facts.faults import fault_notes, faults
 from gradparity.report.page.sources import sources
 from gradparity.results.divergence import Divergences
 from gradparity.results.lines import Cure, Lines, Site
-from gradparity.runner.lines import in_words, lines_of
+from gradparity.runner.sites import in_words, lines_of
 from gradparity.worker.tracing import trace
 from gradparity.worker.user_loss import user_loss
 from tests.conftest import configured
