@@ -189,8 +189,9 @@ def test_the_ratio_of_floors_decides(floors: float, in_other: float | None, expe
 def test_a_scalar_that_is_right_by_luck_is_judged_by_the_other_blocks() -> None:
     lucky = Finding(backend="b", quantity="loss", parameter="", verdict="agrees", rule="r", floors=0.0)
     wrong = Finding(backend="b", quantity="loss", parameter="", verdict="wrong", rule="r", floors=600.0)
-    assert told_apart([wrong], [lucky, *off_by(170.0)])[0].verdict == "unstable"
-    assert told_apart([wrong], [lucky, *off_by(0.5 * AGREES_FLOORS, "agrees")])[0].verdict == "wrong"
+    assert told_apart([wrong, *off_by(1e3)], [lucky, *off_by(170.0)])[0].verdict == "unstable"
+    agreeing = off_by(0.5 * AGREES_FLOORS, "agrees")
+    assert told_apart([wrong, *agreeing], [lucky, *agreeing])[0].verdict == "wrong"
     # What is off by its own amount in the other precision is judged by that alone.
     assert told_apart(off_by(1e10), [lucky, *off_by(170.0)])[0].verdict == "wrong"
 
