@@ -104,10 +104,10 @@ def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, 
 
 
 def at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path, sources: Mapping[str, str]) -> Lines:
-    """The same with its cures; a place within a function at which an edit is proven is where its port diverges.
+    """The same with its cures; a place at which an edit is proven is where its port diverges.
 
-    Values, and cotangents, are seen to diverge where they are computed, or where what reads them is. A constant of the
-    module is not a place where anything is computed.
+    Values, and cotangents, are seen to diverge where they are computed, or where what reads them is. A number or
+    an option stands where it is given, which need not be where anything is computed.
     """
     cures, tried, here = list[Cure](), 0, list(lines.here)
     for port, answer in found:
@@ -118,7 +118,7 @@ def at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path,
             cures.append(cure)
             source = lines_of(sources.get(each.file, ""))
             text = source[cure.line - 1] if 0 < cure.line <= len(source) else ""
-            if text[:1].isspace() or cure.kind in ("stop", "precision"):
+            if cure.kind not in ("number", "option"):
                 whole = shortened(" ".join((text or cure.old).split()), MOST_TEXT)
                 site = Site(backend=port, file=cure.file, line=cure.line, text=whole, operation=cure.kind)
                 moved = [known for known in here if known.backend == port and known.place != site.place]
