@@ -35,6 +35,14 @@ class HostArrays:
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return {name: np.array(value) for name, value in tree.items()}
 
+    def moved(self, tree: Mapping[str, Array], values: Mapping[str, HostArray]) -> dict[str, Array]:
+        """The same arrays with other values, in place, since somebody may refer to them; a scalar is replaced."""
+        found = {}
+        for name, value in tree.items():
+            found[name] = value if isinstance(value, np.ndarray) and value.flags.writeable else np.array(value)
+            np.copyto(found[name], values[name])
+        return found
+
     def view(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         """The arrays themselves: what the host writes into them later is seen."""
         return dict(tree)

@@ -8,7 +8,7 @@ is the HVP. The whole descent is one ``scan``: no Python between the steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -19,6 +19,7 @@ from jax import lax
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params, Taps
 from gradparity.backends.traces import Recorder
+from gradparity.backends.traces.jax_programs import inner_programs, inner_sizes, size
 from gradparity.model_spec.spec import Logistic
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class BuiltInLoss:
     def blocked_nll_value_and_grad(self, u: Array, data: Data) -> tuple[Array, Array]:
         """Negative log-likelihood of all rows and its gradient in ``u``, in one pass over X."""
         rows = data["y"].shape[0]
-        size = min(self.spec.block_rows, rows)
+        size = max(1, min(self.spec.block_rows, rows))
         value_and_grad = jax.value_and_grad(lambda u, X, y: self.nll(X @ u, y))
 
         def add_block(begin: Array | int, size: int, total: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -86,6 +87,8 @@ class BuiltInLoss:
             return jax.tree.map(jnp.add, total, value_and_grad(u, X, y))
 
         zero = jnp.zeros((), u.dtype), jnp.zeros_like(u)
+        if not rows:
+            return zero
         total = lax.fori_loop(0, rows // size, lambda i, total: add_block(i * size, size, total), zero)
         return add_block(rows - rows % size, rows % size, total) if rows % size else total
 
@@ -170,25 +173,6 @@ def by_operations(loss: Loss, function: Callable[..., Any]) -> Callable[..., Any
     return call
 
 
-def inner_programs(program: Any) -> Iterator[Any]:
-    """The programs within the equations of a jaxpr: of loops, branches, and functions that are compiled."""
-    for equation in program.eqns:
-        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
-            inner = getattr(inner, "jaxpr", inner)
-            if hasattr(inner, "eqns"):
-                yield inner
-
-
-def size(program: Any) -> int:
-    """Operations in a jaxpr, those in programs within it among them; a loop's body counts once."""
-    return len(program.eqns) + sum(map(size, inner_programs(program)))
-
-
-def inner_sizes(program: Any) -> Iterator[int]:
-    """Sizes of the outermost programs within."""
-    return map(size, inner_programs(program))
-
-
 class JaxBackend:
     """JAX behind the protocol."""
 
@@ -232,6 +216,10 @@ class JaxBackend:
 
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
         return {name: np.asarray(value) for name, value in tree.items()}
+
+    def converted(self, tree: Mapping[str, Array], old: str, new: str) -> dict[str, Array]:
+        """The arrays, those of dtype ``old`` as ``new``."""
+        return {name: value.astype(new) if value.dtype == old else value for name, value in tree.items()}
 
     def wait(self, result: Any) -> Any:
         try:

@@ -39,6 +39,11 @@ class Program(Protocol):
 
     One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
     called once, before any clock starts.
+
+    One of a sharded backend has ``own(data)``, a `gradparity.backends.shards.Shard` with its rank's rows of data on the
+    host; ``combination``, whether the loss is a sum or a mean over rows; and ``communicate(params, data)``, which gives
+    what ``value_and_gradient`` does and makes its exchange between ranks alone, to be timed. What its functions return
+    is that of all rows, alike on every rank in every bit.
     """
 
     def value(self, params: Params, data: Data) -> Array:
@@ -74,7 +79,15 @@ class Backend(Protocol):
     ``operations(loss, params, data) -> int``: how many there are in a value and gradient.
 
     It may have ``interpreted(loss)`` more, with ``value`` and ``value_and_gradient`` from host arrays to host arrays
-    that compile nothing: for a loss that is called once or twice.
+    that compile nothing: for a loss that is called once or twice. Its ``twice(params, data)`` calls the loss two times
+    and gives both values, with what the second call raised; or None, where that is better done by the framework.
+
+    One that is sharded (its registration says so) is started as several processes with the variables that ``torchrun``
+    sets, and joins its group in ``configure``. It has ``agreed(number) -> int`` more, the whole number of rank 0 on
+    every rank, and ``alone(loss) -> Program``, that of one process. Every rank is asked the same in the same order.
+
+    One that has half precision has ``converted(tree, old, new)`` more: the arrays, those of dtype ``old`` as ``new``,
+    where one of the two is ``bfloat16`` or ``float16`` and the other ``float32``.
 
     A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
     from a file in chunks go through it if it is there, and are not written over before the result was waited for.

@@ -213,6 +213,23 @@ class TorchBackend:
         """``force`` makes numbers of a `ZeroTensor`, by which forward mode writes a derivative that is zero."""
         return {name: value.detach().numpy(force=True) for name, value in tree.items()}
 
+    def converted(self, tree: Mapping[str, Array], old: str, new: str) -> dict[str, Array]:
+        """The tensors, those of dtype ``old`` as ``new``."""
+        old_dtype, dtype = getattr(torch, old), getattr(torch, new)
+        return {name: value.to(dtype) if value.dtype == old_dtype else value for name, value in tree.items()}
+
+    def trainable(self, tree: Mapping[str, Array]) -> dict[str, Array]:
+        """The tensors as an optimiser takes them, leaves that want a gradient: those that are leaves, themselves."""
+        return {
+            name: (value if value.is_leaf else value.detach()).requires_grad_(value.is_floating_point())
+            for name, value in tree.items()
+        }
+
+    def moved(self, tree: Mapping[str, Array], values: Mapping[str, HostArray]) -> dict[str, Array]:
+        """The same tensors with other values, in place: an optimiser's object refers to them."""
+        with torch.no_grad():
+            return {name: value.copy_(torch.from_numpy(values[name])) for name, value in tree.items()}
+
     def wait(self, result: Any) -> Any:
         return result
 

@@ -10,17 +10,31 @@ from typing import Any
 import typer
 
 from gradparity.cli.app import ExitCode, app
+from gradparity.cli.options import heading_of
 from gradparity.results.schema import schema
+from gradparity.runner.options import PANELS
 
 REFERENCE = Path(__file__).parent / "reference"
 #: What each exit code means.
 EXITS = {
     ExitCode.AGREES: "everything agrees",
-    ExitCode.DISAGREES: "a verdict other than `agrees` or `kink`; of `compare`, a verdict that changed",
+    ExitCode.DISAGREES: "a verdict other than `agrees` or `kink`, or steps of your own that diverge; "
+    "of `compare`, a verdict that is worse, or a new run that was not finished",
     ExitCode.INPUT: "the input or the command is at fault, or there is no more room: one line says what to do",
-    ExitCode.BACKEND: "a requested backend failed, or gave nothing (no loss, out of budget); the others still report",
+    ExitCode.BACKEND: "a requested backend failed, or gave nothing (no loss, no run of its own steps, out of budget); "
+    "the others still report. Or nothing was compared: of `report`, a run that was not finished; of `compare`, two "
+    "runs without a block in common",
+    ExitCode.FAULT: "a fault of gradparity itself, or of the system (no descriptors, standard output is full)",
     ExitCode.INTERRUPTED: "Ctrl-C; 128 and the signal's number for SIGTERM (143) and SIGHUP (129)",
 }
+
+
+ABOUT = """Generated from the program itself: `gradparity COMMAND --help` says the same. `gradparity --version` says
+which it is, and `gradparity --install-completion` makes your shell complete commands and options.
+
+With `--json` a fault of the input or of the command is a document on standard output as well:
+`{"error": {"message", "rule", "got", "expected", "cure"}, "exit_code": 2}`, of which a command that cannot be parsed
+has the message alone."""
 
 
 def pages() -> dict[Path, str]:
@@ -36,13 +50,18 @@ def pages() -> dict[Path, str]:
 def command_line() -> str:
     """Every command with its arguments and options, and the exit codes."""
     command = typer.main.get_command(app)
-    said = "Generated from the program itself: `gradparity COMMAND --help` says the same."
-    parts = ["# Command line", f"{said} `gradparity --version` says which it is."]
+    parts = ["# Command line", ABOUT]
     for name, each in command.commands.items():  # type: ignore[attr-defined]
         parts.append(f"## gradparity {name}")
         parts.append(_plain(each.help))
-        rows = [_option(parameter) for parameter in each.params if parameter.name != "help"]
-        parts.append(_table(("argument or option", "what it is"), rows))
+        shown = [parameter for parameter in each.params if parameter.name != "help"]
+        for heading in dict.fromkeys(["Arguments", *PANELS, *map(heading_of, shown)]):
+            rows = [_option(parameter) for parameter in shown if heading_of(parameter) == heading]
+            if rows:
+                parts.append(_table((heading.lower(), "what it is"), rows))
+        if each.epilog:
+            examples = each.epilog.removeprefix("\b\nExamples:\n").replace("  gradparity", "gradparity")
+            parts.append(f"```text\n{examples}\n```")
     rows = [(f"`{code.value}`", said) for code, said in EXITS.items()]
     parts += ["## Exit codes", _table(("code", "means"), rows)]
     return "\n\n".join(parts) + "\n"

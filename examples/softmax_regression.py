@@ -10,7 +10,6 @@ rows instead of classes; `log` of a softmax that has underflowed, where the maxi
 """
 
 import numpy as np
-from sklearn.datasets import load_iris
 
 L2 = 0.01
 
@@ -22,6 +21,8 @@ def parameters(rng):
 
 def data(rng):
     """Standardised features `X (150, 4)` and classes `y (150,)`, integers from 0 to 2; nothing is drawn."""
+    from sklearn.datasets import load_iris  # here, since every backend's process imports this file
+
     del rng
     X, y = load_iris(return_X_y=True)
     return {"X": (X - X.mean(axis=0)) / X.std(axis=0), "y": y.astype(np.int64)}

@@ -22,10 +22,23 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     _received.append(number)
     for each in _SIGNALS:
         signal.signal(each, signal.SIG_IGN)
+    _unwind()
+
+
+def _unwind(*_: object) -> None:
     if hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + number))
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(128 + _received[0]))
         signal.setitimer(signal.ITIMER_REAL, PATIENCE_S)
     raise KeyboardInterrupt
+
+
+def _once_more(lost: sys.UnraisableHookArgs) -> None:
+    """An interruption where none can be raised, while an object is taken away, comes again a moment later."""
+    if not _received or lost.exc_type is not KeyboardInterrupt or not hasattr(signal, "setitimer"):
+        sys.__unraisablehook__(lost)
+        return
+    signal.signal(signal.SIGALRM, _unwind)
+    signal.setitimer(signal.ITIMER_REAL, 0.01)
 
 
 _SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
@@ -36,6 +49,7 @@ def main() -> None:
     for each in _SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:  # nohup means it
             signal.signal(each, _interrupt)
+    sys.unraisablehook = _once_more
     try:
         from gradparity.cli.app import main as run
 

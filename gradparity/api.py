@@ -11,15 +11,17 @@ the input is raised as `gradparity.InputError`.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from inspect import Parameter, cleandoc, signature
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from textwrap import fill
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict, TypeVar, Unpack, get_type_hints
 
 from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
+from gradparity.runner.options import Option, in_python, options_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,8 +55,12 @@ class Result(RunResult):
         return html(self)
 
 
-#: A path, or an imported module that has one; ``None`` is the built-in model.
-Model: TypeAlias = str | Path | ModuleType | None
+#: A path, or an imported module that has one.
+One: TypeAlias = str | Path | ModuleType
+#: One or several of them; ``None`` is the built-in model.
+Model: TypeAlias = One | Sequence[One] | None
+#: A loss in every backend's namespace, or losses by the names of backends.
+Losses: TypeAlias = Callable[..., Any] | Mapping[str, Callable[..., Any]]
 
 
 class _Options(TypedDict, total=False):
@@ -62,8 +68,10 @@ class _Options(TypedDict, total=False):
 
     backends: str | Iterable[str] | None
     backend: str | Iterable[str]
-    data: str | Iterable[str]
+    params: Any
+    data: str | Iterable[str] | Any
     target: str
+    positive: str
     standardise: bool
     projection: int | None
     numerics: str
@@ -72,13 +80,17 @@ class _Options(TypedDict, total=False):
     l2: float
     dtype: str
     start: str
+    env: str | Iterable[str]
     steps: int
     lr: float
-    seed: int
+    seed: int | str | Iterable[int]
+    ranks: int
+    scheduler: str
     timeout: str | Iterable[str]
     memory_limit: float
     out: str | Path
     resume: bool
+    force: bool
 
 
 class _Training(_Options, total=False):
@@ -86,6 +98,7 @@ class _Training(_Options, total=False):
     optimiser: str | Iterable[str]
     momentum: float
     threads: int
+    baseline: str | Path
 
 
 class RunOptions(_Training, total=False):
@@ -98,6 +111,7 @@ class RunOptions(_Training, total=False):
 class CheckOptions(_Training, total=False):
     """Options of ``check``."""
 
+    reference: str | Path | Iterable[str | Path]
     stress: bool
     budget: float
 
@@ -112,14 +126,56 @@ class BenchOptions(_Options, total=False):
     budget: float
 
 
-def check(model: Model = None, **options: Unpack[CheckOptions]) -> Result:
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def _spelt_out(options: type) -> Callable[[Function], Function]:
+    """Give a function of ``**options`` the signature that it stands for, and every option a line of its docstring.
+
+    The names, defaults and help are those of the command line's table, the types those of the ``TypedDict``.
+    """
+
+    def spell(function: Function) -> Function:
+        shown, types = signature(function), get_type_hints(options)
+        rows = {option.name: option for option in options_of(function.__name__)}
+        named = [name for name in rows if name in in_python(function.__name__)]
+        keywords = [_keyword(rows[name], types[name]) for name in named if name != "data"]
+        arrays = [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in ("params", "data")]
+        given = [shown.parameters["model"], *arrays]
+        function.__signature__ = shown.replace(parameters=[*given, *keywords])  # type: ignore[attr-defined]
+        about, raised = cleandoc(function.__doc__ or "").split("\nReturns:")
+        lines = "\n".join(_line(rows[name]) for name in named)
+        about = about.replace("*arrays: ``params`` and ``data`` beside", "params, data: beside")
+        function.__doc__ = f"{about.rstrip()}\n{lines}\n\nReturns:{raised}"
+        return function
+
+    return spell
+
+
+def _keyword(option: Option, kind: Any) -> Parameter:
+    default = None if option.name == "out" else option.parse(option.default) if option.default else option.default
+    annotation = kind | None if default is None else kind
+    return Parameter(option.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _line(option: Option) -> str:
+    said = option.help.replace("--", "").replace(" Repeatable.", "").replace(", separated by commas", "")
+    return fill(f"{option.name}: {said}", 112, initial_indent=" " * 4, subsequent_indent=" " * 8)
+
+
+@_spelt_out(CheckOptions)
+def check(model: Model | Losses = None, *arrays: Any, **options: Unpack[CheckOptions]) -> Result:
     """Check derivatives and training of every backend against the truth. Nothing is timed.
 
+    Results are kept only if their folder ``out`` is given.
+
     Args:
-        model: path of a model's file or folder, or an imported module; the built-in model if not given.
-        **options: as of ``gradparity check``, with underscores, and with lists in place of commas: ``backends``,
-            ``steps``, ``optimiser``, ``budget`` (seconds, 120 a problem unless given), ``memory_limit`` (GiB a
-            process), ... Results are kept only if their folder ``out`` is given.
+        model: path of a model's file or folder, or an imported module, or a list of such; the built-in model if not
+            given. ``"model.py::smooth"`` is the model with the loss ``smooth``. Or functions, beside arrays:
+            ``loss(params, data, xp)``, or ``{"jax": loss_of_jax, "torch": loss_of_torch}`` of ``(params, data)``, with
+            the neutral loss under ``"loss"`` if there is one.
+        *arrays: ``params`` and ``data`` beside functions: trees of arrays of any framework, or ``parameters(rng)`` and
+            ``data(rng)``.
 
     Returns:
         What was found, whether all is ``ok``, and for every problem its findings, losses and troubles.
@@ -128,16 +184,20 @@ def check(model: Model = None, **options: Unpack[CheckOptions]) -> Result:
         InputError: the model, the data or an option's value is at fault.
         TypeError: there is no such option.
     """
-    return _execute("check", model, options)
+    return execute("check", model, options, arrays=arrays)
 
 
-def bench(model: Model = None, **options: Unpack[BenchOptions]) -> Result:
+@_spelt_out(BenchOptions)
+def bench(model: Model | Losses = None, *arrays: Any, **options: Unpack[BenchOptions]) -> Result:
     """Time gradient steps and training loops of every backend, in turns.
 
     Args:
-        model: path of a model's file or folder, or an imported module; the built-in model if not given.
-        **options: as of ``gradparity bench``: ``backends``, ``sizes`` (rows x features x projection, such as
-            ``"1000x20x10"``), ``threads`` (one number or several), ``profile``, ``budget`` (seconds), ...
+        model: path of a model's file or folder, or an imported module, or a list of such; the built-in model if not
+            given. ``"model.py::smooth"`` is the model with the loss ``smooth``. Or functions, beside arrays:
+            ``loss(params, data, xp)``, or ``{"jax": loss_of_jax, "torch": loss_of_torch}`` of ``(params, data)``, with
+            the neutral loss under ``"loss"`` if there is one.
+        *arrays: ``params`` and ``data`` beside functions: trees of arrays of any framework, or ``parameters(rng)`` and
+            ``data(rng)``.
 
     Returns:
         What was found, for every problem its findings, its timings (nanoseconds) and the recommended backend.
@@ -146,15 +206,20 @@ def bench(model: Model = None, **options: Unpack[BenchOptions]) -> Result:
         InputError: the model, the data or an option's value is at fault.
         TypeError: there is no such option.
     """
-    return _execute("bench", model, options)
+    return execute("bench", model, options, arrays=arrays)
 
 
-def run(model: Model = None, **options: Unpack[RunOptions]) -> Result:
+@_spelt_out(RunOptions)
+def run(model: Model | Losses = None, *arrays: Any, **options: Unpack[RunOptions]) -> Result:
     """Check gradients, train, time and recommend.
 
     Args:
-        model: path of a model's file or folder, or an imported module; the built-in model if not given.
-        **options: as of ``gradparity run``: those of `check` but ``stress``, and ``quick``.
+        model: path of a model's file or folder, or an imported module, or a list of such; the built-in model if not
+            given. ``"model.py::smooth"`` is the model with the loss ``smooth``. Or functions, beside arrays:
+            ``loss(params, data, xp)``, or ``{"jax": loss_of_jax, "torch": loss_of_torch}`` of ``(params, data)``, with
+            the neutral loss under ``"loss"`` if there is one.
+        *arrays: ``params`` and ``data`` beside functions: trees of arrays of any framework, or ``parameters(rng)`` and
+            ``data(rng)``.
 
     Returns:
         The result, with all that `check` and `bench` have.
@@ -163,35 +228,77 @@ def run(model: Model = None, **options: Unpack[RunOptions]) -> Result:
         InputError: the model, the data or an option's value is at fault.
         TypeError: there is no such option.
     """
-    return _execute("run", model, options)
+    return execute("run", model, options, arrays=arrays)
 
 
-def _execute(command: Command, model: Model, options: CheckOptions | BenchOptions | RunOptions) -> Result:
+def execute(
+    command: Command,
+    model: Model | Losses,
+    options: CheckOptions | BenchOptions | RunOptions,
+    project: Path | None = None,
+    arrays: Sequence[Any] = (),
+) -> Result:
+    """Do what a command does, with the defaults of the project that a folder is in, if one is given.
+
+    Raises:
+        InputError: the model, the data, an option's value or the project's file is at fault.
+        TypeError: there is no such option.
+    """
     started_s = time.monotonic()
+    from gradparity.processes.scratch import scratch_folder
+    from gradparity.runner.functions import is_functions
     from gradparity.runner.observer import NullObserver
-    from gradparity.runner.options import in_python
+    from gradparity.runner.paths import models_at
     from gradparity.runner.session import run as run_engine
     from gradparity.runner.settings import settings_from
 
-    unknown = options.keys() - in_python(command)
+    unknown = options.keys() - in_python(command) - {"params"}
     if unknown:
         raise TypeError(f"{command}() got an unexpected option {', '.join(sorted(unknown))!r}")
+    if len(arrays) > 2:
+        raise TypeError(f"{command}() takes a loss, params and data in a row, and options by name")
+    named: dict[str, Any] = {**dict(zip(("params", "data"), arrays, strict=False)), **options}
+    params = named.pop("params", None)
+    if params is not None and not is_functions(model):
+        raise TypeError(f"{command}() got params without functions: a model at a path has its own")
+    paths = [_written(model, params, named)] if is_functions(model) else [path_of(each) for each in _each(model)]
+    defaults = dict[str, str]()
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None or name == "projection"}
+    if project is not None:
+        from gradparity.runner.defaults import with_defaults
+
+        asked = with_defaults(command, given, paths, project)
+        given, defaults, paths = asked.given, asked.defaults, list(asked.models)
     with ExitStack() as stack:
-        out = options.get("out") or stack.enter_context(TemporaryDirectory(prefix="gradparity-"))
-        settings = settings_from(command, {**options, "out": out}, path_of(model))
-        resume = options.get("resume", False)
-        found = run_engine(settings, NullObserver(), started_s, resume=resume)
+        out = given.get("out") or stack.enter_context(scratch_folder())
+        settings = settings_from(command, {**given, "out": out}, models_at(paths), defaults)
+        resume, force = (bool(options.get(name, False)) for name in ("resume", "force"))
+        found = run_engine(settings, NullObserver(), started_s, resume=resume, force=force)
     return Result(**{name: getattr(found, name) for name in found.__struct_fields__})
 
 
-def path_of(model: Model) -> str | None:
+def _written(model: Any, params: Any, options: dict[str, Any]) -> str:
+    """The path of a model that is given as functions; its data are no option then."""
+    from gradparity.runner.functions import write_model
+
+    out = options.get("out")
+    return write_model(model, params, options.pop("data", None), Path(out) if out else None)
+
+
+def _each(model: Any) -> Sequence[One]:
+    if isinstance(model, str | Path | ModuleType):
+        return (model,)
+    return model or ()
+
+
+def path_of(model: One) -> str:
     """Where a model is.
 
     Raises:
         InputError: a module without a file.
     """
-    if model is None or isinstance(model, str | Path):
-        return None if model is None else str(model)
+    if isinstance(model, str | Path):
+        return str(model)
     file = getattr(model, "__file__", None)
     if not file:
         raise InputError(

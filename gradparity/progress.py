@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 #: Takes what is counted, how many are done, and of how many; 0 where nobody knows.
 Listener: TypeAlias = Callable[[str, int, int], None]
@@ -14,6 +14,19 @@ Listener: TypeAlias = Callable[[str, int, int], None]
 EVERY_S = 1.0
 #: What is done where nothing is counted, and the rest are the seconds that all of it may take.
 EXPECTED = -1
+
+
+class Tally(NamedTuple):
+    """How far many jobs are: done, those among them that disagree and that failed, all, and how many at once.
+
+    ``workers`` is 0 before the first begins: those that are done then, earlier sessions did.
+    """
+
+    done: int = 0
+    disagree: int = 0
+    failed: int = 0
+    of: int = 0
+    workers: int = 0
 
 
 class _State:

@@ -12,12 +12,13 @@ Loaded into every session of pytest where this package is installed: nothing is 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from gradparity.api import Model, Result
+    from gradparity.api import CheckOptions, Model, Result
 
 _MARKER = (
     "gradparity(backends=None, budget=None, ...): what gradparity.check() is called with unless the test says "
@@ -31,10 +32,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 class Gradparity:
-    """What the fixture gives: ``gradparity.check`` with the options of the test's marker."""
+    """What the fixture gives: ``gradparity.check`` with the options of the test's marker, then of its project.
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self._options = options
+    The project's are in ``[tool.gradparity]`` of the nearest ``pyproject.toml`` above the test's file.
+    """
+
+    def __init__(self, options: Mapping[str, Any], folder: Path) -> None:
+        self._options, self._folder = options, folder
 
     def check(self, model: Model = None, **options: Any) -> Result:
         """The result of ``gradparity.check``, whatever it is; options as there.
@@ -42,15 +46,17 @@ class Gradparity:
         Raises:
             InputError: the model, the data or an option is at fault.
         """
-        from gradparity.api import check
+        from gradparity.api import execute
 
-        return check(model, **{**self._options, **options})
+        asked: CheckOptions = {**self._options, **options}  # type: ignore[typeddict-item]
+        return execute("check", model, asked, self._folder)
 
     def assert_agree(self, model: Model = None, **options: Any) -> Result:
         """Fail the test, with the table of verdicts, unless every backend agrees and none was left out.
 
         Args:
-            model: path of a model's file or folder, or an imported module; the built-in model if not given.
+            model: path of a model's file or folder, or an imported module; the project's ``models``, or the built-in
+                one, if not given.
             **options: as of ``gradparity.check``: ``backends``, ``steps``, ``optimiser``, ``budget``, ...
 
         Returns:
@@ -65,8 +71,8 @@ class Gradparity:
             pytest.fail(f"gradparity: {error}", pytrace=False)
         left_out = [*result.left_out, *(what for problem in result.problems for what in problem.left_out)]
         if not result.ok or left_out:
-            asked = {**self._options, **options}
-            within = f" within {asked['budget']:g} s" if left_out and "budget" in asked else ""
+            budget_s = result.settings["budget_s"]
+            within = f" within {budget_s:g} s" if left_out and budget_s is not None else ""
             pytest.fail(f"gradparity: not every backend agrees{within}\n\n{result!r}", pytrace=False)
         return result
 
@@ -75,4 +81,4 @@ class Gradparity:
 def gradparity(request: pytest.FixtureRequest) -> Gradparity:
     """Check a model on several backends: ``gradparity.assert_agree(model, backends=[...])``."""
     marker = request.node.get_closest_marker("gradparity")
-    return Gradparity(marker.kwargs if marker is not None else {})
+    return Gradparity(marker.kwargs if marker is not None else {}, request.path.parent)

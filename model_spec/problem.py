@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.data.row_file import OnDisk
 from gradparity.model_spec.errors import InputError
-from gradparity.model_spec.space import DType, ParameterSpace
+from gradparity.model_spec.precisions import HALVES, PRECISIONS
+from gradparity.model_spec.space import AnyDType, DType, ParameterSpace
 from gradparity.model_spec.spec import Logistic, Start
 from gradparity.model_spec.user_spec import UserSpec
 
@@ -53,13 +54,37 @@ class AnyProblem:
         """Size of the data."""
         return sum(value.nbytes for value in self.data.values())
 
-    def cast(self, dtype: DType) -> Self:
-        """The same problem with every real array rounded to ``dtype``."""
+    def cast(self, dtype: AnyDType) -> Self:
+        """The same problem with every real array rounded to ``dtype``; half precision is kept in float32.
+
+        Raises:
+            InputError: a number is beyond the range of half precision.
+        """
+        if dtype in HALVES:
+            return self._halved(dtype)
         params, data, tangents = (
             {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in tree.items()}
             for tree in (self.params, self.data, self.tangents)
         )
+        dtype = cast("DType", dtype)
         return replace(self, spec=self.spec.in_dtype(dtype), params=params, data=data, tangents=tangents)
+
+    def _halved(self, precision: str) -> Self:
+        def rounded(name: str, value: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            if value.dtype.kind != "f":
+                return value
+            found = PRECISIONS[precision].rounded(value)
+            if np.isinf(found).any() and not np.isinf(value).any():
+                got, largest = f"numbers up to {np.abs(value).max():.3g}", PRECISIONS[precision].largest
+                raise InputError(f"{name} in {precision}", got=got, expected=f"numbers up to {largest:.3g}")
+            return found.astype(np.float32)
+
+        params, data, tangents = (
+            {name: rounded(name, value) for name, value in tree.items()}
+            for tree in (self.params, self.data, self.tangents)
+        )
+        spec = self.spec.in_dtype("float32").rounding_to(precision)
+        return replace(self, spec=spec, params=params, data=data, tangents=tangents)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +104,21 @@ class UserProblem(AnyProblem):
     """A problem of the user's own model: named arrays of any shape, data of any real, integer or boolean dtype."""
 
     spec: UserSpec
+
+    @property
+    def rows(self) -> int:
+        """Number of rows: the longest leading dimension of the data, constants among the parameters aside."""
+        constants = set(self.spec.constants.values())
+        data = (value for name, value in self.data.items() if name not in constants)
+        return max((int(value.shape[0]) for value in data if value.ndim), default=0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step of training takes: arrays by path, and the JSON of their nesting in the user's code."""
+
+    form: str
+    arrays: dict[str, npt.NDArray[Any]]
 
 
 def make_problem(
@@ -106,7 +146,12 @@ def make_problem(
 
 
 def in_other_precision(problem: _AnyProblem) -> _AnyProblem:
-    """The same problem in float32 where all of it is float64, and otherwise in float64; every array rounded to it."""
+    """The same problem in float32 where all of it is float64, and otherwise in float64; every array rounded to it.
+
+    Of half precision it is float32: its numbers are the same there.
+    """
+    if problem.spec.rounding in HALVES:
+        return problem.cast("float32")
     return problem.cast("float64" if "float32" in problem.spec.dtypes.values() else "float32")
 
 

@@ -12,6 +12,9 @@ import numpy.typing as npt
 from gradparity.model_spec.errors import InputError
 
 DType = Literal["float64", "float32"]
+#: Precisions that NumPy has no numbers of: they are kept in float32.
+Half = Literal["bfloat16", "float16"]
+AnyDType = Literal[DType, Half]
 
 FloatArray: TypeAlias = npt.NDArray[np.floating[Any]]
 Parameters: TypeAlias = dict[str, FloatArray]
@@ -32,6 +35,25 @@ class ParameterSpace:
     def dtype(self) -> DType:
         """The precision of scalar results: float32 if any parameter has it, float64 otherwise."""
         raise NotImplementedError
+
+    @property
+    def rounding(self) -> str:
+        """The precision that backends compute in, a name of `precisions.PRECISIONS`; mostly ``dtype``."""
+        return self.dtype
+
+    @property
+    def rounding_apart(self) -> str | None:
+        """The same, where it is another than the dtypes of the parameters."""
+        return self.rounding if self.rounding != self.dtype else None
+
+    def rounding_to(self, precision: str) -> Self:
+        """The same, computed in a precision whose numbers are kept in float32.
+
+        Raises:
+            InputError: it has no other.
+        """
+        expected, cure = "float64 or float32", "Half precision is for models of yours."
+        raise InputError("--dtype", got=precision, expected=expected, cure=cure)
 
     @property
     def dtypes(self) -> dict[str, DType]:

@@ -63,6 +63,17 @@ def nest(form: Any, flat: Mapping[str, Any]) -> Any:
     return tuple([nest(part, flat) for part in form["tuple"]])
 
 
+def plain_values(form: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every constant that a `structure` keeps, with its path."""
+    if "value" in form:
+        yield path, form["value"]
+    for key, part in form.get("dict", ()):
+        yield from plain_values(part, below(path, key))
+    for kind in ("items", "list", "tuple"):
+        for i, part in enumerate(form.get(kind, ())):
+            yield from plain_values(part, below(path, i))
+
+
 @cache
 def _named(name: str, fields: tuple[str, ...]) -> Any:
     # One class for one name: a framework that compiles for the tree's structure compares the classes.

@@ -14,6 +14,7 @@ os.environ.update(
     }
 )
 
+import gc
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,6 +35,13 @@ settings.register_profile(
     "gradparity", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("gradparity")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def heap() -> None:
+    """What is there when a module begins stays: the garbage collector need not look through the frameworks again."""
+    gc.collect()
+    gc.freeze()
 
 
 @cache

@@ -296,7 +296,7 @@ def clocked(
     record = SimulatedRecord(settings, [], folder, NullObserver())
     record.saves = saves
     recorder = Recorder(record, earlier or case.result())
-    record.result.problems = [recorder.outcome]
+    record.result.problems, record.result.complete = [recorder.outcome], True  # it has no more than this problem
     with SimulatedCrew(computer, problem, settings, folder, deadline) as crew:
         LATEST[:] = [run := SimulatedRun(crew, recorder, computer)]
         cell = Cell(case, plan_of(settings))

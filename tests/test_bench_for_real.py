@@ -119,7 +119,7 @@ def test_each_number_of_threads_has_a_table_of_its_own(
         assert rounds
         assert (timing.one_thread is not None) == (problem.threads == 1)
         least_ns = 5_000_000 if problem.threads == 1 else 25_000_000  # half of 10 and of 50 ms
-        assert min(block.wall_ns for each in rounds for block in each.reference) > least_ns
+        assert np.median([block.wall_ns for each in rounds for block in each.reference]) > least_ns
     words = " ".join(printed.split())  # a caption is as wide as its table
     assert words.count("A gradient step: one value-and-gradient call from Python") == 2
     assert "1 or 2 threads a backend" in printed

@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from gradparity.model_spec.errors import InputError
-from gradparity.report.blocks import BLOCKS_FILE, blocks_frame, write_blocks
+from gradparity.report.blocks import blocks_frame, write_blocks
 from gradparity.results import RunResult, Timed, store
+from gradparity.results.folder import BLOCKS_FILE
 from gradparity.worker import messages as m
 from tests.conftest import python
 from tests.samples import SAMPLES, SCHEMA_2

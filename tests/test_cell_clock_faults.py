@@ -281,8 +281,8 @@ def test_what_was_timed_is_on_disk_after_every_pair(tmp_path: Path, monkeypatch:
     pairs: list[int] = []
     plain = store.save
 
-    def save(result: results.RunResult, folder: Path) -> None:
-        plain(result, folder)
+    def save(result: results.RunResult, folder: Path, **how: bool) -> None:
+        plain(result, folder, **how)
         pairs.extend(len(timing.starts) for timing in result.problems[0].timings if timing.backend == "jax")
 
     monkeypatch.setattr(store, "save", save)

@@ -13,11 +13,16 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
+import typer
 
+from gradparity.cli.app import app
 from gradparity.results import store
+from gradparity.runner.options import PANELS
+from gradparity.runner.settings import Command
 from gradparity.version import __version__
 from tests.conftest import plain, python
 
@@ -39,6 +44,28 @@ def test_without_arguments_the_help_is_shown(tmp_path: Path):
     assert alone.stdout == asked.stdout
     assert alone.stderr == asked.stderr == ""
     assert all(f"\n  {command} " in asked.stdout for command in ("run", "check", "bench", "backends"))
+
+
+def test_the_help_of_a_check_has_its_options_under_headings_and_three_examples_that_parse(tmp_path: Path):
+    said = gradparity("check", "--help", cwd=tmp_path).stdout
+    headings = re.findall(r"^(\S[^:\n]*):$", said, re.MULTILINE)
+    assert headings == ["Arguments", *PANELS, "Other"]
+    training = said.partition("\nTraining:\n")[2].partition("\nRun:\n")[0]
+    assert re.findall(r"^  --(\w+)", training, re.MULTILINE) == ["steps", "lr", "optimiser", "momentum", "seed"]
+    for command, each in typer.main.get_command(app).commands.items():
+        examples = re.findall(r"^ *gradparity (\w+) (.*)$", each.epilog or "", re.MULTILINE)
+        assert (len(examples) == 3) == (command in get_args(Command)), command
+        for name, words in examples:
+            assert name == command
+            each.make_context(name, words.split())  # raises on what does not parse
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"), [("gradparity ch", "check"), ("gradparity check --memo", "--memory-limit")]
+)
+def test_a_shell_completes_commands_and_options(tmp_path: Path, words: str, offered: str):
+    asked = {"_GRADPARITY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    assert gradparity(cwd=tmp_path, **asked).stdout.split() == [offered]
 
 
 def test_the_version_is_that_of_the_package(tmp_path: Path):
@@ -78,7 +105,7 @@ def test_progress_away_from_a_terminal_is_plain_lines_on_standard_error(tmp_path
     assert all(lines)
     budget, *stages = [line[1] for line in lines if line and not line[1].endswith(" s)")]  # of a slow machine
     assert budget == "at most 120 s a problem; --budget SECONDS for another limit"
-    of_numpy = [f"{stage} numpy" for stage in ("import", "first call", "evaluation", "training")]
+    of_numpy = [f"{stage} numpy" for stage in ("import", "first call", "evaluation", "judgement", "training")]
     # It imports and answers while the truth is computed.
     mine = [f"{name}: {stage}" for stage in of_numpy]
     assert [stage for stage in stages if stage in mine] == mine
@@ -145,12 +172,15 @@ def without_autograd(tmp_path: Path) -> str:
     return os.pathsep.join(filter(None, [str(blocked), os.environ.get("PYTHONPATH")]))
 
 
-def test_five_backends_are_listed(tmp_path: Path):
+def test_every_backend_is_listed(tmp_path: Path):
     ran = gradparity("backends", cwd=tmp_path)
     assert ran.returncode == 0
     assert ran.stderr == ""
     _, *rows = ran.stdout.splitlines()
-    assert [row.split()[0] for row in rows] == ["numpy", "autograd", "jax", "torch", "torch-compile"]
+    assert [row.split()[0] for row in rows] == [
+        *("numpy", "autograd", "jax", "torch", "torch-compile"),
+        *("torch-distributed", "jax-distributed"),
+    ]
     assert rows[0].split()[1:] == ["available", "numpy", np.__version__]
 
 
@@ -172,7 +202,7 @@ def test_a_run_of_all_backends_goes_on_without_a_missing_one(tmp_path: Path, wit
     result = store.read(tmp_path / "gradparity-report" / "results.json")
     assert {found.backend for found in result.problems[0].findings} == {"numpy"}
     assert result.problems[0].troubles == []
-    assert "autograd is not installed: pip install 'gradparity[autograd]'" in ran.stdout
+    assert "autograd is not available: pip install 'gradparity[autograd]'" in ran.stdout
 
 
 @pytest.mark.parametrize("present", [["numpy"], []], ids=["beside another", "alone"])

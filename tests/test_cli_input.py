@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -90,7 +91,6 @@ CHECKS: list[tuple[list[str], list[str]]] = [
     (["--bogus"], ["--bogus"]),
     (["stray"], ["stray"]),
     (["--backends"], ["--backends"]),
-    (["--json", "--data", "absent.csv"], ["absent.csv"]),
 ]
 
 # The same of a bench.
@@ -182,6 +182,29 @@ def test_bad_input_is_one_clear_line_and_nothing_is_started_or_written_over(
     require_one_line_that_says(said, *command(*arguments))
     assert (bad / "kept" / "results.json").read_bytes() == EARLIER
     assert sorted(bad.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["check", "--json", "--out", "kept", "--data", "absent.csv"], {"rule": "absent.csv"}),
+        (["bench", "--json", "--out", "kept", "--sizes", "4"], {"rule": "--sizes", "got": "'4'", "expected": SIZES}),
+        (["compare", "absent", "absent", "--json"], {"rule": "absent"}),
+        (["report", "--json", "absent"], {"rule": "absent"}),
+        (["check", "--json", "--steps", "many"], {}),
+        (["backends", "--json", "--nonsense"], {}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_with_json_bad_input_is_a_document_on_standard_output_too(
+    arguments: list[str], named: dict[str, str], command: Command
+):
+    code, out, err = command(*arguments)
+    document = json.loads(out)
+    assert (code, document["exit_code"]) == (2, 2)
+    assert err == f"gradparity: {document['error']['message']}\n"
+    assert named.items() <= document["error"].items()
+    assert set(document["error"]) == ({"message", "rule", "got", "expected", "cure"} if named else {"message"})
 
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"], ["backends", "--nonsense"]], ids=" ".join)

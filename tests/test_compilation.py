@@ -117,7 +117,7 @@ class Recompiling:
 @pytest.mark.parametrize(("period", "flat"), [(1, False), (6, False), (10**9, True)])
 def test_a_block_during_which_a_backend_compiled_is_no_number(period: int, flat: bool) -> None:
     worker = Worker()
-    worker.backend = Recompiling(period)  # type: ignore[assignment]
+    worker.whole = worker.backend = Recompiling(period)  # type: ignore[assignment]
     assert isinstance(answer(worker, m.load_request(problem())), m.Loaded)
     reply = answer(worker, m.Sample(10, 0))
     assert isinstance(reply, m.Sampled if flat else Failed)
@@ -176,7 +176,7 @@ def test_more_than_one_graph_is_refused_and_another_shape_or_dtype_is_compiled_a
 
 def test_a_loop_has_as_many_steps_as_fit_by_the_shortest_of_some_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
-    worker.backend = numpy_backend
+    worker.whole = worker.backend = numpy_backend
     assert isinstance(answer(worker, m.load_request(problem())), m.Loaded)
     now_s = [0.0]
     taken = iter([9.0, 0.5, 1.0, 1.0, 1.0])  # the first call was disturbed

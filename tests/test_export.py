@@ -191,13 +191,24 @@ def test_without_pytest_benchmark_it_is_said_what_adds_it(monkeypatch: pytest.Mo
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "content", ["mine", "[1]", '{"mine": 1}', '{"benchmarks": [], "commit_info": {"project": "mine"}}']
+)
+def test_a_file_that_is_no_export_is_not_written_over(tmp_path: Path, content: str) -> None:
+    (tmp_path / "mine.json").write_text(content)
+    with pytest.raises(InputError, match="no export has written"):
+        export_to("pytest-benchmark", str(tmp_path / "mine.json"), "out")
+    assert (tmp_path / "mine.json").read_text() == content
+
+
 def test_an_earlier_file_stays_whole_until_the_new_one_is_there(tmp_path: Path) -> None:
     path = tmp_path / "earlier.json"
-    path.write_text("earlier")
+    before = '{"benchmarks": [], "commit_info": {"project": "gradparity"}}'
+    path.write_text(before)
     link = tmp_path / "link.json"
     link.symlink_to(path)
     export = export_to("pytest-benchmark", str(link), "out")
-    assert path.read_text() == "earlier"
+    assert path.read_text() == before
     write_export(run(), export)
     assert link.is_symlink()
     assert len(json.loads(path.read_text())["benchmarks"]) == 4
@@ -209,5 +220,6 @@ def test_a_file_that_can_be_written_no_more_is_the_users_to_put_right(tmp_path: 
     folder.mkdir()
     export = export_to("pytest-benchmark", str(folder / "x.json"), "out")
     folder.rmdir()
-    with pytest.raises(InputError, match="No such file"):
+    folder.touch()
+    with pytest.raises(InputError, match="File exists"):
         write_export(run(), export)

@@ -100,15 +100,36 @@ def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing
     holds()
 
 
+def test_what_came_to_its_end_is_on_disk_before_anybody_is_asked_anything_else(tmp_path: Path):
+    asked = list[str]()
+
+    def look(worker: SimulatedWorker, request: Request[Any]) -> None:
+        ended = [each for each in LATEST[0].outcome.stages if each != TIMED]
+        if ended:
+            saved = msgspec.json.decode((tmp_path / store.RESULTS_FILE).read_bytes(), type=RunResult).problems[0]
+            assert saved.stages == ended, request
+            assert rounds(saved) >= Counter(
+                {key: n for key, n in rounds(LATEST[0].outcome).items() if _ended(key, ended)}
+            )
+            asked.append(type(request).__name__)
+
+    clocked(Computer(STILL, PAIR, fault=look), tmp_path, profile="standard", saves=True)
+    assert {"MeasureLimits", "Sample", "Configure"} <= {*asked}
+
+
+def _ended(key: tuple[str, str, int], stages: list[str]) -> bool:
+    return f"{key[1]} {key[2]}" in stages
+
+
 def test_a_session_that_is_killed_at_its_first_save_has_lost_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     settings = Settings(command="check", out=str(tmp_path), data=("toy",), backends=["numpy"], steps=2)
     found = run(settings, NullObserver())
     store.save(msgspec.structs.replace(found, complete=False), tmp_path)
     save = store.save
 
-    def killed(result: RunResult, folder: Path) -> None:
-        save(result, folder)
-        monkeypatch.setattr(store, "save", lambda *_: None)  # nothing is written by who was killed
+    def killed(result: RunResult, folder: Path, **how: bool) -> None:
+        save(result, folder, **how)
+        monkeypatch.setattr(store, "save", lambda *_, **__: None)  # nothing is written by who was killed
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store, "save", killed)

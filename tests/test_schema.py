@@ -11,10 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from gradparity.results import SCHEMA_VERSION, store
+from gradparity.results.folder import SCHEMA_PATH, hold
 from gradparity.results.schema import encoded
 from tests.samples import SAMPLES, SCHEMA_2
 
-SHIPPED: dict[str, Any] = json.loads(store.SCHEMA_PATH.read_bytes())
+SHIPPED: dict[str, Any] = json.loads(SCHEMA_PATH.read_bytes())
 VALIDATOR = Draft202012Validator(SHIPPED)
 
 
@@ -24,7 +25,7 @@ def complaints(document: Any) -> list[str]:
 
 def test_the_committed_schema_is_the_one_that_the_types_make():
     said = "make it again: python -m gradparity.results.schema > gradparity/results/results.schema.json"
-    assert store.SCHEMA_PATH.read_bytes() == encoded(), said
+    assert SCHEMA_PATH.read_bytes() == encoded(), said
 
 
 def test_the_schema_is_a_valid_one_of_its_draft():
@@ -78,9 +79,9 @@ def test_fields_of_later_versions_are_allowed_as_readers_are_told_to_expect_them
 
 def test_an_output_folder_has_the_schema_beside_its_results(tmp_path: Path):
     folder, there = tmp_path / "out", tmp_path / "out" / "results.schema.json"
-    with store.hold(str(folder)):
-        assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
-    there.write_text("an older one")
-    with store.hold(str(folder)):
-        assert there.read_bytes() == store.SCHEMA_PATH.read_bytes()
+    with hold(str(folder), "check"):
+        assert there.read_bytes() == SCHEMA_PATH.read_bytes()
+    there.write_text('{"$id": "urn:gradparity:results:1"}')
+    with hold(str(folder), "check"):
+        assert there.read_bytes() == SCHEMA_PATH.read_bytes()
     assert sorted(path.name for path in folder.iterdir()) == ["logs", "results.schema.json"]

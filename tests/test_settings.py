@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import pydoc
+from inspect import Parameter
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -10,16 +13,41 @@ import numpy as np
 import psutil
 import pytest
 
+import gradparity
 from gradparity import api
 from gradparity.model_spec.errors import InputError
 from gradparity.runner.data import require_sizes_fit
-from gradparity.runner.options import in_python, options_of
+from gradparity.runner.options import OPTIONS, PANELS, in_python, options_of
 from gradparity.runner.settings import Command, Settings, settings_from
 
 
 @pytest.mark.parametrize("options", [api.RunOptions, api.CheckOptions, api.BenchOptions])
 def test_the_api_has_the_options_of_the_table(options: type) -> None:
-    assert set(get_type_hints(options)) == in_python(options.__name__.removesuffix("Options").lower())
+    names = set(get_type_hints(options)) - {"params"}  # beside functions, which the command line has not
+    assert names == in_python(options.__name__.removesuffix("Options").lower())
+
+
+@pytest.mark.parametrize("function", [api.run, api.check, api.bench])
+def test_help_shows_every_option_with_its_default_and_what_it_is(function: Any) -> None:
+    shown = inspect.signature(function).parameters
+    assert set(shown) - {"model", "params"} == in_python(function.__name__)
+    assert {each.kind for each in shown.values()} == {Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY}
+    given = {name: each.default for name, each in shown.items() if name not in ("model", "params", "out", "resume")}
+    assert settings_from(function.__name__, given) == settings_from(function.__name__, {})
+    said = pydoc.render_doc(function, renderer=pydoc.plaintext)
+    assert "**options" not in said
+    assert "        params, data: beside functions" in said
+    assert [name for name in in_python(function.__name__) if f"\n        {name}: " not in said] == []
+
+
+def test_every_option_stands_under_one_heading_of_the_help() -> None:
+    headings = [name for names in PANELS.values() for name in names]
+    assert sorted(headings) == sorted({option.name for option in OPTIONS})
+
+
+def test_what_the_package_shows_is_its_api_whatever_is_loaded() -> None:
+    assert dir(gradparity) == sorted(gradparity.__all__)
+    assert all(hasattr(gradparity, name) for name in dir(gradparity))
 
 
 @pytest.mark.parametrize("command", get_args(Command))

@@ -273,7 +273,7 @@ def test_what_cannot_be_done_with_it_is_refused_with_the_cure(tmp_path: Path, as
         engine.run(settings, NullObserver())
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", ["numpy", pytest.param("torch", marks=[pytest.mark.slow, pytest.mark.variation])])
 def test_a_worker_grows_by_far_less_than_the_file(tmp_path: Path, backend: str) -> None:
     path = tmp_path / "rows.npy"
     make_file(path, 4e8, 100, "float64")

@@ -68,7 +68,7 @@ def test_no_number_is_wrong_where_the_truth_is_one_and_not_where_it_is_none(bad:
     assert judged(reference(truths={"a": [1.0, bad, 4.0]}), a=[1.0, bad, 4.0])["a"].verdict == "unresolved"
 
 
-@pytest.mark.parametrize("dtype", SHARES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("times", "verdict"), [(0.9, "agrees"), (1.1, "unresolved")])
 def test_a_floor_that_hides_a_visible_share_of_the_largest_value_is_too_wide(
     dtype: str, times: float, verdict: str

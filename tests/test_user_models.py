@@ -12,7 +12,7 @@ import pytest
 from gradparity.judge.known import scale_of
 from gradparity.judge.other_precision import needs_other_precision
 from gradparity.judge.verdicts import AGREES_FLOORS, judge
-from tests.evidence.user_models import SHARED, Drawn, Ports, drawn, problem_of, reference_of
+from tests.evidence.drawn_models import SHARED, Drawn, Ports, drawn, problem_of, reference_of
 
 SEED, EACH, ENTRIES = 5, 2, 40
 #: JAX compiles three programs for each design.

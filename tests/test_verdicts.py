@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradparity.judge.verdicts import AGREES_FLOORS, judge_block
+from gradparity.judge.verdicts import AGREES_FLOORS, judge_block, judge_values
 from gradparity.results import worst
+from gradparity.truth import reference as truths
+from gradparity.truth.reference import Reference, largest
 
 TRUTH = np.array([1.0, -2.0, 4.0], np.longdouble)
 FLOOR = np.full(3, 1e-15, np.longdouble)
@@ -64,3 +66,25 @@ def test_the_worst_finding_is_a_bad_verdict_before_a_large_figure() -> None:
     agrees, bad = block(np.array([1.0, -2.0, 4.0 + 2**-50])), block(np.array([1.0, np.nan, 4.0]))
     assert worst([agrees, bad]) is bad
     assert worst([block(np.array([1.0, -2.0, 4.0])), agrees]) is agrees
+
+
+def test_the_size_of_a_block_is_taken_once_however_many_blocks_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block is held to the largest of all: to go through all for each takes ten times what judging does."""
+    taken: list[int] = []
+    monkeypatch.setattr(truths, "largest", lambda values: taken.append(1) or largest(values))
+    truth = {("gradient", str(i)): np.full(3, np.longdouble(i)) for i in range(20)}
+    reference = Reference(truth, {key: np.full(3, np.longdouble(1e-15)) for key in truth}, "by hand")
+    for name in ("jax", "torch"):
+        values = {"gradient": {str(i): np.full(3, float(i)) for i in range(20)}}
+        found = judge_values(name, values, reference, "float64")
+        assert {each.verdict for each in found} == {"agrees"}
+    assert len(taken) == len(truth)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.longdouble])
+def test_the_largest_number_is_none_that_float64_does_not_have(dtype: type) -> None:
+    assert largest(np.array([1.0, -3.0, np.nan, np.inf, -np.inf], dtype)) == 3
+    assert largest(np.array([np.nan], dtype)) == 0
+    assert largest(np.array([], dtype)) == 0
+    assert largest(np.array([[1.0, -2.5]], dtype)) == 2.5
+    assert largest(np.array([np.longdouble(2) ** 2000, 7.0])) == 7

@@ -203,8 +203,7 @@ def test_how_far_an_answer_is_is_heard_before_it_comes(tmp_path: Path, monkeypat
 def test_reports_of_progress_do_not_make_a_limit_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with WorkerProcess("numpy", lookup("numpy"), Launch(tmp_path / "log")) as worker:
         worker.configured()
-        monkeypatch.setattr(worker._pipe, "poll", lambda seconds: seconds > 0)
-        monkeypatch.setattr(worker._pipe, "recv_bytes", lambda: time.sleep(0.01))
+        monkeypatch.setattr(worker._channel, "receive", lambda _ends_s: time.sleep(0.01))
         monkeypatch.setattr(worker, "_decode", lambda _: Progress("steps", 3, 9))
         with pytest.raises(OutOfTime, match=r"no answer in its share of the budget, 0\.1 s"):
             worker.ask(m.MeasureMemory(0), share_s=0.1)

@@ -153,6 +153,11 @@ def probe(sink: Sink, name: str, value: Any) -> Any:
     return _value_through(name, value)[0]
 
 
+def is_tapped(loss: Loss, params: Params, data: Data) -> bool:
+    """Whether anything calls back in a loss, which is traced for it, and not evaluated."""
+    return "callback" in str(jax.make_jaxpr(lambda params, data: loss(params, data))(params, data))
+
+
 def pull_back(loss: Loss, params: Params, data: Data) -> tuple[Array, Callable[[], None]]:
     """The loss, and its backward pass: neither compiled but where the user does, so that they run one by one."""
     value, back = jax.vjp(lambda params: loss(params, data), params)

@@ -17,7 +17,8 @@ from gradparity.backends.protocol import Data, HostArray, Loss, Params
 class Place(NamedTuple):
     """Where in the user's code an operation was called: lines count from 1, columns (of UTF-8 bytes) from 0.
 
-    The span is the expression that was being evaluated, of several lines maybe.
+    The span is the expression that was being evaluated, of several lines maybe. ``caller`` is the line of the user's
+    code that called the function it is in, file and line, where there is one.
     """
 
     file: str = ""
@@ -25,9 +26,12 @@ class Place(NamedTuple):
     end_line: int = 0
     column: int = 0
     end_column: int = 0
+    caller: tuple[str, int] = ("", 0)
 
 
 NOWHERE = Place()
+#: Layers around a function that are looked beneath.
+MOST_WRAPPED = 8
 
 
 class Step(NamedTuple):
@@ -36,7 +40,8 @@ class Step(NamedTuple):
     ``operation`` is what the framework calls it (``layer_norm``, ``dot_general``). ``inputs`` are the numbers that the
     journal gave to what it reads, in their order; what is no recorded array (a Python number) has none. ``module`` is
     the path of the module that called it, ``layers.3.norm``, where there is one. ``part``: it is a step within one call
-    of the framework's, such as the variance in a layer norm, and has that call's place.
+    of the framework's, such as the variance in a layer norm, and has that call's place. ``rule``: the lines of the
+    user's function by which the result is differentiated, where there is one.
     """
 
     operation: str
@@ -44,6 +49,7 @@ class Step(NamedTuple):
     place: Place = NOWHERE
     module: str = ""
     part: bool = False
+    rule: Place = NOWHERE
 
 
 class Journal(Protocol):
@@ -75,10 +81,18 @@ class Recorder(Protocol):
 
 def place_of_caller(inside: Callable[[str], bool]) -> Place:
     """The innermost call in the user's code that led here; `NOWHERE` without one."""
-    frame: FrameType | None = sys._getframe(1)
+    frame = _innermost(sys._getframe(1), inside)
+    if frame is None:
+        return NOWHERE
+    outer = _innermost(frame.f_back, inside)
+    caller = ("", 0) if outer is None else (outer.f_code.co_filename, outer.f_lineno)
+    return place_of_frame(frame)._replace(caller=caller)
+
+
+def _innermost(frame: FrameType | None, inside: Callable[[str], bool]) -> FrameType | None:
     while frame is not None and not inside(frame.f_code.co_filename):
         frame = frame.f_back
-    return NOWHERE if frame is None else place_of_frame(frame)
+    return frame
 
 
 def place_of_frame(frame: Any) -> Place:
@@ -88,3 +102,15 @@ def place_of_frame(frame: Any) -> Place:
     line, end_line, column, end_column = positions[frame.f_lasti // 2] if frame.f_lasti >= 0 else (None,) * 4
     line = frame.f_lineno if line is None else line
     return Place(code.co_filename, line, end_line or line, column or 0, end_column or 0)
+
+
+def place_of_function(function: Any, inside: Callable[[str], bool]) -> Place:
+    """The lines of a function of the user's, beneath what it is wrapped in; `NOWHERE` of another."""
+    for _ in range(MOST_WRAPPED):
+        code = getattr(function, "__code__", None)
+        if code is not None and inside(code.co_filename):
+            lines = [line for _, _, line in code.co_lines() if line]
+            return Place(code.co_filename, code.co_firstlineno, max(lines, default=code.co_firstlineno))
+        layers = (getattr(function, name, None) for name in ("__wrapped__", "__func__", "func", "f"))
+        function = next((each for each in layers if each is not None), None)
+    return NOWHERE

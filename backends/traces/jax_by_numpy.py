@@ -1,6 +1,7 @@
 """A JAX function traced, and its program evaluated by NumPy: of what is called once, XLA compiles much longer.
 
-An operation without a rule here is JAX's own, compiled by itself. Results differ from XLA's by roundings.
+What NumPy gives bit for bit is in `jax_exact`; what has no rule there or here is JAX's own operation, compiled by
+itself. Results differ from XLA's by roundings.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.special
 from jax.extend import core
 
 from gradparity.backends.protocol import Data, HostArray, Loss, Params
+from gradparity.backends.traces.jax_exact import exact
+from gradparity.backends.traces.jax_programs import primitives
 
 
 class Interpreted:
@@ -43,6 +45,32 @@ class Interpreted:
             results = evaluate(program.jaxpr, program.consts, leaves)
         return jax.tree.unflatten(jax.tree.structure(shape), results)
 
+    def twice(self, params: Params, data: Data) -> tuple[list[HostArray], Exception | None] | None:
+        """The loss of two calls in a row, traced anew, and what the second raised; None where loops are XLA's work.
+
+        Both have the same dictionaries and the same state: what the first leaves behind is seen by the second.
+
+        Raises:
+            Exception: whatever the first call raises.
+        """
+        loss, raised = self._functions["value"], list[Exception]()
+
+        def calls(*trees: Any) -> list[Any]:
+            values = [loss(*trees)]
+            try:
+                values.append(loss(*trees))
+            except Exception as error:
+                raised.append(error)
+            return values
+
+        with _whole_tracebacks():
+            program = jax.make_jaxpr(calls)(params, data)
+        if _LOOPS & set(primitives(program.jaxpr)):
+            return None
+        leaves = [np.asarray(each) for each in jax.tree.leaves((params, data))]
+        with np.errstate(all="ignore"):
+            return evaluate(program.jaxpr, program.consts, leaves), raised[0] if raised else None
+
 
 @contextmanager
 def _whole_tracebacks() -> Iterator[None]:
@@ -65,21 +93,22 @@ def evaluate(program: Any, consts: Sequence[Any], arguments: Sequence[Any]) -> l
 
     known.update(zip(program.constvars, map(_host, consts), strict=True))
     known.update(zip(program.invars, map(_host, arguments), strict=True))
-    for equation, last in zip(program.eqns, _last_uses(program), strict=True):
+    for equation, by_bits, last in _plan(program):
         inputs = [read(each) for each in equation.invars]
-        known.update(zip(equation.outvars, _results(equation, inputs), strict=True))
+        results = _results(equation, inputs) if by_bits is None else by_bits(*inputs)
+        known.update(zip(equation.outvars, results, strict=True))
         for variable in last:
             known.pop(variable, None)
     return [read(each) for each in program.outvars]
 
 
 @lru_cache(maxsize=256)
-def _last_uses(program: Any) -> list[list[Any]]:
-    """What nobody reads after each equation."""
+def _plan(program: Any) -> list[tuple[Any, Callable[..., Any] | None, list[Any]]]:
+    """Each equation, what gives its results bit for bit, and the variables that nobody reads after it."""
     seen, found = {each for each in program.outvars if not isinstance(each, core.Literal)}, []
     for equation in reversed(program.eqns):
         atoms = {each for each in (*equation.invars, *equation.outvars) if not isinstance(each, core.Literal)} - seen
-        found.append(list(atoms))
+        found.append((equation, exact(equation), list(atoms)))
         seen |= atoms
     return found[::-1]
 
@@ -157,32 +186,6 @@ def _dot_general(given: dict[str, Any], a: HostArray, b: HostArray) -> Any:
     return np.matmul(left, right).reshape(shape) if a.size and b.size else NotImplemented
 
 
-def _broadcast(given: dict[str, Any], x: HostArray, *_: Any) -> HostArray:
-    shape, axes = given["shape"], given["broadcast_dimensions"]
-    sizes = [1] * len(shape)
-    for axis, size in zip(axes, x.shape, strict=True):
-        sizes[axis] = size
-    return np.broadcast_to(x.reshape(sizes), shape)
-
-
-def _iota(given: dict[str, Any], *_: Any) -> HostArray:
-    shape, axis = given["shape"], given["dimension"]
-    sizes = [size if i == axis else 1 for i, size in enumerate(shape)]
-    return np.broadcast_to(np.arange(shape[axis]).reshape(sizes), shape)
-
-
-def _pad(given: dict[str, Any], x: HostArray, filling: HostArray) -> Any:
-    config = given["padding_config"]
-    if any(low < 0 or high < 0 or inner for low, high, inner in config):
-        return NotImplemented
-    return np.pad(x, [(low, high) for low, high, _ in config], constant_values=filling)
-
-
-def _slice(given: dict[str, Any], x: HostArray) -> HostArray:
-    steps = given["strides"] or (1,) * x.ndim
-    return x[tuple(map(slice, given["start_indices"], given["limit_indices"], steps))]
-
-
 def _dynamic_slice(given: dict[str, Any], x: HostArray, *starts: Any) -> HostArray:
     sizes = given["slice_sizes"]
     begins = [int(np.clip(int(s), 0, total - size)) for s, total, size in zip(starts, x.shape, sizes, strict=True)]
@@ -205,57 +208,40 @@ def _reduction(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda given, x: function(x, axis=tuple(given["axes"]))
 
 
-def _select(_given: dict[str, Any], which: HostArray, *cases: HostArray) -> Any:
-    return np.where(which, cases[1], cases[0]) if len(cases) == 2 else NotImplemented
+def _special(name: str) -> Callable[..., Any]:
+    """A function of SciPy's, which takes 0.1 s to import and most losses need none of."""
+
+    def rule(_given: dict[str, Any], *inputs: Any) -> Any:
+        import scipy.special
+
+        return getattr(scipy.special, name)(*inputs)
+
+    return rule
 
 
+_LOOPS = frozenset({"scan", "while"})
 _CONTROL = {"scan": _scan, "while": _while, "cond": _cond}
 _CALLS = frozenset(
     {"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "custom_jvp_call", "custom_vjp_call"}
 )
 _REDUCTIONS: dict[str, Callable[..., Any]] = {
-    "reduce_sum": np.sum,
-    "reduce_prod": np.prod,
-    "reduce_max": np.max,
-    "reduce_min": np.min,
-    "reduce_and": np.all,
-    "reduce_or": np.any,
-}
+    "reduce_sum": np.sum, "reduce_prod": np.prod, "reduce_and": np.all, "reduce_or": np.any,
+}  # fmt: skip
 _ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    "add": np.add, "add_any": np.add, "sub": np.subtract, "mul": np.multiply, "neg": np.negative, "rem": np.fmod,
-    "max": np.maximum, "min": np.minimum, "pow": np.power, "square": np.square, "sqrt": np.sqrt, "cbrt": np.cbrt,
-    "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1, "log": np.log, "log1p": np.log1p, "abs": np.abs,
-    "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh, "cosh": np.cosh,
-    "tanh": np.tanh, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
-    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "floor": np.floor, "ceil": np.ceil,
-    "eq": np.equal, "ne": np.not_equal, "lt": np.less, "le": np.less_equal, "gt": np.greater,
-    "ge": np.greater_equal, "is_finite": np.isfinite, "real": np.real, "imag": np.imag, "conj": np.conj,
-    "and": np.bitwise_and, "or": np.bitwise_or, "xor": np.bitwise_xor, "not": np.invert,
-    "logistic": scipy.special.expit, "erf": scipy.special.erf, "erfc": scipy.special.erfc,
-    "erf_inv": scipy.special.erfinv, "lgamma": scipy.special.gammaln, "digamma": scipy.special.psi,
+    "rem": np.fmod, "pow": np.power, "cbrt": np.cbrt, "exp": np.exp, "exp2": np.exp2, "expm1": np.expm1,
+    "log": np.log, "log1p": np.log1p, "sign": np.sign, "sin": np.sin, "cos": np.cos, "tan": np.tan, "sinh": np.sinh,
+    "cosh": np.cosh, "tanh": np.tanh, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "atan2": np.arctan2,
+    "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "real": np.real, "imag": np.imag, "conj": np.conj,
+}  # fmt: skip
+_SPECIAL = {
+    "logistic": "expit", "erf": "erf", "erfc": "erfc", "erf_inv": "erfinv", "lgamma": "gammaln", "digamma": "psi",
 }  # fmt: skip
 _RULES: dict[str, Callable[..., Any]] = {
     "dot_general": _dot_general,
-    "broadcast_in_dim": _broadcast,
-    "iota": _iota,
-    "pad": _pad,
-    "slice": _slice,
     "dynamic_slice": _dynamic_slice,
-    "select_n": _select,
-    "reshape": lambda given, x, *_: x.reshape(given["new_sizes"]) if given["dimensions"] is None else NotImplemented,
-    "squeeze": lambda given, x: np.squeeze(x, tuple(given["dimensions"])),
-    "transpose": lambda given, x: x.transpose(given["permutation"]),
-    "rev": lambda given, x: np.flip(x, given["dimensions"]),
-    "concatenate": lambda given, *xs: np.concatenate(xs, given["dimension"]),
-    "split": lambda given, x: np.split(x, np.cumsum(given["sizes"])[:-1], given["axis"]),
-    "convert_element_type": lambda given, x: x.astype(given["new_dtype"]),
-    "integer_pow": lambda given, x: x ** given["y"] if x.dtype.kind == "f" else NotImplemented,
-    "div": lambda given, x, y: np.divide(x, y) if x.dtype.kind in "fc" else NotImplemented,
     "clamp": lambda given, low, x, high: np.minimum(np.maximum(x, low), high),
     "argmax": lambda given, x: np.argmax(x, given["axes"][0]) if len(given["axes"]) == 1 else NotImplemented,
     "argmin": lambda given, x: np.argmin(x, given["axes"][0]) if len(given["axes"]) == 1 else NotImplemented,
-    "copy": lambda given, x: x,
-    "copy_p": lambda given, x: x,
     "rsqrt": lambda given, x: 1 / np.sqrt(x),
     "cumsum": _cumulative(np.cumsum),
     "cumprod": _cumulative(np.cumprod),
@@ -263,4 +249,5 @@ _RULES: dict[str, Callable[..., Any]] = {
     "cummin": _cumulative(np.minimum.accumulate),
     **{name: _reduction(function) for name, function in _REDUCTIONS.items()},
     **{name: _elementwise(function) for name, function in _ELEMENTWISE.items()},
+    **{name: _special(function) for name, function in _SPECIAL.items()},
 }

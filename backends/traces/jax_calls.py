@@ -101,8 +101,13 @@ class Sites:
             line = (equation.primitive, *frames)
             if (backward, *stack) != last or (line == first and not backward):
                 self._calls += 1
-                call, last, first = Call(_place(*stack[0]), self._calls), (backward, *stack), line
+                place = _place(*stack[0])._replace(caller=self._caller(stack[1:]))
+                call, last, first = Call(place, self._calls), (backward, *stack), line
             yield call
+
+    def _caller(self, frames: Sequence[Frame]) -> tuple[str, int]:
+        place = next((_place(*frame) for frame in frames if self._inside(frame[0].co_filename)), NOWHERE)
+        return place.file, place.line
 
     def _from_the_user(self, frames: Sequence[Frame], backward: int) -> Sequence[Frame]:
         """The innermost frame in the user's code, and those around it.

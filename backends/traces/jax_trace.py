@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params
-from gradparity.backends.traces import NOWHERE, Journal, Step
+from gradparity.backends.traces import NOWHERE, Journal, Place, Step, place_of_function
 from gradparity.backends.traces.jax_calls import Call, Site, Sites, is_variable
 from gradparity.backends.traces.jax_steps import Operation, Program, host, is_key, literal
 
@@ -74,7 +74,7 @@ class Recording:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._sites = Sites(journal.inside)
+        self._inside, self._sites = journal.inside, Sites(journal.inside)
         self._left = MOST_RESULTS
         self._constants: dict[int, Known] = {}
         self._kept: list[Any] = []
@@ -150,15 +150,17 @@ class Recording:
         name = equation.primitive.name
         active = [i for i, each in enumerate(read) if each.active] if taped and name != "stop_gradient" else []
         made = [Known(value, active=bool(active) and _differentiable(value)) for value in values]
+        rule = place_of_function(getattr(equation.params.get("bwd"), "f", None), self._inside)
         told: set[int | None] = {None, *(each.number for each in read)}
         for position, (variable, each) in enumerate(zip(equation.outvars, made, strict=True)):
-            number = within[position].number if within else None
+            number = within[position].number if within and rule is NOWHERE else None
             if number not in told:
                 each.number = number
                 told.add(number)
             elif type(variable).__name__ != "DropVar":
                 leaves = site.leaves[position]
-                self._tell(each, (site.name if leaves else "") or name, read, site, part=not leaves)
+                own = site.name if leaves else ""
+                self._tell(each, own or name, read, site, part=not leaves and rule is NOWHERE, rule=rule)
         if any(each.active for each in made):
             operation, arguments = self._operation(equation), [each.value for each in read]
 
@@ -168,11 +170,13 @@ class Recording:
             self._tape.append((made, [read[i] for i in active], back))
         return made
 
-    def _tell(self, each: Known, operation: str, read: Knowns, site: Site, *, part: bool = False) -> None:
+    def _tell(
+        self, each: Known, operation: str, read: Knowns, site: Site, *, part: bool = False, rule: Place = NOWHERE
+    ) -> None:
         if self._left > 0 and not is_key(each.value):
             self._left -= 1
             inputs = tuple(one.number for one in read if one.number is not None)
-            step = Step(operation, inputs, site.call.place, site.module, part)
+            step = Step(operation, inputs, site.call.place, site.module, part, rule)
             each.number = self._journal.result(step, each.value)
 
     def _scan(self, equation: Any, read: Knowns, site: Site, taped: bool) -> list[Known]:

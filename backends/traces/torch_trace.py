@@ -19,7 +19,7 @@ from torch.autograd.function import _SingleLevelFunction
 from torch.overrides import TorchFunctionMode
 
 from gradparity.backends.protocol import Array, Data, Loss, Params
-from gradparity.backends.traces import Journal, Place, Step, place_of_caller
+from gradparity.backends.traces import NOWHERE, Journal, Place, Step, place_of_caller, place_of_function
 from gradparity.backends.traces.torch_ledger import TorchLedger, version
 from gradparity.backends.traces.torch_modules import RunningModules, running_modules
 from gradparity.backends.traces.torch_parts import parts_of
@@ -84,6 +84,7 @@ class Watch(TorchFunctionMode):
         self._ledger, self._modules, self._inside = ledger, modules, inside
         self._without_parts: set[tuple[str, Place]] = set()
         self.calling = False
+        self.ruled = False  # within what is differentiated as one, by a rule of the user's
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if (
@@ -98,27 +99,29 @@ class Watch(TorchFunctionMode):
 
     def step(self, operation: str, inputs: tuple[int, ...] = ()) -> Step:
         """An operation of the user's, called now."""
-        return Step(operation, inputs, place_of_caller(self._inside), self._modules.path())
+        return Step(operation, inputs, place_of_caller(self._inside), self._modules.path(), part=self.ruled)
 
-    def call(self, func: Any, args: Any, kwargs: Any, name: str, *, opaque: bool = False) -> Any:
-        """What ``func`` returns; ``opaque``: its own calls are told before it, and nothing is looked for in it."""
+    def call(self, func: Any, args: Any, kwargs: Any, name: str, own: Any = None) -> Any:
+        """What ``func`` returns; of an ``own`` Function its calls are told before, and nothing is looked for in it."""
+        opaque = own is not None
         if self._ledger.full:
             return func(*args, **kwargs)
-        calling = self.calling
+        calling, ruled = self.calling, self.ruled
+        rule = place_of_function(getattr(own, "backward", None), self._inside)
         with torch._C.DisableTorchFunction():
             given = Given(self._ledger, args, kwargs, partial(self.step, name))
             generator = None if opaque or name in PLAIN or transforming() else torch.get_rng_state()
-        self.calling = not opaque
+        self.calling, self.ruled = not opaque, ruled or rule is not NOWHERE
         try:
             result = func(*args, **kwargs)
         finally:
-            self.calling = calling
+            self.calling, self.ruled = calling, ruled
         with torch._C.DisableTorchFunction():
             changed = given.changed()
             new = [x for x in tensors_in(result) if not given.has(x)]
             if new or changed:
                 step = self.step(name)
-                step = step._replace(inputs=given.numbers(step, changed))
+                step = step._replace(inputs=given.numbers(step, changed), rule=rule)
                 if generator is not None and (not changed or name in KEEPING_STATISTICS):
                     self._tell_parts(step, func, args, kwargs, generator)
                 for x in new:
@@ -159,7 +162,7 @@ def own_functions(watch: Watch) -> Iterator[None]:
         original = super(_SingleLevelFunction, cls).apply
         if watch.calling or functorch.peek_interpreter_stack() is not None:
             return original(*args, **kwargs)
-        return watch.call(original, args, kwargs, cls.__name__, opaque=True)
+        return watch.call(original, args, kwargs, cls.__name__, cls)
 
     _SingleLevelFunction.apply = classmethod(apply)  # type: ignore[attr-defined]
     try:

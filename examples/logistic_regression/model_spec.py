@@ -13,8 +13,6 @@ What goes wrong when it is ported: `nn.Linear` keeps its weight as (1, F); `BCEL
 without a word; `weight_decay` of an optimiser, which acts on the bias too and is not in the loss at all.
 """
 
-from sklearn.datasets import load_breast_cancer
-
 ROWS, FEATURES = 200, 8
 L2 = 0.01
 
@@ -26,6 +24,8 @@ def parameters(rng):
 
 def data(rng):
     """Standardised features `X (200, 8)` and labels `y (200,)` of 0 and 1; nothing is drawn."""
+    from sklearn.datasets import load_breast_cancer  # here, since every backend's process imports this file
+
     del rng
     X, y = load_breast_cancer(return_X_y=True)
     X, y = X[:ROWS, :FEATURES], y[:ROWS]

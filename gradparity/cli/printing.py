@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
+from gradparity.cli.streams import nowhere
 from gradparity.formatting import printable
 from gradparity.model_spec.errors import InputError
 from gradparity.report.terminal.plain import Printable
@@ -17,18 +18,27 @@ from gradparity.results import RunResult
 from gradparity.results.store import RESULTS_FILE, SAVED
 
 
+class _Console(Console):
+    """One whose reader may have gone: what a run has come to does not depend on it."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nowhere, where Rich would end with the exit code of a disagreement."""
+        nowhere(1)
+
+
 def console(*, stderr: bool = False) -> Console:
     """A console that takes text as it stands; tables piped into a file get the width they need, not 80 columns."""
-    made = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    made = _Console(stderr=stderr, markup=False, emoji=False, highlight=False)
     made.push_render_hook(Printable())
     if not made.is_terminal:
         made.width = 120
     return made
 
 
-def say(message: str, style: str) -> None:
-    """Print one line about the command itself on standard error."""
-    console(stderr=True).print(f"gradparity: {printable(message)}", style=style, soft_wrap=True)
+def say(message: str, style: str, *code: str) -> None:
+    """Print one line about the command itself on standard error, and lines of code to copy below it."""
+    lines = [f"gradparity: {printable(message)}", *map(printable, code)]
+    console(stderr=True).print("\n".join(lines), style=style, soft_wrap=True)
 
 
 #: Folders of runs of which an interruption was said.
@@ -36,15 +46,22 @@ INTERRUPTIONS_SAID: list[str] = []
 
 
 @contextmanager
-def interruption_said(out: str) -> Iterator[None]:
-    """Say of an interruption what it leaves: results so far in the folder ``out``, or nothing."""
+def interruption_said(out: str) -> Iterator[list[RunResult]]:
+    """Say of an interruption what it leaves: results so far in the folder ``out``, or all of them, or nothing.
+
+    Gives a list for the result of the run once it has come to its end.
+    """
+    ended: list[RunResult] = []
     try:
-        yield
+        yield ended
     except KeyboardInterrupt as interruption:
-        saved = SAVED in getattr(interruption, "__notes__", ())
+        said = "nothing was measured yet"
+        if ended:
+            said = f"the results are in {out}/{RESULTS_FILE}: gradparity report writes the reports"
+        elif SAVED in getattr(interruption, "__notes__", ()):
+            said = f"results so far are in {out}/{RESULTS_FILE}: go on with --resume"
         INTERRUPTIONS_SAID.append(out)
-        where = f"results so far are in {out}/{RESULTS_FILE}: go on with --resume"
-        say(f"interrupted; {where if saved else 'nothing was measured yet'}", "yellow")
+        say(f"interrupted; {said}", "yellow")
         raise
 
 
@@ -66,7 +83,16 @@ def print_json(found: Any) -> None:
 
 def print_document(document: bytes) -> None:
     """Print a document, and nothing else, on standard output."""
-    sys.stdout.buffer.write(document + b"\n")
+    try:
+        sys.stdout.buffer.write(document + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        nowhere(1)
+
+
+def print_commands(lines: Sequence[str]) -> None:
+    """Print lines for the program that runs this one on standard error, as they are: standard output may be JSON."""
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def print_result(result: RunResult, out: str, files: Sequence[str], *, quiet: bool, verbose: bool) -> None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from gradparity.formatting import apart
 from gradparity.judge.figures import finite, index_of
 from gradparity.judge.known import known_entries
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.results import UNRESOLVED, Finding
 from gradparity.truth.reference import Reference, Together
 
@@ -106,10 +107,13 @@ def _no_number(
     return msgspec.structs.replace(finding, rule=rule, cause="", truth=None, sides=sides)
 
 
-def held_together(found: Sequence[Finding], quantities: Values, reference: Reference, floors: float) -> list[Finding]:
+def held_together(
+    found: Sequence[Finding], quantities: Values, reference: Reference, floors: float, precision: str | None = None
+) -> list[Finding]:
     """The findings, those on gradients wrong whose entries are right one by one, and are no derivative together.
 
-    A direction through several parameters is held against those of them that are right by themselves.
+    A direction through several parameters is held against those of them that are right by themselves. ``precision``
+    is what backends compute in, where it is not the dtype of the numbers.
     """
     gradient = quantities.get("gradient", {})
     good = {each.parameter for each in found if each.quantity == "gradient" and each.verdict == "kink"}
@@ -117,7 +121,7 @@ def held_together(found: Sequence[Finding], quantities: Values, reference: Refer
     for each in sorted(reference.together, key=lambda each: len(each.move)):
         if not good.issuperset(each.move) or wrong.keys() & each.move.keys():
             continue
-        product, room = _product(each, gradient, reference, floors)
+        product, room = _product(each, gradient, reference, floors, precision)
         error = max(each.low - product, product - each.high)
         if error > room:
             for path in each.move:
@@ -130,11 +134,17 @@ def held_together(found: Sequence[Finding], quantities: Values, reference: Refer
     ]
 
 
-def _product(each: Together, gradient: Mapping[str, npt.NDArray[Any]], reference: Reference, floors: float) -> Any:
+def _product(
+    each: Together,
+    gradient: Mapping[str, npt.NDArray[Any]],
+    reference: Reference,
+    floors: float,
+    precision: str | None,
+) -> Any:
     """A gradient along a direction, and how far it may be beyond the sides."""
     product, room = np.longdouble(0), np.longdouble(0)
     for path, move in each.move.items():
-        unit = np.finfo(gradient[path].dtype).eps / np.longdouble(2)
+        unit = np.longdouble(PRECISIONS[precision or gradient[path].dtype.name].unit)
         floor = np.fmax(reference.floor["gradient", path], unit * np.abs(gradient[path]))
         used = move != 0
         product += (gradient[path].astype(np.longdouble) * move)[used].sum()

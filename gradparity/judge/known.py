@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.numerics.extended import Extended
-from gradparity.truth.reference import Reference
+from gradparity.truth.reference import Reference, largest
 
 #: Largest error that may pass, over the largest value of the block. In float64 as the framework's own checkers in their
 #: strictest use (torch's ``gradcheck``: 1e-3); in float32 a sum of 10^5 terms alone rounds by 1e-5 to 1e-4.
-SHARES = {"float64": 1e-3, "float32": 1e-2}
+#: Half precision has two to three digits, of which a gradient keeps one or less.
+SHARES = {"float64": 1e-3, "float32": 1e-2, "tf32": 0.1, "float16": 0.25, "bfloat16": 0.25}
 #: From here on a share is so many times the value, and no percentage: it may have a hundred digits.
 MANY = 100
 #: Roundings of a quantity's largest value below which a block is zero as far as anybody can see, as the gradient of an
@@ -54,17 +55,20 @@ def known_entries(truth: Extended, floor: Extended) -> npt.NDArray[np.bool_]:
 
 
 def scale_of(reference: Reference, key: tuple[str, str], dtype: str, *, any_formula: bool = True) -> Scale:
-    """The scale of a block among all others of its reference; its rounding where a backend may use any formula."""
-    info = np.finfo(dtype)
-    unit, least = float(info.eps) / 2, UNDERFLOW * float(info.tiny)
+    """The scale of a block among all others of its reference; its rounding where a backend may use any formula.
+
+    ``dtype`` is a name of `precisions.PRECISIONS`.
+    """
+    info = PRECISIONS[dtype]
+    unit, least = info.unit, 0.0 if info.gradual else UNDERFLOW * info.tiny
     sides = [np.array(both) for (*block, _), both in reference.kinks.items() if tuple(block) == key]
-    own = largest([reference.truth[key], *sides])
+    own = max([reference.sizes[key], *map(largest, sides)])
     of_it = rounded_with(key[0])
-    quantity = largest([value for (name, _), value in reference.truth.items() if name in of_it])
-    everything = largest(reference.truth.values())
-    if own <= unit * unit * everything or own <= float(info.tiny):  # zero by an identity of the loss, or by underflow
+    quantity = max((size for (name, _), size in reference.sizes.items() if name in of_it), default=0.0)
+    everything = max(reference.sizes.values())
+    if own <= unit * unit * everything or own <= info.tiny:  # zero by an identity of the loss, or by underflow
         own = everything
-    zero = max(INVISIBLE * unit * quantity, float(info.tiny))  # XLA flushes subnormal numbers
+    zero = max(INVISIBLE * unit * quantity, info.tiny)  # XLA flushes subnormal numbers
     return Scale(max(SHARES[dtype] * own, zero, least), zero, unit * quantity if any_formula else 0.0)
 
 
@@ -90,7 +94,7 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
     widest = float((floors * floor).max(initial=0))
     if widest <= visible:
         return ""
-    size = largest([truth])
+    size = largest(truth)
     share = f"{widest:.2g}, where the value is 0"
     if size:
         share = f"{widest / size:.0%} of" if widest < MANY * size else f"{widest / size:.2g} times"
@@ -105,9 +109,3 @@ def unresolved(truth: Extended, floor: Extended, visible: float, floors: float, 
 def rounded_with(quantity: str) -> set[str]:
     """The quantities whose largest value sets one rounding of this one: a second derivative is of the gradient."""
     return {quantity, "gradient"} if quantity in ("jvp", "hvp") else {quantity}
-
-
-def largest(values: Any) -> float:
-    """The largest magnitude of all numbers that float64 has."""
-    most = np.finfo(np.float64).max
-    return max((float(np.abs(v[np.abs(v) <= most]).max(initial=0)) for v in values), default=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.results import Finding
 
@@ -35,11 +37,37 @@ FEW_FLOORS = 128.0
 HAS_DIGITS = 2.0**-5
 
 
+@dataclass(frozen=True)
+class Pair:
+    """The precision that was asked for, and the other one that tells ``unstable`` from ``wrong``."""
+
+    asked: str = "float64"
+    other: str = "float32"
+
+    @property
+    def finer(self) -> bool:
+        """Whether a wrong rule would be seen in the other one: what is right there is poor here."""
+        return self.units[1] < self.units[0]
+
+    @property
+    def units(self) -> tuple[float, float]:
+        """Both unit roundoffs."""
+        return PRECISIONS[self.asked].unit, PRECISIONS[self.other].unit
+
+    def between(self, ratio: float) -> float:
+        """What is such a ratio between float64 and float32, for these two: the same share of the octaves between."""
+        octaves = abs(math.log2(self.units[0] / self.units[1]))
+        return float(ratio ** (octaves / 29))
+
+
+USUAL = Pair()
+
+
 def told_apart(
     findings: Sequence[Finding],
     other: Sequence[Finding],
     *,
-    finer: bool = False,
+    pair: Pair = USUAL,
     sizes: Mapping[str, float] | None = None,
 ) -> list[Finding]:
     """``unstable`` told from ``wrong``, by the findings of the same backend in the other precision.
@@ -55,23 +83,23 @@ def told_apart(
     Args:
         findings: in the precision that was asked for.
         other: in the other one.
-        finer: the other is float64, in which a wrong rule would be seen: what is right there is poor here.
+        pair: both precisions.
         sizes: what `usual_sizes` gives.
 
     Returns:
         The findings, in their order.
     """
     known = {(f.quantity, f.parameter): f for f in other}
-    most = _most_of_formulas(findings, known, finer)
+    most = _most_of_formulas(findings, known, pair)
     known_sizes = dict(sizes or {})
     if sizes and all(f.verdict == "agrees" for f in findings if f.quantity == "gradient"):
         known_sizes["loss"] = 1.0  # a logarithm of a probability, whose formula saturates where its derivative does not
     told = []
     for finding in findings:
         beside, words = known.get((finding.quantity, finding.parameter)), ""
-        if _shrinks(finding, beside, most, finer):
+        if _shrinks(finding, beside, most, pair):
             words = "it shrinks with the precision"
-        elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0), finer):
+        elif _is_lost(finding, beside, known_sizes.get(finding.quantity, 0.0), pair):
             words = "lost as a whole: the truth is no more than a few roundings of what this is computed from"
         elif sizes and _is_too_small_to_tell(finding, beside, sizes.get(finding.quantity, 0.0)):
             words = "float32 cannot see it: a formula that rounds more, or a rule that is wrong in its last digits"
@@ -81,7 +109,7 @@ def told_apart(
     return told
 
 
-def _most_of_formulas(findings: Sequence[Finding], known: Mapping[tuple[str, str], Finding], finer: bool) -> float:
+def _most_of_formulas(findings: Sequence[Finding], known: Mapping[tuple[str, str], Finding], pair: Pair) -> float:
     """The largest error in the other precision, in floors, but for blocks that are wrong in both, and say nothing."""
     most = 0.0
     for finding in findings:
@@ -89,7 +117,7 @@ def _most_of_formulas(findings: Sequence[Finding], known: Mapping[tuple[str, str
         if beside is None or beside.floors is None:
             continue
         wrong_in_both = finding.verdict == "wrong" and beside.floors > AGREES_FLOORS
-        if not wrong_in_both or _shrinks(finding, beside, 0.0, finer):
+        if not wrong_in_both or _shrinks(finding, beside, 0.0, pair):
             most = max(most, beside.floors)
     return most
 
@@ -117,9 +145,8 @@ def _largest(tree: Mapping[str, npt.NDArray[Any]]) -> np.float64:
     return np.float64(max((np.abs(value).max(initial=0) for value in tree.values()), default=0))
 
 
-def _is_lost(finding: Finding, other: Finding | None, size: float, finer: bool) -> bool:
-    dtypes = ("float32", "float64") if finer else ("float64", "float32")
-    units = [float(np.finfo(dtype).eps) / 2 * size for dtype in dtypes]
+def _is_lost(finding: Finding, other: Finding | None, size: float, pair: Pair) -> bool:
+    units = [unit * size for unit in pair.units]
     error = finding.absolute_error
     if finding.verdict != "wrong" or error is None:
         return False
@@ -127,7 +154,8 @@ def _is_lost(finding: Finding, other: Finding | None, size: float, finer: bool) 
         return True
     if other is None or other.absolute_error is None or other.verdict not in ("wrong", "unstable"):
         return False
-    few = error <= LOST_ROUNDINGS * units[0] and other.absolute_error <= LOST_ROUNDINGS * units[1]
+    most = pair.between(LOST_ROUNDINGS)
+    few = error <= most * units[0] and other.absolute_error <= most * units[1]
     return few and any(map(_as_a_whole, (finding, other)))
 
 
@@ -142,20 +170,20 @@ def _as_a_whole(finding: Finding) -> bool:
     return (finding.relative_error or 0.0) >= AS_A_WHOLE
 
 
-def _shrinks(finding: Finding, other: Finding | None, most_in_other: float, finer: bool) -> bool:
+def _shrinks(finding: Finding, other: Finding | None, most_in_other: float, pair: Pair) -> bool:
     if finding.verdict != "wrong" or finding.floors is None or other is None or other.floors is None:
         return False
-    if finer and other.verdict == "agrees" and finding.absolute_error:
+    if pair.finer and other.verdict == "agrees" and finding.absolute_error:
         return True
-    if finer and _as_a_whole(finding) and (other.relative_error or 1.0) <= HAS_DIGITS:
+    if pair.finer and _as_a_whole(finding) and (other.relative_error or 1.0) <= HAS_DIGITS:
         return True
     errors = [each.absolute_error for each in (finding, other) if each.absolute_error]
     both = other.floors > AGREES_FLOORS and len(errors) == 2
-    if both and max(errors) < SHRINKS * min(errors):
+    if both and max(errors) < pair.between(SHRINKS) * min(errors):
         return False
     # A single number may come out right by luck: then the backend's other blocks say whether the formula is poor.
     reached = other.floors if other.floors > AGREES_FLOORS else max(other.floors, most_in_other, 1.0)
-    allowed = PRECISION_RATIO if reached > AGREES_FLOORS else AGREEING_RATIO
+    allowed = pair.between(PRECISION_RATIO) if reached > AGREES_FLOORS else AGREEING_RATIO
     return 1 / allowed <= finding.floors / reached <= allowed
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,13 +19,13 @@ import numpy.typing as npt
 
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import LOWER_PRECISION, finite
-from gradparity.judge.known import largest, rounded_with, scale_of, unresolved
+from gradparity.judge.known import rounded_with, scale_of, unresolved
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.numerics.beside import Sides
 from gradparity.numerics.perturbation import Floors
 from gradparity.numerics.richardson import Derivative
 from gradparity.results import OwnDerivative
-from gradparity.truth.reference import Reference
+from gradparity.truth.reference import Reference, largest
 
 Array: TypeAlias = npt.NDArray[Any]
 Key: TypeAlias = tuple[str, str]
@@ -70,6 +71,15 @@ class Answers:
     through: Mapping[str, Derivative] = field(default_factory=dict)
     sides: Mapping[Key, Sides] = field(default_factory=dict)
     slopes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    @cached_property
+    def scales(self) -> Reference:
+        """Its own values, by which blocks are large or small; at a kink, which may have a zero, those beside it."""
+        size = {(q, p): np.asarray(v, np.longdouble) for q, tree in self.values.items() for p, v in tree.items()}
+        for key, sides in self.sides.items():
+            if key in size and size[key].shape == sides.low.shape:
+                size[key] = np.fmax(np.abs(size[key]), np.fmax(np.abs(sides.low), np.abs(sides.high)))
+        return Reference(size, self.floors, "")
 
     def steps(self, key: Key) -> bool:
         """Whether a block steps at the point, from one side to the other."""
@@ -250,13 +260,9 @@ def noisier(answers: Mapping[str, Answers]) -> set[str]:
 
 def open_question(answer: Answers, name: str, block: BlockAnswers) -> str:
     """Why a backend's floor is too wide for its answer to be held against another's, or ``""``."""
-    truth = {(q, p): np.asarray(v, np.longdouble) for q, tree in answer.values.items() for p, v in tree.items()}
-    size = dict(truth)
-    for key, sides in answer.sides.items():  # of a value at a kink, which may be zero, as large as it is beside it
-        if key in size and size[key].shape == sides.low.shape:
-            size[key] = np.fmax(np.abs(size[key]), np.fmax(np.abs(sides.low), np.abs(sides.high)))
-    scale = scale_of(Reference(size, answer.floors, ""), block.key, block.dtype)
-    value, floor = (np.where(np.isfinite(each), each, 0) for each in (truth[block.key], block.floors[name]))
+    scale = scale_of(answer.scales, block.key, block.dtype)
+    own = np.asarray(answer.values[block.key[0]][block.key[1]], np.longdouble)
+    value, floor = (np.where(np.isfinite(each), each, 0) for each in (own, block.floors[name]))
     return unresolved(value, floor, scale.visible, AGREES_FLOORS, "")
 
 
@@ -265,7 +271,10 @@ def block_of(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswe
     quantity, parameter = key
     has = {name: a for name, a in answers.items() if parameter in a.values.get(quantity, {})}
     values = {name: a.values[quantity][parameter] for name, a in has.items()}
-    sizes = [largest([v for q in rounded_with(quantity) for v in a.values.get(q, {}).values()]) for a in has.values()]
+    sizes = [
+        max((largest(v) for q in rounded_with(quantity) for v in a.values.get(q, {}).values()), default=0.0)
+        for a in has.values()
+    ]
     least = min(filter(math.isfinite, sizes), default=0.0) * float(np.finfo(dtype).eps) / 2  # as `known.Scale` says
     return BlockAnswers(key, values, {name: np.maximum(a.floors[key], least) for name, a in has.items()}, dtype)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
@@ -25,6 +25,7 @@ from gradparity.worker.messages import Traced, load_request
 from gradparity.worker.wire import Failed, ReplyT, Request
 
 if TYPE_CHECKING:
+    from gradparity.numerics.extended import Blocks
     from gradparity.numerics.optimisers import Optimiser
     from gradparity.truth.reference import Reference
     from gradparity.truth.trajectory import Trajectory
@@ -57,14 +58,17 @@ class ModelProcess(Peer):
 
     Args:
         path: file or folder of the model.
+        name: what its problem is called.
+        rests: whether the process ends when it is told to `rest`.
         launch: how the process is started; the user's limit of memory is of the backends' processes alone.
     """
 
-    def __init__(self, path: str, launch: Launch) -> None:
-        self.path = path
+    def __init__(self, path: str, launch: Launch, name: str = "", *, rests: bool = False) -> None:
+        self.path, self.name, self.rests = path, name or Path(path).resolve().name, rests
         self._lock = RLock()
         self.uncertified: str | None = ""  #: why the truth is not known; ``""`` where there is no neutral loss at all
         self.ported: list[str] = []  #: backends that the model has a loss for
+        self.has_batches = False  #: whether it gives batches for steps of training
         self._held: UserProblem | None = None
         self._known: tuple[UserProblem, Reference] | None = None  #: the last problem whose truth was asked for
         self._seconds: dict[int, float] = {}
@@ -93,7 +97,7 @@ class ModelProcess(Peer):
             InputError: the model is at fault, or takes longer.
         """
         memory = int(MEMORY_SHARE * psutil.virtual_memory().available)
-        self._drawn_by = mm.Draw(self.path, Path(self.path).resolve().name, seed, dtype, memory)
+        self._drawn_by = mm.Draw(self.path, self.name, seed, dtype, memory)
         try:
             drawn = self.ask(self._drawn_by, share_s=share_s)
         except OutOfTime as failure:
@@ -103,13 +107,35 @@ class ModelProcess(Peer):
                 expected="parameters(rng) and data(rng) that return in it",
                 cure="--budget SECONDS allows more.",
             ) from None
-        self.ported = drawn.written_for
+        self.ported, self.has_batches = drawn.written_for, drawn.batches
         self.uncertified = None if drawn.neutral else ""
         self._untried = drawn.neutral
         size = sum(value.size for tree in (drawn.problem.params, drawn.problem.data) for value in tree.values())
         if size <= LARGE:  # otherwise it takes long, and backends can start meanwhile
             self._try(share_s and share_s / 2)
         return drawn
+
+    def batches(self, steps: int, most_bytes: int, seconds: float) -> mm.DrawnBatches:
+        """The first batches that the model gives: one for each step, as long as so many bytes hold them; or none.
+
+        Raises:
+            InputError: the model is at fault, or takes longer.
+        """
+        if not self.has_batches:
+            return mm.DrawnBatches([], "")
+        with self._lock:
+            if self._ended:
+                self._revive()
+            try:
+                return self.ask(mm.DrawBatches(steps, most_bytes), share_s=seconds)
+            except OutOfTime as failure:
+                self._ended = True
+                raise ModelFault(
+                    f"{self.path}, {failure.stage}",
+                    got=failure.reason,
+                    expected=f"batches(rng) that gives {steps:,} of them in it",
+                    cure="--steps N takes fewer, --budget SECONDS allows more.",
+                ) from None
 
     def _try(self, share_s: float | None) -> None:
         """Find out whether the loss of the problem that was drawn has a certified form, unless that is known."""
@@ -143,6 +169,17 @@ class ModelProcess(Peer):
         self._seconds[id(problem.data)] = found.seconds
         self._known = problem, found
         return found
+
+    def floors(self, problem: UserProblem, precisions: Sequence[str], seconds: float) -> dict[str, Blocks]:
+        """The noise floors of every block in other precisions, as well as so many seconds allow.
+
+        Raises:
+            NotCertified: the loss cannot be evaluated, or there is no time or memory for it.
+        """
+        with self._lock, self._in_time("noise floors of other precisions"):
+            self._hold(problem)
+            told_s = TOLD / 10 * seconds
+            return self.ask(mm.Floor(list(precisions), told_s), share_s=waited_s(seconds)).floors
 
     def at(self, problem: UserProblem) -> Reference:
         """Loss and gradient with their floors at the problem's parameters.
@@ -270,6 +307,13 @@ class ModelProcess(Peer):
                 f"{self.path}, {self._stage}", got=f"out of memory: {answer.message}", expected="a truth that fits"
             )
         return RuntimeError(f"the truth of the model: {answer.kind}: {answer.message}\n{answer.traceback}")
+
+    def rest(self) -> None:
+        """Nothing is asked for now: the process ends, if it is one that rests, until something is."""
+        if self.rests and not self._ended:
+            with self._lock:
+                self._ended = True
+                self.kill()
 
     def abandon(self) -> None:
         """End the process at once; whoever waits for its answer gets a `ProcessLost`."""

@@ -51,6 +51,9 @@ class Oracle(Protocol):
     def limit(self, deadline: Deadline) -> None:
         """Wait for nothing beyond."""
 
+    def rest(self) -> None:
+        """Nothing is asked of it for now."""
+
     def abandon(self) -> None:
         """Give up: whoever still waits for an answer is told so."""
 
@@ -97,6 +100,9 @@ class BuiltInOracle:
 
     def limit(self, deadline: Deadline) -> None:
         """Ignore: what it may take is counted in operations."""
+
+    def rest(self) -> None:
+        """Ignore: it takes nothing while nothing is asked."""
 
     def abandon(self) -> None:
         """Ignore: it is computed in this process, and ends with it."""

@@ -6,9 +6,9 @@ arrays from here, so that all have the same bytes. Whatever the user's code does
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -19,21 +19,32 @@ import numpy as np
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
-from gradparity.model_spec.user.drawing import draw_problem
-from gradparity.model_spec.user.model import UserModel, blaming, display_path, load_model, place_of, place_of_function
+from gradparity.model_spec.user.drawing import draw_batches, draw_problem
+from gradparity.model_spec.user.model import (
+    LOSS,
+    UserModel,
+    blaming,
+    display_path,
+    load_model,
+    place_of,
+    place_of_function,
+    words_of,
+)
+from gradparity.model_spec.user.variables import missed
 from gradparity.numerics.perturbation import perturbed
 from gradparity.oracle import messages as mm
 from gradparity.oracle.purity import MOST_CALLS, ImpureError, Purity
+from gradparity.truth.model.floor import Tape, floors
 from gradparity.truth.model.path import NeutralArithmetic
 from gradparity.truth.model.trace import record
 from gradparity.truth.model.truth import neutral_reference
 from gradparity.truth.numbers.context import NotCertifiableError, OutOfTimeError
 from gradparity.truth.trajectory import affordable_steps, reference_run
 from gradparity.worker.memory import limit_memory
-from gradparity.worker.messages import Traced, load_request, problem_of
+from gradparity.worker.messages import GivenBatch, Traced, load_request, problem_of
 from gradparity.worker.serve import serve
 from gradparity.worker.tracing import DRAWS, Ledger, Tree, traced
-from gradparity.worker.wire import Failed, Reply, Request, encode
+from gradparity.worker.wire import Reply, Request, encode, failure
 
 #: Seconds of an evaluation up to which a second one is worth its time before anything else.
 QUICK_S = 1.0
@@ -52,6 +63,7 @@ class ModelWorker:
         self.model: UserModel
         self.loss: Loss | None = None
         self.drawn: UserProblem
+        self.drawn_by: mm.Draw
         self.problem: UserProblem
         self.arithmetic: NeutralArithmetic
         self.purity: Purity | None = None
@@ -65,8 +77,8 @@ class ModelWorker:
             return encode(mm.Uncertified(type(error).__name__, str(error), ""))
         except InputError as error:
             return encode(mm.Refused("InputError", str(error), "", error.rule, error.got, error.expected, error.cure))
-        except (Exception, SystemExit) as error:
-            return encode(Failed(type(error).__name__, str(error), traceback.format_exc()))
+        except BaseException as error:  # whatever a model raises is an answer: no signal of a terminal comes here
+            return encode(failure(error, words_of(error)))
 
     def _hold(self, request: mm.Hold) -> mm.Held:
         problem = problem_of(request.problem)
@@ -90,11 +102,21 @@ class ModelWorker:
         limit_memory(request.memory_bytes)
         self.model = load_model(request.path)
         self.drawn = draw_problem(self.model, request.name, request.seed, request.dtype)  # type: ignore[arg-type]
-        self.loss = self.model.function("loss")
+        self.loss = self.model.loss
         if self.loss is not None:
             self.arithmetic = NeutralArithmetic(self.loss)
-        gradient = self.model.function("gradient") is not None or "numpy" in self.model.written_for()
-        return mm.Drawn(load_request(self.drawn), self.loss is not None, gradient, self.model.written_for())
+        self.drawn_by = request
+        usual = self.model.loss_name == LOSS
+        ported = self.model.written_for()
+        gradient = "numpy" in ported or (usual and self.model.function("gradient", "params, data") is not None)
+        batches = usual and self.model.function("batches", "rng") is not None
+        return mm.Drawn(load_request(self.drawn), self.loss is not None, gradient, ported, batches, missed)
+
+    def _draw_batches(self, request: mm.DrawBatches) -> mm.DrawnBatches:
+        drawn_by = self.drawn_by
+        dtype: Any = drawn_by.dtype
+        batches, ended = draw_batches(self.model, drawn_by.seed, dtype, request.steps, request.most_bytes)
+        return mm.DrawnBatches([GivenBatch(each.form, each.arrays) for each in batches], ended)
 
     def _try(self, _request: mm.Try) -> mm.Tried:
         """Evaluate the neutral loss, and twice if that is quick: why it has no certified form, if it has none.
@@ -103,11 +125,11 @@ class ModelWorker:
             InputError: it raises, is no scalar, or another the second time.
         """
         assert self.loss is not None  # noqa: S101
-        problem, spec = self.drawn, self.drawn.spec
+        problem, loss = self.drawn, self.drawn.spec.nested(self.loss)
         try:
             with self._own():
                 began_s = time.monotonic()
-                self.purity = Purity(self.loss, spec.nest_params(problem.params), spec.nest_data(problem.data))
+                self.purity = Purity(loss, dict(problem.params), dict(problem.data))
                 first_s = time.monotonic() - began_s
                 if first_s < QUICK_S:  # otherwise after the truth, which asks it once more
                     self.purity.require()
@@ -127,12 +149,13 @@ class ModelWorker:
         if request.params is not None:
             problem = replace(problem, params=request.params)
         assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
-        spec = problem.spec
-        params, tangents = spec.nest_params(problem.params), spec.nest_params(problem.tangents)
+        loss = problem.spec.nested(self.loss)
+        params, data, tangents = dict(problem.params), dict(problem.data), dict(problem.tangents)
         with self._elsewhere():
             found = neutral_reference(
-                self.loss, params, spec.nest_data(problem.data), tangents, seed=problem.seed, budget_s=request.seconds
-            )
+                loss, params, data, tangents, seed=problem.seed, budget_s=request.seconds,
+                second_order=request.params is None, rounding=problem.spec.rounding_apart,
+            )  # fmt: skip
             if request.params is None and self.purity is not None:
                 # Derivations that disagree, and numbers that are none, may come of an impure loss; and all draws of a
                 # small one are a single evaluation, so that it has not been called often.
@@ -140,14 +163,22 @@ class ModelWorker:
                 self.purity.require(MOST_CALLS if many else 1)
         return mm.Certified(found)
 
+    def _floor(self, request: mm.Floor) -> mm.Floored:
+        assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
+        problem = self.problem
+        params, data, tangents = dict(problem.params), dict(problem.data), dict(problem.tangents)
+        with self._elsewhere():
+            tape = Tape(problem.spec.nested(self.loss), params, data, tangents)
+            found = floors(tape, request.precisions, seed=problem.seed, seconds=request.seconds)
+        return mm.Floored(found)
+
     def _trace(self, request: mm.Trace) -> Traced:
         assert self.loss is not None  # noqa: S101  # the parent asks only where there is one
-        problem, loss, deadline = self.problem, self.loss, time.monotonic() + request.seconds
-        spec = problem.spec
+        problem, deadline = self.problem, time.monotonic() + request.seconds
+        loss = problem.spec.nested(self.loss)
 
         def evaluated(params: Tree, data: Tree, number: type[np.floating[Any]]) -> tuple[Ledger, int]:
             ledger = Ledger(self.model.root)
-            params, data = spec.nest_params(params), spec.nest_data(data)
             return ledger, record(loss, params, data, ledger, number=number, deadline=deadline)
 
         def moved() -> Iterator[Ledger]:
@@ -218,9 +249,11 @@ class _ElsewhereError(Exception):
 #: What answers each kind of request.
 ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
     mm.Draw: ModelWorker._draw,
+    mm.DrawBatches: ModelWorker._draw_batches,
     mm.Try: ModelWorker._try,
     mm.Hold: ModelWorker._hold,
     mm.Certify: ModelWorker._certify,
+    mm.Floor: ModelWorker._floor,
     mm.Follow: ModelWorker._follow,
     mm.Afford: ModelWorker._afford,
     mm.Trace: ModelWorker._trace,
@@ -228,4 +261,5 @@ ANSWERS: dict[type[Request[Any]], Callable[[ModelWorker, Any], Reply]] = {
 
 
 if __name__ == "__main__":
+    gc.set_threshold(100_000)  # a truth makes hardly any garbage, and many objects that are looked through for it
     serve(int(sys.argv[1]), int(sys.argv[2]), mm.decode_request, ModelWorker().answer)

@@ -18,7 +18,16 @@ USUAL_S = 120.0
 
 #: What has a share of its own in the budget of a problem.
 Stage: TypeAlias = Literal[
-    "loading", "truth", "very large truth", "reference runs", "first call", "compilation", "training", "moved inputs"
+    "loading",
+    "truth",
+    "very large truth",
+    "reference runs",
+    "first call",
+    "compilation",
+    "training",
+    "initialising",
+    "moved inputs",
+    "noise floors",
 ]
 #: The largest share that each may take; what it leaves over is left to those that follow. A stage that knows its limit
 #: ends by it with what it has; its process is killed some time after it, `SLACK` of the share and `LEAST_SLACK_S` more.
@@ -30,7 +39,9 @@ SHARES: dict[Stage, float] = {
     "first call": 0.3,
     "compilation": 0.15,
     "training": 0.25,
+    "initialising": 0.03,
     "moved inputs": 0.2,
+    "noise floors": 0.1,
 }
 SLACK, LEAST_SLACK_S = 0.1, 1.0
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from gradparity.model_spec.errors import InputError
 
 #: Variables that a worker inherits; everything else could change what is measured.
 _INHERITED = (
@@ -16,6 +20,13 @@ _INHERITED = (
     *("PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START"),
 )
 
+#: Variables that a process has for its own temporary files, and what leads to a variable's purpose otherwise.
+_OURS = frozenset({"TMPDIR", "JAX_COMPILATION_CACHE_DIR", "PYTHONPATH"})
+_INSTEAD = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"), "--threads N sets it."),
+    "JAX_ENABLE_X64": "--dtype float32 is a check in float32.",
+    "PYTHONPATH": "It is passed on as it is.",
+}
 #: Where the compiler of PyTorch is told to keep its work.
 CACHE = "TORCHINDUCTOR_CACHE_DIR"
 
@@ -42,14 +53,66 @@ def worker_environment(threads: int) -> dict[str, str]:
     }
 
 
-def set_for_workers(thread_counts: Sequence[int]) -> dict[str, str]:
-    """The variables that are set for every worker, and inherited from nobody: several values where threads differ."""
+def require_variables(texts: Sequence[str]) -> None:
+    """See that each of the user's variables is ``NAME`` or ``NAME=value``, and none that gradparity itself sets.
+
+    Raises:
+        InputError: one is not.
+    """
+    for text in texts:
+        name = text.partition("=")[0]
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name) or not text.isprintable():
+            raise InputError("--env", got=repr(text), expected="NAME or NAME=value")
+        if (name in worker_environment(2) and name not in _INHERITED) or name in _OURS:
+            expected = "a variable that gradparity does not set for every process itself"
+            raise InputError("--env", got=name, expected=expected, cure=_INSTEAD.get(name, ""))
+
+
+def passed_on(texts: Sequence[str]) -> dict[str, str]:
+    """The user's variables with their values: as given, or as they are here; what is not set here is not set there."""
+    pairs = [text.partition("=") for text in texts]
+    found = {name: value if mark else os.environ.get(name) for name, mark, value in pairs}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def withheld(missed: Mapping[str, str]) -> dict[str, str]:
+    """Of the variables that a process does not have, with where they were read, those that are set here."""
+    return {name: place for name, place in missed.items() if name in os.environ}
+
+
+def set_for_workers(thread_counts: Sequence[int], own: Sequence[str] = ()) -> dict[str, str]:
+    """The variables that are set for every worker, and inherited from nobody: several values where threads differ.
+
+    Of the user's ``own`` those with a value given; one that is passed on as it is here may be a secret, and only said.
+    """
     found: dict[str, dict[str, None]] = {}
     for threads in thread_counts:
         for name, value in worker_environment(threads).items():
             if name not in _INHERITED and name != CACHE:
                 found.setdefault(name, {})[value] = None
-    return {name: " or ".join(values) for name, values in sorted(found.items())}
+    pairs = [text.partition("=") for text in own]
+    said = {name: value if mark else "as it is where gradparity was called" for name, mark, value in pairs}
+    return {name: " or ".join(values) for name, values in sorted(found.items())} | said
+
+
+def is_private(folder: str, *, make: bool) -> bool:
+    """Whether nobody else can put anything into a folder, or there is none; ``make``: then it is made.
+
+    What is compiled there is run: in a place that everybody can write to another user may have made it first. One that
+    the user has named is as it is meant.
+    """
+    if os.environ.get(CACHE) == folder or not hasattr(os, "getuid"):
+        return True
+    try:
+        with contextlib.suppress(FileExistsError):
+            if make:
+                os.mkdir(folder, 0o700)  # noqa: PTH102
+        there = os.lstat(folder)
+    except FileNotFoundError:
+        return not make
+    except OSError:
+        return False
+    return stat.S_ISDIR(there.st_mode) and there.st_uid == os.getuid() and not there.st_mode & stat.S_IWOTH
 
 
 def compile_cache() -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ class Launch(msgspec.Struct, frozen=True):
         deadline: no answer is waited for beyond it.
         allowance: limits of time and memory that the user sets.
         listener: is told, with the process's name, how far an answer of it is.
+        variables: of the environment, which the user wants the model to have.
     """
 
     log: Path
@@ -34,10 +35,11 @@ class Launch(msgspec.Struct, frozen=True):
     deadline: Deadline = UNLIMITED
     allowance: Allowance = Allowance()
     listener: Callable[[str, Progress], None] | None = None
+    variables: Mapping[str, str] = {}
 
     def environment(self, python: str) -> dict[str, str]:
         """Environment of the process, in an interpreter that may be another than this one."""
-        found = worker_environment(self.threads)
+        found = {**self.variables, **worker_environment(self.threads)}
         if self.compile_cache is not None:
             found[CACHE] = str(self.compile_cache)
         elif self.scratch is not None:  # what a process compiled that had to be ended, its successor need not

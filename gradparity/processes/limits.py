@@ -12,8 +12,8 @@ import msgspec
 from gradparity.model_spec.errors import InputError
 from gradparity.worker.wire import Wait
 
-#: No process of a framework gets by with less.
-_LEAST_GIB = 0.05
+#: No process of a framework gets by with less; the system takes no more for a limit.
+_LEAST_GIB, _MOST_GIB = 0.05, 2.0**32
 
 
 class Allowance(msgspec.Struct, frozen=True):
@@ -30,8 +30,9 @@ class Allowance(msgspec.Struct, frozen=True):
         for wait, seconds in self.timeouts_s.items():
             if not (math.isfinite(seconds) and seconds > 0):
                 raise InputError(f"--timeout {wait}", got=seconds, expected="a finite number of seconds over 0")
-        if self.memory_gib is not None and not (math.isfinite(self.memory_gib) and self.memory_gib >= _LEAST_GIB):
-            raise InputError("--memory-limit", got=self.memory_gib, expected=f"{_LEAST_GIB} or more, in GiB a process")
+        if self.memory_gib is not None and not _LEAST_GIB <= self.memory_gib <= _MOST_GIB:
+            expected = f"{_LEAST_GIB} to {_MOST_GIB:.0f}, in GiB a process"
+            raise InputError("--memory-limit", got=self.memory_gib, expected=expected)
 
     def wait_s(self, wait: Wait | None, default_s: float) -> tuple[float, str]:
         """Seconds to wait for an answer, and in what words to say that none came."""
@@ -74,3 +75,13 @@ _OUT_OF_MEMORY = re.compile(
 def out_of_memory(said: str) -> bool:
     """Whether the words of a failure are those of a lack of memory."""
     return _OUT_OF_MEMORY.search(said) is not None
+
+
+#: How a thread that cannot be started fails, and a library that finds no memory.
+_REFUSED = re.compile("can't start new thread|failed to map segment|[Cc]annot allocate memory|cannot map zero-fill")
+
+
+def refused(error: BaseException) -> bool:
+    """Whether it is the system that has refused something: memory, a thread, a descriptor, room."""
+    refusal = isinstance(error, RuntimeError | ImportError) and _REFUSED.search(str(error)) is not None
+    return refusal or isinstance(error, MemoryError) or (isinstance(error, OSError) and bool(error.strerror))

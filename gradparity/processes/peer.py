@@ -10,24 +10,29 @@ import contextlib
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from multiprocessing import Pipe
-from pathlib import Path
+from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import msgspec
+import psutil
 
-from gradparity.formatting import printable, shortened
 from gradparity.processes.launch import Launch
-from gradparity.processes.limits import out_of_memory
+from gradparity.processes.limits import out_of_memory, refused
+from gradparity.processes.log import Log, said
+from gradparity.worker.channel import Channel, Garbled
 from gradparity.worker.wire import Failed, Progress, ReplyT, Request, Stop, encode
 
 #: Characters of a traceback that are kept: its end, where the error is.
 MOST_DETAIL = 20_000
+
+#: Seconds that a process may take to end that has closed its channel, or was killed.
+_DIES_S = 5.0
 
 #: Failures whose message says all: their kind is not shown.
 PLAIN_FAILURES = frozenset({"InputError", "NothingToRun"})
@@ -59,8 +64,18 @@ class OutOfTime(WorkerFailed):
         self.share_s = share_s  #: what it had, where there is more for others
 
 
+class _Limit(NamedTuple):
+    """Seconds that an answer may take: by its own limit, by what is left of the budget, and by its share of that."""
+
+    seconds: float
+    left_s: float
+    share_s: float
+    overdue: str
+
+
 class Peer:
-    """A process that answers requests, started at once; it imports while the caller does something else.
+    """A process that answers requests, started at once; it imports while the caller does something else. One that could
+    not be started has failed when it is first asked.
 
     Args:
         name: for messages.
@@ -74,32 +89,52 @@ class Peer:
         self, name: str, module: str, decode: Callable[[bytes], Any], launch: Launch, *, python: str = sys.executable
     ) -> None:
         self.backend, self.launch, self._decode = name, launch, decode
-        self._pipe, theirs = Pipe()
-        watched, self._lifeline = os.pipe()  # nothing is ever written: it closes when this process ends
-        try:
-            with theirs, launch.log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [python, "-P", "-m", module, str(theirs.fileno()), str(watched)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    env=launch.environment(python),
-                    pass_fds=[theirs.fileno(), watched],
-                    start_new_session=True,
-                )
-        except BaseException:
-            self._pipe.close()
-            os.close(self._lifeline)
-            raise
-        finally:
-            os.close(watched)
         self._pending: type[Request[Any]] | None = None
+        self._sending_s = 0.0
         self._gone: WorkerFailed | None = None  #: why the process was ended, if it was for a failure
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killing = Lock()
+        with contextlib.ExitStack() as undo:
+            try:
+                self._log = Log(launch.log)
+                undo.callback(self._log.close)
+                ours, theirs = socket.socketpair()
+                undo.callback(ours.close)
+                watched, lifeline = os.pipe()  # nothing is ever written: it closes when this process ends
+                undo.callback(os.close, lifeline)
+                with theirs, os.fdopen(watched, "rb") as watching:
+                    self._process = subprocess.Popen(
+                        [python, "-P", "-m", module, str(theirs.fileno()), str(watching.fileno())],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.PIPE,
+                        stderr=subprocess.STDOUT,
+                        bufsize=0,
+                        env=launch.environment(python),
+                        pass_fds=[theirs.fileno(), watching.fileno()],
+                        start_new_session=True,
+                    )
+                assert self._process.stdout is not None  # noqa: S101
+                self._log.of(self._process.stdout)
+            except (OSError, RuntimeError) as error:  # no descriptors, no threads, no memory; its log is no file
+                if not refused(error):
+                    raise
+                self.kill()
+                if self._process is not None and self._process.stdout is not None:
+                    self._process.stdout.close()
+                self._process = None  # whoever asks it is told
+                what = f": {error.filename}" if isinstance(error, OSError) and error.filename else ""
+                why = getattr(error, "strerror", None) or error
+                self._gone = WorkerFailed(name, "start", f"it could not be started: {why}{what}")
+                return
+            undo.pop_all()
+        self._life = _life_of(self._process.pid)
+        ended = None if self._life is not None else self._has_ended
+        self._channel, self._lifeline = Channel(ours, self._life, ended), lifeline
 
     @property
     def pid(self) -> int:
-        """Process id."""
-        return self._process.pid
+        """Process id; 0 where there is none."""
+        return self._process.pid if self._process is not None else 0
 
     def send(self, request: Request[Any]) -> None:
         """Send a request; its reply is for `receive`.
@@ -108,52 +143,54 @@ class Peer:
             WorkerFailed: the process is gone, or was closed; one that was cut off is `OutOfTime` as it was then.
         """
         self._pending = type(request)
+        if self._process is None:
+            raise self._lost()
+        began_s = time.monotonic()
+        limit = self._limit(type(request))
         try:
-            self._pipe.send_bytes(encode(request))
-        except OSError:  # also of a pipe that is closed
+            self._channel.send(encode(request), began_s + min(limit.seconds, limit.left_s))
+        except TimeoutError:
+            raise self._overdue(limit) from None
+        except (EOFError, OSError):  # also of a channel that is closed
             raise self._lost() from None
+        self._sending_s = time.monotonic() - began_s
 
     def receive(self, *, timeout_s: float | None = None, share_s: float | None = None) -> Any:
         """Wait for the reply to the last request, for ``timeout_s`` in place of the request's own limit.
 
-        ``share_s``: seconds that the budget has for it, where they are less.
+        What sending it took counts: the limit is that of both. ``share_s``: seconds that the budget has for it, where
+        they are less.
 
         Raises:
             WorkerFailed: the worker raised (and lives), or died, or did not answer in time (and is killed).
         """
         request = self._pending
         assert request is not None, "receive() without a request"  # noqa: S101
-        default_s = request.timeout_s if timeout_s is None else timeout_s
-        limit_s, overdue = self.launch.allowance.wait_s(request.wait, default_s)
+        if self._process is None:
+            raise self._lost()
+        limit = self._limit(request, timeout_s, share_s)
+        ends_s = time.monotonic() + min(limit.seconds - self._sending_s, limit.left_s, limit.share_s)
         try:
-            left_s, share_s = self.launch.deadline.left_s(), math.inf if share_s is None else share_s
-            ends_s = time.monotonic() + min(limit_s, left_s, share_s)
             answer: Any = None
             while answer is None or isinstance(answer, Progress):
-                if not self._pipe.poll(max(0.0, ends_s - time.monotonic())):
-                    self.kill()
-                    self._gone = WorkerFailed(self.backend, self._stage, overdue)
-                    if left_s < limit_s:
-                        self._gone = OutOfTime(self.backend, self._stage)
-                    if share_s < min(limit_s, left_s):
-                        self._gone = OutOfTime(self.backend, self._stage, share_s)
-                    raise self._gone
-                answer = self._decode(self._pipe.recv_bytes())
+                if answer is not None and time.monotonic() > ends_s:
+                    raise TimeoutError
+                answer = self._decode(self._channel.receive(ends_s))
                 if isinstance(answer, Progress) and self.launch.listener is not None:
                     self.launch.listener(self.backend, answer)
+        except TimeoutError:
+            raise self._overdue(limit) from None
+        except Garbled:
+            raise self._end("it wrote to gradparity's channel; killed") from None
         except (EOFError, OSError):  # OSError: it ended in the middle of a message
             raise self._lost() from None
         except msgspec.MsgspecError as error:
-            self.kill()
-            self._gone = WorkerFailed(self.backend, self._stage, f"answered what is no message: {error}; killed")
-            raise self._gone from None
+            raise self._end(f"answered what is no message: {error}; killed") from None
         if isinstance(answer, Failed):
             raise self._failed(answer)
         if not isinstance(answer, request.reply()):
-            self.kill()
-            said_kind = f"answered with {type(answer).__name__} where {request.reply().__name__} was asked for; killed"
-            self._gone = WorkerFailed(self.backend, self._stage, said_kind)
-            raise self._gone
+            named, asked = type(answer).__name__, request.reply().__name__
+            raise self._end(f"answered with {named} where {asked} was asked for; killed")
         self._pending = None
         return answer
 
@@ -162,6 +199,29 @@ class Peer:
         self.send(request)
         answer: ReplyT = self.receive(timeout_s=timeout_s, share_s=share_s)
         return answer
+
+    def _limit(
+        self, request: type[Request[Any]], timeout_s: float | None = None, share_s: float | None = None
+    ) -> _Limit:
+        default_s = request.timeout_s if timeout_s is None else timeout_s
+        seconds, overdue = self.launch.allowance.wait_s(request.wait, default_s)
+        return _Limit(seconds, self.launch.deadline.left_s(), math.inf if share_s is None else share_s, overdue)
+
+    def _overdue(self, limit: _Limit) -> WorkerFailed:
+        """End the process for its silence: a fault of its own, or of the budget, or of its share."""
+        self.kill()
+        self._gone = WorkerFailed(self.backend, self._stage, limit.overdue)
+        if limit.left_s < limit.seconds:
+            self._gone = OutOfTime(self.backend, self._stage)
+        if limit.share_s < min(limit.seconds, limit.left_s):
+            self._gone = OutOfTime(self.backend, self._stage, limit.share_s)
+        return self._gone
+
+    def _end(self, reason: str) -> WorkerFailed:
+        """End the process for a fault of its own."""
+        self.kill()
+        self._gone = WorkerFailed(self.backend, self._stage, reason)
+        return self._gone
 
     def _failed(self, answer: Failed) -> Exception:
         """What a failure that the process has reported is to its caller."""
@@ -187,17 +247,29 @@ class Peer:
             self.close()
 
     def kill(self) -> None:
-        """End the worker and everything in its session, now. Whoever waits for its answer, in any thread, is told."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        """End the worker and everything that it started, now. Whoever waits for its answer, in any thread, is told."""
+        with self._killing:
+            if self._process is None or self._process.returncode is not None:
+                return  # whose number may be another process's by now, once its end has been taken notice of
+            family: list[psutil.Process] = []
+            with contextlib.suppress(psutil.Error):  # those in sessions of their own, too
+                family = psutil.Process(self._process.pid).children(recursive=True)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            for process in family:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):  # it waits for a disk that does not answer
+                self._process.wait(_DIES_S)
 
     def close(self) -> None:
-        """Kill the worker unless it has ended already, and let go of its pipe."""
-        if not self._pipe.closed:
+        """Kill the worker unless it has ended already, and let go of its channel."""
+        if self._process is not None and not self._channel.closed:
             self.kill()
-            self._pipe.close()
+            self._channel.close()
             os.close(self._lifeline)
+            if self._life is not None:
+                os.close(self._life)
 
     def __enter__(self) -> Self:
         return self
@@ -211,44 +283,56 @@ class Peer:
     def _stage(self) -> str:
         return self._pending.stage if self._pending else "start"
 
+    def _has_ended(self) -> bool:
+        """Whether the process has, of which no notice is taken: until then no other can have its number."""
+        if self._process is None or self._process.returncode is not None:
+            return True
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return bool(psutil.Process(self._process.pid).status() == psutil.STATUS_ZOMBIE)
+        return True
+
     def _lost(self) -> WorkerFailed:
-        """The failure of a process that closed its pipe: how it ended, and the last line that it printed.
+        """The failure of a process that closed its channel: how it ended, and which log has its last words.
 
         Of one that was ended here it is the failure for which it was.
         """
         stage = self._stage
         if self._gone is not None:
             return self._gone
-        if self._pipe.closed:
+        if self._process is None or self._channel.closed:
             return WorkerFailed(self.backend, stage, "its process had been ended")
-        try:
-            code = self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            code = None
+        ends_s = time.monotonic() + _DIES_S
+        while not (ended := self._has_ended()) and time.monotonic() < ends_s:
+            time.sleep(0.01)
         self.kill()
+        code = self._process.returncode if ended else None
         if code is not None and code < 0:
-            reason = f"killed by {signal.Signals(-code).name}"
+            reason = f"killed by {signal_name(-code)}"
             if -code == signal.SIGKILL:
                 reason += ", by hand or by the system for want of memory"
         else:
-            reason = f"exited with code {code}" if code is not None else "closed its pipe"
-        tail = last_line(self.launch.log)
+            reason = f"exited with code {code}" if code is not None else "closed its channel"
+        tail = self._log.last_line()
         if out_of_memory(tail):
             reason = f"out of memory{self._of_limit}, {reason}"
-        return WorkerFailed(self.backend, stage, f"{reason}; it last said: {tail}" if tail else reason)
+        words = f"; its last words are in logs/{self.launch.log.name}" if tail else ""
+        return WorkerFailed(self.backend, stage, f"{reason}{words}")
 
 
-def last_line(log: Path, limit: int = 4096) -> str:
-    """The last line that a worker printed, without reading megabytes of log; ``""`` where there is none."""
+def _life_of(pid: int) -> int | None:
+    """A descriptor that can be read once a process has ended, where the system has such.
+
+    Reference: pidfd_open(2), of Linux.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        return os.pidfd_open(pid)
+    return None
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM``; a real-time signal has no name but by its distance from the first."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - limit))
-            lines = file.read().decode(errors="replace").strip().splitlines()
-    except OSError:  # somebody has taken it away
-        return ""
-    return said(lines[-1]) if lines else ""
-
-
-def said(line: str) -> str:
-    """A line of a worker's own words, fit for a table: no control sequences, and not too long."""
-    return shortened(printable(line), 300)
+        return signal.Signals(number).name
+    except ValueError:
+        first = getattr(signal, "SIGRTMIN", None)
+        return f"signal {number}" if first is None or number < first else f"SIGRTMIN+{number - first}"

@@ -16,21 +16,20 @@ from gradparity.results.store import remove_file, replace_file
 if TYPE_CHECKING:
     import polars as pl
 
-BLOCKS_FILE = "blocks.parquet"
-
 #: Kinds of call, by the name of their field in a `Timing`.
-CALLS = ("step", "loop", "primal", "collected")
+CALLS = ("step", "loop", "primal", "collected", "communication")
 
 
 def blocks_frame(result: RunResult) -> pl.DataFrame:
     """A row a block, in the order of the results.
 
-    ``call`` is the kind of call: ``step``, ``loop``, ``primal`` (the loss alone) or ``collected`` (the step with the
-    garbage collector on). A round is that of one ``challenger`` in one process ``pair``, and ``order`` is a block's
-    place in it, 0 to 3. ``backend`` is who ran the block, in the ``role`` of ``challenger``, ``reference`` or ``twin``;
-    in rounds of ``primal`` and ``collected`` the reference is the same backend's step. ``inner`` is gradient steps in
-    the block, or losses of ``primal``, and ``step_ns`` wall-clock nanoseconds of one. ``disturbed`` is of the whole
-    round. Blocks outside any round have no ``pair``, ``round``, ``order``, ``challenger`` and ``disturbed``.
+    ``call`` is the kind of call: ``step``, ``loop``, ``primal`` (the loss alone), ``collected`` (the step with the
+    garbage collector on) or ``communication`` (what ranks exchange in a step). A round is that of one ``challenger`` in
+    one process ``pair``, and ``order`` is a block's place in it, 0 to 3. ``backend`` is who ran the block, in the
+    ``role`` of ``challenger``, ``reference`` or ``twin``; in rounds of the last three kinds the reference is the same
+    backend's step. ``inner`` is gradient steps in the block, or losses of ``primal``, and ``step_ns`` wall-clock
+    nanoseconds of one. ``disturbed`` is of the whole round. Blocks outside any round have no ``pair``, ``round``,
+    ``order``, ``challenger`` and ``disturbed``.
     """
     import polars as pl
 

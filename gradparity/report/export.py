@@ -24,6 +24,8 @@ from gradparity.results.store import RESULTS_FILE, partial_of, replace_file
 FORMATS = ("pytest-benchmark",)
 #: What stands for a module's path in the full names.
 _MODULE = "gradparity bench"
+#: What an export is known by.
+_PROJECT = "gradparity"
 #: What the problem is known by beside its name; the same for all, so that any can be grouped by.
 _PARAMETERS = ("features", "projection", "formulation", "numerics", "reduction", "dtype")
 
@@ -62,6 +64,9 @@ def export_to(kind: str, file: str, out: str) -> Path:
             raise InputError("--export", got=f"{file}, the run's own results", expected="another file")
         if path.exists() and not path.is_file():
             raise InputError("--export", got=f"{file}, which is no file", expected="a file that can be written")
+        if path.exists() and not _exported(path):
+            cure = "Name another, or move that file away."
+            raise InputError("--export", got=f"{file}, which no export has written", expected="a new file", cure=cure)
         partial = partial_of(path)
         partial.touch()
         partial.unlink()
@@ -72,6 +77,15 @@ def export_to(kind: str, file: str, out: str) -> Path:
             raise
         raise InputError("--export", got=repr(file), expected="the name of a file") from None
     return path
+
+
+def _exported(path: Path) -> bool:
+    """Whether a file is an export of ours, which may be replaced, and not of a user's own benchmarks; or is empty."""
+    content = path.read_bytes()
+    try:
+        return not content or msgspec.json.decode(content, type=dict[str, Any])["commit_info"]["project"] == _PROJECT
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, LookupError, TypeError):
+        return False
 
 
 def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:
@@ -88,7 +102,7 @@ def benchmarks(result: RunResult, now: datetime) -> dict[str, Any]:
         },
         # What was timed is installed packages, whose versions are in extra_info, and no checkout.
         "commit_info": {
-            "id": "unversioned", "time": None, "author_time": None, "dirty": False, "project": "gradparity",
+            "id": "unversioned", "time": None, "author_time": None, "dirty": False, "project": _PROJECT,
             "branch": "(unknown)",
         },
         "benchmarks": list(_benchmarks(result)),

@@ -8,7 +8,11 @@ from html import escape
 
 from gradparity.formatting import printable, shortened
 from gradparity.report.facts import words
+from gradparity.report.facts.campaign import Campaign
+from gradparity.report.facts.campaign_said import first_models
+from gradparity.report.facts.initialisers import initialisers_table
 from gradparity.report.facts.overview import Overview, overview
+from gradparity.report.facts.own_training import own_training_table
 from gradparity.report.facts.standings import problem_times
 from gradparity.report.facts.verdicts import verdicts
 from gradparity.report.facts.view import Cell, Note, Table
@@ -18,17 +22,25 @@ from gradparity.results import RunResult
 MARKER = "<!-- gradparity -->"
 #: Characters that GitHub takes as one comment.
 MOST_CHARACTERS = 65_536
+#: Models of a cause that are named, and characters that their names may have.
+_MOST_MODELS, _MOST_LISTED = 200, 8000
 #: Rows of a table, blocks that each have a column, and characters of somebody else's words that are shown.
 _MOST_ROWS, _MOST_COLUMNS, _MOST_WORDS = 40, 12, 300
-_SIGNS = {"agrees": "✅", "disagrees": "❌", "unresolved": "⚠️", "failed": "❌", "incomplete": "⏸️", "nothing": "⚠️"}
-#: What Markdown or HTML would take for its own, and what would notify a person or link an issue.
+_SIGNS = {
+    "agrees": "✅", "known": "✅", "disagrees": "❌", "unresolved": "⚠️", "failed": "❌", "incomplete": "⏸️",
+    "nothing": "⚠️",
+}  # fmt: skip
+#: What would notify a person, or link an issue or an address, unless something invisible follows.
+_LIVE = re.compile(r"[@#]|\bGH(?=\\?-\d)|\bwww(?=\.)", re.IGNORECASE)
+#: What Markdown or HTML would take for its own.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~@&$:-])")
 
 
 def markdown(result: RunResult) -> str:
     """The comment; of a run with very many problems the folded tables are left out."""
     found = overview(result)
-    text = "\n\n".join([*_first(found), *_details(result, found)]) + "\n"
+    details = _details(result, found) if found.campaign is None else _of_many(result, found, found.campaign)
+    text = "\n\n".join([*_first(found), *details]) + "\n"
     if len(text) <= MOST_CHARACTERS:
         return text
     more = "\n\n_The tables of each problem are in report.html: they are too long for a comment._\n"
@@ -37,18 +49,18 @@ def markdown(result: RunResult) -> str:
     return (text if len(text) <= room else text[:room].rpartition("\n")[0]) + more
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, most: int = _MOST_WORDS) -> str:
     """Somebody else's words as text that means nothing to Markdown, on one line."""
-    return _harmless(_SPECIAL.sub(r"\\\1", _clean(text)))
+    return _harmless(_SPECIAL.sub(r"\\\1", _clean(text, most)))
 
 
-def _clean(text: str) -> str:
-    return shortened(printable(" ".join(text.split())), _MOST_WORDS)
+def _clean(text: str, most: int = _MOST_WORDS) -> str:
+    return shortened(printable(" ".join(text.split())), most)
 
 
 def _harmless(text: str) -> str:
-    """Nobody is notified and no issue is linked: GitHub looks for both after it has read the Markdown."""
-    return text.replace("@", "@\u200b").replace("#", "#\u200b")
+    """Nobody is notified, no issue and no address is linked: GitHub looks for all after it has read the Markdown."""
+    return _LIVE.sub(lambda found: f"{found[0]}\u200b", text)
 
 
 def _first(found: Overview) -> Iterable[str]:
@@ -67,18 +79,39 @@ def _list(items: Sequence[str]) -> Iterable[str]:
 
 def _said(note: Note, between: str) -> str:
     line = " ".join(filter(None, [f"- **{escaped(note.name)}**", escaped(note.text)]))
-    return between.join([line, *map(escaped, note.more)])
+    return between.join([line, *(escaped(said, words.MOST_QUOTING) for said in note.more)])
 
 
 def _details(result: RunResult, found: Overview) -> Iterable[str]:
     for problem in result.problems:
         errors = verdicts(problem, most=_MOST_COLUMNS)
         times = problem_times(problem) if any(timing.step for timing in problem.timings) else None
-        yield _folded(problem.label, "\n\n".join(_titled(table) for table in (errors, times) if table))
+        own = own_training_table(problem.own_training) if problem.own_training is not None else None
+        starts = initialisers_table(problem.initialisers, _MOST_ROWS) if problem.initialisers is not None else None
+        yield _folded(problem.label, "\n\n".join(_titled(table) for table in (errors, own, starts, times) if table))
+    yield _receipt(result, found)
+
+
+def _of_many(result: RunResult, found: Overview, many: Campaign) -> Iterable[str]:
+    """The models of each cause, as many of them as a comment may have; each model's figures are on the page."""
+    receipt = _receipt(result, found)
+    room = MOST_CHARACTERS - sum(len(part) + 2 for part in (*_first(found), receipt)) - _MOST_WORDS
+    for place, cause in enumerate(many.causes):
+        count = words.counted(len(cause.models), "model")
+        part = _folded(f"{count}: {cause.title}", escaped(first_models(cause, _MOST_MODELS), _MOST_LISTED))
+        room -= len(part) + 2
+        if room < 0:
+            yield f"_The models of {words.counted(len(many.causes) - place, 'more cause')} are in report.html._"
+            break
+        yield part
+    yield receipt
+
+
+def _receipt(result: RunResult, found: Overview) -> str:
     run = f"gradparity {result.command}, {words.counted(len(result.sessions) or 1, 'session')}"
     environment = [f"{name}: {value}" for name, value in result.environment.items()]
     lines = [found.receipt, f"schema {result.schema_version}, {run}", *environment]
-    yield _folded("Receipt", "\n".join(f"- {escaped(line)}" for line in lines))
+    return _folded("Receipt", "\n".join(f"- {escaped(line)}" for line in lines))
 
 
 def _titled(table: Table) -> str:

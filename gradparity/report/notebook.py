@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gradparity.report.facts.campaign import told
 from gradparity.report.facts.overview import overview
 from gradparity.report.facts.verdicts import verdicts
 from gradparity.report.page.render import template
@@ -12,6 +13,6 @@ _MOST_COLUMNS = 8
 
 
 def html(result: RunResult) -> str:
-    """The first screen, and the errors of each problem."""
-    problems = [(problem.label, problem.truth, verdicts(problem, most=_MOST_COLUMNS)) for problem in result.problems]
+    """The first screen, and the errors of each problem; of many models, of the worst of each cause."""
+    problems = [(problem.label, problem.truth, verdicts(problem, most=_MOST_COLUMNS)) for problem in told(result)]
     return template("notebook.html").render(overview=overview(result), problems=problems)

@@ -24,11 +24,12 @@ from gradparity.results.findings import (
     Verdict,
     worst,
 )
-from gradparity.results.run import SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Session, label
+from gradparity.results.run import FEW, SCHEMA_VERSION, BackendInfo, Checked, ProblemResult, RunResult, Session, label
 from gradparity.results.timing import Formulated, OneThread, Recommendation, Span, Start, Timed, Timing
 
 __all__ = [
     "DIFFERS",
+    "FEW",
     "GOOD",
     "NEUTRAL_IS_ODD",
     "NO_ANSWER",

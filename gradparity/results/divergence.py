@@ -69,7 +69,7 @@ class Divergence(Difference, frozen=True, kw_only=True):
 class Divergences(msgspec.Struct, frozen=True, kw_only=True):
     """What the taps of one problem say: ``taps`` is how many values were compared, ``notes`` what could not be.
 
-    ``lines`` is where ports part without any tap, to the line.
+    ``lines`` is where ports diverge without any tap, to the line.
 
     ``found`` has at most one divergence a backend and direction, forward ones first. Where a gradient disagrees all the
     same, it goes wrong beyond the taps: forward after the last, backward before the first.

@@ -20,7 +20,8 @@ CONTRACTIONS = frozenset(
 class Site(msgspec.Struct, frozen=True, kw_only=True):
     """A place in a port: ``text`` is the expression that was evaluated there, ``module`` the path of its module.
 
-    ``file`` is relative to the model's folder; ``line`` counts from 1, and is 0 where no line can be told.
+    ``file`` is relative to the model's folder; ``line`` counts from 1, and is 0 where no line can be told. ``called``
+    is where the function is called that it is in, ``torch.py:12``.
     """
 
     backend: str
@@ -29,6 +30,7 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     operation: str
     module: str = ""
+    called: str = ""
 
     @property
     def place(self) -> str:
@@ -37,28 +39,32 @@ class Site(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         module = f" in {self.module}" if self.module else ""
-        return f"`{self.text or self.operation}` ({self.place}{module})"
+        called = f", called at {self.called}" if self.called else ""
+        return f"`{self.text or self.operation}` ({self.place}{module}{called})"
 
 
 class Cure(msgspec.Struct, frozen=True, kw_only=True):
     """An edit of one port that was tried, and with which every block agrees at each point that was tried.
 
-    ``old`` and ``new`` are source text; ``kind`` is ``number``, ``option``, ``permutation``, ``stop`` or ``precision``.
-    ``also``: other edits that do the same.
+    ``old`` and ``new`` are source text, which begins at ``column`` (of UTF-8 bytes, from 0) of its line; ``kind`` is
+    ``number``, ``option``, ``permutation``, ``stop`` or ``precision``. ``also``: other edits that do the same.
+    ``about``: a number that was solved for, and is neither round nor known.
     """
 
     backend: str
     file: str
     line: int
+    column: int = 0
     kind: str
     old: str
     new: str
     phrase: str = ""
     also: list[str] = []
+    about: bool = False
 
 
 class Lines(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one backend's port parts from another's, or from the neutral loss (``truth``).
+    """Where one backend's port diverges from another's, or from the neutral loss (``truth``).
 
     Attributes:
         direction: ``forward`` by values, ``backward`` by cotangents where every value agrees.
@@ -115,9 +121,9 @@ class Lines(msgspec.Struct, frozen=True, kw_only=True):
                 said.append(f"the cotangents of {value} diverge at {goes}{self._size}")
         for place, cure in enumerate(self.cures):
             either = "or" if place else "they would agree in every block"
-            said.append(
-                f"{either} if `{cure.old}` at {cure.file}:{cure.line} were `{cure.new}` (tried at two points, to 1e-9)"
-            )
+            new = f"a number of about `{cure.new}`" if cure.about else f"`{cure.new}`"
+            tried = "(tried at two points, to 1e-9)"
+            said.append(f"{either} if `{cure.old}` at {cure.file}:{cure.line} were {new} {tried}")
         return said
 
     def __str__(self) -> str:

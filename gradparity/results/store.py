@@ -1,17 +1,17 @@
-"""The output folder and its ``results.json``: written whole or not at all, read with a clear word where it is none."""
+"""``results.json`` and other files of a run: written whole or not at all, read with a clear word where it is none."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import secrets
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from gradparity import results
 from gradparity.model_spec.errors import InputError
 from gradparity.results import SCHEMA_VERSION, RunResult
 from gradparity.results.old_schemas import OLDEST, from_2
@@ -20,10 +20,11 @@ from gradparity.results.validation import require_sound
 RESULTS_FILE = "results.json"
 #: Note of an exception that ended a run whose results are on disk all the same.
 SAVED = "what was measured is saved"
-#: What the name of a file ends with while it is being written.
-_PARTIAL = ".partial"
-#: The JSON Schema of `RunResult`, which `gradparity.results.schema` makes.
-SCHEMA_PATH = Path(results.__file__).with_name("results.schema.json")
+#: What a file is called while it is being written: nobody else has made one of that name.
+_PARTIAL = re.compile(r"\..+\.[0-9a-f]{16}\.gradparity")
+
+#: What a folder fails with that was taken away while something was written into it; and how often it is made again.
+_GONE, _TRIES = (errno.ENOENT, errno.ESTALE), 3
 
 
 class _Versioned(msgspec.Struct):
@@ -32,77 +33,60 @@ class _Versioned(msgspec.Struct):
     schema_version: int = SCHEMA_VERSION
 
 
-@contextmanager
-def hold(out: str) -> Iterator[Path]:
-    """The output folder, made, tried, and this run's alone until it is left: no result is lost to it at the end.
+class Head(msgspec.Struct):
+    """What says of a file, without all of it being read, that it is results, and of which run."""
 
-    Raises:
-        InputError: nothing can be written there, or another run is writing there now.
-    """
-    folder = Path(out)
-    try:
-        (folder / "logs").mkdir(parents=True, exist_ok=True)
-        trial = folder / ".writable"
-        try:
-            trial.write_bytes(b"on a full disk a file can be made, and nothing be put into it")
-        finally:
-            trial.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputError("--out", got=f"{out} ({error.strerror})", expected="a folder that can be written") from None
-    if (folder / RESULTS_FILE).is_dir():
-        raise InputError("--out", got=f"{out}, where {RESULTS_FILE} is a folder", expected="room for a file")
-    with _locked(folder, out):
-        for left in folder.glob(f"*{_PARTIAL}"):  # of a run that was killed while it wrote
-            left.unlink(missing_ok=True)
-        schema, there = SCHEMA_PATH.read_bytes(), folder / SCHEMA_PATH.name  # what documents the results, beside them
-        if not there.is_file() or there.read_bytes() != schema:
-            replace_file(there, schema)
-        yield folder
-
-
-@contextmanager
-def _locked(folder: Path, out: str) -> Iterator[None]:
-    """A lock on the folder itself, which the system takes back however this process ends; no file is left of it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: two runs in one folder are the user's own look-out
-        yield
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                "--out",
-                got=f"{out}, where another run is writing",
-                expected="a folder of its own for each run",
-                cure="Name another with --out, or wait for that run.",
-            ) from None
-        except OSError:  # a file system without locks
-            pass
-        yield
-    finally:
-        os.close(descriptor)
+    gradparity_version: str
+    command: str = ""
+    complete: bool = False
 
 
 def encode(result: RunResult) -> bytes:
-    """The result as indented JSON; non-finite numbers are ``null``."""
-    return msgspec.json.format(msgspec.json.encode(result), indent=1)
+    """The result as JSON, indented unless it is of many models; non-finite numbers are ``null``."""
+    content = msgspec.json.encode(result)
+    return content if result.many else msgspec.json.format(content, indent=1)
 
 
-def save(result: RunResult, folder: Path) -> None:
-    """Write ``results.json`` whole or not at all: a reader never sees half a file.
+def save(result: RunResult, folder: Path, *, durably: bool = False) -> None:
+    """Write ``results.json`` whole or not at all: a reader never sees half a file. A folder that is gone is made again.
+
+    Args:
+        result: what is written.
+        folder: of the run.
+        durably: whether it is on the disk itself before this returns, so that a power cut leaves it there.
 
     Raises:
         InputError: it cannot be written any more; what was saved before is still there.
     """
-    replace_file(folder / RESULTS_FILE, encode(result))
+    replace_file(folder / RESULTS_FILE, encode(result), durably=durably)
+
+
+def head(path: Path) -> Head | None:
+    """Which run's results a file has; ``None`` if it has none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Head) if path.is_file() else None
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def partial_of(path: Path) -> Path:
-    """Where a file is written before it takes its place."""
-    return path.with_name(path.name + _PARTIAL)
+    """A name, never to be guessed, under which a file is written before it takes its place."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.gradparity")
+
+
+def is_partial(path: Path) -> bool:
+    """Whether a path is a file that was being written when its run was killed."""
+    return _PARTIAL.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
+
+
+def new_file(path: Path, content: bytes, *, durably: bool = False) -> None:
+    """Write a file that nobody else has made, through no link."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        file.write(content)
+        if durably:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def replace_file(
@@ -110,30 +94,54 @@ def replace_file(
     content: bytes,
     option: str = "--out",
     cure: str = "What was saved before is still there: make room, then go on with --resume.",
+    *,
+    durably: bool = False,
 ) -> None:
     """Put a file in the place of another whole or not at all, and leave nothing else behind.
 
     Args:
-        path: the file.
+        path: the file; its folder is made if it has gone.
         content: what is to be in it.
         option: what named it, for who is told that it cannot be written.
         cure: what helps then.
+        durably: whether it outlasts a power cut from then on.
 
     Raises:
-        InputError: there is no room, or the folder is no longer there or cannot be written.
+        InputError: there is no room, or the folder cannot be written.
     """
-    partial = partial_of(path)
-    try:
+    for left in reversed(range(_TRIES)):
         try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        got = f"{path} ({error.strerror})"
-        raise InputError(option, got=got, expected="a file that can be written", cure=cure) from None
+            _put(path, content, durably=durably)
+            return
+        except OSError as error:
+            if left and error.errno in _GONE:
+                continue
+            got = f"{path} ({error.strerror})"
+            raise InputError(option, got=got, expected="a file that can be written", cure=cure) from None
+
+
+def _put(path: Path, content: bytes, *, durably: bool) -> None:
+    partial = partial_of(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        new_file(partial, content, durably=durably)
+        partial.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+    if durably:
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Have the system write down which files a folder has, where it can be asked to."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def remove_file(path: Path) -> None:

@@ -70,6 +70,7 @@ class Timing(msgspec.Struct, kw_only=True):
     ``step`` is a value-and-gradient call from Python, ``loop`` gradient descent in the backend's best idiom, ``primal``
     the loss alone, timed against ``step`` in the same process: its ratio is gradient over primal. ``collected`` is the
     step with the garbage collector on, as in a user's program, for a backend that tapes; all else is timed with it off.
+    ``communication`` is what the ranks of a sharded backend exchange in a step, by itself, against the step.
     ``peak_resident_bytes`` is that of a process which only loaded and stepped, ``import_resident_bytes`` its size after
     the import. ``times_floor`` is ``step`` over what this machine could do it in at best.
     """
@@ -80,6 +81,7 @@ class Timing(msgspec.Struct, kw_only=True):
     loop: Timed | None = None
     primal: Timed | None = None
     collected: Timed | None = None
+    communication: Timed | None = None
     one_thread: OneThread | None = None
     peak_resident_bytes: int | None = None
     import_resident_bytes: int | None = None

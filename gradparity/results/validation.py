@@ -108,7 +108,8 @@ def require_sound(result: RunResult) -> None:
         msgspec.ValidationError: naming what is wrong, and of which problem.
     """
     _fits("settings", result.settings, _Settings)
-    _fits("machine", result.machine, _Machine)
+    for machine in (result.machine, *result.machines.values()):
+        _fits("machine", machine, _Machine)
     for problem in result.problems:
         where = f"problem {problem.name!r}"
         _model(where, problem.spec)

@@ -5,7 +5,8 @@ A model of the user's is in `gradparity.runner.user_cases`, whose imports take l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from gradparity import results
 from gradparity.model_spec.data.datasets import Dataset
@@ -13,12 +14,17 @@ from gradparity.model_spec.data.npy import StreamedDataset
 from gradparity.model_spec.problem import Problem, UserProblem
 from gradparity.model_spec.spec import to_dict
 from gradparity.oracle.protocol import BUILT_IN, Oracle
-from gradparity.results import ProblemResult, Trouble
+from gradparity.processes.environment import withheld
+from gradparity.results import Diagnosis, ProblemResult, Trouble
 from gradparity.runner.data import dataset_of, problem_on, require_sizes_fit
 from gradparity.runner.plan import Plan
 from gradparity.runner.settings import Settings
 from gradparity.runner.stress import stress_problems
 from gradparity.worker import messages as m
+
+if TYPE_CHECKING:
+    from gradparity.oracle.messages import DrawnBatches
+    from gradparity.results.recorded import Recorded
 
 #: Workers beside one of each backend that may hold the data at once: the A/A twin, and two that are being checked.
 _BESIDE = 3
@@ -32,12 +38,17 @@ class Case:
 
     oracle: Oracle = BUILT_IN
     source, digest, source_digest, expected = "", "", "", ""
+    #: What the ports' own steps take, on the problem as the model draws it; on others they are not run.
+    batches: DrawnBatches | None = None
+    #: Answers recorded elsewhere, to the problem as the model draws it.
+    references: Sequence[Recorded] = ()
     #: What an earlier session has found.
     earlier: ProblemResult | None = None
 
     def __init__(self, settings: Settings, names: Sequence[str], problem: Problem | UserProblem | None = None) -> None:
         self.settings, self.names = settings, names
         self.idle: dict[str, str] = {}
+        self.said: Sequence[Diagnosis] = ()
         self._problem = problem
 
     @property
@@ -59,7 +70,8 @@ class Case:
     @property
     def label(self) -> str:
         """What it is called in reports."""
-        return results.label(self.problem.name, to_dict(self.problem.spec), self.settings.threads)
+        problem, settings = self.problem, self.settings
+        return results.label(problem.name, to_dict(problem.spec), settings.threads, settings.shown_seed)
 
     def result(self, absent: Sequence[Trouble] = ()) -> ProblemResult:
         """Where its findings will be written, with the backends that cannot run."""
@@ -69,6 +81,7 @@ class Case:
             source=self.source,
             digest=self.digest,
             source_digest=self.source_digest,
+            seed=self.settings.shown_seed,
             rows=problem.rows,
             spec=to_dict(problem.spec),
             threads=self.settings.threads,
@@ -76,6 +89,7 @@ class Case:
             expected=self.expected,
             troubles=list(absent),
             idle=dict(self.idle),
+            diagnoses=list(self.said),
         )
 
 
@@ -105,6 +119,10 @@ class BuiltInCase(Case):
             InputError: the model does not fit the data, or the run would not fit in memory.
         """
         self._problem = problem_on(self.settings, data, self.workers)
+        if any(self.settings.registration(name).sharded for name in self.names):
+            from gradparity.runner.ranks import require_divisible
+
+            require_divisible(self.settings, self.names, self._problem)
         self.source, self.digest = data.source, data.digest
 
     @property
@@ -129,7 +147,7 @@ def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list
     Raises:
         InputError: the data are at fault, or a size does not fit in memory.
     """
-    workers = len(names) + (_BESIDE if plan.apart else 0)
+    workers = sum(settings.processes(name) for name in names) + (_BESIDE if plan.apart else 0)
     require_sizes_fit(settings, workers)
     cases = [BuiltInCase(cell, names, workers) for cell in settings.cells()]
     if not settings.sizes:
@@ -142,15 +160,30 @@ def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list
 def stress_cases(settings: Settings, names: Sequence[str]) -> list[Case]:
     """The standard suite; the data and the model of ``settings`` are not looked at.
 
-    Backends that go through a C++ compiler get only the problems marked for them.
+    Backends that go through a C++ compiler get only the problems marked for them, sharded ones those with a row a rank;
+    what nobody gets is left out.
     """
     cases = []
     for each in stress_problems(settings.seed):
         given = [name for name in names if each.compiled or not settings.registration(name).compiler]
-        case = Case(settings, given, each.problem)
+        few = [name for name in given if each.problem.rows < settings.processes(name)]
+        case = Case(settings, [name for name in given if name not in few], each.problem)
+        case.idle = dict.fromkeys(few, f"{each.problem.rows} rows, which are fewer than {settings.ranks} ranks")
         case.source, case.expected = each.why, each.expected
-        cases.append(case)
+        if case.names:
+            cases.append(case)
     return cases
+
+
+def unreached(missed: Mapping[str, str]) -> list[Diagnosis]:
+    """What is to be said of variables that the model reads, that are set here, and that its processes do not have."""
+    found = withheld(missed)
+    if not found:
+        return []
+    read, it = " and ".join(f"{name} ({place})" for name, place in found.items()), "it" if len(found) == 1 else "them"
+    finding = f"the model reads {read} of the environment, and does not have {it}, though set where this was called"
+    cure = f"{' '.join(f'--env {name}' for name in found)} passes {it} on."
+    return [Diagnosis(name="environment", finding=finding, cure=cure)]
 
 
 class Cell:
@@ -158,5 +191,6 @@ class Cell:
 
     def __init__(self, case: Case, plan: Plan) -> None:
         self.plan, self.settings, self.problem, self.oracle = plan, case.settings, case.problem, case.oracle
-        self.names, self.expected = case.names, case.expected
+        self.names, self.expected, self.batches = case.names, case.expected, case.batches
+        self.references = case.references
         self.load = m.load_request(self.problem)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from gradparity.benchmark.profiles import PROFILES, Profile
 from gradparity.benchmark.rounds import pair_values
@@ -139,6 +139,7 @@ class CellClock(Listener):
                 names = [name for name in self.workers if not is_twin(name)]
                 self._time_beside("primal", "loss alone", names)
                 self._time_beside("collected", "garbage collector on", [n for n in names if self._tapes(n)])
+                self._time_beside("communication", "communication alone", self.crew.sharded(names))
                 self._time_formulations()
             for worker in self.workers.values():
                 worker.stop()
@@ -150,8 +151,7 @@ class CellClock(Listener):
                 needed = max(map(self._needed, self._challengers()))
                 self.recorder.leave_out(f"process pairs: {self.pair} of {needed}")
                 return
-            if wanted:
-                self.start(wanted)
+            self.start(wanted)
         if not self.recorder.outcome.left_out:
             self.recorder.mark(TIMED)
         self.recorder.save()
@@ -209,7 +209,6 @@ class CellClock(Listener):
         """Steps, then loops with what a budget has left."""
         if not self._open:
             self._measure("step", self.workers)
-            self._assemble()
         workers = {name: worker for name, worker in self.workers.items() if self.pair in self._pairs(name)}
         counts = {name: self._loop_steps(name) for name in workers}
         if max(counts.values(), default=1) == 1 and not self.profile.long_loops:
@@ -219,7 +218,7 @@ class CellClock(Listener):
             self._measure("loop", workers, counts)
 
     def _measure(self, call: Call, workers: dict[str, WorkerProcess], steps: dict[str, int] | None = None) -> None:
-        """One kind of call of this process pair; it counts as done unless the budget cut it off."""
+        """One kind of call of this process pair, saved; it counts as done unless the budget cut it off."""
 
         def into(name: str) -> Timed:
             found = timed_of(self.timings[name], call) or Timed()
@@ -239,6 +238,7 @@ class CellClock(Listener):
             self.recorder.leave_out(f"{call}: {turns.done} of {turns.planned} rounds in process pair {self.pair}")
         else:
             self.recorder.mark(stage(call, self.pair))
+        self._assemble()
 
     def _timer(self, profile: Profile) -> Timer:
         return Timer(profile, self, self.cell.settings.seed, self.pair, self.crew.deadline)
@@ -265,7 +265,7 @@ class CellClock(Listener):
         first = self.timings[self.crew.reference if is_twin(name) else name].step
         return self.profile.loop_steps(first.warm_ups[0].call_s) if first else 1
 
-    def _time_beside(self, call: Literal["primal", "collected"], what: str, names: list[str]) -> None:
+    def _time_beside(self, call: m.Call, what: str, names: list[str]) -> None:
         """Another kind of call against the step, in each backend's own process."""
         for name in [name for name in names if getattr(self.timings[name], call) is None]:
             self.recorder.begin(what, name)
@@ -281,7 +281,7 @@ class CellClock(Listener):
         call_s = step.warm_ups[0].call_s
         if not self._allowed(what, step.warm_ups[0].seconds + ROUNDS_BESIDE * self.profile.round_s(call_s)):
             return None
-        rounds = ROUNDS_BESIDE if call_s < LONG_CALL_S else ROUNDS_BESIDE - 1
+        rounds = ROUNDS_BESIDE - (call_s >= LONG_CALL_S)
         try:
             timed = self._timer(self.profile).against_step(self.workers[name], call, step.inner[0], rounds)
         except WorkerFailed as failure:

@@ -15,6 +15,7 @@ from gradparity.benchmark.schedule import is_twin, twin
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
+from gradparity.processes.group import started
 from gradparity.processes.interpreters import require_usable, variants
 from gradparity.processes.launch import Launch
 from gradparity.processes.peer import OutOfTime, WorkerFailed
@@ -193,6 +194,16 @@ class Crew:
             if member.loaded is not None and not member.ended
         }
 
+    @property
+    def whole(self) -> Mapping[str, WorkerProcess]:
+        """The same without sharded backends: what these compute on the way is of each rank's rows."""
+        sharded = self.sharded(self.workers)
+        return {name: worker for name, worker in self.workers.items() if name not in sharded}
+
+    def sharded(self, names: Iterable[str]) -> list[str]:
+        """Those of some backends that are several processes."""
+        return [name for name in names if self.registration(name).sharded]
+
     def compiled(self, recorder: Recorder) -> dict[str, Member]:
         """Processes that can be asked and are compiled as they should be; the others are left out."""
         for name in self.workers:
@@ -221,7 +232,7 @@ class Crew:
             with self._lock:
                 if self._ending:
                     raise WorkerFailed(name, "start", "the run is ending")
-                worker = WorkerProcess(name, self.registration(name), launch, one_core=one_core)
+                worker = started(name, self.registration(name), launch, self.settings.ranks, one_core=one_core)
                 self._spawned.append(worker)
             return worker
 
@@ -272,11 +283,10 @@ def chosen_backends(settings: Settings) -> tuple[list[str], list[BackendInfo], l
     wanted = [*(settings.backends or available()), *others]
     for name, registration in others.items():
         require_usable(name, registration)
-    cures = {name: missing(registration) for name, registration in registered().items()} | dict.fromkeys(others)
+    known = {name: each for name, each in registered().items() if name in wanted or not each.sharded}
+    cures = {name: missing(each) for name, each in known.items()} | dict.fromkeys(others)
     infos = [BackendInfo(name=name, cure=cure or "") for name, cure in cures.items()]
     absent = [
-        Trouble(backend=name, stage="import", reason=f"not installed; add it with: {cures[name]}")
-        for name in wanted
-        if cures[name]
+        Trouble(backend=name, stage="import", reason=f"not available: {cures[name]}") for name in wanted if cures[name]
     ]
     return [name for name in dict.fromkeys(wanted) if not cures[name]], infos, absent

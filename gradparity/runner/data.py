@@ -39,8 +39,17 @@ def dataset_of(cell: Settings, workers: int = 1) -> Dataset | StreamedDataset:
     source = cell.data[0]
     file = read_rows(source, cell.target)
     if file is None or _fits(file.rows, cell.spec(file.features), workers):
-        return load(source, target=cell.target, standardise=_standardised(cell, source), seed=cell.seed)
+        return load(
+            source,
+            target=cell.target,
+            positive=cell.positive,
+            standardise=_standardised(cell, source),
+            seed=cell.seed,
+        )
     _require_streaming(cell, file.rows, file.features, workers)
+    if cell.positive is not None:
+        expected = "none of a file that is read in pieces: the larger label is 1"
+        raise InputError("--positive", got=repr(cell.positive), expected=expected, cure="Write 0 and 1 into the file.")
     return scan(file)
 
 

@@ -9,15 +9,16 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 
 from gradparity.judge.diagnoses import diagnose
-from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
+from gradparity.judge.other_precision import Pair, needs_other_precision, told_apart, usual_sizes
 from gradparity.judge.training import as_at_the_start
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.precisions import HALVES
 from gradparity.model_spec.problem import AnyProblem, UserProblem, in_other_precision
 from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.protocol import NotCertified, NoTimeForTruth
@@ -25,8 +26,9 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline, Stage
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Verdict
-from gradparity.runner.cases import Cell
+from gradparity.runner.cases import Cell, unreached
 from gradparity.runner.crew import Member, patience_s
+from gradparity.runner.ranks import of_all_ranks, with_shares, with_stale
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED, UNTIMELY
 from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, wider
@@ -36,6 +38,7 @@ from gradparity.worker import messages as m
 from gradparity.worker.wire import Arrays
 
 if TYPE_CHECKING:
+    from gradparity.oracle.client import ModelProcess
     from gradparity.runner.pairwise import PairwiseRun
 
 #: Gradient steps of every backend's own loop that are held to the reference before it is timed.
@@ -112,6 +115,8 @@ class Judging:
         cell, problem = self.cell, self.cell.problem
         if self.pairwise is not None or cell.plan.trains == "nothing":  # a path has no reference either
             return
+        if problem.spec.rounding in HALVES:  # a run in it drifts by percents within a few steps
+            return
         if problem.on_disk:  # an extended-precision run would read the file for every step and every draw
             self.recorder.diagnose(*diagnose(problem, self.truth))
             said = "training and loops are not held to a reference: the data are read from a file in pieces"
@@ -165,14 +170,14 @@ class Judging:
         self.recorder.begin("evaluation in the other precision", member.name)
         try:
             problem = self.cell.problem
-            finer = problem.spec.dtype == "float32"
+            pair = Pair(problem.spec.rounding, in_other_precision(problem).spec.rounding)
             sizes = usual_sizes(self.truth.truth["loss", ""], problem)
-            found = told_apart(found, self._in_other_precision(member), finer=finer, sizes=sizes)
+            found = told_apart(found, self._in_other_precision(member), pair=pair, sizes=sizes)
             known = found
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.load(self.cell, self.recorder)
         except (WorkerFailed, InputError, NotCertified) as failure:
-            dtype = in_other_precision(self.cell.problem).spec.dtype
+            dtype = in_other_precision(self.cell.problem).spec.rounding
             found = left_open(found, f"{dtype}: {getattr(failure, 'reason', failure)}")
             if isinstance(failure, WorkerFailed) and not failure.alive:
                 member.stop()
@@ -196,14 +201,16 @@ class Judging:
         self, name: str, worker: WorkerProcess, evaluation: m.Evaluated, problem: AnyProblem, truth: Reference
     ) -> list[Finding]:
         if evaluation.impurity:
-            return without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+            found = without_answer(name, truth, evaluation.verdict or "impure", evaluation.impurity)
+            return with_stale(found, self._shared(name, evaluation, problem, truth)) if evaluation.quantities else found
         asked_for = problem is self.cell.problem
         if asked_for:
             self.recorder.not_given(name, not_given(name, evaluation.without))
         if evaluation.printed:
-            said = f"it printed {evaluation.printed!r} while it was evaluated; the process's log has all of it"
+            said = f"it printed while it was evaluated, into logs/{worker.launch.log.name}"
             cure = "Printing takes time, which is timed too: leave it out of the loss."
             self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
+        self.recorder.diagnose(*unreached(evaluation.missed))
         if asked_for:
             self.recorder.diagnose(*wider(name, evaluation.quantities, problem))
         if self.pairwise is not None:
@@ -223,7 +230,7 @@ class Judging:
             self.values[name] = evaluation.quantities
         if evaluation.without:
             truth = truth.only(*({quantity for quantity, _ in truth.truth} - set(evaluation.without)))
-        found = explained(judge(name, evaluation.quantities, truth, problem), evaluation.instead)
+        found = explained(self._shared(name, evaluation, problem, truth), evaluation.instead)
         if m.OTHER_HVP not in evaluation.quantities:
             return found
         otherwise = {**evaluation.quantities, "hvp": evaluation.quantities[m.OTHER_HVP]}
@@ -231,6 +238,12 @@ class Judging:
         if asked_for:
             self.recorder.diagnose(*differing(name, found, second, evaluation.hvps))
         return list(both(found, second, evaluation.hvps))
+
+    def _shared(self, name: str, answer: m.Evaluated, problem: AnyProblem, truth: Reference) -> list[Finding]:
+        """The verdicts on the values of a backend; of a sharded one on all ranks', with what their shares say."""
+        found, said = of_all_ranks(answer, lambda quantities: judge(name, quantities, truth, problem))
+        self.recorder.diagnose(*said)
+        return with_shares(found, answer, problem, truth, self.cell.oracle, self.cell.settings.ranks)
 
     def judge_output(self, call: m.Call, name: str, output: Arrays) -> None:
         """Judge the last output that was timed like any other; only what does not agree is written down.
@@ -253,12 +266,17 @@ class Judging:
             if finding.verdict not in GOOD and (finding.quantity, finding.parameter) in agreed - said
         ]
 
-    def compare(self) -> None:
-        """Without a truth, judge the backends by each other's answers, once all are there."""
+    def compare(self, *, others: bool = False) -> None:
+        """Without a truth, judge the backends by each other's answers, once all are there.
+
+        ``others``: there are answers more that the backends are held to afterwards.
+        """
         if self.pairwise is None:
             self._suspect_neutral()
             return
         judged = self.pairwise.judge()
+        if judged is None and others:
+            return
         if judged is None:
             said = "fewer than two backends have answered all that it takes, and there is no truth to hold one against"
             cure = "See what failed or was left out."
@@ -308,7 +326,7 @@ class Judging:
         """Find where tapped values diverge, which is the cause of what differs for no reason known so far."""
         from gradparity.results.divergence import Divergences
         from gradparity.runner.divergence import find_divergences, with_places
-        from gradparity.runner.lines import find_lines
+        from gradparity.runner.lines import find_lines, without_steps
 
         outcome, problem = self.recorder.outcome, self.cell.problem
         assert isinstance(problem, UserProblem)  # noqa: S101  # the built-in models have one source for all
@@ -316,10 +334,15 @@ class Judging:
         if found is not None:
             outcome.divergences, lies = found
             outcome.findings = with_places(outcome.findings, outcome.divergences, lies)
-        oracle = self.cell.oracle if self.pairwise is None else None
-        lines, notes = find_lines(
-            workers, problem, outcome.findings, oracle, self.deadline, time.monotonic() - self._began_s
-        )
+        oracle = cast("ModelProcess", self.cell.oracle) if self.pairwise is None else None
+        took_s = time.monotonic() - self._began_s
+        references = self.cell.references
+        lines, notes = find_lines(workers, problem, outcome.findings, oracle, self.deadline, took_s, references)
+        bare = [each.name for each in references if not each.trace]
+        if bare and not lines and oracle is None:
+            self.recorder.diagnose(without_steps(bare))
+        if not lines and self.deadline.passed():
+            self.recorder.leave_out("the lines at which they diverge")
         if lines or notes:
             known = outcome.divergences or Divergences()
             outcome.divergences = msgspec.structs.replace(known, lines=lines, notes=[*known.notes, *notes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from gradparity.progress import Tally
 from gradparity.results import ProblemResult
 
 
@@ -28,6 +29,12 @@ class Observer(Protocol):
     def finished(self, result: ProblemResult) -> None:
         """Take a problem that is done."""
 
+    def remark(self, text: str) -> None:
+        """Take something that is to be said of the whole run; ``""`` is nothing."""
+
+    def tally(self, tally: Tally) -> None:
+        """Take how far a campaign is, whose stages nobody sees here."""
+
 
 class NullObserver:
     """Watches nothing."""
@@ -48,4 +55,10 @@ class NullObserver:
         """Ignore the event."""
 
     def finished(self, result: ProblemResult) -> None:
+        """Ignore the event."""
+
+    def remark(self, text: str) -> None:
+        """Ignore the event."""
+
+    def tally(self, tally: Tally) -> None:
         """Ignore the event."""

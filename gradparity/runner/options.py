@@ -5,59 +5,10 @@ Nothing is imported here that takes long: the command line's help needs the rows
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable
-from operator import index
-from os import PathLike
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gradparity.model_spec.errors import InputError
-
-
-def as_given(value: Any) -> Any:
-    """The value itself, a number of NumPy's as Python's."""
-    return value.item() if hasattr(value, "item") else value
-
-
-def several(value: str | PathLike[str] | Iterable[str | PathLike[str]]) -> tuple[str, ...]:
-    """The words or paths of an option that may be repeated; one alone need be no list."""
-    values = [value] if isinstance(value, str | PathLike) else value
-    return tuple(str(each) if isinstance(each, PathLike) else each for each in values)
-
-
-def separate(value: str | int | Iterable[Any]) -> tuple[str, ...]:
-    """The words of a text with commas between them, or of an iterable, each once."""
-    values = [value] if isinstance(value, str | int) else value
-    return tuple(dict.fromkeys(",".join(map(str, values)).replace(" ", "").split(",")))
-
-
-def counts(value: str | int | Iterable[int]) -> tuple[int, ...]:
-    """Numbers of threads.
-
-    Raises:
-        InputError: a word is no integer.
-    """
-    words = separate(value)
-    if not all(re.fullmatch("[0-9]{1,9}", word) for word in words):
-        raise InputError("--threads", got=repr(value), expected="integers with commas between, such as 1,2")
-    return tuple(map(int, words))
-
-
-def width(value: str | int | None) -> int | None:
-    """Width of the learned projection; ``None`` for the plain model.
-
-    Raises:
-        InputError: it is neither an integer nor ``none``.
-    """
-    try:
-        return None if value is None or value == "none" else int(value) if isinstance(value, str) else index(value)
-    except (TypeError, ValueError):
-        raise InputError("--projection", got=repr(value), expected="an integer of 1 or more, or none") from None
-
-
-def profile_of(quick: bool) -> str:
-    """The timing profile of ``run``."""
-    return "brief" if quick else "quick"
+from gradparity.runner.parsing import address, as_given, counts, profile_of, seeds_of, separate, several, width
 
 
 class Option(NamedTuple):
@@ -73,6 +24,7 @@ class Option(NamedTuple):
         commands: which of the commands have it.
         built_in: whether it describes the built-in model or its data: a model of the user's has its own.
         metavar: what stands for its value in the help.
+        configurable: whether a project's file may have its default, should it be a setting and no switch.
         flags: its spelling on the command line, where it is not made from the name alone.
     """
 
@@ -85,13 +37,43 @@ class Option(NamedTuple):
     commands: tuple[str, ...] = ("run", "check", "bench")
     built_in: bool = False
     metavar: str | None = None
+    configurable: bool = True
     flags: str | None = None
+
+    @property
+    def panel(self) -> str:
+        """The heading that it stands under in the help."""
+        return next(heading for heading, names in PANELS.items() if self.name in names)
 
     @property
     def spelling(self) -> str:
         """How it is written on the command line."""
         return f"--{self.name.replace('_', '-')}"
 
+
+#: The headings of the help, in its order, and the options under each.
+PANELS: dict[str, tuple[str, ...]] = {
+    "Model and data": (
+        *(
+            "sizes",
+            "data",
+            "target",
+            "positive",
+            "standardise",
+            "projection",
+            "formulation",
+            "formulations",
+            "numerics",
+        ),
+        *("reduction", "logit_scale", "l2", "dtype", "start", "stress"),
+    ),
+    "Training": ("steps", "lr", "optimiser", "momentum", "seed"),
+    "Run": (
+        *("backends", "backend", "reference", "baseline", "threads", "ranks", "profile", "quick", "budget", "timeout"),
+        *("memory_limit", "scheduler", "env", "resume"),
+    ),
+    "Output": ("out", "force", "json", "quiet", "verbose", "export"),
+}
 
 #: Width of the projection unless told otherwise, as the command line has it.
 DEFAULT_PROJECTION = "5"
@@ -113,6 +95,15 @@ OPTIONS = (
         parse=several,
         field="interpreters",
         metavar="NAME=BACKEND@PYTHON",
+    ),
+    Option(
+        "reference",
+        "Answers recorded elsewhere, as one more column: a file of gradparity record, or one like it. Repeatable.",
+        list[str],
+        parse=several,
+        field="references",
+        commands=_CHECK,
+        metavar="[NAME=]FILE",
     ),
     Option(
         "sizes",
@@ -138,6 +129,13 @@ OPTIONS = (
         "Label column of a data file: its name, of a .npy file its number from 0.",
         built_in=True,
         metavar="COLUMN",
+    ),
+    Option(
+        "positive",
+        "The label that is 1: to be given of two labels in words, such as yes; of two numbers the larger, if not.",
+        parse=str,
+        built_in=True,
+        metavar="LABEL",
     ),
     Option(
         "standardise",
@@ -170,11 +168,21 @@ OPTIONS = (
     Option("reduction", "Loss over rows: sum or mean.", default="mean", built_in=True),
     Option("logit_scale", "Logit scale c; 2 is HIPS autograd's example.", float, 1.0, built_in=True),
     Option("l2", "L2 penalty on every parameter.", float, 0.0, built_in=True),
-    Option("dtype", "float64 or float32. Default: float64; a model of yours as it is.", metavar="DTYPE"),
+    Option(
+        "dtype",
+        "float64 or float32; check of a model of yours also bfloat16 or float16. Default: float64; a model of yours as "
+        "it is.",
+        metavar="DTYPE",
+    ),
     Option("start", "Start: random (small, seeded) or zeros (a saddle).", default="random", built_in=True),
     Option("steps", "Steps of training; of L-BFGS, the most iterations.", int, 100, commands=_UNTIMED),
     Option(
-        "steps", "Gradient steps that the choice is for, import and first call included.", int, 1000, commands=_BENCH
+        "steps",
+        "Gradient steps that the choice is for, import and first call included.",
+        int,
+        1000,
+        commands=_BENCH,
+        configurable=False,  # another thing than a check's, under one name
     ),
     Option("lr", "Learning rate of gd, momentum and adam.", float, 0.1, field="learning_rate"),
     Option(
@@ -186,7 +194,14 @@ OPTIONS = (
         metavar="NAME",
     ),
     Option("momentum", "Momentum of the heavy ball.", float, 0.9, commands=_UNTIMED),
-    Option("seed", "Seed of the start, the directions and the order of timing.", int, 0),
+    Option(
+        "seed",
+        "Seed of the start, the directions and the order of timing; a model of yours is a problem for each of several "
+        "with commas between. Default: 0.",
+        parse=seeds_of,
+        field="seeds",
+        metavar="N,...",
+    ),
     Option("threads", "Threads a backend.", int, 1, commands=_UNTIMED),
     Option(
         "threads",
@@ -197,6 +212,7 @@ OPTIONS = (
         commands=_BENCH,
         metavar="N,...",
     ),
+    Option("ranks", "Processes of each sharded backend, each with a part of the rows.", int, 2),
     Option(
         "profile",
         "How much to measure: brief, quick (one process a backend), standard (5 to 15 pairs of processes) or full.",
@@ -214,6 +230,23 @@ OPTIONS = (
     ),
     Option("memory_limit", "Memory that each backend's process may have, in GiB.", float, metavar="GIB"),
     Option(
+        "scheduler",
+        "Measure on a Dask cluster, each model and seed by a worker of it: tcp://host:port or tls://host:port of its "
+        "scheduler, or local, local:N for N workers of this machine. Needs gradparity[dask].",
+        parse=address,
+        metavar="ADDRESS",
+        configurable=False,  # a check in a test would go there too
+    ),
+    Option(
+        "env",
+        "An environment variable for the model, which has few of yours otherwise: NAME as it is here, or NAME=value. "
+        "Repeatable.",
+        list[str],
+        parse=several,
+        field="environment",
+        metavar="NAME[=VALUE]",
+    ),
+    Option(
         "out",
         "Folder for results.json, report.html, report.md, blocks.parquet and the logs.",
         default="gradparity-report",
@@ -222,7 +255,12 @@ OPTIONS = (
     ),
     Option(
         "resume",
-        "Go on from the results in --out, where a run was interrupted: the same command once more.",
+        *("Go on from the results in --out, where a run was interrupted: the same command once more.", bool, False),
+        field=None,
+    ),
+    Option(
+        "force",
+        "Replace a complete run of another command in --out. Files of others are never written over.",
         bool,
         False,
         field=None,
@@ -246,6 +284,15 @@ OPTIONS = (
         False,
         commands=_CHECK,
     ),
+    Option(
+        "baseline",
+        "A file with the disagreements that are known: others fail, one of these that is worse or has another cause "
+        "does, and so does one that is mended, until it "
+        "is deleted there. gradparity baseline writes it.",
+        commands=_UNTIMED,
+        parse=str,
+        metavar="FILE",
+    ),
     Option("budget", _BUDGET_OF_CHECK, float, field="budget_s", commands=_CHECK, metavar="SECONDS"),
     Option("budget", _BUDGET, float, field="budget_s", commands=_RUN, metavar="SECONDS"),
     Option(
@@ -266,4 +313,4 @@ def options_of(command: str) -> list[Option]:
 
 def in_python(command: str) -> set[str]:
     """Names of the options that the API's function of that name takes: all but those that say what is printed."""
-    return {option.name for option in options_of(command) if option.field is not None} | {"resume"}
+    return {option.name for option in options_of(command) if option.field is not None} | {"resume", "force"}

@@ -15,6 +15,7 @@ from gradparity.judge.causes.precision import PARTLY, SCATTER, with_precision
 from gradparity.judge.consensus import judge_pairwise
 from gradparity.judge.own import Answers, denies
 from gradparity.judge.verdicts import judge_values, lengths
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.numerics.beside import Sides, sides_from, without_steps
 from gradparity.numerics.perturbation import Floors, floor_from
 from gradparity.numerics.richardson import block_directions
@@ -22,6 +23,7 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline, waited_s
 from gradparity.processes.peer import WorkerFailed
 from gradparity.results import Finding, Pairwise
+from gradparity.results.recorded import Recorded
 from gradparity.truth.reference import Reference
 from gradparity.worker import messages as m
 
@@ -43,6 +45,12 @@ def unknown(problem: UserProblem, *, second_order: bool) -> Reference:
         shapes |= {("hvp", name): shape for name, shape in problem.spec.shapes.items()}
     blank = {key: np.full(shape, np.nan, np.longdouble) for key, shape in shapes.items()}
     return Reference(blank, blank, NO_TRUTH)
+
+
+def times_as_noisy(precision: str, than: str) -> float:
+    """How many times as much as another a precision rounds, in results or in the factors of products."""
+    one = PRECISIONS[precision]
+    return max(one.unit, one.unit_of_factors) / PRECISIONS[than].unit
 
 
 def _without(values: _Values, quantities: Collection[str]) -> _Values:
@@ -99,6 +107,27 @@ class PairwiseRun:
         with self._lock:
             self.answers[name] = answer
         return ""
+
+    def add(self, recorded: Recorded) -> bool:
+        """Take answers recorded elsewhere among the others, as noisy as the noisiest of these; whether they were taken.
+
+        Those of a coarser precision are no voters: their noise would hide what others differ by.
+        """
+        spec = self.problem.spec
+        if times_as_noisy(recorded.dtype, spec.rounding) > 1:
+            return False
+        others = [answer.floors for answer in self.answers.values()]
+        values: dict[str, dict[str, Any]] = {}
+        floors: dict[tuple[str, str], Any] = {}
+        for quantity, tree in recorded.quantities.items():
+            for name, value in tree.items():
+                known = [each[quantity, name] for each in others if (quantity, name) in each]
+                if known:
+                    values.setdefault(quantity, {})[name] = value.astype(spec.dtypes.get(name, spec.dtype))
+                    floors[quantity, name] = np.max(known, 0)
+        if floors:
+            self.answers[recorded.name] = Answers(values, floors)
+        return True
 
     @property
     def _directions(self) -> dict[str, Any]:

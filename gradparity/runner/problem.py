@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gradparity.benchmark.schedule import is_twin
+from gradparity.model_spec.precisions import HALVES
 from gradparity.model_spec.problem import UserProblem
 from gradparity.numerics.optimisers import OUT_OF_TIME
 from gradparity.processes.machine import usable_cores
@@ -24,6 +25,7 @@ from gradparity.runner.resume import JUDGED, untimed
 from gradparity.worker import messages as m
 
 if TYPE_CHECKING:
+    from gradparity.oracle.messages import DrawnBatches
     from gradparity.runner.judging import Judging
 
 #: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
@@ -150,6 +152,7 @@ class ProblemRun:
         name = member.name
         if self.judging.pairwise is not None:
             member = self._living(member)
+        self.recorder.begin("judgement", name)
         found = self.judging.judge(name, member.worker, answer.evaluation)
         self.recorder.found(name, found)
         if found and found[0].verdict not in UNREPEATABLE:
@@ -186,17 +189,44 @@ class ProblemRun:
         outcome = self.recorder.outcome
         if JUDGED in outcome.stages:
             return
+        coarser = []
+        if self.cell.references:
+            from gradparity.runner.references import hold_to_others, judge_references
+
+            coarser = judge_references(self.judging, self.cell.references)
         self.recorder.begin("comparison")
-        self.judging.compare()
-        if isinstance(self.cell.problem, UserProblem) and any(f.verdict in DIFFERS for f in outcome.findings):
+        self.judging.compare(others=bool(coarser))
+        if coarser:
+            hold_to_others(self.judging, coarser)
+        if self.cell.batches is not None:
+            self._as_written(self.cell.batches)
+        if isinstance(self.cell.problem, UserProblem) and self._differs():
             self.recorder.begin("where they diverge")
             self._load_again()
             self.judging.find_precision(self.crew.workers)
-            self.judging.find_divergence(self.crew.workers)
+            self.judging.find_divergence(self.crew.whole)
         if self.recorder.done | set(outcome.idle) >= set(self.cell.names):
             self.recorder.mark(JUDGED)
         self.recorder.end()
         self.recorder.save()
+
+    def _differs(self) -> bool:
+        """Whether a backend gives numbers that disagree, of which it can be asked more; in half precision it cannot."""
+        if self.cell.problem.spec.rounding in HALVES:
+            return False
+        asked = {*self.cell.names, *(each.name for each in self.cell.references if each.trace)}
+        return any(f.verdict in DIFFERS and f.backend in asked for f in self.recorder.outcome.findings)
+
+    def _as_written(self, drawn: DrawnBatches) -> None:
+        """Run the ports' own steps and initialisers, where there are any."""
+        from gradparity.runner.initialisers import compare_initialisers
+        from gradparity.runner.own_training import OwnSteps, members_with
+
+        if members_with(lambda loaded: loaded.trains or loaded.initialises, self.crew) or not self.crew.workers:
+            self._load_again()
+            OwnSteps(self.cell, drawn, self.crew, self.recorder, self.judging.deadline).compare()
+            if compare_initialisers(self.cell, self.crew, self.recorder, self.judging.deadline):
+                self._load_again()
 
     def _load_again(self) -> None:
         """Start those whose process has ended, or was of an earlier session, to be asked once more."""

@@ -12,6 +12,7 @@ from threading import Lock
 
 import msgspec
 
+from gradparity.backends import BACKENDS
 from gradparity.benchmark.schedule import is_twin
 from gradparity.model_spec.errors import InputError
 from gradparity.processes import machine
@@ -30,8 +31,12 @@ from gradparity.results import (
     Trouble,
     store,
 )
+from gradparity.results.folder import without_reports, write_schema
+from gradparity.results.initialisers import Initialisers
+from gradparity.results.own_training import OwnTraining
+from gradparity.results.run import RecordedAnswer
 from gradparity.runner.observer import Observer
-from gradparity.runner.resume import COMPILED, require_same, require_same_versions
+from gradparity.runner.resume import COMPILED, RESUME, require_installed, require_same, require_same_versions
 from gradparity.runner.settings import Settings
 from gradparity.version import __version__
 
@@ -42,39 +47,64 @@ UNROLLED = 2000
 class Record:
     """The results of a run in their folder; problems that run side by side share it."""
 
-    def __init__(self, settings: Settings, backends: list[BackendInfo], folder: Path, observer: Observer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        backends: list[BackendInfo],
+        folder: Path,
+        observer: Observer,
+        keep: Callable[[], None] = lambda: None,
+    ) -> None:
         self.result = RunResult(
             gradparity_version=__version__,
             command=settings.command,
             settings=msgspec.json.decode(msgspec.json.encode(settings)),  # as it will be read again
             machine=machine.describe(),
-            environment=set_for_workers(settings.thread_counts or (settings.threads,)),
+            environment=set_for_workers(settings.thread_counts or (settings.threads,), settings.environment),
             backends=backends,
         )
         self.settings, self.folder, self.observer = settings, folder, observer
-        self.order = {name: place for place, name in enumerate(settings.order())}
+        self._keep = keep  #: sees that the folder is still this run's
+        names = dict.fromkeys([*settings.order(), *(info.name for info in backends)])
+        self.order = {name: place for place, name in enumerate(names)}
         self.lock = Lock()
+        #: Whether this session has anything that no earlier one had, and whether anything of the run is on disk.
+        self.new, self.saved = False, False
         #: Whoever ends the run saves, once; what fails from then on is no failure.
         self.ending = False
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """Save at the start, and at the end however it comes: what was measured is there."""
+        """Save as results arrive, and at the end however it comes: what was measured is there.
+
+        Results of an earlier run or session stay as they are until there is something new.
+        """
         began_s = time.monotonic()  # a system's clock may be set meanwhile
         own = Session(started=datetime.now(UTC).isoformat(timespec="seconds"))
+        file = self.folder / store.RESULTS_FILE
+        before = file.read_bytes() if self.result.sessions else None
+        self.saved = before is not None
         self.result.sessions = [*self.result.sessions, own]
-        try:
-            store.save(self.result, self.folder)
-            yield
-            self.result.complete = True
-        except BaseException as error:
-            own.seconds = time.monotonic() - began_s
-            with contextlib.suppress(InputError):  # it may be what ended the run: no room
-                store.save(self.result, self.folder)
-                error.add_note(store.SAVED)
-            raise
-        own.seconds = time.monotonic() - began_s
-        store.save(self.result, self.folder)
+        with without_reports(self.folder):
+            try:
+                if not file.exists():
+                    self.save()
+                self.new, self.saved = False, before is not None
+                yield
+                self.result.complete, self.new = True, True
+                own.seconds = time.monotonic() - began_s
+                self._write(durably=True)
+                self.saved = True
+            except BaseException as error:
+                own.seconds = time.monotonic() - began_s
+                with contextlib.suppress(InputError):  # it may be what ended the run: no room
+                    if before is not None and isinstance(error, InputError) and error.rule == RESUME:
+                        store.replace_file(file, before)  # what is refused stays as it was
+                    elif self.new:
+                        self._write(durably=True)
+                        self.saved = True
+                raise
+            write_schema(self.folder)  # the folder may have been taken away meanwhile
 
     def end(self) -> None:
         """Take no more: the run is ending before its time."""
@@ -85,7 +115,13 @@ class Record:
         """Write what there is."""
         with self.lock:
             if not self.ending:
-                store.save(self.result, self.folder)
+                self.new = True
+                self._write()
+                self.saved = True
+
+    def _write(self, *, durably: bool = False) -> None:
+        self._keep()
+        store.save(self.result, self.folder, durably=durably)
 
     def imported(self, name: str, versions: Mapping[str, str]) -> None:
         """Write down which versions a backend is of.
@@ -118,7 +154,10 @@ def go_on(result: RunResult, folder: Path) -> list[ProblemResult]:
         return []
     old = store.read(str(folder))
     require_same(old, result)
-    result.sessions = old.sessions
+    for info in old.backends:
+        if info.name in BACKENDS and not old.settings.get("scheduler"):  # of another interpreter only its process knows
+            require_installed(info.name, info.versions)
+    result.sessions, result.machines = old.sessions, old.machines
     versions = {info.name: info.versions for info in old.backends}
     result.backends = [msgspec.structs.replace(info, versions=versions.get(info.name, {})) for info in result.backends]
     return old.problems
@@ -158,6 +197,22 @@ class Recorder:
         """Take the verdicts on training runs."""
         with self.record.lock:
             self.outcome.training += runs
+
+    def recorded(self, answer: RecordedAnswer) -> None:
+        """Take what is known of answers recorded elsewhere, in place of what is written of them."""
+        with self.record.lock:
+            kept = [each for each in self.outcome.recorded if each.name != answer.name]
+            self.outcome.recorded = [*kept, answer]
+
+    def own_training(self, found: OwnTraining) -> None:
+        """Take what training as the user wrote it has come to."""
+        with self.record.lock:
+            self.outcome.own_training = found
+
+    def initialisers(self, found: Initialisers) -> None:
+        """Take what the ports' initialisers have come to."""
+        with self.record.lock:
+            self.outcome.initialisers = found
 
     def trained_anew(self, change: Callable[[Training], Training]) -> None:
         """Take every training run as it is by what has been found since."""

@@ -7,6 +7,8 @@ measured again, and so is what failed or did not fit into a time budget.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 
 import msgspec
 
@@ -15,8 +17,10 @@ from gradparity.results import ProblemResult, RunResult, Timed, Timing
 from gradparity.results.blocks import CALLS, Call, timed_of
 from gradparity.runner.plan import Plan
 
-#: Settings that may be others when a run goes on: they say how much may be spent, and not what is measured.
-_FREE = frozenset({"out", "budget_s", "allowance"})
+#: What is at fault where a session cannot go on from an earlier one.
+RESUME = "--resume"
+#: Settings that may be others when a run goes on: they say how much may be spent, or where from, and not what.
+_FREE = frozenset({"out", "budget_s", "allowance", "defaults", "baseline", "scheduler"})
 #: Facts of the machine without which figures of two sessions are not of one run.
 _MACHINE = ("cpu", "cores", "usable_cores", "python")
 
@@ -56,7 +60,7 @@ def require_same(old: RunResult, new: RunResult) -> None:
     for name, before, now in facts:
         if before != now:
             raise InputError(
-                "--resume",
+                RESUME,
                 got=f"{name}: {now!r}, which was {before!r}",
                 expected="the same command on the same machine as before",
                 cure="Repeat the command as it was, or start anew without --resume.",
@@ -72,7 +76,7 @@ def require_same_problem(old: ProblemResult, new: ProblemResult) -> None:
     if (old.digest, old.source_digest, old.rows) != (new.digest, new.source_digest, new.rows):
         what = "data" if old.digest != new.digest or old.rows != new.rows else "model"
         raise InputError(
-            "--resume",
+            RESUME,
             got=f"{new.label}, whose {what} changed since",
             expected="the same as before",
             cure="Start anew without --resume.",
@@ -88,11 +92,25 @@ def require_same_versions(name: str, old: Mapping[str, str], new: Mapping[str, s
     if old and dict(old) != dict(new):
         before, now = (", ".join(f"{k} {v}" for k, v in sorted(each.items())) for each in (old, new))
         raise InputError(
-            "--resume",
+            RESUME,
             got=f"{name} with {now}, which was {before}",
             expected="the same versions as before",
             cure="Install those again, or start anew without --resume.",
         )
+
+
+def require_installed(name: str, old: Mapping[str, str]) -> None:
+    """See, before any process is started, that what a backend computed with is what is installed here.
+
+    Raises:
+        InputError: a package has another version now.
+    """
+    now = dict(old)
+    for package in old:
+        with suppress(PackageNotFoundError):
+            now[package] = version(package)
+    local = {package for package in old if now[package].partition("+")[0] == old[package].partition("+")[0]}
+    require_same_versions(name, old, now | {package: old[package] for package in local})
 
 
 def is_done(problem: ProblemResult, plan: Plan) -> bool:
@@ -103,9 +121,10 @@ def is_done(problem: ProblemResult, plan: Plan) -> bool:
 
 
 def cut_short(problem: ProblemResult) -> set[str]:
-    """Backends that were checked with less than all: a larger budget may have time for it."""
+    """Backends that were checked with less than all: a larger budget may have time for it. Or without any verdict."""
     found = {each.backend for each in problem.not_given if each.quantity in COMPILED.values()}
     ran = {each.backend for each in problem.checked}
+    found |= ran - {each.backend for each in problem.findings}
     return found | {name for name in ran if any(said.startswith(f"{name}: training") for said in problem.left_out)}
 
 
@@ -117,7 +136,7 @@ def kept(problem: ProblemResult) -> ProblemResult:
     # Without a truth backends are judged by all answers together, which live in the processes.
     checked = [] if (UNCERTIFIED in problem.stages or untimely) and not judged else problem.checked
     checked = [each for each in checked if each.backend not in short]
-    names = {each.backend for each in checked}
+    names = {each.backend for each in checked} | ({each.name for each in problem.recorded} if judged else set())
     again = {JUDGED, TIMED} if problem.troubles or short else {TIMED} if problem.left_out else set()
     again |= {JUDGED, TIMED, UNCERTIFIED, UNTIMELY} if untimely else set()
     return msgspec.structs.replace(

@@ -8,37 +8,57 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import psutil
 
+from gradparity.judge.baseline import hold as hold_to
+from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
 from gradparity.processes.deadline import USUAL_S, Deadline, budget_of
+from gradparity.processes.environment import passed_on
 from gradparity.processes.launch import Launch
 from gradparity.processes.scratch import scratch_folder
-from gradparity.results import ProblemResult, RunResult, Trouble, store
+from gradparity.results import BackendInfo, ProblemResult, RunResult, Trouble
+from gradparity.results.baseline import Known, read_known
+from gradparity.results.folder import LOGS, hold
+from gradparity.results.store import SAVED
 from gradparity.runner.cases import Case, Cell, built_in_cases, stress_cases
 from gradparity.runner.clock import CellClock
 from gradparity.runner.crew import Crew, chosen_backends
+from gradparity.runner.jobs import Job, model_jobs
 from gradparity.runner.observer import Observer
 from gradparity.runner.plan import Plan, plan_of
 from gradparity.runner.problem import Group, ProblemRun, check_all
 from gradparity.runner.record import Record, Recorder, go_on
-from gradparity.runner.resume import is_done, kept, require_same_problem
+from gradparity.runner.resume import RESUME, is_done, kept, require_same_problem
 from gradparity.runner.settings import Settings
 from gradparity.runner.starts import S_PER_GB, StartTimes
 
+if TYPE_CHECKING:
+    from gradparity.results.recorded import Recorded
+
 #: Problems of at most so many entries of X are checked two at a time, with so much memory available for their workers.
 SMALL_CELLS, PAIR_BYTES = 10**6, 8 * 2**30
+#: Models up to which each keeps its process from the start to the end; of more each has one while it is needed.
+MOST_AWAKE = 4
 #: What the logs of workers that go through the stress suite are named after.
 STRESS = "stress"
 
 
-def run(settings: Settings, observer: Observer, started_s: float | None = None, *, resume: bool = False) -> RunResult:
+def run(
+    settings: Settings,
+    observer: Observer,
+    started_s: float | None = None,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    job: Job | None = None,
+) -> RunResult:
     """Everything that is asked for: checked, trained, timed, and saved as it arrives.
 
     Args:
@@ -46,6 +66,8 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
         observer: is told of the progress.
         started_s: reading of the monotonic clock from which a time budget counts; now if not given.
         resume: whether to leave what an earlier session in the same folder has brought to its end as it is.
+        force: whether a complete run of another command in that folder may be replaced.
+        job: of which campaign's jobs these are the settings, if they are: it has a name among the others.
 
     Returns:
         The results, which are in the folder too.
@@ -56,39 +78,97 @@ def run(settings: Settings, observer: Observer, started_s: float | None = None, 
     require_extended_precision()
     started_s = time.monotonic() if started_s is None else started_s
     deadline, plan = budget_of(settings.budget_s, started_s), plan_of(settings)
-    names, infos, absent = chosen_backends(settings)
+    listed = read_known(settings.baseline) if settings.baseline is not None else []
     cases: list[Case] = []
-    if settings.model is not None:  # what is at fault is said before a folder is made
-        find_model(settings.model)
-    else:
+    references: list[Recorded] = []
+    for path in settings.models or (() if settings.model is None else (settings.model,)):
+        find_model(path)  # what is at fault is said before a folder is made
+    if settings.scheduler is not None:
+        return _on_cluster(settings, observer, deadline, listed, resume=resume, force=force)
+    names, infos, absent = chosen_backends(settings)
+    jobs = [job] if job is not None else model_jobs(settings)
+    if settings.references:
+        from gradparity.runner.references import read_references
+
+        references = read_references(settings)
+        infos += [BackendInfo(name=each.name, versions=each.versions) for each in references]
+    if settings.model is None:
         cases = stress_cases(settings, names) if plan.shared else built_in_cases(settings, plan, names)
     with ExitStack() as stack:
-        folder = stack.enter_context(store.hold(settings.out))
+        records = stack.enter_context(_noted())
+        held = stack.enter_context(hold(settings.out, settings.command, force=force))
         scratch = stack.enter_context(scratch_folder())
         cache = scratch / "compiled" if plan.apart else None  # so that the first process of a cell compiles everything
         if cache is not None:
             cache.mkdir()
         launch = Launch(
-            folder / "logs",
+            held.folder / LOGS,
             compile_cache=cache,
             scratch=scratch,
             deadline=deadline,
             allowance=settings.allowance,
+            variables=passed_on(settings.environment),
             listener=lambda name, far: observer.advance(name, far.what, far.done, far.of),
         )
         if settings.model is not None:
             from gradparity.runner.user_cases import user_cases
 
-            observer.begin(Path(settings.model).name, "loading", "")
-            cases = stack.enter_context(user_cases(settings, names, launch))
-            observer.end(Path(settings.model).name, "")
-        record = Record(settings, infos, folder, observer)
-        earlier = (
-            [each if is_done(each, plan) else kept(each) for each in go_on(record.result, folder)] if resume else []
-        )
+            for each in jobs:
+                observer.begin(each.label, "loading", "")
+                drawn = user_cases(each.settings, names, launch, each.name, references, rests=len(jobs) > MOST_AWAKE)
+                cases += stack.enter_context(drawn)
+                observer.end(each.label, "")
+        record = Record(settings, infos, held.folder, observer, held.keep)
+        records.append(record)
+        earlier = found_earlier(record, plan) if resume else []
         record.result.problems = list(earlier)  # before the first save: whatever ends this session loses none of them
         with record.session():
             _Session(plan, record, launch, absent, earlier, started_s).measure(cases)
+            if settings.baseline is not None:
+                record.result.baseline = hold_to(record.result, listed, settings.baseline)
+    return record.result
+
+
+@contextmanager
+def _noted() -> Iterator[list[Record]]:
+    """Write on whatever ends a run, whenever it does, that what was measured is saved, if it is; for its records."""
+    records: list[Record] = []
+    try:
+        yield records
+    except BaseException as error:
+        if any(record.saved for record in records):
+            error.add_note(SAVED)
+        raise
+
+
+def found_earlier(record: Record, plan: Plan) -> list[ProblemResult]:
+    """What an earlier session has found, of a problem that it did not bring to its end as much as can be gone on from.
+
+    Of one that was measured elsewhere that is nothing: times of two machines would stand in one ratio.
+    """
+    found = go_on(record.result, record.folder)
+    return [each if is_done(each, plan) else kept(each) for each in found if each.place is None or is_done(each, plan)]
+
+
+def _on_cluster(
+    settings: Settings, observer: Observer, deadline: Deadline, listed: list[Known], *, resume: bool, force: bool
+) -> RunResult:
+    """The same on a cluster, where this process measures nothing."""
+    from gradparity.runner.campaign import campaign
+
+    with (
+        _noted() as records,
+        hold(settings.out, settings.command, force=force) as held,
+        campaign(settings, observer, deadline) as measuring,
+    ):
+        record = Record(settings, measuring.infos, held.folder, observer, held.keep)
+        records.append(record)
+        earlier = go_on(record.result, held.folder) if resume else []
+        record.result.problems = list(earlier)
+        with record.session():
+            measuring.measure(record, earlier)
+            if settings.baseline is not None:
+                record.result.baseline = hold_to(record.result, listed, settings.baseline)
     return record.result
 
 
@@ -177,6 +257,8 @@ class _Session:
                         clock.adopt()
                     clock.time()
                 self.record.observer.finished(run.recorder.outcome)
+            for case in (case for cases in groups for case in cases):
+                case.oracle.rest()
 
     def _clock(self, run: ProblemRun) -> CellClock:
         return CellClock(run.cell, run.crew, run.recorder, run.judging, self.start_times)
@@ -207,13 +289,24 @@ class _Session:
         return Recorder(self.record, earlier)
 
     def _find_earlier(self, cases: Sequence[Case]) -> None:
-        """Give each case its problem of an earlier session; those of one label in their order."""
+        """Give each case its problem of an earlier session; those of one label in their order.
+
+        Raises:
+            InputError: there is one that this command does not ask for: it would count among its verdicts.
+        """
         by_label: dict[str, list[ProblemResult]] = {}
         for problem in self.earlier:
             by_label.setdefault(problem.label, []).append(problem)
         for case in cases:
             if by_label.get(case.label):
                 case.earlier = by_label[case.label].pop(0)
+        if strange := [label for label, problems in by_label.items() if problems]:
+            raise InputError(
+                RESUME,
+                got=f"{strange[0]}, which this command does not ask for",
+                expected="results of the same command",
+                cure="Start anew without --resume.",
+            )
 
     def _done(self, case: Case) -> bool:
         """Whether an earlier session has left nothing to do; it is shown all the same."""

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from gradparity.formatting import shortened
-from gradparity.judge.alignment import Parting
+from gradparity.judge.alignment import FirstDivergence, changed_by_cure
 from gradparity.results.lines import Cure, Lines, Site
 from gradparity.worker import messages as m
 
@@ -19,30 +19,38 @@ from gradparity.worker import messages as m
 MOST_TEXT, AROUND = 72, 6
 
 
-def in_words(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path) -> Lines:
-    """The record of a parting, with places and text in place of numbers."""
+def in_words(
+    divergence: FirstDivergence, names: tuple[str, str], traced: tuple[m.Traced, m.Traced], root: Path
+) -> Lines:
+    """What is kept of a divergence, with places and text in place of numbers."""
 
     def sites(numbers: Sequence[int | None]) -> list[Site]:
         each = zip(names, traced, numbers, strict=True)
         return [_site(name, record, number, root) for name, record, number in each if number is not None]
 
-    here = sites(parting.here)
-    agree = sites(parting.agree) if parting.agree is not None else []
+    def rules(found: list[Site]) -> list[Site]:
+        """Where a value is differentiated by a rule of the user's, that is where its cotangent is computed."""
+        records = dict(zip(names, zip(traced, divergence.here, strict=True), strict=True))
+        return [_rule(each, *records[each.backend], root) for each in found]
+
+    here = sites(divergence.here)
+    here = rules(here) if divergence.direction == "backward" else here
+    agree = sites(divergence.agree) if divergence.agree is not None else []
     joined = {
         (traced[0].results[a].place[1], traced[1].results[b].place[1])
-        for a, b in parting.pairs
+        for a, b in divergence.pairs
         if traced[0].results[a].place[1] and traced[1].results[b].place[1]
     }
     return Lines(
-        direction=parting.direction,
+        direction=divergence.direction,
         backend=names[0],
         against=names[1],
         agree=agree,
-        reordered=sites(parting.reordered) if parting.reordered is not None else [],
+        reordered=sites(divergence.reordered) if divergence.reordered is not None else [],
         here=here,
-        relative=parting.relative,
-        floors=parting.floors,
-        silent=list(itertools.compress(names, parting.missing)),
+        relative=divergence.relative,
+        floors=divergence.floors,
+        silent=list(itertools.compress(names, divergence.missing)),
         joined=sorted(joined),
         excerpts={
             name: _excerpt(record, [site for site in (*agree, *here) if site.backend == name], root)
@@ -51,14 +59,14 @@ def in_words(parting: Parting, names: tuple[str, str], traced: tuple[m.Traced, m
     )
 
 
-def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
+def _site(name: str, traced: m.Traced, number: int, root: Path, *, whole: bool = False) -> Site:
     result = traced.results[number]
     file, line, end_line, column, end_column = result.place
     source = lines_of(traced.sources.get(file, ""))
     text = ""
     if 0 < line <= len(source):
         lines = [each.encode() for each in source[line - 1 : end_line]]
-        if end_column > 0 and (end_line > line or end_column > column):
+        if not whole and end_column > 0 and (end_line > line or end_column > column):
             lines[-1] = lines[-1][:end_column]
             lines[0] = lines[0][column:]
         else:
@@ -66,6 +74,7 @@ def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
         text = " ".join(b" ".join(lines).decode(errors="replace").split())
     if result.name:
         text = result.name
+    caller, line_of_call = result.caller
     return Site(
         backend=name,
         file=shown_file(file, root),
@@ -73,7 +82,20 @@ def _site(name: str, traced: m.Traced, number: int, root: Path) -> Site:
         text=text if len(text) <= MOST_TEXT else text[: MOST_TEXT - 4] + " ...",
         operation=result.operation or "input",
         module=result.module,
+        called=f"{shown_file(caller, root)}:{line_of_call}"
+        if source and caller in traced.sources and (caller, line_of_call) != (file, line)
+        else "",
     )
+
+
+def _rule(site: Site, traced: m.Traced, number: int | None, root: Path) -> Site:
+    file, line, _ = ("", 0, 0) if number is None else traced.results[number].rule
+    source = lines_of(traced.sources.get(file, ""))
+    if not 0 < line <= len(source):
+        return site
+    first = next((n for n in range(line, len(source) + 1) if "def " in source[n - 1]), line)  # behind decorators
+    text = shortened(" ".join(source[first - 1].split()), MOST_TEXT)
+    return msgspec.structs.replace(site, file=shown_file(file, root), line=first, text=text, called=site.place)
 
 
 def lines_of(text: str) -> list[str]:
@@ -98,9 +120,40 @@ def _excerpt(traced: m.Traced, sites: Sequence[Site], root: Path) -> tuple[int, 
     source = files[known[-1].file]
     numbers = [site.line for site in known if site.file == known[-1].file]
     first, last = max(1, min(numbers) - AROUND), min(len(source), max(numbers) + AROUND)
-    while not source[first - 1].strip():  # ends at the places themselves
+    while first < last and not source[first - 1].strip():  # ends at the places themselves
         first += 1
     return first, source[first - 1 : last]
+
+
+def beside_cures(
+    lines: Lines,
+    found: Iterable[tuple[str, m.Cured]],
+    records: Mapping[str, m.Traced],
+    params: Iterable[str],
+    root: Path,
+) -> Lines:
+    """The same at the first line whose values a proven edit changes, and at the line of the other port that has them.
+
+    Without the edit a port may be seen to diverge at a step before, which only one of the two takes. Where an edit of
+    either is proven they have to tell of the same lines.
+    """
+    names, places = list(params), list[dict[str, Site]]()
+    for port, answer in found:
+        other = lines.against if port == lines.backend else lines.backend
+        if answer.traced is None:
+            continue
+        edit = answer.found[0]
+        place = edit.file, edit.line, edit.column, edit.column + len(edit.new.encode())
+        pair = changed_by_cure(
+            records[port], answer.traced, records[other], place, names, by_order=edit.kind == "permutation"
+        )
+        if pair is not None and (edit.kind != "permutation" or answer.traced.results[pair[0]].place[:2] == place[:2]):
+            edited = m.Traced(answer.traced.results, records[port].sources)  # the user's text is said, by whole lines
+            sites = _site(port, edited, pair[0], root, whole=True), _site(other, records[other], pair[1], root)
+            places.append({site.backend: site for site in sites})
+    if len({tuple(sorted((name, site.place) for name, site in each.items())) for each in places}) != 1:
+        return lines  # either port can be edited, each at lines of its own: nothing tells which
+    return msgspec.structs.replace(lines, here=[places[0][site.backend] for site in lines.here])
 
 
 def at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path, sources: Mapping[str, str]) -> Lines:
@@ -113,7 +166,7 @@ def at_its_cures(lines: Lines, found: Iterable[tuple[str, m.Cured]], root: Path,
     for port, answer in found:
         tried += answer.tried
         for each in answer.found:
-            fields = {name: getattr(each, name) for name in ("line", "kind", "old", "new", "phrase")}
+            fields = {name: getattr(each, name) for name in ("line", "column", "kind", "old", "new", "phrase", "about")}
             cure = Cure(backend=port, file=shown_file(each.file, root), also=list(each.also), **fields)
             cures.append(cure)
             source = lines_of(sources.get(each.file, ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,11 @@ class Reference:
     #: What holds entries at kinks together: between the sides of each is not enough where they share a tie.
     together: Sequence[Together] = ()
 
+    @cached_property
+    def sizes(self) -> dict[tuple[str, str], float]:
+        """The largest magnitude in each block, as `largest` has it: of a large model it takes a while."""
+        return {key: largest(value) for key, value in self.truth.items()}
+
     def only(self, *quantities: str) -> Reference:
         """The reference of some quantities."""
         kept = {*quantities, *((PROJECTION,) if "gradient" in quantities else ())}
@@ -70,6 +76,14 @@ class Reference:
         )
         untimely = {quantity: why for quantity, why in self.untimely.items() if quantity in quantities}
         return replace(self, truth=truth, floor=floor, untimely=untimely)
+
+
+def largest(values: Extended) -> float:
+    """The largest magnitude of all numbers that float64 has; 0 of none."""
+    most = np.finfo(np.float64).max
+    size = np.abs(values)
+    found = float(size.max(initial=0))
+    return found if found <= most else float(size.max(initial=0, where=size <= most))
 
 
 def direction(shapes: Mapping[str, tuple[int, ...]], seed: int, place: int) -> dict[str, npt.NDArray[np.float64]]:

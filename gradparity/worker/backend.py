@@ -6,14 +6,11 @@ An exception while answering is a reply like any other; the worker ends when tol
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -26,11 +23,13 @@ from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
 from gradparity.worker import reasons
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
+from gradparity.worker.ported import by_name, in_its_layout
 from gradparity.worker.serve import serve
-from gradparity.worker.wire import Failed, Reply, Request, encode
+from gradparity.worker.wire import Reply, Request, encode, failure
 
 if TYPE_CHECKING:
     from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
+    from gradparity.backends.shards import Combination
     from gradparity.model_spec.problem import Problem
     from gradparity.model_spec.spec import Logistic
     from gradparity.worker.evaluation import Asked, TimedCall
@@ -41,38 +40,38 @@ class Worker:
     """The state of a worker between requests: a backend, then a problem, then a call to time."""
 
     def __init__(self) -> None:
+        self.whole: Backend
         self.backend: Backend
         self.problem: Problem | UserProblem
         self.loss: Loss
         self.program: Program
         self.placed: tuple[Params, Data]
         self.calls: dict[m.Call, TimedCall] = {}
+        self.timed: set[m.Call] = set()
         self.names: Sequence[str] = ()
         self.eager: Sequence[str] = ()
         self.printed: Printed | None = None
         self.asked: Asked
         self._built: dict[Logistic | UserSpec, tuple[Loss, Program]] = {}
+        self._combinations: dict[str, Combination] = {}
 
     def answer(self, request: Request[Any]) -> bytes:
         """The reply to one request as a frame, a failure included."""
         try:
             return encode(ANSWERS[type(request)](self, request))
-        except (Exception, SystemExit) as error:
-            if isinstance(error, SystemExit) and not isinstance(getattr(self, "problem", None), UserProblem):
+        except BaseException as error:  # whatever a model raises is an answer: no signal of a terminal comes here
+            if not isinstance(error, Exception) and not isinstance(getattr(self, "problem", None), UserProblem):
                 raise
-            return encode(Failed(type(error).__name__, self._said(error), traceback.format_exc()))
+            return encode(failure(error, self._said(error)))
 
     def _said(self, error: BaseException) -> str:
         """What an exception says, and where the user's code raised it."""
-        words = f"the code ends the process: {error.code!r}" if isinstance(error, SystemExit) else str(error)
         problem = getattr(self, "problem", None)
-        if not isinstance(problem, UserProblem) or isinstance(error, InputError):
-            return words
-        from gradparity.model_spec.user.model import display_path, place_of
+        if isinstance(error, InputError) or not isinstance(problem, UserProblem):
+            return str(error)
+        from gradparity.worker.user_loss import said_of
 
-        path = Path(problem.spec.path)
-        file, line = place_of(error, path, path if path.is_dir() else path.parent)
-        return f"{words.splitlines()[0] if words else ''} ({display_path(file)}, line {line})" if line else words
+        return said_of(error, problem.spec)
 
     def _configure(self, request: m.Configure) -> m.Configured:
         if request.protocol != m.PROTOCOL:
@@ -81,11 +80,10 @@ class Worker:
 
         if request.memory_bytes is not None:
             limit_memory(request.memory_bytes)
-        if request.one_core and hasattr(os, "sched_setaffinity"):
-            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        reasons.prepare(request)
         started, cpu_started = time.perf_counter(), time.process_time()
         self.names = request.names
-        self.backend = load(request.target)
+        self.backend = self.whole = load(request.target)
         self.backend.configure(request.threads)
         import_s = NUMPY_S + time.perf_counter() - started
         import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
@@ -105,8 +103,15 @@ class Worker:
         if self.problem.on_disk:  # as is whatever else this worker is to load: the same problem in the other dtype
             from gradparity.backends.streamed import StreamedBackend
 
-            if not isinstance(self.backend, StreamedBackend):
-                self.backend = StreamedBackend(self.backend)
+            if not isinstance(self.whole, StreamedBackend):
+                self.whole = StreamedBackend(self.whole)
+        precision = self.problem.spec.rounding_apart
+        if precision is not None:
+            from gradparity.worker.halved import Halved
+
+            self.backend = cast("Backend", Halved(self.whole, precision))
+        else:
+            self.backend = self.whole
         started = time.perf_counter()
         self.loss, self.program = self.build(self.problem.spec)
         self.eager = request.eager
@@ -121,10 +126,10 @@ class Worker:
             say_no_scalar(self.loss, *self.placed)
             raise
         called = time.perf_counter()
-        self.calls = {"step": step}
+        self.calls, self.timed = {"step": step}, set()
         count = getattr(self.backend, "operations", None) if self.eager else None
         operations = count(self.loss, *self.placed) if count is not None else 0
-        return m.Loaded(built - started, called - built, _compile_cache(), operations)
+        return m.Loaded(built - started, called - built, _compile_cache(), operations, *reasons.as_written(self))
 
     def _compile(self, request: m.Compile) -> m.Compiled:
         function = getattr(self.program, request.what, None)
@@ -141,6 +146,10 @@ class Worker:
                 from gradparity.worker.user_loss import user_loss
 
                 loss = user_loss(spec, self.backend, self.names)
+                if hasattr(self.backend, "alone"):
+                    from gradparity.worker.ranks import combined
+
+                    loss.combination = combined(self.backend, loss, self.problem, self._combinations)
             else:
                 loss = self.backend.loss(spec)
             self._built[spec] = loss, self.backend.program(loss)
@@ -150,8 +159,12 @@ class Worker:
         from gradparity.worker.evaluation import Asked, evaluate
 
         self.asked = Asked.of(self.loss, self.program, self.problem, second_order=request.second_order)
+        from gradparity.worker.ranks import called_before
+
+        kind = called_before(self.backend, self.program, self.problem)
         found = evaluate(self.backend, self.loss, self.program, self.problem, asked=self.asked)
-        return msgspec.structs.replace(found, printed=self.printed.first if self.printed else "")
+        printed, missed = self.printed is not None and self.printed.any, getattr(self.loss, "missed", {})
+        return msgspec.structs.replace(found, printed=printed, missed=missed, over_rows=kind)
 
     def _extrapolate(self, request: m.Extrapolate) -> m.Extrapolated:
         from gradparity.worker.extrapolation import (
@@ -201,24 +214,6 @@ class Worker:
         line, near = line if len(line) == LINE_POINTS else [], near if len(near) == POINTS else []
         return m.Perturbed(drawn, line, near, "" if drawn else f"the loss raises there: {said}", said)
 
-    def _scatter(self, request: m.Scatter) -> m.Scattered:
-        from gradparity.numerics.perturbation import along_line
-        from gradparity.worker.evaluation import evaluations_at
-
-        problem = self.problem
-        inputs = problem.params, problem.data, problem.tangents
-        lines = [along_line(*inputs, seed=problem.seed, spacing=spacing) for spacing in request.spacings]
-        scattered = [evaluations_at(self.backend, self.program, line, self.asked) for line in lines]
-        return m.Scattered(scattered, self._dtypes())
-
-    def _dtypes(self) -> list[str] | None:
-        """The dtypes of values on the way to the loss, as far as the backend shows them."""
-        look = getattr(self.backend, "dtypes", None)
-        try:
-            return sorted(look(self.loss, *self.placed)) if look is not None else None
-        except Exception:  # to look on is ours, and nobody asked for it
-            return None
-
     def _descend(self, request: m.Descend) -> m.Descended:
         from gradparity.worker.evaluation import affordable, descend
 
@@ -240,20 +235,20 @@ class Worker:
         return m.MeasuredMemory(peak_resident_bytes())
 
     def _count_threads(self, request: m.CountThreads) -> m.CountedThreads:
-        from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.protocol import cpu_per_wall
+        from gradparity.worker.ranks import deciding_clock
 
-        return m.CountedThreads(cpu_per_wall(self.calls["step"], Clock(), request.seconds))
+        return m.CountedThreads(cpu_per_wall(self.calls["step"], deciding_clock(self.backend), request.seconds))
 
     def _warm(self, request: m.Warm) -> m.Warmed:
-        from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.profiles import PROFILES
         from gradparity.benchmark.protocol import calibrate, warm_up
+        from gradparity.worker.ranks import deciding_clock
 
-        if request.call not in self.calls:
+        if request.call not in self.timed:
             self.calls[request.call] = self._timed(request)
-        call = self.calls[request.call]
-        profile, clock = PROFILES[request.profile], Clock()
+            self.timed.add(request.call)
+        call, profile, clock = self.calls[request.call], PROFILES[request.profile], deciding_clock(self.backend)
         warm = warm_up(call, clock, profile)
         return m.Warmed(warm, calibrate(call, clock, request.block_ns, call_s=warm.call_s))
 
@@ -261,15 +256,16 @@ class Worker:
         """The call of that name, on the arrays that the step has: placed before any clock starts."""
         from gradparity.worker.evaluation import timed_call
 
-        params, data = self.placed
+        program, params, data = in_its_layout(self.backend, self.loss, self.program, self.problem, self.placed)
         match request.call:
             case "loop":
-                descend, steps, rate = self.program.descend, request.steps, request.learning_rate
-                return timed_call(self.backend, descend, params, data, steps, rate)
+                return timed_call(self.backend, program.descend, params, data, request.steps, request.learning_rate)
             case "collected" | "step":
-                return self.calls["step"]
+                return timed_call(self.backend, program.value_and_gradient, params, data)
             case "primal":
-                return timed_call(self.backend, self.program.value, params, data)
+                return timed_call(self.backend, program.value, params, data)
+            case "communication":
+                return timed_call(self.backend, program.communicate, params, data)  # type: ignore[attr-defined]
             case formulation:
                 assert not isinstance(self.problem, UserProblem)  # noqa: S101  # it has one formulation
                 program = self.build(replace(self.problem.spec, formulation=formulation))[1]
@@ -292,10 +288,11 @@ class Worker:
     def _sample(self, request: m.Sample) -> m.Sampled:
         from gradparity.benchmark.clock import Clock
         from gradparity.benchmark.protocol import rewarm, sample
+        from gradparity.worker.ranks import deciding_clock
 
         clock, call = Clock(), self.calls[request.call]
         if request.rewarm_calls:
-            rewarm(call, clock, calls=request.rewarm_calls)
+            rewarm(call, deciding_clock(self.backend), calls=request.rewarm_calls)
         collect = request.call == "collected"
         compiled_before = self._compilations()
         block, output = sample(call, request.inner, clock, garbage_collector=collect)
@@ -304,7 +301,7 @@ class Worker:
             raise RuntimeError(f"it compiled {compiled} more times while the {request.call} was timed")
         value, tree = (output, {}) if request.call == "primal" else output
         value = value[0] if request.call == "loop" else value
-        return m.Sampled(block, self.backend.get({"": value, **tree}))
+        return m.Sampled(block, by_name(self.loss, self.backend.get({"": value, **tree})))
 
 
 #: What answers each kind of request.
@@ -314,7 +311,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Compile: Worker._compile,
     m.Evaluate: Worker._evaluate,
     m.Perturb: Worker._perturb,
-    m.Scatter: Worker._scatter,
+    m.Scatter: reasons.scatter,
     m.Extrapolate: Worker._extrapolate,
     m.Record: reasons.record,
     m.Trace: reasons.trace,
@@ -323,6 +320,9 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.Redraw: reasons.redraw,
     m.Descend: Worker._descend,
     m.Train: Worker._train,
+    m.TakeSteps: reasons.take_steps,
+    m.GiveGradients: reasons.give_gradients,
+    m.DrawStarts: reasons.draw_starts,
     m.MeasureMemory: Worker._measure_memory,
     m.CountThreads: Worker._count_threads,
     m.MeasureLimits: Worker._measure_limits,

@@ -9,8 +9,10 @@ from gradparity.benchmark.roofline import Limits
 from gradparity.worker.wire import Arrays, Reply, Request
 
 #: What can be timed: a value-and-gradient call, a loop of gradient-descent steps, the loss alone, the step with the
-#: garbage collector on, and the step in each of the formulations.
-Call: TypeAlias = Literal["step", "loop", "primal", "collected", "as_written", "reassociated", "blocked"]
+#: garbage collector on, what the ranks of a sharded backend exchange in a step, and the step in each formulation.
+Call: TypeAlias = Literal[
+    "step", "loop", "primal", "collected", "communication", "as_written", "reassociated", "blocked"
+]
 
 
 class MeasuredMemory(Reply, frozen=True):

@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from gradparity.worker.trace_messages import Traced
 from gradparity.worker.wire import Arrays, Reply, Request
 
 #: A number; an option of a call, or another call; an order; a gradient that is stopped, or is not; a narrow dtype.
@@ -64,6 +65,7 @@ class Found(msgspec.Struct, frozen=True):
 
     ``line`` from 1, ``column`` from 0, of the piece of the source ``old`` that becomes ``new``. ``phrase`` completes
     "they would agree if". ``also`` are other changes that prove the same, as ``old -> new`` with their lines.
+    ``about``: it puts in a number that was solved for, and is neither round nor known.
     """
 
     file: str
@@ -74,22 +76,27 @@ class Found(msgspec.Struct, frozen=True):
     kind: Kind
     phrase: str
     also: tuple[str, ...] = ()
+    about: bool = False
 
 
 class Cured(Reply, frozen=True):
-    """The simplest change that was proven, if any; how many were tried, and whether time ended it."""
+    """The simplest change that was proven, if any; how many were tried, and whether time ended it.
+
+    ``traced`` is the record of the port with that change.
+    """
 
     found: list[Found]
     tried: int
     cut: bool = False
     notes: str = ""
+    traced: Traced | None = None
 
 
 class Cure(Request[Cured], frozen=True):
     """Look for a change that makes the loaded problem's port agree, at lines in order of suspicion.
 
-    ``seconds`` are of the process; by the clock it may be three times as many. An edit of the user's code may loop
-    forever in C: then the process is given up, for nothing but this answer.
+    ``seconds`` are by the clock. An edit of the user's code may loop forever in C: then the process is given up, for
+    nothing but this answer.
     """
 
     stage = "what would make it agree"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import sys
@@ -86,7 +87,7 @@ def evaluate(
     Without ``second_order``, the loss and the gradient only; ``asked`` comes to know what the backend does not give.
 
     The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
-    state it reads, since it runs its Python only once.
+    state it reads, since it runs its Python only once (`_twice`).
     """
     params, tangents = backend.put(problem.params), backend.put(problem.tangents)
     data = place(backend, program, problem.data)
@@ -201,16 +202,39 @@ def _copied(found: dict[str, Any]) -> Quantities:
 
 def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
     """How a second call of the plain loss differed from the first, or ``""``."""
-    value = loss(params, data)
-    require_scalar(loss, value)
-    first = _scalar(backend, value)
-    try:
-        second = _scalar(backend, loss(params, data))
-    except Exception as error:
-        return f"the loss returned {first} at first, and raised on the second call: {_first_line(error)}"
+    values, raised = _twice(backend, loss, params, data)
+    first, second = values[0], values[-1]
+    if raised is not None:
+        return f"the loss returned {first} at first, and raised on the second call: {_first_line(raised)}"
     if first.tobytes() != second.tobytes():
         return f"the loss returned {first}, then {second}, for the same arguments"
     return ""
+
+
+def _twice(backend: Backend, loss: Loss, params: Params, data: Data) -> tuple[list[Host], Exception | None]:
+    """What two calls of the plain loss give, and what the second raised.
+
+    Where a backend compiles every operation by itself, which takes longer than anything else here, both are evaluated
+    on the host if they can be.
+    """
+
+    def scalar(params: Params, data: Data) -> Array:
+        value = loss(params, data)
+        require_scalar(loss, value)
+        return value
+
+    with contextlib.suppress(Exception):  # what the loss raises there it raises below, and is said there
+        interpreted = getattr(backend, "interpreted", None)
+        found = interpreted(scalar).twice(params, data) if interpreted is not None else None
+        if found is not None:
+            values, raised = found
+            return [value[()] for value in values], raised
+    values = [_scalar(backend, scalar(params, data))]
+    try:
+        values.append(_scalar(backend, scalar(params, data)))
+    except Exception as error:
+        return values, error
+    return values, None
 
 
 def _draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
@@ -249,6 +273,8 @@ def _inputs_touched(backend: Backend, problem: AnyProblem, params: Params, data:
         ("data", problem.data, data),
         ("tangent", problem.tangents, tangents),
     ):
+        held = getattr(current, "of", None)  # of the data, a rank has some rows
+        original = original if held is None else held(original)
         for name, value in backend.get(current).items():
             if value is original.get(name):  # opened for reading only
                 continue

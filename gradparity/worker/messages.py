@@ -35,12 +35,21 @@ from gradparity.worker.cure_messages import Points as Points
 from gradparity.worker.cure_messages import Redraw as Redraw
 from gradparity.worker.cure_messages import Redrawn as Redrawn
 from gradparity.worker.cure_messages import Wanted as Wanted
+from gradparity.worker.step_messages import DrawStarts as DrawStarts
+from gradparity.worker.step_messages import GiveGradients as GiveGradients
+from gradparity.worker.step_messages import GivenBatch as GivenBatch
+from gradparity.worker.step_messages import GradientsGiven as GradientsGiven
+from gradparity.worker.step_messages import StartsDrawn as StartsDrawn
+from gradparity.worker.step_messages import StepsTaken as StepsTaken
+from gradparity.worker.step_messages import TakeSteps as TakeSteps
+from gradparity.worker.trace_messages import Record as Record
+from gradparity.worker.trace_messages import Recorded as Recorded
 from gradparity.worker.trace_messages import Result as Result
 from gradparity.worker.trace_messages import Trace as Trace
 from gradparity.worker.trace_messages import Traced as Traced
 from gradparity.worker.wire import Arrays, Host, Reply, Request, Stop, decoder, reply_decoder
 
-PROTOCOL = 6
+PROTOCOL = 8
 
 #: The quantity of a second way to the HVP, such as forward over reverse beside a double backward.
 OTHER_HVP = "other hvp"
@@ -66,6 +75,7 @@ class Configure(Request[Configured], frozen=True):
     ``names``: what the backend is called by a model of the user's, its own name first.
     ``one_core``: tie the process to one core first, so that no pool of threads can use another.
     ``memory_bytes``: let the process have no more.
+    ``rank``, of so many ``ranks`` where the process is one of several; 0 where it is not.
     """
 
     stage = "import"
@@ -78,18 +88,23 @@ class Configure(Request[Configured], frozen=True):
     protocol: int = PROTOCOL
     names: tuple[str, ...] = ()
     memory_bytes: int | None = None
+    rank: int = 0
+    ranks: int = 0
 
 
 class Loaded(Reply, frozen=True):
     """Seconds to build the program and place the data, and of the first value-and-gradient call with its compiling.
 
-    ``operations`` of a value and gradient, of a program that is not compiled.
+    ``operations`` of a value and gradient, of a program that is not compiled. ``trains``: the port has a ``step``, and
+    ``initialises``: an ``initialise``.
     """
 
     build_s: float
     first_call_s: float
     compile_cache: str
     operations: int = 0
+    trains: bool = False
+    initialises: bool = False
 
 
 class Load(Request[Loaded], frozen=True):
@@ -131,16 +146,21 @@ class Evaluated(Reply, frozen=True):
     that keeps state or changes its arguments is ``impure``; one that draws, or rounds in another order, is not.
     ``without`` has the quantities that are not given, with why, ``""`` where nobody asked for them; ``instead`` how one
     is obtained that the framework has no way of its own to. ``hvps`` names the ways to the HVP: of two the second's is
-    the quantity `OTHER_HVP`. ``printed`` is the first line that the user's code printed.
+    the quantity `OTHER_HVP`. ``printed`` says whether the user's code printed anything, and ``missed`` the environment
+    variables that it read in vain, with the lines that did. ``ranks`` has what other ranks gave that differs in a bit
+    from rank 0's, whose answer this is; ``over_rows``, where there are ranks, what the loss is over the rows of all.
     """
 
     quantities: dict[str, Arrays]
     without: dict[str, str] = msgspec.field(default_factory=dict)
     instead: dict[str, str] = msgspec.field(default_factory=dict)
     hvps: tuple[str, ...] = ()
-    printed: str = ""
+    printed: bool = False
+    missed: dict[str, str] = msgspec.field(default_factory=dict)
     impurity: str = ""
     verdict: Literal["", "impure", "nondeterministic"] = ""
+    ranks: dict[int, dict[str, Arrays]] = msgspec.field(default_factory=dict)
+    over_rows: Literal["", "sum", "mean"] = ""
 
 
 class Evaluate(Request[Evaluated], frozen=True):
@@ -219,33 +239,6 @@ class Extrapolate(Request[Extrapolated], frozen=True):
     seconds: float = math.inf
 
 
-class Recorded(Reply, frozen=True):
-    """What one backend's taps saw, keyed ``name#0``, ``name#1``, ... in the order of the forward pass.
-
-    ``values`` are host arrays of the tapped dtype, with the axes of a ``vmap`` in front; ``cotangents`` those of the
-    loss, of the same shapes, complex ones as ``dL/d(re) - i dL/d(im)``. A value that the loss does not depend on, or
-    that does not depend on the parameters, has no cotangent. The floors, float64 and real, say how far each
-    entry moves when every input moves by one ulp; they are empty where nothing was drawn. ``differentiated``: there was
-    a backward pass, so that a cotangent which is missing is zero. ``reached``: the first tap that each parameter moves,
-    ``""`` where it moves none.
-    """
-
-    values: Arrays = msgspec.field(default_factory=dict)
-    cotangents: Arrays = msgspec.field(default_factory=dict)
-    value_floors: Arrays = msgspec.field(default_factory=dict)
-    cotangent_floors: Arrays = msgspec.field(default_factory=dict)
-    differentiated: bool = False
-    reached: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class Record(Request[Recorded], frozen=True):
-    """What passes the taps of the loaded problem's loss, forward and backward, and how far rounding moves it."""
-
-    stage = "recording of taps"
-
-    seed: int
-
-
 class Descended(Reply, frozen=True):
     """Losses of ``steps + 1`` points and the final parameters; seconds of the whole loop, called once."""
 
@@ -300,6 +293,9 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
         Redraw,
         Descend,
         Train,
+        TakeSteps,
+        GiveGradients,
+        DrawStarts,
     ),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )

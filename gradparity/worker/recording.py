@@ -159,7 +159,7 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
         RuntimeError: another recording runs in this process.
     """
     taps = taps_of(backend)
-    if taps is None:
+    if taps is None or not _taps_anything(backend, taps, loss, params, data):
         return Recorded()
     exact = evaluate(backend, taps, loss, params, data)
     if not exact.values or not draws:
@@ -177,6 +177,18 @@ def record(backend: Backend, loss: Loss, params: Tree, data: Tree, *, draws: int
         exact.differentiated,
         {name: _first_moved(backend, taps, loss, params, data, exact, name) for name in list(params)[:MOST_MOVED]},
     )
+
+
+def _taps_anything(backend: Backend, taps: Taps, loss: Loss, params: Tree, data: Tree) -> bool:
+    """Whether a loss has a tap, where tracing it tells, which costs far less than evaluating it by operations."""
+    is_tapped: Callable[..., bool] | None = getattr(taps, "is_tapped", None)
+    if is_tapped is None:
+        return True
+    with recording(taps):
+        try:
+            return is_tapped(loss, backend.put(params), backend.put(data))
+        except Exception:  # it takes values: evaluated, it tells
+            return True
 
 
 def _first_moved(

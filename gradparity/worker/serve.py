@@ -1,6 +1,6 @@
-"""The loop of a process that answers requests on an inherited pipe, until it is told to stop or the parent is gone.
+"""The loop of a process that answers requests on an inherited channel, until it is told to stop or the parent is gone.
 
-The pipe is private. Whatever else the process prints goes to its own output, which the parent keeps as a log.
+The channel is private. Whatever else the process prints goes to its own output, which the parent keeps as a log.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ import contextlib
 import os
 import select
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
-from multiprocessing.connection import Connection
+from contextlib import closing
 from typing import Any
 
 from gradparity.progress import heard_by
+from gradparity.worker.channel import Channel
 from gradparity.worker.wire import Progress, Request, Stop, Stopped, encode
 
 
@@ -27,7 +30,7 @@ def serve(
     """Answer each request with one frame, until `Stop`.
 
     Args:
-        descriptor: of the pipe.
+        descriptor: of the channel.
         lifeline: descriptor of a pipe that closes when the parent ends.
         decode: of a request.
         answer: to a request, as a frame.
@@ -35,17 +38,26 @@ def serve(
     for each in (descriptor, lifeline):
         os.set_inheritable(each, False)  # a process started here would keep it open beyond this one's end
     _die_with(lifeline)
+    _adopt()
     threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
-    with Connection(descriptor) as pipe:
+    own = os.getpid()
+    with closing(Channel(socket.socket(fileno=descriptor))) as channel:
+
+        def tell(what: str, done: int, of: int) -> None:
+            if os.getpid() == own:
+                channel.send(encode(Progress(what, done, of)))
+
         while True:
             try:
-                request = decode(pipe.recv_bytes())
-            except EOFError:
+                request = decode(channel.receive())
+            except (EOFError, ConnectionResetError):
                 return
             try:
-                with heard_by(lambda what, done, of: pipe.send_bytes(encode(Progress(what, done, of)))):
+                with heard_by(tell):
                     found = encode(Stopped()) if isinstance(request, Stop) else answer(request)
-                pipe.send_bytes(found)
+                if os.getpid() != own:  # a copy of this process, which the user's code has made: it answers nothing
+                    os._exit(0)
+                channel.send(found)
             except BrokenPipeError:
                 return
             if isinstance(request, Stop):
@@ -64,6 +76,18 @@ def _die_with(lifeline: int) -> None:
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpid() if own_group else os.getpid())
         fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | fcntl.FASYNC)
+
+
+def _adopt() -> None:
+    """Have what leaves its parent, as a daemon does, be a child of this process: it is found when this one is ended.
+
+    Reference: prctl(2), PR_SET_CHILD_SUBREAPER. Only Linux has it.
+    """
+    if sys.platform == "linux":
+        import ctypes
+
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
 
 
 def _end_with_parent(descriptor: int) -> None:

@@ -7,18 +7,15 @@ from typing import Any, TextIO
 
 
 class Printed(io.TextIOBase):
-    """A standard output that keeps the first line that was written to it."""
+    """A standard output that knows whether anything was written to it, and keeps nothing: it is the user's."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
-        self._ended = False
-        self.first = ""
+        self.any = False
 
     def write(self, text: str) -> int:
-        """Pass the text on, and keep its first line, which may come in parts."""
-        if not self._ended:
-            line, end, _ = (self.first + text).lstrip().partition("\n")
-            self.first, self._ended = line[:200], bool(end)
+        """Pass the text on."""
+        self.any |= bool(text.strip())
         return self._stream.write(text)
 
     def flush(self) -> None:

@@ -29,8 +29,8 @@ Tree: TypeAlias = Mapping[str, Host]
 
 #: Evaluations at inputs that are moved by one rounding.
 DRAWS = 6
-#: Seconds after which no other is begun: with one alone eighteen broken ports part at the lines that six give.
-DRAW_S = 6.0
+#: Seconds after which no other is begun: with one alone eighteen broken ports diverge at the lines that six give.
+DRAW_S = 2.5
 #: Entries up to which a result is sent whole, and how many of a larger one are.
 WHOLE, SAMPLES = 1024, 256
 #: Bytes of arrays that are kept while their floors are found; beyond them a result is recorded without its cotangent.
@@ -90,7 +90,9 @@ class Ledger:
         return self._bytes > MOST_BYTES
 
 
-def trace(backend: Backend, loss: Loss, params: Tree, data: Tree, root: Path, *, seed: int = 0) -> Traced:
+def trace(
+    backend: Backend, loss: Loss, params: Tree, data: Tree, root: Path, *, seed: int = 0, draws: int = DRAWS
+) -> Traced:
     """Every result of one evaluation of a loss and its gradient, in order, with floors from moved inputs.
 
     Args:
@@ -100,6 +102,7 @@ def trace(backend: Backend, loss: Loss, params: Tree, data: Tree, root: Path, *,
         data: likewise; integers and booleans are not moved.
         root: the folder that the user's code is in.
         seed: of the moves.
+        draws: how many; without one floors are of one rounding.
     """
     recorder: Callable[[], Recorder] | None = getattr(backend, "recorder", None)
     if recorder is None:
@@ -112,14 +115,14 @@ def trace(backend: Backend, loss: Loss, params: Tree, data: Tree, root: Path, *,
 
     def moved() -> Iterator[Ledger]:
         began_s = time.monotonic()
-        for p, d, _ in perturbed(params, data, {}, seed=seed, draws=DRAWS):
+        for p, d, _ in perturbed(params, data, {}, seed=seed, draws=draws):
             yield evaluate(p, d)
             if time.monotonic() - began_s > DRAW_S:
                 return
 
     with np.errstate(all="ignore"):
         exact = evaluate(params, data)
-        return traced(exact, moved())
+        return traced(exact, moved() if draws else iter(()))
 
 
 def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
@@ -150,6 +153,8 @@ def traced(exact: Ledger, moved: Iterator[Ledger]) -> Traced:
                 operation=step.operation,
                 inputs=[each for each in step.inputs if each >= 0],
                 place=(place.file, place.line, place.end_line, place.column, place.end_column),
+                caller=place.caller,
+                rule=step.rule[:3],
                 module=step.module,
                 part=step.part,
                 name=exact.names.get(number, ""),

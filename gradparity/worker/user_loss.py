@@ -6,78 +6,116 @@ Runs in a worker, where the backend is imported. Nothing is traced here but the 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from gradparity.backends.names import of_dtype
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
+from gradparity.backends.shards import Combination
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user import scalar
-from gradparity.model_spec.user.drawing import flat_tree
-from gradparity.model_spec.user.model import UserModel, display_path, load_model, place_of_function
+from gradparity.model_spec.user.layouts import Layout, layout_of
+from gradparity.model_spec.user.model import (
+    UserModel,
+    display_path,
+    find_model,
+    load_model,
+    place_of,
+    place_of_function,
+    words_of,
+)
+from gradparity.model_spec.user.variables import cure_of_missed, missed
 from gradparity.model_spec.user_spec import UserSpec
 
 
 class UserLoss:
     """``loss(params, data)`` of flat dictionaries; ``place`` says where the user wrote it.
 
-    A class, since the loss and its place, and a gradient where there is one, travel through a backend together.
+    A class, since the loss and its place, and a gradient where there is one, travel through a backend together. In
+    another layout than the parameters', ``ported`` is the same loss of arrays as the port has them: what is timed.
+    ``missed`` has the environment variables that the user's code has read in vain; ``rows`` the names of the data that
+    have rows, and ``combination`` how losses of some of these make that of all, once that is known.
     """
 
-    def __init__(self, spec: UserSpec, loss: Callable[[Any, Any], Any], place: str) -> None:
-        self._loss, self.place = loss, place
-        self._nest_params, self._nest_data = spec.nest_params, spec.nest_data
+    rows: tuple[str, ...] = ()
+    combination: Combination | None = None
+
+    def __init__(self, loss: Callable[[Any, Any], Any], place: str, ported: Ported | None = None) -> None:
+        self._loss, self.place, self.ported, self.missed = loss, place, ported, missed
 
     def __call__(self, params: Params, data: Data) -> Array:
         """The loss."""
-        return self._loss(self._nest_params(params), self._nest_data(data))
+        return self._loss(params, data)
 
 
 class HandWrittenLoss(UserLoss):
-    """The same with the gradient that the user derived."""
+    """The same with the gradient that the user derived, by the names of the parameters.
 
-    def __init__(self, spec: UserSpec, loss: Callable[..., Any], place: str, gradient: Callable[..., Any]) -> None:
-        super().__init__(spec, loss, place)
-        self._gradient, self._shapes = gradient, spec.shapes
+    Raises:
+        InputError: when it is called, and has other names.
+    """
 
-    def gradient(self, params: Params, data: Data) -> Params:
-        """The user's gradient by the names of the parameters.
+    def __init__(self, loss: Callable[..., Any], place: str, gradient: Callable[[Params, Data], Params]) -> None:
+        super().__init__(loss, place)
+        self.gradient = gradient
 
-        Raises:
-            InputError: it has other names.
-        """
-        found = self._gradient(self._nest_params(params), self._nest_data(data))
-        return flat_tree(place_of_function(self._gradient), found, self._shapes, "gradient")
+
+@dataclass(frozen=True)
+class Ported:
+    """A loss of arrays by name in the port, and how these are found."""
+
+    loss: UserLoss
+    layout: Layout
 
 
 def user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLoss:
     """The loss for a backend: its own, by any of its ``names``, or the neutral one in its namespace.
 
+    One that is sharded may have a gradient of its own beside it, which reduces: in its file, or ``gradient_NAME``.
+
     Raises:
         InputError: a file of the user's does not import, or lacks its loss.
         NothingToRun: the model has no loss for this backend.
     """
+    found = _user_loss(spec, backend, names)
+    found.rows = spec.rows
+    return found
+
+
+def _user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLoss:
     model = load_model(spec.path)
-    loss, place = _nested(model, backend, names, spec.dtype)
-    gradient = model.gradient() if "numpy" in names else None
-    if gradient is not None:
-        return HandWrittenLoss(spec, loss, place, gradient)
-    return UserLoss(spec, loss, place)
+    layout = layout_of(model, spec, names)
+    own, gradient = model.own_loss(*names), model.gradient() if "numpy" in names else None
+    sharded = hasattr(backend, "alone")
+    if sharded:
+        gradient = model.own("gradient", "params, data", names[:1])
+    if own is None:
+        loss, place = _neutral(model, backend, names, spec)
+    else:
+        loss, place = layout.nested(own), place_of_function(own)
+    if gradient is None:
+        if own is None or layout.as_given:
+            return UserLoss(loss, place)
+        return UserLoss(loss, place, Ported(UserLoss(layout.as_it_is(own), place), layout))
+    where, found = place_of_function(gradient), layout.nested(gradient)
+    back: Callable[[Any], Any] = layout.back
+    if sharded:  # whose arrays are its framework's
+        back = dict if layout.as_given else lambda tree: backend.put(layout.back(backend.get(tree)))
+    return HandWrittenLoss(loss, place, lambda params, data: back(layout.flat(where, found(params, data), "gradient")))
 
 
-def _nested(
-    model: UserModel, backend: Backend, names: Sequence[str], dtype: str
+def _neutral(
+    model: UserModel, backend: Backend, names: Sequence[str], spec: UserSpec
 ) -> tuple[Callable[[Any, Any], Any], str]:
-    own = model.own_loss(*names)
-    if own is not None:
-        return own, place_of_function(own)
-    neutral = model.function("loss")
+    """The neutral loss in a backend's namespace, and its place."""
+    neutral = model.loss
     if neutral is None:
         raise NothingToRun(f"{display_path(model.file)} has no loss for {names[0]}")
     namespace = getattr(backend, "namespace", None)
     if namespace is None:
         raise NothingToRun(f"{names[0]} has no array namespace for a loss(params, data, xp)")
     try:
-        xp = of_dtype(namespace(), dtype)
+        xp = of_dtype(namespace(), spec.dtype)
     except ImportError as error:
         raise InputError(
             f"{names[0]}'s array namespace",
@@ -85,7 +123,19 @@ def _nested(
             expected="to import",
             cure=f"pip install {(error.name or '').replace('_', '-')}",
         ) from None
-    return lambda params, data: neutral(params, data, xp), place_of_function(neutral)
+    whole = spec.nested(neutral)
+    return lambda params, data: whole(params, data, xp), place_of_function(neutral)
+
+
+def said_of(error: BaseException, spec: UserSpec) -> str:
+    """What an exception says, where the user's code raised it, and what it had asked for in vain."""
+    words = f"the code ends the process: {error.code!r}" if isinstance(error, SystemExit) else words_of(error)
+    path = find_model(spec.path)[0]
+    file, line = place_of(error, path, path.parent)
+    if not line:
+        return words
+    cure = cure_of_missed()
+    return f"{words.splitlines()[0] if words else ''} ({display_path(file)}, line {line}){f'. {cure}' if cure else ''}"
 
 
 def require_scalar(loss: Any, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import traceback
 from collections.abc import Callable, Iterable
 from functools import reduce
 from typing import Any, ClassVar, Generic, Literal, TypeAlias, TypeVar, get_args
@@ -53,6 +54,12 @@ class Failed(Reply, frozen=True):
     kind: str
     message: str
     traceback: str
+
+
+def failure(error: BaseException, said: str) -> Failed:
+    """The exception that is being handled as a reply; half a surrogate pair, which no message can hold, is escaped."""
+    parts = type(error).__name__, said, traceback.format_exc()
+    return Failed(*(part.encode("utf-8", "backslashreplace").decode() for part in parts))
 
 
 class Progress(Reply, frozen=True):

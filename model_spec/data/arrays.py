@@ -56,6 +56,7 @@ def read_npz(path: Path, target: str | None) -> Table:
         target=found,
         content=content,
         boolean_target=arrays[found].dtype.kind == "b",
+        words=[str(word).strip() or None for word in arrays[found]] if arrays[found].dtype.kind == "U" else None,
     )
 
 

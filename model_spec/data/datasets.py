@@ -17,7 +17,7 @@ import numpy as np
 
 from gradparity.model_spec.data.files import READERS, read
 from gradparity.model_spec.data.memory import require_memory
-from gradparity.model_spec.data.tables import Floats, binary_labels, check_features, numbered, suggestion
+from gradparity.model_spec.data.tables import Floats, checked_labels, numbered, suggestion
 from gradparity.model_spec.errors import InputError
 
 #: Bundled data sets by name, and what each is in one line.
@@ -72,13 +72,21 @@ class Dataset:
         return sha.hexdigest()
 
 
-def load(source: str, *, target: str | None = None, standardise: bool = False, seed: int = 0) -> Dataset:
+def load(
+    source: str,
+    *,
+    target: str | None = None,
+    positive: str | None = None,
+    standardise: bool = False,
+    seed: int = 0,
+) -> Dataset:
     """The data set that ``source`` names: one of `BUNDLED`, ``synthetic:SxF``, or a path to a file.
 
     ``target`` is the label column of a CSV or Parquet file, or the label member of an NPZ file (``y``
     if not given), whose features are a 2-D member ``X`` or else every other member, one column each.
     Of a NPY file it is the number of the label column, from 0, and the last one if not given.
     The label of svmlight files and of the sets that are not files is built in.
+    ``positive`` is the label that is 1: of two in words it has to be given, of two numbers it is the larger if not.
     ``standardise`` brings every feature to mean 0 and standard deviation 1. ``seed`` is for ``synthetic``.
 
     Raises:
@@ -86,16 +94,17 @@ def load(source: str, *, target: str | None = None, standardise: bool = False, s
             file, and the column and row where there is one.
     """
     if source in BUNDLED or source.split(":")[0] == "synthetic":
-        if target is not None:
-            raise InputError(
-                f"target of {source}",
-                got=repr(target),
-                expected="none: the labels are built in",
-                cure="Leave --target out.",
-            )
+        for name, value in (("target", target), ("positive", positive)):
+            if value is not None:
+                raise InputError(
+                    f"{name} of {source}",
+                    got=repr(value),
+                    expected="none: the labels are built in",
+                    cure=f"Leave --{name} out.",
+                )
         dataset = _bundled(source) if source in BUNDLED else _synthetic(source, seed)
     else:
-        dataset = _from_file(source, target)
+        dataset = _from_file(source, target, positive)
     return _standardised(dataset) if standardise else dataset
 
 
@@ -140,7 +149,7 @@ def _synthetic(source: str, seed: int) -> Dataset:
     return Dataset(source, X, y, numbered(features), ("0", "1"), source=made)
 
 
-def _from_file(source: str, target: str | None) -> Dataset:
+def _from_file(source: str, target: str | None, positive: str | None) -> Dataset:
     path = Path(source)
     # Of a name longer than the system allows, `Path.exists` raises.
     if not source or (not path.suffix and len(path.parts) == 1 and not os.path.exists(source)):  # noqa: PTH110
@@ -151,8 +160,7 @@ def _from_file(source: str, target: str | None) -> Dataset:
             cure=suggestion(source, (*BUNDLED, "synthetic:SxF")),
         )
     table = read(source, target)
-    y, labels = binary_labels(table) if table.X.shape[0] else (table.y, ("", ""))
-    check_features(table)
+    y, labels = checked_labels(table, positive)
     origin = f"file {source}, target {table.target!r}"
     return Dataset(path.name, table.X, y, table.feature_names, labels, source=origin)
 

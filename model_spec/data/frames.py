@@ -123,7 +123,7 @@ def read_parquet(path: Path, target: str | None) -> Table:
 def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[int], str], *, text: bool) -> Table:
     """A table from columns; strings are read as numbers only where all the file has is ``text``."""
     features = frame.drop(target)
-    numbers = features.select([_numbers(column, text=text) for column in features])
+    numbers = _numbers(features, text=text)
     labels = frame[target]
 
     def content(row: int, column: int | None) -> str | None:
@@ -137,27 +137,52 @@ def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[in
     return Table(
         file=file,
         X=np.ascontiguousarray(numbers.to_numpy(order="c")) if numbers.width else np.empty((frame.height, 0)),
-        y=_numbers(labels, text=text).to_numpy(),
+        y=_numbers(labels.to_frame(), text=text).to_series().to_numpy(),
         feature_names=tuple(features.columns),
         target=target,
         content=content,
         place=place,
         boolean_target=_is_boolean(labels, text=text),
+        words=_words(labels),
     )
 
 
-def _numbers(column: pl.Series, *, text: bool) -> pl.Series:
-    """The column as float64, null where a cell is no number; true and false are 1 and 0."""
+def _words(labels: pl.Series) -> list[str | None] | None:
+    """Labels in words, where all are: strings of which none is a number. None in place of empty cells."""
     import polars as pl
 
-    if _is_boolean(column, text=text):
-        truth = column if column.dtype == pl.Boolean else column.str.strip_chars().str.to_lowercase() == "true"
-        return truth.cast(pl.Float64)
+    if labels.dtype not in (pl.String, pl.Categorical, pl.Enum) or _is_boolean(labels.cast(pl.String), text=True):
+        return None
+    stripped = labels.cast(pl.String).str.strip_chars()
+    words = [word or None for word in stripped]
+    numbers = stripped.cast(pl.Float64, strict=False)
+    return words if any(words) and numbers.null_count() == len(words) else None
+
+
+def _numbers(columns: pl.DataFrame, *, text: bool) -> pl.DataFrame:
+    """The columns as float64, null where a cell is no number; true and false are 1 and 0.
+
+    Of a hundred thousand columns each expression would take a while, so that there is one for all that are of a kind.
+    """
+    import polars as pl
+
+    # The first row spares columns of numbers the pass over their text.
+    first = columns.row(0) if columns.height else (None,) * columns.width
+    maybe = [
+        name
+        for (name, kind), cell in zip(columns.schema.items(), first, strict=True)
+        if kind == pl.Boolean or (isinstance(cell, str) and cell.strip().lower() in ("true", "false"))
+    ]
+    booleans = {name: None for name in maybe if _is_boolean(columns[name], text=text)}
+    others = {name: kind for name, kind in columns.schema.items() if name not in booleans}
+    numeric = [name for name, kind in others.items() if text or kind.is_numeric()]
+    none = others.keys() - set(numeric)
+    numbers, truth = pl.col(numeric), pl.col(list(booleans))
     if text:
-        return column.str.strip_chars().cast(pl.Float64, strict=False)
-    if column.dtype.is_numeric():
-        return column.cast(pl.Float64)
-    return pl.Series(column.name, [None] * len(column), dtype=pl.Float64)
+        numbers, truth = numbers.str.strip_chars(), truth.str.strip_chars().str.to_lowercase() == "true"
+    found = [numbers.cast(pl.Float64, strict=not text)] if numeric else []
+    found += [truth.cast(pl.Float64)] if booleans else []
+    return columns.with_columns(*found, *(pl.lit(None, pl.Float64).alias(name) for name in none))
 
 
 def _is_boolean(column: pl.Series, *, text: bool) -> bool:
@@ -165,7 +190,6 @@ def _is_boolean(column: pl.Series, *, text: bool) -> bool:
 
     if not text:
         return column.dtype == pl.Boolean
-    # The first cell spares columns of numbers the pass over their text.
     first = column.first()
     if not isinstance(first, str) or first.strip().lower() not in ("true", "false"):
         return False

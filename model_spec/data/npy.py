@@ -74,10 +74,16 @@ def npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     """Shape, whether by columns, and dtype of an array, whose values come next.
 
     Version 3 differs from 2 in the encoding of field names only, and arrays with fields are refused anyway.
+
+    Raises:
+        ValueError: it is none, or has a negative length.
     """
     old = np.lib.format.read_magic(stream) == (1, 0)
     header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-    return header(stream)
+    shape, fortran, dtype = header(stream)
+    if any(length < 0 for length in shape):
+        raise ValueError(f"shape {shape}")
+    return shape, fortran, dtype
 
 
 def read_npy(path: Path, target: str | None) -> Table:

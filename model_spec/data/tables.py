@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import difflib
+import math
+import shlex
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +39,7 @@ class Table:
 
     ``content(row, column)`` is the file's own as messages show it, None where there is none; both count from 0, and
     column None is the target; not given, it is the number itself. ``place(row)`` is that row for people,
-    ``row 3 (line 4)``.
+    ``row 3 (line 4)``. ``words`` are the labels where none of them is a number, None where a cell is empty.
     """
 
     file: str
@@ -48,6 +50,7 @@ class Table:
     content: Callable[[int, int | None], str | None] | None = None
     place: Callable[[int], str] = row_place
     boolean_target: bool = False
+    words: Sequence[str | None] | None = None
 
     def cell(self, row: int, column: int | None) -> str:
         """A cell for messages."""
@@ -57,12 +60,29 @@ class Table:
         return "an empty cell" if text is None else _excerpt(text)
 
 
+def checked_labels(table: Table, positive: str | None = None) -> tuple[Floats, tuple[str, str]]:
+    """The labels, where every feature is a finite number, too; see `binary_labels`.
+
+    Raises:
+        InputError: there are no rows or no features, a cell is missing, not a number or not finite, or there are not
+            two classes; the message names the first such cell, and of every other column the first.
+    """
+    rows = table.X.shape[0]
+    try:
+        labels = binary_labels(table, positive) if rows else (table.y, ("", ""))
+    except InputError as error:
+        others = _listed_faults(_faulty_features(table))
+        raise InputError(error.rule, got=error.got, expected=error.expected, cure=f"{others}{error.cure}") from None
+    check_features(table)
+    return labels
+
+
 def check_features(table: Table) -> None:
     """Every feature is a finite number.
 
     Raises:
         InputError: there are no rows or no features, or a cell is missing, not a number or not
-            finite; the message names the first such cell's file, column and row.
+            finite; the message names the first such cell's file, column and row, and of every other column the first.
     """
     rows, features = table.X.shape
     if rows == 0:
@@ -74,25 +94,45 @@ def check_features(table: Table) -> None:
             expected=f"1 or more beside the target {table.target!r}",
             cure="Add a column of numbers to the file.",
         )
+    faults = _faulty_features(table)
+    if faults:
+        (name, place, cell), *others = faults
+        raise InputError(
+            f"{table.file}, column {name!r}, {place}",
+            got=cell,
+            expected="a finite number",
+            cure=f"{_listed_faults(others)}Correct the cell, or leave its row or column out of the file; write "
+            "categories as numbers.",
+        )
+
+
+def _faulty_features(table: Table) -> list[tuple[str, str, str]]:
+    """Name, place and cell of the first fault of each column that has one, in the order of the rows."""
     finite = np.isfinite(table.X)
-    if finite.all():
-        return
-    row, column = divmod(int(finite.argmin()), features)
-    raise InputError(
-        f"{table.file}, column {table.feature_names[column]!r}, {table.place(row)}",
-        got=table.cell(row, column),
-        expected="a finite number",
-        cure="Correct the cell, or leave its row or column out of the file; write categories as numbers.",
-    )
+    columns = np.flatnonzero(~finite.all(axis=0))
+    first = sorted((int(finite[:, column].argmin()), int(column)) for column in columns)
+    return [(table.feature_names[column], table.place(row), table.cell(row, column)) for row, column in first[:_LISTED]]
 
 
-def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
+def _listed_faults(faults: Sequence[tuple[str, str, str]]) -> str:
+    """``So it is in 'sex' (row 1 (line 2): 'male'). ``, or nothing."""
+    said = "; ".join(f"{name!r}, {place}: {cell}" for name, place, cell in faults)
+    return f"No finite number either in column{'s' if len(faults) > 1 else ''} {said}. " if said else ""
+
+
+def binary_labels(table: Table, positive: str | None = None) -> tuple[Floats, tuple[str, str]]:
     """Labels ``(S,)`` in {0.0, 1.0}, and what 0 and 1 mean in the file: the smaller value is 0.
 
+    Args:
+        table: with labels that are numbers, or words of two kinds.
+        positive: the label that is 1, where that is not the larger number.
+
     Raises:
-        InputError: a label is missing or not a number (the message names its row), or there are
-            not exactly two distinct ones.
+        InputError: a label is missing or not a number (the message names its row), there are
+            not exactly two distinct ones, or of two words nothing says which is 1.
     """
+    if table.words is not None:
+        return _labels_in_words(table, table.words, positive)
     y, rule = table.y, f"{table.file}, target column {table.target!r}"
     finite = np.isfinite(y)
     if not finite.all():
@@ -105,10 +145,57 @@ def binary_labels(table: Table) -> tuple[Floats, tuple[str, str]]:
         )
     first_rows = np.sort(np.unique(y, return_index=True)[1])
     seen = [float(y[row]) for row in first_rows[: _LISTED + 1]]
-    held = f"; the column holds {listing(map(_number, seen), len(first_rows))}"
+    held = f"; the column holds {len(first_rows)} classes, {listing(map(_number, seen), len(first_rows))}"
     low, high = two_classes(rule, seen, held, lambda: table.place(int(first_rows[2])))
     names = ("false", "true") if table.boolean_target else (_number(low), _number(high))
-    return (y == high).astype(np.float64), names
+    one = high if positive is None else _label(positive)
+    if one not in (low, high):
+        raise _not_positive(positive, names)
+    return (y == one).astype(np.float64), names if one == high else (names[1], names[0])
+
+
+def _label(text: str) -> float:
+    """A label as a number: truth values are 0 and 1, and what is none is nan."""
+    word = text.strip().lower()
+    try:
+        return float({"false": "0", "true": "1"}.get(word, word))
+    except ValueError:
+        return math.nan
+
+
+def _labels_in_words(table: Table, words: Sequence[str | None], positive: str | None) -> tuple[Floats, tuple[str, str]]:
+    rule = f"{table.file}, target column {table.target!r}"
+    if None in words:
+        cure = "Leave out rows that have no label."
+        place = table.place(words.index(None))
+        raise InputError(f"{rule}, {place}", got="an empty cell", expected="a label", cure=cure)
+    kinds = list(dict.fromkeys(word for word in words if word is not None))
+    if len(kinds) != 2:
+        there = f"{len(kinds)} classes" if len(kinds) > 1 else "one class only"
+        raise InputError(
+            rule,
+            got=f"{there}: {listing(map(repr, kinds), len(kinds))}",
+            expected="two classes",
+            cure="Keep the rows of two classes, or name another target."
+            if len(kinds) > 1
+            else "Include rows of the other class, or name another target.",
+        )
+    if positive is None:
+        raise InputError(
+            rule,
+            got=f"labels in words, {kinds[0]!r} and {kinds[1]!r}",
+            expected="to be told which is 1",
+            cure=f"--positive {shlex.quote(kinds[1])} makes it {kinds[1]!r}; or write 0 and 1 into the file.",
+        )
+    if positive.strip() not in kinds:
+        raise _not_positive(positive, kinds)
+    zero = next(kind for kind in kinds if kind != positive.strip())
+    return np.array([word != zero for word in words], np.float64), (zero, positive.strip())
+
+
+def _not_positive(positive: str | None, labels: Sequence[str]) -> InputError:
+    expected = f"one of the two labels, {' and '.join(map(repr, labels))}"
+    return InputError("--positive", got=repr(positive), expected=expected, cure=suggestion(str(positive), labels))
 
 
 def two_classes(rule: str, seen: Sequence[float], held: str, third_place: Callable[[], str]) -> tuple[float, float]:

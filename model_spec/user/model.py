@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.abc import MetaPathFinder
@@ -25,36 +25,57 @@ import numpy as np
 
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.edited import PRIVATE, loader_of
+from gradparity.model_spec.user.variables import cure_of_missed, note_reads
 
 #: What the model's file may be called in a folder, and the folder of the backends' own files beside it.
 MODEL_FILES, BACKENDS_FOLDER = ("model.py", "model_spec.py"), "backends"
+
+#: The loss of a model unless its path names another, ``model.py::smooth``, and what stands before that name.
+LOSS, MARK = "loss", "::"
 
 _CONTRACT = "parameters(rng), data(rng) and, unless every backend has its own, loss(params, data, xp)"
 
 
 @dataclass(frozen=True)
 class UserModel:
-    """A loaded model: ``file`` has its functions, ``folder`` the backends' own files, if it is a folder."""
+    """A loaded model: ``file`` has its functions, ``folder`` the backends' own files, if it is a folder.
+
+    ``loss_name`` is what its loss is called, and begins the names of those for one backend: ``smooth``,
+    ``smooth_jax``. A hand-written ``gradient``, ``step``, ``init``, ``initialise`` and ``batches`` are of
+    ``loss`` alone.
+    """
 
     file: Path
     folder: Path | None
     module: ModuleType
+    loss_name: str = LOSS
+
+    @property
+    def path(self) -> str:
+        """What `load_model` loads it by again."""
+        place = str(self.folder or self.file)
+        return place if self.loss_name == LOSS else f"{place}{MARK}{self.loss_name}"
+
+    @property
+    def loss(self) -> Callable[..., Any] | None:
+        """The neutral loss, or ``None``."""
+        return self.function(self.loss_name, "params, data, xp")
 
     @property
     def root(self) -> Path:
         """The folder that the user's code is in."""
         return self.file.parent
 
-    def function(self, name: str) -> Callable[..., Any] | None:
+    def function(self, name: str, arguments: str) -> Callable[..., Any] | None:
         """One of the model's functions, or ``None`` where it has none of that name.
 
         Raises:
-            InputError: the name is there, and is no function.
+            InputError: the name is there, and is no function, or none of these ``arguments``.
         """
         found = getattr(self.module, name, None)
         if found is not None and not callable(found):
             raise InputError(f"{display_path(self.file)}: {name}", got=type(found).__name__, expected="a function")
-        return found
+        return None if found is None else _taking(found, arguments)
 
     def own_loss(self, *names: str) -> Callable[..., Any] | None:
         """The loss written for a backend: from the first of its ``names`` that has a file or a ``loss_NAME``.
@@ -63,14 +84,34 @@ class UserModel:
             InputError: the file does not import, or has no loss.
         """
         for name in names:
-            file = None if self.folder is None else self.folder / BACKENDS_FOLDER / f"{name}.py"
-            if file is not None and file.is_file():
-                module = execute(file, self.root)
-                return _required(module, file, "loss", "loss(params, data)")
-            found = self.function(f"loss_{name.replace('-', '_')}")
+            file = self._port(name)
+            if file is not None:
+                return _required(execute(file, self.root), file, self.loss_name, f"{self.loss_name}(params, data)")
+            found = self.function(f"{self.loss_name}_{name.replace('-', '_')}", "params, data")
             if found is not None:
                 return found
         return None
+
+    def own(self, function: str, arguments: str, names: Sequence[str]) -> Callable[..., Any] | None:
+        """A function that a port may have: ``step`` in the backend's file or ``step_NAME``; ``None`` where none has it.
+
+        Raises:
+            InputError: the file does not import, or the name is there, and is no function of these ``arguments``.
+        """
+        for name in names if self.loss_name == LOSS else ():
+            file = self._port(name)
+            if file is not None:
+                model = UserModel(file, None, execute(file, self.root))
+                return model.function(function, arguments)
+            found = self.function(f"{function}_{name.replace('-', '_')}", arguments)
+            if found is not None:
+                return found
+        return None
+
+    def _port(self, name: str) -> Path | None:
+        """The file of a backend in a model's folder, where there is one."""
+        file = None if self.folder is None else self.folder / BACKENDS_FOLDER / f"{name}.py"
+        return file if file is not None and file.is_file() else None
 
     def gradient(self) -> Callable[..., Any] | None:
         """The gradient written by hand, in the model's file or in ``backends/numpy.py``.
@@ -78,18 +119,32 @@ class UserModel:
         Raises:
             InputError: that file does not import.
         """
+        if self.loss_name != LOSS:
+            return None
         file = None if self.folder is None else self.folder / BACKENDS_FOLDER / "numpy.py"
         if file is not None and file.is_file():
             found = getattr(execute(file, self.root), "gradient", None)
             if callable(found):
-                return found  # type: ignore[no-any-return]
-        return self.function("gradient")
+                return _taking(found, "params, data")
+        return self.function("gradient", "params, data")
 
     def written_for(self) -> list[str]:
         """Names of the backends that have a loss of their own, as file names and functions have them."""
-        functions = [name.removeprefix("loss_") for name in vars(self.module) if name.startswith("loss_")]
+        prefix = f"{self.loss_name}_"
+        functions = [name.removeprefix(prefix) for name in vars(self.module) if name.startswith(prefix)]
         files = sorted((self.folder / BACKENDS_FOLDER).glob("*.py")) if self.folder else []
         return list(dict.fromkeys([*functions, *(file.stem for file in files if not file.stem.startswith("_"))]))
+
+
+def split_path(path: str | Path) -> tuple[str, str]:
+    """The path of ``model.py::smooth``, and the name of the loss, which is ``loss`` where none is named."""
+    place, mark, name = str(path).rpartition(MARK)
+    return (place, name) if mark else (name, LOSS)
+
+
+def place_of_model(path: str | Path) -> Path:
+    """The file or folder of a model, whichever of its losses is meant."""
+    return Path(split_path(path)[0])
 
 
 def find_model(path: str | Path) -> tuple[Path, Path | None]:
@@ -98,7 +153,12 @@ def find_model(path: str | Path) -> tuple[Path, Path | None]:
     Raises:
         InputError: there is no model at that path, or there are two.
     """
-    given = Path(path)
+    place, loss_name = split_path(path)
+    if not loss_name.isidentifier():
+        raise InputError(
+            "model", got=str(path), expected=f"the name of a function after {MARK}, as in model.py{MARK}loss"
+        )
+    given = Path(place)
     resolved = given.resolve()
     if not resolved.is_dir():
         if not resolved.is_file():
@@ -126,6 +186,7 @@ def load_model(path: str | Path) -> UserModel:
         InputError: there is no model at that path, it does not import, or it lacks a function.
     """
     file, folder = find_model(path)
+    note_reads(file.parent)
     if str(file.parent) not in sys.path:
         sys.path.append(str(file.parent))
     if _OwnNames(file.parent) not in sys.meta_path:
@@ -133,12 +194,12 @@ def load_model(path: str | Path) -> UserModel:
     module = execute(file, file.parent)
     for name in ("parameters", "data"):
         _required(module, file, name, f"{name}(rng)")
-    model = UserModel(file, folder, module)
-    if model.function("loss") is None and not model.written_for():
+    model = UserModel(file, folder, module, split_path(path)[1])
+    if model.loss is None and not model.written_for():
         raise InputError(
             display_path(file),
-            got="no loss",
-            expected="loss(params, data, xp), or a loss for a backend",
+            got=f"no {model.loss_name}",
+            expected=f"{model.loss_name}(params, data, xp), or a loss for a backend",
             cure=f"A model has {_CONTRACT}.",
         )
     return model
@@ -171,7 +232,7 @@ def execute(file: Path, root: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # where dataclasses and pickle look for it
     try:
-        with blaming(file, root, "a file that imports"):
+        with blaming(file, root, "a file that imports", at=display_path(file)):
             spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -180,26 +241,35 @@ def execute(file: Path, root: Path) -> ModuleType:
 
 
 @contextmanager
-def blaming(file: Path, root: Path, expected: str, *passing: type[Exception]) -> Iterator[None]:
+def blaming(file: Path, root: Path, expected: str, *passing: type[Exception], at: str = "") -> Iterator[None]:
     """Turn whatever the user's code raises inside into one `InputError` with file and line.
 
-    SystemExit is such an exception too; an InputError that is raised inside is passed on as it is, and so are
-    those of ``passing``.
+    SystemExit and KeyboardInterrupt are such exceptions too: no signal of a terminal comes here. An InputError that is
+    raised inside is passed on as it is, and so are those of ``passing``. What has no line of the user's in it is the
+    user's only where nothing but the user's code runs inside: then ``at`` is its place.
     """
     try:
         yield
     except BaseException as error:
-        if isinstance(error, (InputError, KeyboardInterrupt, *passing)):
+        if isinstance(error, (InputError, *passing)):
             raise
         place, line = place_of(error, file, root)
-        if line is None and not isinstance(error, ImportError):
+        if line is None and not at and not isinstance(error, ImportError):
             raise  # no line of the user's is in it: the fault is not the user's
-        said = str(error).strip().splitlines()
+        said = words_of(error).strip().splitlines()
         got = f"{type(error).__name__}: {said[0]}" if said else type(error).__name__
         if isinstance(error, SystemExit):
             got = f"the code ends the process: {type(error).__name__}({error.code!r})"
-        where = f"{display_path(place)}, line {line}" if line else display_path(place)
-        raise InputError(where, got=got, expected=expected) from error
+        where = f"{display_path(place)}, line {line}" if line else at or display_path(place)
+        raise InputError(where, got=got, expected=expected, cure=cure_of_missed()) from error
+
+
+def words_of(error: BaseException) -> str:
+    """What an exception says, which may raise another, or have half a surrogate pair, which no message can hold."""
+    try:
+        return str(error).encode("utf-8", "backslashreplace").decode()
+    except BaseException as other:  # SystemExit among them: it is the user's code
+        return f"what it says raises {type(other).__name__}"
 
 
 def place_of(error: BaseException, file: Path, root: Path) -> tuple[Path, int | None]:
@@ -239,9 +309,28 @@ def _required(module: ModuleType, file: Path, name: str, signature: str) -> Call
         raise InputError(
             display_path(file), got=got, expected=f"a function {signature}", cure=f"A model has {_CONTRACT}."
         )
-    return found  # type: ignore[no-any-return]
+    return _taking(found, signature.partition("(")[2].rstrip(")"))
+
+
+def _taking(function: Callable[..., Any], arguments: str) -> Callable[..., Any]:
+    """The function, if it can be called with so many arguments: a decorator's own signature counts.
+
+    Raises:
+        InputError: it cannot, with its own signature and the one that is expected.
+    """
+    try:
+        signature = inspect.signature(function, follow_wrapped=False)
+    except (TypeError, ValueError):  # of what is compiled it is not known
+        return function
+    try:
+        signature.bind(*arguments.split(", "))
+    except TypeError:
+        name = getattr(function, "__name__", type(function).__name__)
+        got, expected = f"{name}{signature}", f"{name}({arguments})"
+        raise InputError(place_of_function(function), got=got, expected=expected) from None
+    return function
 
 
 def random_stream(seed: int, which: int) -> np.random.Generator:
-    """The generator that parameters (0), data (1) and tangents (2) are drawn from."""
+    """The generator that parameters (0), data (1), tangents (2) and batches (3) are drawn from."""
     return np.random.default_rng([seed, which])

@@ -19,7 +19,7 @@ from gradparity.truth.trajectory import Trajectory
 from gradparity.worker.evaluation import train
 from tests.mutants.harness import Scaled
 
-STEPS = 100
+STEPS = 40
 
 
 @cache

@@ -55,6 +55,7 @@ def loss(params, data):
 """
 
 SLICES = tuple(f"sigmoid(z[:, {a}]), torch.sigmoid(z[:, {b}])" for a, b in (("0:2", "2:4"), ("2:4", "0:2")))
+LEAKY = "anp.maximum(h, 0.2 * h)"
 HELD = ("mean = c.detach().mean(0)\n    var = c.detach()", "mean = c.mean(0)\n    var = c")
 CASES = [
     ("torch", GATES, *SLICES, "permutation", None, None),
@@ -65,7 +66,7 @@ CASES = [
     ("torch", TORCH, "EPS = 1e-5", "EPS = 1e-6", "number", "1e-6", "1e-5"),
     ("torch", TORCH, ', approximate="tanh"', "", "option", "F.gelu(n)", "F.gelu(n, approximate='tanh')"),
     ("torch", TORCH, "i, f, g = h", "f, i, g = h", "permutation", "f, i, g", None),
-    ("torch", TORCH, "i.detach()", "i", "stop", "i", "i.detach()"),
+    ("torch", TORCH, "i.detach()", "i", "stop", "0.1 * i", "0.1 * i.detach()"),  # of two on the line
     ("torch", TORCH, 'h @ params["out"]', 'h.detach() @ params["out"]', "stop", "h.detach()", "h"),
     ("torch", TORCH, 'data["x"] @', 'data["x"].float().double() @', "precision", 'data["x"].float()', 'data["x"]'),
     ("torch", TORCH, "F.mse_loss", "F.l1_loss", "option", "F.l1_loss", "F.mse_loss"),
@@ -77,7 +78,7 @@ CASES = [
     ("jax", JAX, 'params["square"]', 'params["square"][:, ::-1]', "permutation", None, None),
     ("autograd", AUTOGRAD, ", ddof=1", "", "option", None, None),
     ("autograd", AUTOGRAD, "0.03", "0.3", "number", "0.3", "0.03"),
-    ("autograd", AUTOGRAD, "getval(h)", "h", "stop", "h", "gradparity.stop(h)"),
+    ("autograd", AUTOGRAD, " getval(h)", " h", "stop", f"{LEAKY} - h", f"{LEAKY} - gradparity.stop(h)"),  # of three
 ]  # fmt: skip
 #: One of a kind, of the frameworks that compile nothing.
 QUICK = {4, 6, 8, 11, 19}

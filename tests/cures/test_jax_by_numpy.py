@@ -92,3 +92,71 @@ def test_numpy_evaluates_what_xla_does(name: str):
     np.testing.assert_allclose(loss, expected, rtol=1e-12)
     for block, other in blocks.items():
         np.testing.assert_allclose(gradient[block], other, rtol=1e-10, atol=1e-12 * float(np.abs(other).max()) + 1e-13)
+
+
+def twice(of: Callable[..., Any]) -> Any:
+    """What two calls give, of a loss of ``x``; and how many programs XLA compiled for it."""
+    backend = configured("jax")
+    x = backend.put({"x": np.array([0.3, -1.2, 2.0])})
+    before = backend.compilations()  # type: ignore[attr-defined]
+    found = backend.interpreted(of).twice(x, {})  # type: ignore[attr-defined]
+    return found, backend.compilations() - before  # type: ignore[attr-defined]
+
+
+def test_two_calls_compile_nothing_and_give_the_same() -> None:
+    import jax.numpy as jnp
+
+    ((first, second), raised), compiled = twice(lambda p, d: jnp.log1p(jnp.exp(jnp.tanh(p["x"]))).sum())
+    np.testing.assert_allclose(first, np.log1p(np.exp(np.tanh([0.3, -1.2, 2.0]))).sum(), rtol=1e-14)
+    assert first.tobytes() == second.tobytes()
+    assert raised is None
+    assert compiled == 0
+
+
+def test_what_the_first_call_leaves_behind_is_seen_by_the_second() -> None:
+    kept: list[Any] = [0.0]
+
+    def counts(p: Any, d: Any) -> Any:
+        kept[0] += 1
+        return p["x"].sum() * kept[0]
+
+    def keeps_a_value(p: Any, d: Any) -> Any:
+        d["last"] = d.get("last", 0.0) + p["x"].sum()
+        return d["last"]
+
+    def draws(p: Any, d: Any) -> Any:
+        return (p["x"] * np.random.default_rng().standard_normal(3)).sum()
+
+    for loss in (counts, keeps_a_value, draws):
+        ((first, second), raised), _ = twice(loss)
+        assert first.tobytes() != second.tobytes()
+        assert raised is None
+
+
+def test_a_callback_is_called_twice() -> None:
+    import jax
+
+    calls = iter(range(9))
+
+    def loss(p: Any, d: Any) -> Any:
+        shape = jax.ShapeDtypeStruct((), "float64")
+        return p["x"].sum() * jax.pure_callback(lambda: np.float64(next(calls)), shape)
+
+    ((first, second), _), _ = twice(loss)
+    assert first != second
+
+
+def test_what_the_second_call_raises_is_told_and_loops_are_left_to_xla() -> None:
+    import jax
+
+    calls = iter(range(9))
+
+    def once(p: Any, d: Any) -> Any:
+        if next(calls):
+            raise ArithmeticError("once is enough")
+        return p["x"].sum()
+
+    (values, raised), _ = twice(once)
+    assert [float(value) for value in values] == [pytest.approx(1.1)]
+    assert str(raised) == "once is enough"
+    assert twice(lambda p, d: jax.lax.fori_loop(0, 3, lambda i, x: x * 2, p["x"]).sum())[0] is None

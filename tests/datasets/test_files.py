@@ -14,108 +14,6 @@ import pytest
 from gradparity.model_spec.data.datasets import load
 from tests.datasets.refusals import refusal
 
-# CSV
-
-
-def test_a_csv_file_gives_its_columns_in_order(csv):
-    path = csv("age,sick,dose\n50,1,0.5\n61,0,1e-3\n72,1,-2\n")
-    data = load(path, target="sick")
-    assert data.X.tolist() == [[50.0, 0.5], [61.0, 0.001], [72.0, -2.0]]
-    assert data.y.tolist() == [1.0, 0.0, 1.0]
-    assert (data.name, data.feature_names, data.labels) == ("patients.csv", ("age", "dose"), ("0", "1"))
-    assert data.source == f"file {path}, target 'sick'"
-    assert data.X.flags.c_contiguous
-
-
-def test_a_csv_file_as_spreadsheets_write_it_is_read(csv):
-    # Byte order mark, CRLF, blanks around cells, quotes, booleans, a blank line at the end.
-    data = load(csv('\ufeffage, fit ,y\r\n 50 ,True,1\r\n"61",FALSE,0\r\n\r\n'), target="y")
-    assert data.X.tolist() == [[50.0, 1.0], [61.0, 0.0]]
-    assert data.feature_names == ("age", "fit")
-
-
-@pytest.mark.parametrize(
-    ("cells", "y", "labels"),
-    [
-        (("0", "1", "0"), [0, 1, 0], ("0", "1")),
-        (("1", "-1", "1"), [1, 0, 1], ("-1", "1")),
-        (("2", "1", "1"), [1, 0, 0], ("1", "2")),
-        (("0.5", "0.25", "0.5"), [1, 0, 1], ("0.25", "0.5")),
-        (("true", "false", "true"), [1, 0, 1], ("false", "true")),
-        (("True", "False", "TRUE"), [1, 0, 1], ("false", "true")),
-    ],
-)
-def test_two_distinct_labels_become_0_and_1_in_their_order(csv, cells, y, labels):
-    data = load(csv("a,y\n" + "".join(f"{row},{cell}\n" for row, cell in enumerate(cells))), target="y")
-    assert data.y.tolist() == y
-    assert data.labels == labels
-
-
-@pytest.mark.parametrize(
-    ("cell", "got"),
-    [
-        ("abc", "'abc'"),
-        ("", "an empty cell"),
-        ('"  "', "an empty cell"),
-        ("nan", "'nan'"),
-        ("-inf", "'-inf'"),
-        ("1e999", "'1e999'"),
-        ('"1,5"', "'1,5'"),
-        ("true", "'true'"),
-    ],
-)
-def test_a_csv_cell_that_is_no_finite_number_is_named_by_file_column_row_and_line(csv, cell, got):
-    message = refusal(csv(f"age,dose,y\n1,2,0\n3,4,1\n5,{cell},1\nx,y,0\n"), target="y")
-    assert f"patients.csv, column 'dose', row 3 (line 4): got {got}, expected a finite number" in message
-
-
-#: What is wrong with a CSV file: its content, and what the refusal says, with "..." between where it says two things.
-BAD_CSV = {
-    "quoted line breaks, lines and no rows": ('age,"long\nname",y\n"1\n",2,0\n3,?,1\n', "row 2 (line 5): got '?'"),
-    "a blank line, a row without cells": ("a,y\n1,0\n\n2,1\n", "target column 'y', row 2 (line 3): got an empty cell"),
-    "too few cells": ("a,b,y\n1,2,0\n3,4\n", "target column 'y', row 2 (line 3): got an empty cell"),
-    "too many cells": ("a,b,y\n1,2,0\n3,4,5,1\n", "row 2 (line 3): got 4 cells, expected 3, as in the header"),
-    "blank lines above the header": ("\n\na,y\n1,0\n", "header (line 1): got a blank line"),
-    "a name twice": ("a,b,a,y\n1,2,3,0\n", "header (line 1), column 3: got the name 'a' a second time"),
-    "no name, as pandas writes its row index": (",a,y\n0,1,0\n1,2,1\n", "header (line 1), column 1: got no name"),
-    "semicolons": ("a;b;y\n1;2;0\n", "Save the file with commas"),
-    "an unknown target": ("age,Y2\n1,0\n", "got 'y', expected a column of the file: age, Y2 ... Did you mean 'Y2'?"),
-    "many columns": (",".join(f"c{number}" for number in range(40)) + "\n", "c11 and 28 more"),
-    "labels in words": ("a,y\n1,benign\n2,other\n", "row 1 (line 2): got 'benign', expected numbers ... Map the two"),
-    "a third label": ("a,y\n1,2\n2,5\n3,2\n4,3\n5,4\n", "row 4 (line 5): got a third value, 3 ... holds 2, 5, 3, 4"),
-    "measurements": ("a,y\n" + "".join(f"{row},{row}.5\n" for row in range(50)), "11.5 and 38 more"),
-    "one class": ("a,y\n1,1\n2,1\n", "target column 'y': got one class only, 1 in every row"),
-    "no rows": ("a,y\n", "rows: got none"),
-    "no features": ("y\n0\n1\n", "feature columns: got none"),
-    "not UTF-8": (b"\xff\xfe\x00a,1\n2,3\n", "got content that cannot be read"),
-    "an open quote": (b'a,y\n"1,0\n2,1\n', "got content that cannot be read"),
-}
-
-
-@pytest.mark.parametrize(("content", "said"), BAD_CSV.values(), ids=BAD_CSV)
-def test_a_csv_file_at_fault_is_refused_with_its_place(csv, content, said):
-    message = refusal(csv(content), target="y")
-    assert "patients.csv" in message
-    assert [words for words in said.split(" ... ") if words not in message] == []
-
-
-def test_without_a_target_the_columns_are_listed(csv):
-    message = refusal(csv("age,dose,sick\n1,2,0\n"))
-    assert "patients.csv, target: got none" in message
-    assert "one of age, dose, sick" in message
-
-
-@pytest.mark.parametrize(("label", "got"), [("", "an empty cell"), ("nan", "'nan'"), ("inf", "'inf'"), ("B", "'B'")])
-def test_a_label_that_is_missing_or_no_number_is_named_by_its_row(csv, label, got):
-    message = refusal(csv(f"a,sick\n1,0\n2,1\n3,{label}\n"), target="sick")
-    assert f"patients.csv, target column 'sick', row 3 (line 4): got {got}, expected numbers" in message
-
-
-def test_a_file_name_with_wildcards_is_taken_as_it_stands(csv):
-    csv("a,y\n1,0\n2,1\n", "b1.csv")
-    assert load(csv("a,y\n3,0\n4,1\n", "b[1].csv"), target="y").X.ravel().tolist() == [3.0, 4.0]
-
-
 # Files in general
 
 
@@ -187,7 +85,7 @@ def test_a_parquet_file_gives_numbers_and_booleans_as_float64(parquet):
         ({"dose": ["1", "2"], "y": [0, 1]}, "column 'dose', row 1: got '1' (String)"),
         ({"dose": [[1, 2], [3, 4]], "y": [0, 1]}, "column 'dose', row 1: got"),
         ({"dose": [None, None], "y": [0, 1]}, "column 'dose', row 1: got an empty cell"),
-        ({"y": ["a", "b"]}, "target column 'y', row 1: got 'a' (String)"),
+        ({"y": ["a", "b"]}, "target column 'y': got labels in words, 'a' and 'b', expected to be told which is 1"),
         ({"y": [None, 1]}, "target column 'y', row 1: got an empty cell"),
         ({"age": pl.Series([], dtype=pl.Int8), "y": pl.Series([], dtype=pl.Int8)}, "rows: got none"),
         ({"label": [0, 1]}, "a column of the file: age, label"),
@@ -231,7 +129,10 @@ def test_an_npz_file_may_hold_columns(npz):
         ({"X": np.zeros((2, 1), "M8[s]"), "y": np.arange(2)}, "member 'X': got datetime64[s] values"),
         ({"X": np.array([[1, 2], [3, np.nan]]), "y": np.arange(2)}, "column 'x2', row 2: got nan"),
         ({"a": np.array(["3", "b"]), "y": np.arange(2)}, "column 'a', row 1: got '3'"),
-        ({"X": np.zeros((2, 1)), "y": np.array(["no", "yes"])}, "target column 'y', row 1: got 'no', expected numbers"),
+        (
+            {"X": np.zeros((2, 1)), "y": np.array(["no", "yes"])},
+            "target column 'y': got labels in words, 'no' and 'yes'",
+        ),
         ({"X": np.zeros((2, 1)), "y": np.array([0.0, np.nan])}, "target column 'y', row 2: got nan"),
         ({"X": np.zeros((3, 1)), "y": np.arange(3)}, "target column 'y', row 3: got a third value, 2"),
         ({"X": np.zeros((2, 1)), "y": np.ones(2)}, "target column 'y': got one class only"),

@@ -31,10 +31,10 @@ def test_every_path_that_is_named_is_there(page: Path):
     assert [path for path in sorted(paths) if not (ROOT / path).exists()] == []
 
 
-def test_eleven_kinds_of_change_have_a_file_and_a_test():
+def test_every_kind_of_change_has_a_file_and_a_test():
     rows = [line.split("|")[1:-1] for line in CONTRIBUTING.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
     changes = {row[0].strip(): row for row in rows if len(row) == 3}
-    assert len(changes) == 2 + 11  # the header and its rule
+    assert len(changes) >= 2 + 12  # the header and its rule
     for change, (_, files, tests) in list(changes.items())[2:]:
         assert "/" in files, change
         assert "`tests/" in tests, change

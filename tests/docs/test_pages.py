@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from gradparity.backends import Registration, missing
 from tests.docs.pages import ROOT, Block, blocks, pages
 
 #: Commands that stand beside one that installs, and what runs them; each must still be on a page.
 RUN_ELSEWHERE = {
-    ".venv/bin/gradparity run --quick": "the script of continuous integration, with this very block",
+    ".venv/bin/gradparity run --quick --out gradparity-report/first": "the script of CI, with this very block",
     ".venv/bin/pytest -q -n 2": "the same: it is this test run",
     "gradparity backends": "tests/examples/test_third_party.py, which installs the package",
     "gradparity check --data toy --backends autograd,autograd-forward": "the same",
@@ -28,12 +30,21 @@ _FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?")
 _WORST_COLUMN = re.compile(r"(?<=[0-9-])  (?:loss|jvp|(?:gradient|hvp) [\w.]+)(?:, [\w.:]+)?(?=\s)")
 _WORST = re.compile(r"\bin (?:loss|jvp|(?:gradient|hvp) [\w.]+)(?:\[.*?\])? (?=\((?:relative|[0-9]))")
 
+EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 PAGES = [page for page in pages() if any(block.kind == "run" for block in blocks(page))]
 CSV = "age,dose,died\n" + "".join(f"{30 + i % 17},{(7 * i) % 11},{(i * i) % 3 % 2}\n" for i in range(40))
 
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
+
+
+#: Pages whose commands are those of others, or of `tests/campaign`, with other data.
+VARIED = ("campaign.md", "choose_a_backend.md", "raw_data.md", "compare_versions.md", "project.md")
+
+
+def marks_of(page: Path) -> list[pytest.MarkDecorator]:
+    return [pytest.mark.variation] if page.name in VARIED else []
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +81,7 @@ def words_of(output: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [pytest.param(p, marks=marks_of(p), id=name_of(p)) for p in PAGES])
 def test_every_command_of_a_page_ends_as_the_page_says(page: Path, earlier: Path, tmp_path: Path):
     shutil.copytree(earlier, tmp_path, dirs_exist_ok=True)
     shutil.copytree(ROOT / "examples", tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__"))
@@ -94,16 +105,60 @@ def installing() -> list[tuple[str, Block]]:
 
 
 def test_what_a_page_installs_are_extras_that_exist():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = set(project["optional-dependencies"])
     found = installing()
     assert found
     for name, block in found:
         for named in re.findall(r"(?:gradparity|\.)\[([\w,]+)\]", block.body):
-            assert set(named.split(",")) <= extras, f"{name}: {named}"
+            assert set(named.split(",")) <= EXTRAS, f"{name}: {named}"
         for command in re.split(r"&&|\n", block.body):
             if command.strip() and not re.search(r"\bpip install\b|\bvenv\b", command):
                 assert command.strip() in RUN_ELSEWHERE, f"{name}: {command}"
+
+
+#: What a page may have pip install by its name: all else is a folder, or an address.
+RELEASED = {"flax", "pip", "pre-commit", "pytest-benchmark", "safetensors", "uv"}
+
+
+def asked_of_pip() -> list[tuple[str, str]]:
+    """Each thing that pip is told to install, on a page or in a workflow, inline code among it."""
+    files = [*pages(), ROOT / "CONTRIBUTING.md", *(ROOT / "examples").rglob("*.yml"), *(ROOT / "docs").rglob("*.py")]
+    found = []
+    for file in dict.fromkeys(files):
+        for command in re.findall(r"pip install ([^`\n]+)", file.read_text(encoding="utf-8")):
+            words = iter(shlex.split(command.partition("&&")[0], comments=True))
+            for word in words:
+                if word in ("-c", "-r", "--target", "--python"):
+                    next(words)
+                elif not word.startswith("-"):
+                    found.append((str(file.relative_to(ROOT)), word))
+    return found
+
+
+def test_nothing_is_installed_by_a_name_that_no_registry_has():
+    asked = asked_of_pip()
+    assert len({name for name, _ in asked}) > 4
+    for name, what in asked:
+        place, _, extras = what.partition("[")
+        if what.startswith("gradparity"):
+            assert re.fullmatch(r"gradparity\[[\w,]+\] @ \$GRADPARITY", what), f"{name}: pip install {what}"
+        elif what.startswith("."):
+            assert (ROOT / place / "pyproject.toml").is_file(), f"{name}: {what}"
+            assert set(filter(None, extras.rstrip("]").split(","))) <= EXTRAS, f"{name}: {what}"
+        else:
+            assert what in RELEASED, f"{name}: {what}"
+    workflow = (ROOT / "examples/github_actions/gradparity.yml").read_text(encoding="utf-8")
+    assert re.search(r"^  GRADPARITY: git\+https://\S+  # a placeholder: .* no release yet$", workflow, re.M)
+
+
+@pytest.mark.slow
+def test_the_command_that_adds_a_framework_needs_no_release():
+    pytest.importorskip("pip", reason="pip is not installed here")
+    for name in ("autograd", "jax", "torch"):
+        cure = missing(Registration("module:Name", requires=f"no_such_module_{name}"))
+        assert cure == f"pip install 'gradparity[no_such_module_{name}]'"
+        words = [sys.executable, "-m", "pip", "install", "--no-index", "--dry-run", f"gradparity[{name}]"]
+        ran = subprocess.run(words, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, ran.stderr  # the installed one has the extra: no registry is asked for it
 
 
 def test_what_is_run_elsewhere_is_still_on_a_page():

@@ -3,7 +3,7 @@
 ``python -m tests.evidence.broken_ports [NAME ...] [--jobs N]`` runs ``gradparity check`` on each folder of
 ``tests/evidence/ports`` and holds the lines in its results against the table ``[fault]`` of its ``expect.toml``: those
 of the operation in every port, and the kind of the cause. A proposed edit is put in and the ports are compared anew, at
-parameters and data that the check has not seen. The time is that of the whole check over that of what comes before
+parameters and data of another seed. The time is that of the whole check over that of what comes before
 lines are looked for. ``--verify`` runs no check: with each seeded fault undone the ports must agree to rounding in loss
 and gradient, and with it differ; ``--list`` counts them.
 """
@@ -104,8 +104,8 @@ def source(folder: Path, file: str) -> Path:
 
 
 @contextmanager
-def edited(folder: Path, file: str, old: str, new: str, line: int = 1) -> Iterator[Path]:
-    """A copy of a folder where the first ``old`` in a file from a line on is ``new``.
+def edited(folder: Path, file: str, old: str, new: str, line: int = 1, column: int = 0) -> Iterator[Path]:
+    """A copy of a folder where the first ``old`` in a file from a line and a column (of UTF-8 bytes) on is ``new``.
 
     Raises:
         ValueError: it is not there.
@@ -115,17 +115,23 @@ def edited(folder: Path, file: str, old: str, new: str, line: int = 1) -> Iterat
         shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("__pycache__"))
         port = source(copy, file)
         lines = port.read_text().splitlines(keepends=True)
-        before, after = "".join(lines[: line - 1]), "".join(lines[line - 1 :])
-        if old not in after:
+        at = len("".join(lines[: line - 1]).encode()) + column
+        before, after = port.read_bytes()[:at], port.read_bytes()[at:]
+        if old.encode() not in after:
             raise ValueError(f"{folder.name}: {old!r} is not in {port.name} from line {line} on")
-        port.write_text(before + after.replace(old, new, 1))
+        port.write_bytes(before + after.replace(old.encode(), new.encode(), 1))
         yield copy
 
 
 @contextmanager
 def forgotten(folder: Path) -> Iterator[None]:
-    """Whatever is imported from a folder meanwhile is no longer imported afterwards: the next has the same names."""
+    """Whatever is imported from a folder meanwhile is no longer imported afterwards: the next has the same names.
+
+    What had these names before is forgotten at once.
+    """
     found, paths = sys.meta_path.copy(), sys.path.copy()
+    for name in [name for name in sys.modules if name.partition(".")[0] in OWN_NAMES]:
+        del sys.modules[name]
     try:
         yield
     finally:
@@ -217,14 +223,14 @@ def said_of(fault: Fault) -> Said:
 
 
 def judged_lines(fault: Fault, said: list[Lines]) -> str:
-    """Whether the lines said are right in the wrong port and in one of the others."""
+    """Whether the lines said, or where they are called, are right in the wrong port and in one of the others."""
     named, right = False, set()
     for lines in said:
         reordered = lines.reordered if any("another order" in words for words in lines.said) else []
         for site in (*lines.here, *reordered):
             file, numbers = fault.lines[site.backend]
             named = named or bool(site.line)
-            if site.file == file and site.line in numbers:
+            if site.file == file and (site.line in numbers or site.called in {f"{file}:{n}" for n in numbers}):
                 right.add(site.backend)
     if fault.backend in right and right & set(fault.others):
         return "both"
@@ -245,14 +251,14 @@ def undoes(fault: Fault, cure: Cure) -> bool:
     """Whether an edit writes what the fault had been put in place of, whatever kind it is said to be."""
     file, (old, new) = fault.lines[fault.backend][0], fault.replace
     right = ast.dump(ast.parse(source(fault.folder, file).read_text().replace(old, new)))
-    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line) as copy:
+    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line, cure.column) as copy:
         return ast.dump(ast.parse(source(copy, file).read_text())) == right
 
 
 def holds(fault: Fault, lines: Lines, cure: Cure) -> bool:
-    """Whether the port with an edit agrees with the other, elsewhere than where the edit was found."""
+    """Whether the port with an edit agrees with the other, at another seed's parameters and data."""
     names = [lines.backend, lines.against]
-    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line) as copy:
+    with edited(fault.folder, cure.file, cure.old, cure.new, cure.line, cure.column) as copy:
         found = answers(copy, names, OTHER_SEED)
     return max(apart(found[names[0]], found[names[1]])) < DIFFER
 

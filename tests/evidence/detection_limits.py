@@ -1,6 +1,6 @@
 """The smallest relative error in a derivative rule that a check still catches: ours, and the frameworks' own.
 
-    python -m tests.evidence.detection_limits [--json PATH]
+    python -m tests.evidence.detection_limits [--json PATH] [--scheduler local:2]
 
 In each framework the same model is written with the same wrong rule: the derivative of softplus, which every gradient
 of the model passes through, is ``(1 + d) sigmoid``, for all rows or for the first row only, or the derivative through
@@ -28,6 +28,7 @@ from gradparity.backends import BACKENDS, load, missing
 from gradparity.model_spec.data.datasets import load as load_data
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import ProjectedLogistic
+from tests.evidence import shares
 from tests.evidence.wrong_rules import wrong_loss
 
 SIZES = {"4x3x3": ("toy", 3), "200x20x10": ("synthetic:200x20", 10), "569x30x5": ("breast_cancer", 5)}
@@ -210,6 +211,14 @@ def limits(size: str, dtype: str) -> Iterator[Limit]:
             yield Limit(size=size, dtype=dtype, place=place, check=CHECKERS[name], error=error, note=note)
 
 
+def limits_of(size: str, dtype: str) -> list[Limit]:
+    """All of these, in a process that may have no framework yet."""
+    os.environ.update(JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")  # before JAX is imported
+    for name in [name for name in CORE if missing(BACKENDS[name]) is None]:
+        load(BACKENDS[name].target).configure(threads=1)
+    return list(limits(size, dtype))
+
+
 def show(found: list[Limit]) -> None:
     """A table: a row for each size, dtype and check, ours first, a column for each place of the error."""
     from rich.console import Console
@@ -235,15 +244,16 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--json", type=Path, help="also write the limits to this file")
     parser.add_argument("--size", choices=SIZES, action="append", help="only this size; may be given more than once")
+    shares.add_option(parser)
     chosen = parser.parse_args(arguments)
-    os.environ.update(JAX_ENABLE_X64="1", JAX_PLATFORMS="cpu")  # before JAX is imported
-    for name in [name for name in CORE if missing(BACKENDS[name]) is None]:
-        load(BACKENDS[name].target).configure(threads=1)
-    found = [each for size in chosen.size or SIZES for dtype in ("float64", "float32") for each in limits(size, dtype)]
+    pieces = [(size, dtype) for size in chosen.size or SIZES for dtype in ("float64", "float32")]
+    found = [each for some in shares.over(chosen.scheduler, limits_of, pieces) for each in some]
     show(found)
     if chosen.json:
         chosen.json.write_text(json.dumps([asdict(each) for each in found], indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    from tests.evidence import detection_limits  # by whose name workers find what they run
+
+    detection_limits.main()

@@ -2,8 +2,10 @@
 
     python -m tests.evidence.false_alarms --backends numpy,autograd,torch,jax --examples 2000
 
-Every backend runs in this process. JAX compiles three programs for each new shape and specification, so it draws from
-a dozen shapes, which leaves 72 of them; ``--eager-jax`` runs it op by op over any shape, which is slow.
+Every backend runs in this process, or with ``--scheduler local:4`` (or an address) in the workers of a Dask cluster,
+`SHARE` problems a task, each share with a seed of its own. JAX compiles three programs for each new shape and
+specification, so it draws from a dozen shapes, which leaves 72 of them; ``--eager-jax`` runs it op by op over any
+shape, which is slow.
 Prints the number of examples and of alarms, and the distribution of errors in noise floors, which the factor
 ``gradparity.judge.verdicts.AGREES_FLOORS`` is chosen from. gradparity is imported inside functions only: this folder
 is below it.
@@ -17,13 +19,14 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradparity.model_spec.problem import Problem, make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
+from tests.evidence import shares
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
     from gradparity.results import Finding
     from gradparity.truth.reference import Reference
 
+#: Problems of a task.
+SHARE = 500
 #: Rows, features, projection (0: none): what a compiled backend is drawn from, so that programs are reused.
 SHAPES = [
     *((1, 1, 1), (1, 1, 0), (2, 1, 3), (1, 4, 2), (5, 3, 1), (4, 3, 3)),
@@ -181,24 +186,44 @@ def campaign(
 
 def main() -> None:
     """Run the campaign and print what it found."""
-    from gradparity.backends import load, lookup
-
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--backends", default="numpy,autograd,torch")
     parser.add_argument("--examples", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--eager-jax", action="store_true", help="run JAX op by op, over any shape")
+    shares.add_option(parser)
     arguments = parser.parse_args()
-    alarms = 0
+    alarms, examples = 0, arguments.examples
+    size = SHARE if arguments.scheduler else examples
     for name in arguments.backends.split(","):
-        backend = load(lookup(name).target)
-        backend.configure(threads=1)
-        compiled = name in ("jax", "torch-compile") and not arguments.eager_jax
         began = time.monotonic()
-        with _eager(arguments.eager_jax and name == "jax"), np.errstate(all="ignore"):
-            seen = list(campaign(problems(compiled=compiled), arguments.examples, Judge(name, backend), arguments.seed))
-        alarms += _report(name, seen, time.monotonic() - began)
+        pieces = [
+            (name, min(size, examples - first), arguments.seed + place, arguments.eager_jax)
+            for place, first in enumerate(range(0, examples, size))
+        ]
+        found = list(shares.over(arguments.scheduler, judged, pieces))
+        alarms += _report(name, found, time.monotonic() - began)
     sys.exit(1 if alarms else 0)
+
+
+@dataclass
+class Share:
+    """What some drawn problems have come to: errors in floors by quantity, and each problem with an alarm in words."""
+
+    problems: int
+    floors: dict[str, np.ndarray[Any, Any]]
+    alarms: list[str]
+
+
+def judged(name: str, examples: int, seed: int, eager: bool) -> Share:
+    """Draw so many problems and judge one backend on them."""
+    from gradparity.backends import load, lookup
+
+    backend = load(lookup(name).target)
+    backend.configure(threads=1)
+    compiled = name in ("jax", "torch-compile") and not eager
+    with _eager(eager and name == "jax"), np.errstate(all="ignore"):
+        return _share(list(campaign(problems(compiled=compiled), examples, Judge(name, backend), seed)))
 
 
 def _eager(wanted: bool) -> AbstractContextManager[Any]:
@@ -209,8 +234,7 @@ def _eager(wanted: bool) -> AbstractContextManager[Any]:
     return jax.disable_jit()
 
 
-def _report(name: str, seen: list[tuple[Problem, Finding]], seconds: float) -> int:
-    """Print one backend's distribution and its alarms; how many problems had one."""
+def _share(seen: list[tuple[Problem, Finding]]) -> Share:
     floors: dict[str, list[float]] = defaultdict(list)
     alarms: dict[int, list[tuple[Problem, Finding]]] = defaultdict(list)
     for problem, finding in seen:
@@ -218,19 +242,29 @@ def _report(name: str, seen: list[tuple[Problem, Finding]], seconds: float) -> i
             floors[key].append(np.inf if finding.floors is None else finding.floors)
         if finding.verdict != "agrees":
             alarms[id(problem)].append((problem, finding))
+    words = []
+    for found in alarms.values():
+        problem, finding = max(found, key=lambda pair: pair[1].floors or np.inf)
+        words.append(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")
     count = len({id(problem) for problem, _ in seen})
+    return Share(count, {quantity: np.array(values) for quantity, values in floors.items()}, words)
+
+
+def _report(name: str, found: list[Share], seconds: float) -> int:
+    """Print one backend's distribution and its alarms; how many problems had one."""
+    count, alarms = sum(share.problems for share in found), [said for share in found for said in share.alarms]
     lines = [f"{name}: {count} problems in {seconds:.0f} s, {len(alarms)} with an alarm"]
-    for quantity, values in floors.items():
+    for quantity in dict.fromkeys(quantity for share in found for quantity in share.floors):
+        values = np.concatenate([share.floors[quantity] for share in found if quantity in share.floors])
         median, high, higher = np.percentile(values, [50, 99, 99.9], method="higher")
         lines.append(
             f"  {quantity:8} floors: median {median:.3g}, 99% {high:.3g}, 99.9% {higher:.3g}, max {max(values):.3g}"
         )
-    for found in list(alarms.values())[:20]:
-        problem, finding = max(found, key=lambda pair: pair[1].floors or np.inf)
-        lines.append(f"  {problem.name}, {problem.rows} rows, seed {problem.seed}, {problem.spec}\n    {finding}")
-    print("\n".join(lines), flush=True)
+    print("\n".join(lines + alarms[:20]), flush=True)
     return len(alarms)
 
 
 if __name__ == "__main__":
-    main()
+    from tests.evidence import false_alarms  # by whose name workers find what they run
+
+    false_alarms.main()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,16 @@ def test_there_are_at_least_eight_examples_and_a_broken_one():
     assert (EXAMPLES / "broken_port" / "model_spec.py").is_file()
 
 
-#: What pytest runs without -m slow too.
+#: What pytest runs without -m slow too; and what varies others: no recursion, no decomposition, no weights of its own.
 QUICK = ("mlp.py", "logistic_regression")
+VARIED = ("softmax_regression.py", "gaussian_mixture.py", "matrix_factorisation.py", "lstm_cell.py")
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in QUICK else [pytest.mark.slow]) for n in RIGHT])
+def marks_of(name: str) -> list[pytest.MarkDecorator]:
+    return [] if name in QUICK else [pytest.mark.slow, *([pytest.mark.variation] if name in VARIED else [])]
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=marks_of(n)) for n in RIGHT])
 def test_every_backend_agrees_on(name: str):
     by_hand = "def gradient(" in (EXAMPLES / name).read_text() if name.endswith(".py") else False
     backends = [*BACKENDS, *(["numpy"] if by_hand else [])]
@@ -45,3 +51,20 @@ def test_the_broken_port_is_found_and_the_place_where_its_gradient_is_lost():
     assert [str(found).partition(":")[0] for found in problem.divergences.found] == [
         "torch diverges from jax at `weight` (backward)"
     ]
+
+
+@pytest.mark.parametrize(
+    ("cure", "bad"), [("obvious", {("torch", "hvp"): "unstable"}), ("from_logits", {})], ids=("obvious", "from_logits")
+)
+def test_the_cure_that_suggests_itself_is_off_in_the_hvp_and_the_other_passes(
+    cure: str, bad: dict[tuple[str, str], str], tmp_path: Path
+):
+    folder = tmp_path / "focal"
+    shutil.copytree(EXAMPLES / "broken_port", folder)
+    shutil.copy(folder / "cures" / f"{cure}.py", folder / "backends" / "torch.py")
+    result = gradparity.check(folder, backends=["torch"], steps=3)
+    (problem,) = result.problems
+    assert {(f.backend, f.quantity): f.verdict for f in problem.not_good} == bad
+    assert result.ok == (not bad)
+    # Every cotangent of a gradient that agrees is right, and none is said to diverge.
+    assert problem.divergences is None or (problem.divergences.lines, problem.divergences.found) == ([], [])

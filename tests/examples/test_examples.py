@@ -7,12 +7,14 @@ import operator
 import re
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
+from gradparity import weights
 from gradparity.model_spec.trees import leaves
 from gradparity.truth.xp.namespace import xp as certified
-from tests.examples.models import EXAMPLES, NAMESPACES, distance, example, norm
+from tests.examples.models import EXAMPLES, NAMESPACES, distance, example, load_file, norm
 
 MODELS = (
     "softmax_regression", "mlp", "gaussian_mixture", "matrix_factorisation", "lstm_cell", "gaussian_process",
@@ -78,6 +80,21 @@ def test_torch_refuses_the_weight_that_the_broken_port_detaches() -> None:
         torch.nn.functional.binary_cross_entropy(p, torch.tensor([0.0, 1.0]), weight=(1 - p) ** 2)
 
 
+@pytest.mark.parametrize(("p", "y"), [(0.05, 0.0), (0.3, 1.0), (0.9, 0.0)])
+def test_torchs_second_derivative_of_a_cross_entropy_is_that_of_p_with_an_epsilon(p: float, y: float) -> None:
+    """What the obvious cure is off by: (p^2 - 2 p y + y) / (p (1 - p))^2 with 1e-12 on p and 1 - p."""
+    torch = pytest.importorskip("torch")
+    x = torch.tensor([p], dtype=torch.float64, requires_grad=True)
+    loss = torch.nn.functional.binary_cross_entropy(x, torch.full_like(x, y))
+    (slope,) = torch.autograd.grad(loss, x, create_graph=True)
+    found = torch.autograd.grad(slope.sum(), x)[0].item()
+    with mpmath.workdps(40):
+        numerator, x = mpmath.mpf(p) ** 2 - 2 * mpmath.mpf(p) * y + y, mpmath.mpf(p)
+        exact, moved = (numerator / ((x + eps) * (1 - x + eps)) ** 2 for eps in (0, mpmath.mpf("1e-12")))
+        assert 9e-12 < float(abs(found - exact) / exact) < 5e-11
+        assert float(abs(found - moved) / moved) < 4e-15
+
+
 def listed() -> set[str]:
     """Every example there is, by name."""
     files = {path.stem for path in EXAMPLES.glob("*.py")}
@@ -85,7 +102,20 @@ def listed() -> set[str]:
 
 
 def test_no_example_is_without_a_test() -> None:
-    assert listed() == {*MODELS, "broken_port"}
+    assert listed() == {*MODELS, "broken_port", "checkpoint"}
+
+
+def test_the_checkpoint_is_of_a_network_that_reads_digits_and_small_enough_to_be_certified() -> None:
+    torch = pytest.importorskip("torch")
+    from sklearn.datasets import load_digits
+
+    state = {name: torch.tensor(value) for name, value in weights(EXAMPLES / "checkpoint" / "net.safetensors").items()}
+    net = load_file(EXAMPLES / "checkpoint" / "backends" / "torch.py").net
+    net.load_state_dict(state)
+    digits = load_digits()
+    read = net(torch.tensor(digits.images[:, None] / 16, dtype=torch.float32)).argmax(1)
+    assert np.mean(read.numpy() == digits.target) > 0.9
+    assert sum(value.numel() for value in net.parameters()) == 214
 
 
 def test_the_readme_has_a_row_for_every_example() -> None:

@@ -38,7 +38,7 @@ def repository(tmp_path: Path) -> Path:
     (folder / "bin" / "gh").write_text(GH)
     (folder / "bin" / "gh").chmod(0o755)
     git(folder, "init", "-q")
-    commit(folder, MODEL, "base")
+    commit(folder, MODEL, "right")
     return folder
 
 
@@ -78,11 +78,18 @@ def workflow(folder: Path, known: str = "") -> dict[str, int]:
 def test_a_pull_request_that_breaks_a_gradient_fails_and_its_report_is_posted(repository: Path):
     commit(repository, WRONG, "halve it")
     codes = workflow(repository)
-    assert codes.pop("Fail on a changed verdict") == 1
+    assert codes.pop("Fail where a verdict is worse") == 1
     assert set(codes.values()) == {0}
     asked = (repository / "gh.log").read_text().splitlines()
     assert asked[-1] == "api -X POST repos/o/r/issues/7/comments -F body=@new/report.md"
     assert "numpy" in (repository / "new" / "report.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_pull_request_that_mends_a_gradient_passes(repository: Path):
+    commit(repository, WRONG, "halve it")
+    commit(repository, MODEL, "mend it")
+    assert set(workflow(repository).values()) == {0}
 
 
 @pytest.mark.slow

@@ -24,7 +24,13 @@ def uncommented(text: str) -> str:
     return head + "\n".join(code) + "\n"
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["as it stands", "with what it has commented out"])
+@pytest.mark.parametrize(
+    "own",
+    [
+        pytest.param(False, id="as it stands"),
+        pytest.param(True, id="with what it has commented out", marks=[pytest.mark.slow, pytest.mark.variation]),
+    ],
+)
 def test_it_agrees_with_the_certified_truth_in_every_framework(own: bool, tmp_path: Path) -> None:
     path = write_starter(tmp_path / "model")
     backends = ["autograd", "jax", "torch"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gradparity.results import store
 from tests.faults.harness import PLUGINS, environment_of, eventually, running_with
 
 
@@ -27,8 +28,7 @@ def nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     finally:
         for process in running_with(environment["XDG_CACHE_HOME"]):
             process.kill()
-    assert list(tmp_path.rglob("*.partial")) == []
-    assert list(tmp_path.rglob(".writable")) == []
+    assert [path for path in tmp_path.rglob("*") if store.is_partial(path)] == []
 
 
 @pytest.fixture

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
 from gradparity.results import RunResult, store
 from gradparity.runner import session as engine
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 
+#: For a test that forks its own process, of which JAX says so where another test has imported it.
+forks = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 #: Backends of third parties, installed by nothing but this folder on PYTHONPATH.
 PLUGINS = Path(__file__).parent / "plugins"
 

@@ -87,11 +87,42 @@ def test_an_interruption_before_a_run_has_begun_is_said(tmp_path: Path):
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "gradparity: interrupted\n")
 
 
+#: The command, which is interrupted while an object is taken away, where no exception goes anywhere.
+UNHEARD = """
+import os, signal, sys
+
+class Doomed:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(1000):
+            pass
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "gradparity.results.store":
+            Doomed()
+
+sys.meta_path.insert(0, Interrupting())
+from gradparity.__main__ import main
+main()
+"""
+
+
+def test_an_interruption_that_nobody_hears_comes_once_more(tmp_path: Path):
+    words = [sys.executable, "-P", "-c", UNHEARD, "check", "--backends", "sound", "--data", "toy", "--steps", "100000"]
+    began_s = time.monotonic()
+    ended = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert ended.returncode == 130
+    assert ended.stdout == ""
+    assert re.fullmatch(r"gradparity: interrupted(; nothing was measured yet)?\n", ended.stderr), ended.stderr
+    assert time.monotonic() - began_s < 20
+
+
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
         (TWO, "iris: evaluation"),
-        pytest.param(RUN, "toy: training", marks=pytest.mark.slow),
+        pytest.param(RUN, "toy: training", marks=[pytest.mark.slow, pytest.mark.variation]),
         pytest.param(RUN, "toy: timing", marks=pytest.mark.slow),
     ],
 )
@@ -148,6 +179,7 @@ def ignores(pid: int, number: int) -> bool:
 def test_a_polite_request_to_end_is_as_good_as_ctrl_c(plugins: Path, tmp_path: Path):
     with command(*CHECK, cwd=tmp_path) as process:
         worker = wait_for_a_hanging_worker(plugins)
+        eventually(lambda: any(problem.checked for problem in saved(tmp_path).problems), within_s=30)
         process.send_signal(signal.SIGTERM)
         eventually(lambda: ignores(process.pid, signal.SIGINT), within_s=1.5)
         process.send_signal(signal.SIGINT)  # impatience does no harm
@@ -222,16 +254,25 @@ def test_a_full_disk_ends_the_run_with_one_line_and_leaves_valid_results(small_d
     assert not store.read(str(small_disk / "out")).complete
 
 
-def test_a_folder_that_is_taken_away_ends_the_run_with_one_line(plugins: Path, tmp_path: Path):
+def test_a_folder_that_is_taken_away_is_made_again_with_all_that_was_measured(plugins: Path, tmp_path: Path):
     with command(*CHECK, cwd=tmp_path) as process:
         worker = wait_for_a_hanging_worker(plugins)
         eventually(lambda: any(problem.checked for problem in saved(tmp_path).problems), within_s=30)
         shutil.rmtree(tmp_path / "gradparity-report")
         os.kill(worker, signal.SIGKILL)
         _, said = process.communicate(timeout=20)
-    assert process.returncode == 2
-    assert "No such file or directory" in said
+    assert process.returncode == 3
     assert "Traceback" not in said
+    (problem,) = saved(tmp_path).problems
+    assert {found.backend: found.verdict for found in problem.findings} == {"sound": "agrees", "hanging": "failed"}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder in which a command has come to its end."""
+    folder = tmp_path_factory.mktemp("finished")
+    assert ended(*SHORT, cwd=folder)[0] == 0
+    return folder
 
 
 @pytest.mark.parametrize("resume", [(), ("--resume",)])
@@ -244,9 +285,9 @@ def test_a_folder_that_is_taken_away_ends_the_run_with_one_line(plugins: Path, t
     ],
 )
 def test_results_that_are_cut_off_or_of_a_newer_version_are_not_gone_on_from_and_not_in_the_way(
-    content, said: str, resume: tuple[str, ...], tmp_path: Path
+    content, said: str, resume: tuple[str, ...], tmp_path: Path, finished: Path
 ):
-    assert ended(*SHORT, cwd=tmp_path)[0] == 0
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     file = tmp_path / "gradparity-report" / "results.json"
     broken = content(file.read_bytes())
     file.write_bytes(broken)
@@ -265,13 +306,15 @@ import time
 _real, _calls = time.time, [0]
 def time_():
     _calls[0] += 1
-    return _real() - 3600 * _calls[0]
+    return _real() + 3600 * _calls[0] * (-1) ** _calls[0]
 time.time, time.time_ns = time_, lambda: int(1e9 * time_())
 """
 
 
 @pytest.mark.slow
-def test_a_clock_that_is_set_back_again_and_again_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_clock_that_is_set_back_and_forward_again_and_again_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     (tmp_path / "clock").mkdir()
     (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK)
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'clock'}{os.pathsep}{os.environ['PYTHONPATH']}")

@@ -5,32 +5,46 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradparity.backends import BACKENDS
+from gradparity.model_spec.errors import InputError
+from gradparity.oracle.client import ModelProcess
+from gradparity.processes.launch import Launch
+from gradparity.processes.scratch import _GUARD
 from gradparity.results import store
+from gradparity.results.folder import SCHEMA_PATH
 from gradparity.worker import messages as m
-from tests.faults.harness import check, command, ended, eventually, gone, saved
+from tests.faults.harness import check, command, ended, eventually, gone, saved, wait_for_a_hanging_worker
 
 
 def test_every_fault_is_a_failed_row_with_its_reason_and_the_others_still_report(plugins: Path, tmp_path: Path):
     faults = {
         "killed": ("evaluation", r"killed by SIGKILL, by hand or by the system for want of memory"),
-        "crashing": ("evaluation", r"killed by SIGSEGV; it last said: about to crash"),
+        "crashing": ("evaluation", r"killed by SIGSEGV; its last words are in logs/toy\.crashing\.log"),
         "raising": ("evaluation", r"ValueError: no \[/red\] derivative of this"),
-        "leaving": ("evaluation", r"exited with code 1; it last said: goodbye and \\x07thanks"),
-        "exiting": ("import", r"exited with code 7; it last said: no licence found"),
-        "absent": ("import", r"ModuleNotFoundError: No module named 'not_installed_at_all'"),
+        "leaving": ("evaluation", r"exited with code 1; its last words are in logs/toy\.leaving\.log"),
+        "exiting": ("import", r"exited with code 7; its last words are in logs/toy\.exiting\.log"),
+        "absent": (
+            "import",
+            r"not available: reinstall faulty-backends, whose module not_installed_at_all is not there",
+        ),
         "garbling": ("evaluation", r"answered what is no message: .+; killed"),
         "truncating": ("evaluation", r"exited with code 5"),
+        "scribbling": ("evaluation", r"it wrote to gradparity's channel; killed"),
+        "rare": ("evaluation", r"killed by SIGRTMIN\+6"),
     }
     names = ["numpy", *faults, "chatty", "sound"]
     logs = tmp_path / "gradparity-report" / "logs"
     logs.mkdir(parents=True)
+    shutil.copy(SCHEMA_PATH, logs.parent)
     (logs / "toy.killed.log").write_text("all is well\n")  # of an earlier run, and not the last words of this one
     with command(
         "check", "--verbose", "--backends", ",".join(names), "--data", "toy", "--steps", "3", cwd=tmp_path
@@ -166,3 +180,104 @@ def test_a_worker_lost_under_the_clock_is_timed_in_a_later_session_and_the_other
     assert rounds["sound"]
     assert again["sound"] == rounds["sound"]
     assert again[name]
+
+
+@pytest.mark.parametrize("backend", ["daemon", "daemon_crashing"])
+def test_a_daemon_of_a_worker_does_not_outlive_the_run(plugins: Path, tmp_path: Path, backend: str):
+    began_s = time.monotonic()
+    check(tmp_path / "out", backend)
+    assert time.monotonic() - began_s < 30  # it would end by itself after a minute, and has the crashed one's channel
+    eventually(lambda: gone(int((plugins / "daemon").read_text())), within_s=5)
+
+
+def test_a_daemon_of_a_worker_does_not_outlive_a_run_that_is_killed(plugins: Path, tmp_path: Path):
+    with command("check", "--backends", "daemon_hanging", "--data", "toy", cwd=tmp_path) as process:
+        eventually(lambda: (plugins / "daemon").exists() and (plugins / "daemon").read_text(), within_s=30)
+        process.kill()
+        process.communicate(timeout=5)
+    eventually(lambda: gone(int((plugins / "daemon").read_text())), within_s=5)
+
+
+def test_a_check_from_python_that_is_killed_leaves_no_folder(plugins: Path, tmp_path: Path):
+    script = "import gradparity; gradparity.check(backends='hanging', data='toy')"
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as process:
+        wait_for_a_hanging_worker(plugins)
+        process.kill()
+
+
+#: A model whose first function has a line of its own.
+ODD = """import os
+import numpy as np
+
+class Odd(BaseException):
+    pass
+
+def parameters(rng):
+    {}
+    return {{"w": rng.normal(size=3)}}
+
+def data(rng):
+    return {{"x": rng.normal(size=3)}}
+
+def loss(params, data, xp):
+    return xp.sum(params["w"] * data["x"])
+"""
+
+
+def test_a_copy_of_its_process_that_a_model_makes_answers_nothing(tmp_path: Path):
+    (tmp_path / "model.py").write_text(ODD.format("os.fork()"))
+    with ModelProcess(str(tmp_path / "model.py"), Launch(tmp_path / "log")) as process:
+        drawn = [process.draw(seed, None).problem.params["w"].tolist() for seed in (0, 0, 1, 1, 2)]
+    expected = [np.random.default_rng(seed).normal(size=3).tolist() for seed in (0, 1, 2)]
+    assert [drawn[0], drawn[2], drawn[4]] == expected  # more answers than requests: each would be of one before
+    assert [drawn[1], drawn[3]] == expected[:2]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('raise ValueError("half a pair: \\udc80")', "ValueError: half a pair: \\udc80"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ('raise Odd("of no kind")', "Odd: of no kind"),
+        (
+            "raise type('Last', (Exception,), {'__str__': lambda _: exit(0)})",
+            "Last: what it says raises SystemExit",
+        ),
+    ],
+)
+def test_whatever_a_model_raises_is_said_with_its_place(tmp_path: Path, line: str, said: str):
+    (tmp_path / "model.py").write_text(ODD.format(line))
+    with (
+        ModelProcess(str(tmp_path / "model.py"), Launch(tmp_path / "log")) as process,
+        pytest.raises(InputError, match=rf"model\.py, line 8: got {re.escape(said)}"),
+    ):
+        process.draw(0, None)
+
+
+def test_a_guard_that_cannot_wait_takes_nothing_away(tmp_path: Path):
+    commands = tmp_path / "commands"
+    commands.mkdir()
+    for name in ("rm", "sleep", "grep"):
+        where = shutil.which(name)
+        assert where is not None
+        (commands / name).symlink_to(where)
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    guard = ["/bin/sh", "-c", _GUARD, "gradparity-guard", str(folder)]
+    subprocess.run(guard, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={"PATH": str(commands)}, check=False)
+    assert folder.is_dir()
+
+
+def test_a_guard_ends_nobody_elses_process_whatever_the_folders_name(tmp_path: Path):
+    named, beside = Path(f"{tmp_path}/base\n/temporary"), tmp_path / "base"  # two lines, one of them another folder
+    named.mkdir(parents=True)
+    killed = "import os\nfrom gradparity.processes.scratch import scratch_folder\n"
+    killed += "with scratch_folder() as folder:\n    print(folder.name, flush=True)\n    os.kill(os.getpid(), 9)\n"
+    with subprocess.Popen(["sleep", "60"], env={**os.environ, "TMPDIR": str(beside)}) as bystander:
+        words, environment = [sys.executable, "-c", killed], {**os.environ, "TMPDIR": str(named)}
+        ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+        time.sleep(0.2)
+        eventually(lambda: not (named / ran.stdout.strip()).exists(), within_s=5)
+        assert ran.stdout.startswith("gradparity-")
+        assert bystander.poll() is None
+        bystander.kill()

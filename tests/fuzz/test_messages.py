@@ -49,7 +49,7 @@ MESSAGES: dict[str, tuple[Callable[[bytes], Any], list[object]]] = {
         m.decode_reply,
         [
             m.Configured({"numpy": "2.0.0"}, 0.1, 0.1, 2**25),
-            m.Evaluated({"gradient": _TREE, "loss": {"": _ARRAY}}, printed="a line"),
+            m.Evaluated({"gradient": _TREE, "loss": {"": _ARRAY}}, printed=True),
             m.Perturbed([{"loss": {"": _ARRAY}}], [{"gradient": _TREE}]),
             m.Trained(_PATH, 0.1),
             m.Warmed(WarmUp(calls=3, seconds=0.2, converged=True, call_s=0.001), 8),

@@ -54,7 +54,7 @@ def short(result: RunResult) -> None:
 
 def page(result: RunResult) -> None:
     """All that the templates are given; they themselves take ten times as long."""
-    first_screen(overview(result))
+    first_screen(result)
     packed([plot.figure for section in sections(result) for panel in section.panels for plot in panel.plots])
     receipt(result)
 

@@ -114,9 +114,9 @@ MUTANTS: dict[str, Mutant] = {
     "permuted block": gradient(lambda v, p: v[::-1].copy(), PERMUTED),
     "permuted columns": gradient_in_one(lambda v, p: np.roll(v, 1, axis=1), PERMUTED),
     "one entry off by 1e-12": gradient_in_one(
-        lambda v, p: entry(v, (2, 1), lambda x: x * (1 + 1e-12)), "one entry is wrong: [2, 1]"
+        lambda v, p: entry(v, (2, 1), lambda x: x * (1 + 1e-12)), "only one entry differs: [2, 1]"
     ),
-    "one entry zero": gradient_in_one(lambda v, p: entry(v, (0, 0), 0.0), "one entry is wrong: [0, 0]"),
+    "one entry zero": gradient_in_one(lambda v, p: entry(v, (0, 0), 0.0), "only one entry differs: [0, 0]"),
     "one row of W off": gradient_in_one(lambda v, p: entry(v, (1,), lambda x: x * 1.001), "only row 1 of W is wrong"),
     "gradient cast to float32 and back": gradient(narrowed, FLOAT32),
     "HVP cast to float32 and back": Mutant({"hvp": each(narrowed)}, {HW: FLOAT32, Hw: FLOAT32}),

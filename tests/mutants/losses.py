@@ -34,6 +34,7 @@ class Mistake:
     softplus: Callable[[Toolbox, Logistic], Callable[[Any], Any]] = lambda box, spec: box.softplus
     penalised: tuple[str, ...] = ("w", "W")
     closed_form: type[ClosedFormLoss] = field(default=ClosedFormLoss)
+    often: bool = False  #: Judged along lines as well: evaluated so often that JAX's compiler pays.
 
 
 def loss_of(name: str, mistake: Mistake, spec: Logistic) -> Loss:
@@ -196,6 +197,7 @@ MISTAKES: dict[str, Mistake] = {
         problems=("4x3x3",),
         data=lambda box, data: {name: value[:-1] for name, value in data.items()},
         closed_form=LastRowDropped,
+        often=True,
     ),
     "X cast to float32": Mistake(
         {LOSS: X32, GW: X32, Gw: X32, JVP: X32, HW: X32, Hw: X32},
@@ -206,6 +208,7 @@ MISTAKES: dict[str, Mistake] = {
         dict.fromkeys((LOSS, GW, Gw, JVP, HW, Hw), SOME32),
         logits=lambda box, z: box.float32(z),
         closed_form=NarrowLogits,
+        often=True,
     ),
     "W not penalised": Mistake(
         {LOSS: L2_OF_W, GW: L2, JVP: L2_OF_W, HW: L2}, problems=NOT_PLAIN, penalised=("w",), closed_form=PenaltyOfWOnly
@@ -215,6 +218,7 @@ MISTAKES: dict[str, Mistake] = {
         problems=("4x3x3",),
         softplus=scaled(lambda spec: 1 + 1e-9),
         closed_form=SlopeScaled,
+        often=True,
     ),
     "c left out of the slope": Mistake(
         dict.fromkeys((GW, Gw, JVP, HW, Hw), "factor 1/c of the data term"),
@@ -223,7 +227,11 @@ MISTAKES: dict[str, Mistake] = {
         closed_form=SlopeWithoutC,
     ),
     "stale W": Mistake(
-        dict.fromkeys((LOSS, GW, Gw, JVP, HW, Hw), ""), problems=SHAPES, params=one_step_late, closed_form=Stale
+        dict.fromkeys((LOSS, GW, Gw, JVP, HW, Hw), ""),
+        problems=SHAPES,
+        params=one_step_late,
+        closed_form=Stale,
+        often=True,
     ),
     "slope zeroed beyond 30": Mistake(
         {GW: SATURATED, Gw: SATURATED, JVP: None, HW: None, Hw: None},

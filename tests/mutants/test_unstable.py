@@ -13,7 +13,7 @@ import pytest
 
 from gradparity.backends.numpy_backend import ClosedFormLoss
 from gradparity.backends.protocol import Data, Loss, Params
-from gradparity.judge.other_precision import needs_other_precision, told_apart, usual_sizes
+from gradparity.judge.other_precision import Pair, needs_other_precision, told_apart, usual_sizes
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.problem import Problem, in_other_precision
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
@@ -23,7 +23,7 @@ from gradparity.truth.reference import Reference
 from tests.conftest import configured
 from tests.contract.problems import drawn
 from tests.mutants.frameworks import toolbox
-from tests.mutants.harness import GW, Gw, findings, op_by_op
+from tests.mutants.harness import GW, Gw, findings
 from tests.truth.neutral_models import problem_of
 
 SHIFT = 4096.0
@@ -122,12 +122,12 @@ def loss_of(name: str, formula: str, spec: Logistic) -> Loss:
     return loss
 
 
+@cache
 def found_in(name: str, formula: str, dtype: str) -> list[Finding]:
     backend = configured(name)
     problem, truth = problem_in(dtype)
     loss = loss_of(name, formula, problem.spec)
-    with op_by_op(name):
-        return findings(name, loss, backend.program(loss), problem, truth)
+    return findings(name, loss, backend.program(loss), problem, truth)
 
 
 def told(name: str, formula: str, dtype: str) -> dict[tuple[str, str], Finding]:
@@ -272,9 +272,9 @@ def test_a_loss_that_saturates_beside_its_right_gradient_is_unstable() -> None:
 def test_what_float32_has_lost_and_float64_has_is_unstable_in_float32_alone() -> None:
     # -log_sigmoid as above at x = -27, of 2.3e-12: float64 has five digits of it.
     in_float32, in_float64 = lost(2.3e-12, 1.0), lost(1.1e-16, 4.8e-5)
-    assert told_apart(in_float32, in_float64, finer=True)[0].verdict == "unstable"
+    assert told_apart(in_float32, in_float64, pair=Pair("float32", "float64"))[0].verdict == "unstable"
     assert told_apart(in_float64, in_float32)[0].verdict == "wrong"
-    assert told_apart(in_float32, lost(2.3e-13, 0.1), finer=True)[0].verdict == "wrong"
+    assert told_apart(in_float32, lost(2.3e-13, 0.1), pair=Pair("float32", "float64"))[0].verdict == "wrong"
 
 
 def test_the_usual_size_of_a_derivative() -> None:

@@ -60,7 +60,7 @@ GRADIENT_MUTANTS = {
         "float32 leak: every entry is a float32 number",
     ),
     "scaled by 1 + 1e-9": (lambda v: v * (1 + 1e-9), "factor 1 + 1e-09"),
-    "one entry": (one_entry, "one entry is wrong: [1, 2]"),
+    "one entry": (one_entry, "only one entry differs: [1, 2]"),
 }
 
 

@@ -35,9 +35,10 @@ def finding(backend: str, *, bad: bool = False, **fields: Any) -> Finding:
     usual: dict[str, Any] = {
         "quantity": "gradient", "parameter": "W", "verdict": "wrong" if bad else "agrees",
         "rule": "error of more than 8 noise floors" if bad else "error of at most 8 noise floors",
-        "cause": "factor 2" if bad else "", "absolute_error": 1.0, "relative_error": 1.0,
+        "cause": "factor 2" if bad else "", "absolute_error": 1.0 if bad else 1e-16,
+        "relative_error": 1.0 if bad else 1.4e-16,
         "error_ulps": 4.5e15 if bad else 1.25, "floor_ulps": 2.0, "floors": 2.25e15 if bad else 0.625,
-        "worst_index": (1, 2), "got": 2.0, "truth": 1.0,
+        "worst_index": (1, 2), "got": 2.0 if bad else 1.0, "truth": 1.0,
     }  # fmt: skip
     return Finding(backend=backend, **(usual | fields))
 

@@ -24,9 +24,11 @@ def test_all_are_written_and_a_check_leaves_no_blocks_of_an_earlier_run(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names[:2])
 
 
-def test_a_folder_that_is_gone_is_said_in_words(tmp_path: Path):
-    with pytest.raises(InputError, match="No such file or directory"):
-        write_reports(samples()["one"], tmp_path / "gone")
+def test_a_folder_that_is_gone_is_made_again_and_one_that_cannot_be_is_said_in_words(tmp_path: Path):
+    assert write_reports(samples()["one"], tmp_path / "gone")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="Not a directory"):
+        write_reports(samples()["one"], tmp_path / "file" / "gone")
 
 
 def test_the_command_writes_them_where_it_is_told_and_ends_as_the_run_did(tmp_path: Path, command: Command):
@@ -67,5 +69,6 @@ def test_the_results_of_a_folder_are_found_and_json_is_nothing_else(tmp_path: Pa
 )
 def test_what_is_at_fault_is_one_line(words: tuple[str, ...], said: str, command: Command):
     code, out, err = command("report", *words)
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (code, err.count("\n")) == (2, 1)
+    assert bool(out) is ("--json" in words)  # a fault is a document there too
     assert said in err

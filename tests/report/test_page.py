@@ -8,12 +8,15 @@ import re
 from base64 import b64decode
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from gradparity.formatting import large, three
+from gradparity.report.markdown import markdown
 from gradparity.report.page import document
+from gradparity.report.terminal.tables import text as terminal
 from tests.report import samples as made
 from tests.report.samples import BREAKING, SCRIPT, samples
 
@@ -114,7 +117,7 @@ def test_every_time_is_in_a_table(name: str):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_plot_has_its_figures_as_a_table_beside_it(name: str):
-    figures = re.findall(r"<figure.*?</figure>", PAGES[name], re.DOTALL)
+    figures = re.findall(r'<figure class="figure".*?</figure>', PAGES[name], re.DOTALL)
     assert all("<table" in each for each in figures)
     drawn = figures_of(PARSED[name])
     assert len(drawn) == len(figures)
@@ -135,12 +138,21 @@ def test_names_from_outside_are_text_and_nothing_else():
     assert any(BREAKING in cell for cell in parsed.cells)
 
 
-@pytest.mark.parametrize("ulps", [5e-324, 1e-300, 1.7e308])
-def test_a_floor_of_any_number_of_ulps_has_its_place_on_the_plot(ulps: float):
-    """Beside a truth of exactly 0 a unit in the last place is 5e-324."""
+@pytest.mark.parametrize("ulps", [5e-324, 1e-300])
+def test_a_floor_of_few_ulps_has_its_place_on_the_plot(ulps: float):
     zero = made.problem("zero", ["jax"])
     zero.findings = [made.finding("jax", floor_ulps=ulps, error_ulps=ulps)]
     assert "Errors against the floor" in document(made.run(zero))
+
+
+@pytest.mark.parametrize("fields", [{"truth": 0.0, "got": 1e-17}, {"truth": 5e-300}, {}], ids=str)
+def test_beside_a_true_value_of_nothing_no_error_is_told_in_ulps(fields: dict[str, float]):
+    """Beside a truth of exactly 0 a unit in the last place is 5e-324, and any error is 1e300 of them."""
+    zero = made.problem("zero", ["jax"], training=[])
+    zero.findings = [made.finding("jax", floor_ulps=1.3e308, error_ulps=1.3e308, **fields)]
+    shown = made.run(zero)
+    for text in (document(shown), markdown(shown), terminal(shown)):
+        assert "e+308" not in text
 
 
 def test_plotly_is_given_no_markup_of_others():
@@ -161,8 +173,44 @@ def test_plotly_is_given_no_markup_of_others():
 def test_a_page_that_would_be_too_large_leaves_out_plots_where_all_agree_and_says_so(monkeypatch: pytest.MonkeyPatch):
     from gradparity.report.page import render
 
-    monkeypatch.setattr(render, "MOST_CHARACTERS", 1000)
+    monkeypatch.setattr(render, "MOST_BYTES", 1000)
     page = render.render(SAMPLES["usual"])
     assert "more than one page can hold" in page
     assert len(page) < 0.8 * len(PAGES["usual"])
     assert "more than one page can hold" not in PAGES["usual"]
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_headings_are_in_order_and_every_table_has_heads_and_a_caption(name: str):
+    levels = [int(tag[1]) for tag, _ in PARSED[name].tags if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    tables = re.findall(r"<table.*?</table>", PAGES[name], re.DOTALL)
+    assert all("<caption>" in each and 'scope="col"' in each for each in tables)
+    assert all("scope=row" in row for each in tables for row in re.findall(r"<tr>\s*<t[hd].*?</tr>", each)[1:])
+
+
+def _luminance(colour: str) -> float:
+    """Relative luminance of WCAG 2.2, of ``#rrggbb``."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+@pytest.mark.parametrize(
+    ("ink", "ground", "least"),
+    [
+        *((ink, "page", 4.5) for ink in ("ink", "muted", "good", "bad", "warn", "accent")),
+        *((ink, "surface", 4.5) for ink in ("ink", "muted", "good", "bad", "warn", "accent")),
+        ("bad", "bad-tint", 4.5), ("warn", "warn-tint", 4.5), ("ink", "heat-3", 4.5), ("ink", "floor", 4.5),
+        *((ink, ground, 3.0) for ink in ("spot", "bad") for ground in ("page", "floor")),
+    ],
+)  # fmt: skip
+def test_text_and_shapes_stand_out_from_their_ground(ink: str, ground: str, least: float, theme: int):
+    """WCAG 2.2, 1.4.3 and 1.4.11: text by 4.5 to 1, shapes by 3 to 1."""
+    style = re.search(r"<style>(.*?)</style>", PAGES["one"], re.DOTALL)[1]
+    colours = [re.search(rf"--{name}: light-dark\((#\w+), (#\w+)\)", style) for name in (ink, ground)]
+    one, two = (_luminance(found[theme + 1]) for found in colours)
+    assert (max(one, two) + 0.05) / (min(one, two) + 0.05) >= least

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gradparity.report.page import document
+from tests.report import looks
 from tests.report.samples import samples
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(BROWSER is None, reason="no browser: apt-get install chromium")]
-
-_FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-          "--disable-sync", "--no-first-run"]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        launched = driver.chromium.launch(executable_path=BROWSER, args=_FLAGS)
-        yield launched
-        launched.close()
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(looks.BROWSER is None, reason="no browser: apt-get install chromium"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +75,7 @@ def test_the_first_screen_is_on_the_screen(browser: Any, folder: Path):
 
 def test_a_table_is_sorted_by_a_click_and_by_a_key(browser: Any, folder: Path):
     with Visit(browser, folder / "off.html") as visit:
+        visit.page.get_by_text("In figures").click()
         table = visit.page.locator("table.data").first
         button = table.locator("thead th button").nth(3)  # floors
 

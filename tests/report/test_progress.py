@@ -140,7 +140,7 @@ def test_what_is_over_is_not_said_any_more(clock: Clock, err: Console):
     watch.finished(problem("mlp", ["jax"]))
     clock.now_s += 50
     watch.pulse()
-    assert lines_of(err)[2:] == ["mlp: training jax (5 s)"]
+    assert lines_of(err)[2:] == ["mlp: training jax (5 s)", "at work"]  # nothing that is over, and no silence either
 
 
 def test_a_loop_tells_who_listens_how_far_it_is_and_nobody_else(monkeypatch: pytest.MonkeyPatch):

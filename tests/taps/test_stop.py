@@ -184,7 +184,7 @@ def test_a_port_that_does_not_stop_where_the_model_declares_it_is_wrong(tmp_path
     assert verdicts(result, "loss") == {"autograd": {"agrees"}, "torch": {"agrees"}}
 
 
-@pytest.mark.parametrize("jit", ["", "jax.jit"])
+@pytest.mark.parametrize("jit", [pytest.param("", marks=[pytest.mark.slow, pytest.mark.variation]), "jax.jit"])
 def test_without_a_truth_ports_that_declare_a_stop_are_not_denied_by_their_own_losses(tmp_path: Path, jit: str):
     jax = JAX.format(stop="stop") + (f"\nloss = {jit}(loss)\n" if jit else "")
     path = model_folder(tmp_path / "m", HEAD, jax=jax, torch=TORCH.format(stop="stop"))

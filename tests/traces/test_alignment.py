@@ -1,4 +1,4 @@
-"""Where two records part: recorded by hand here, with known partners, so that each rule is seen alone."""
+"""Where two records diverge: recorded by hand here, with known partners, so that each rule is seen alone."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradparity.backends.traces import Place, Step
-from gradparity.judge.alignment import part
-from gradparity.judge.alignment.records import pairs
+from gradparity.judge.alignment import first_divergence, records
+from gradparity.judge.alignment.records import pairs, same
 from gradparity.worker.messages import Traced
 from gradparity.worker.tracing import Ledger, traced
 
@@ -26,10 +26,19 @@ class Notes:
         for name, value in leaves.items():
             self.numbers[name] = self.ledger.leaf(name, np.asarray(value, float))
 
-    def step(self, name: str, value: Any, *inputs: str, line: int = 1, operation: str = "", part: bool = False) -> Any:
+    def step(
+        self,
+        name: str,
+        value: Any,
+        *inputs: str,
+        line: int = 1,
+        column: int = 0,
+        operation: str = "",
+        part: bool = False,
+    ) -> Any:
         """Tell a result, and return its value."""
         array = np.array(value, float)
-        place = Place("", line, line, 0, 0)
+        place = Place("", line, line, column, column)
         step = Step(operation or name, tuple(self.numbers[each] for each in inputs), place, part=part)
         self.numbers[name] = self.ledger.result(step, array)
         return array
@@ -85,21 +94,38 @@ def lines(record: Traced, numbers: Sequence[int | None]) -> list[int]:
     return [record.results[number].place[1] for number in numbers if number is not None]
 
 
-def test_the_same_model_in_other_steps_does_not_part() -> None:
+def test_the_same_model_in_other_steps_does_not_diverge() -> None:
     """What only one of them computes, such as a variance, is no divergence as long as the rest is common."""
-    assert part(fused(1e-5).traced, written_out(1e-5).traced, ["w"]) is None
+    assert first_divergence(fused(1e-5).traced, written_out(1e-5).traced, ["w"]) is None
 
 
 def test_the_last_place_that_is_common_and_the_first_that_is_not() -> None:
     """An epsilon that differs shows where it is added, in a port that writes the norm out."""
     one, two = fused(1e-5).traced, written_out(1e-6).traced
-    found = part(one, two, ["w"])
+    found = first_divergence(one, two, ["w"])
     assert found is not None
     assert found.direction == "forward"
     assert lines(one, [found.here[0]]) + lines(two, [found.here[1]]) == [6, 13]
     assert found.agree is not None
     assert lines(one, [found.agree[0]])[0] == 5
     assert found.relative == pytest.approx(np.abs(_norm(1e-5) - _norm(1e-6)).max() / np.abs(_norm(1e-6)).max(), rel=0.5)
+
+
+def test_the_difference_is_that_of_the_expression_where_a_line_has_many() -> None:
+    """Layers that one line calls, in one port alone: the last of them is another value than the first."""
+
+    def port(slope: float, columns: Sequence[int], lines: Sequence[int]) -> Traced:
+        notes = Notes(w=W, x=X, y=Y)
+        u = notes.step("u", X @ W, "x", "w", line=5)
+        a = notes.step("a", np.tanh(slope * u), "u", line=lines[0], column=columns[0])
+        b = notes.step("b", np.tanh(a - 0.3), "a", line=lines[1], column=columns[1])
+        n = notes.step("n", b, "b", line=8, operation="reshape")
+        return ended(notes, n, line=9).traced
+
+    found = first_divergence(port(1.0, (7, 3), (6, 6)), port(1 + 1e-6, (0, 0), (6, 7)), ["w"])
+    assert found is not None
+    a = np.tanh(X @ W)
+    assert found.relative == pytest.approx(np.abs(a - np.tanh((1 + 1e-6) * (X @ W))).max() / np.abs(a).max(), rel=0.1)
 
 
 def _norm(eps: float) -> Any:
@@ -124,16 +150,16 @@ def stopped(*, detached: bool) -> Notes:
 def test_cotangents_tell_where_values_do_not() -> None:
     """A value that is detached is the same; what reads it there is named, by its line."""
     one, two = stopped(detached=True).traced, stopped(detached=False).traced
-    found = part(one, two, ["w"])
+    found = first_divergence(one, two, ["w"])
     assert found is not None
     assert found.direction == "backward"
     assert lines(one, [found.here[0]]) == [4]
     assert one.results[found.here[0] or 0].operation == "detach"
 
 
-def test_equal_cotangents_do_not_part() -> None:
+def test_equal_cotangents_do_not_diverge() -> None:
     """The same record twice has nothing to say."""
-    assert part(stopped(detached=True).traced, stopped(detached=True).traced, ["w"]) is None
+    assert first_divergence(stopped(detached=True).traced, stopped(detached=True).traced, ["w"]) is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -173,6 +199,26 @@ def test_a_loss_that_the_other_port_has_on_its_way_is_no_partner() -> None:
     two.step("loss", np.sum(X @ W) + np.sum((X @ W) ** 2), "a", "b", line=6)
     for notes in (one, two):
         notes.arrives("loss", 1.0)
-    found = part(one.traced, two.traced, ["w"])
+    found = first_divergence(one.traced, two.traced, ["w"])
     assert found is not None
     assert found.direction == "forward"
+
+
+def test_a_loop_over_one_value_costs_no_more_than_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hidden states that begin as zeros, masks that come back at each step: each value is compared once."""
+    compared = 0
+
+    def counted(a: Any, b: Any) -> bool:
+        nonlocal compared
+        compared += 1
+        return same(a, b)
+
+    monkeypatch.setattr(records, "same", counted)
+    both = Notes(w=W), Notes(w=W)
+    for notes in both:
+        for i in range(600):
+            notes.step(f"zeros{i}", np.zeros(8), "w", line=i + 1)
+        notes.step("loss", 3.0, "zeros599", line=700)
+        notes.arrives("loss", 1.0)
+    assert first_divergence(both[0].traced, both[1].traced, ["w"]) is None
+    assert compared < 10

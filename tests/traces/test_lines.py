@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gradparity.judge.alignment import part
+from gradparity.judge.alignment import first_divergence
 from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import load_model
 from gradparity.report.facts.faults import fault_notes, faults
@@ -17,7 +18,8 @@ from gradparity.report.page.sources import sources
 from gradparity.results.divergence import Divergences
 from gradparity.results.lines import Cure, Lines, Site
 from gradparity.runner.sites import in_words, lines_of
-from gradparity.worker.tracing import trace
+from gradparity.worker import tracing
+from gradparity.worker.messages import Traced
 from gradparity.worker.user_loss import user_loss
 from tests.conftest import configured
 from tests.report.samples import finding, problem, run
@@ -25,21 +27,29 @@ from tests.report.samples import finding, problem, run
 PORTS = Path(__file__).parents[1] / "evidence" / "ports"
 
 
-def parted(name: str) -> tuple[Lines, dict[str, str]]:
-    """Where the broken port of a folder parts from a right one, and the lines that are right of each."""
+def diverged(name: str) -> tuple[Lines, dict[str, str]]:
+    """Where the broken port of a folder diverges from a right one, and the lines that are right of each."""
     folder = PORTS / name
     expect = tomllib.loads((folder / "expect.toml").read_text())
     bad = expect["fault"]["backend"]
     good = next(each for each in expect["backends"].split(",") if each != bad)
-    problem = draw_problem(load_model(folder), name, 0)
-    traced = {}
-    for backend in (bad, good):
-        loss = user_loss(problem.spec, configured(backend), (backend,))
-        traced[backend] = trace(configured(backend), loss, problem.params, problem.data, folder)
-    parting = part(traced[bad], traced[good], problem.params)
-    assert parting is not None
-    wanted = {each: next(says for says in expect["says"] if each in says) for each in (bad, good)}
-    return in_words(parting, (bad, good), (traced[bad], traced[good]), folder), wanted
+    return diverging(folder, bad, good), {b: next(says for says in expect["says"] if b in says) for b in (bad, good)}
+
+
+def records(folder: Path, *names: str) -> tuple[list[Traced], list[str]]:
+    """The records of ports of a folder, and the names of its parameters."""
+    problem = draw_problem(load_model(folder), folder.name, 0)
+    each = ((configured(name), user_loss(problem.spec, configured(name), (name,))) for name in names)
+    traced = [tracing.trace(backend, loss, problem.params, problem.data, folder) for backend, loss in each]
+    return traced, list(problem.params)
+
+
+def diverging(folder: Path, one: str, two: str) -> Lines:
+    """Where two ports of a folder diverge."""
+    (first, second), params = records(folder, one, two)
+    divergence = first_divergence(first, second, params)
+    assert divergence is not None
+    return in_words(divergence, (one, two), (first, second), folder)
 
 
 @pytest.mark.parametrize(
@@ -47,9 +57,56 @@ def parted(name: str) -> tuple[Lines, dict[str, str]]:
 )
 def test_both_lines_are_those_of_the_fault(name: str) -> None:
     """A number, a stop, a broadcast along another axis, an order and an option; the rest is a campaign."""
-    lines, wanted = parted(name)
+    lines, wanted = diverged(name)
     for site in lines.here:
         assert re.search(wanted[site.backend], site.place), str(lines)
+
+
+RULED = """import torch
+class Swish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        s = torch.sigmoid(x)
+        ctx.save_for_backward(x, s)
+        return x * s
+    @staticmethod
+    def backward(ctx, g):
+        x, s = ctx.saved_tensors
+        return g * (s + x * s)
+def hidden(x, w):
+    return Swish.apply(x @ w)
+def loss(params, data):
+    return (hidden(data["x"], params["w"]) @ params["v"]).square().mean()
+"""
+PLAIN = """import jax
+import jax.numpy as jnp
+def hidden(x, w):
+    return jax.nn.swish(x @ w)
+def loss(params, data):
+    return jnp.mean((hidden(data["x"], params["w"]) @ params["v"]) ** 2)
+"""
+DRAWN = """def parameters(rng):
+    return {"w": rng.standard_normal((5, 4)), "v": rng.standard_normal(4)}
+def data(rng):
+    return {"x": rng.standard_normal((6, 5))}
+"""
+
+
+def test_a_wrong_rule_of_the_users_own_is_named_by_its_line_with_where_its_function_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within it no cotangent is seen; beside it is what the other port differentiates."""
+    monkeypatch.setattr(tracing, "STARTED_S", math.inf)
+    (tmp_path / "backends").mkdir()
+    for name, text in (("model", DRAWN), ("backends/torch", RULED), ("backends/jax", PLAIN)):
+        (tmp_path / f"{name}.py").write_text(text)
+    lines = diverging(tmp_path, "torch", "jax")
+    assert lines.said[1].startswith("the cotangents of `x @ w` (torch.py:13, called at torch.py:15) diverge at ")
+    assert [(each.place, each.called) for each in lines.here] == [
+        ("torch.py:9", "torch.py:13"),
+        ("jax.py:4", "jax.py:6"),
+    ]
+    assert lines.here[0].text == "def backward(ctx, g):"
 
 
 def site(backend: str, line: int, text: str) -> Site:

@@ -45,7 +45,7 @@ def test_a_model_is_recorded_as_it_is(model: Path):
 
     backend: Any = configured("jax")
     read, root = load_model(str(model)), find_model(str(model))[0].parent
-    neutral = read.function("loss")
+    neutral = read.function("loss", "params, data, xp")
     if neutral is None and "jax" not in read.written_for():
         pytest.skip("there is no loss for JAX")
     problem = draw_problem(read, model.stem, 0, None)
@@ -57,5 +57,5 @@ def test_a_model_is_recorded_as_it_is(model: Path):
     assert_recorded(ledger, value, gradient)
     if neutral is not None:
         ledger = Ledger(root)
-        record(neutral, problem.spec.nest_params(problem.params), problem.spec.nest_data(problem.data), ledger)
+        record(problem.spec.nested(neutral), dict(problem.params), dict(problem.data), ledger)
         assert_recorded(ledger, value, gradient)

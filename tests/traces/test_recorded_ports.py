@@ -16,7 +16,7 @@ from gradparity.model_spec.user.model import load_model
 from gradparity.worker.user_loss import UserLoss, user_loss
 from tests.conftest import configured
 from tests.evidence.broken_ports import PORTS, forgotten
-from tests.evidence.user_models import SHARED, Ports, drawn
+from tests.evidence.drawn_models import SHARED, Ports, drawn
 from tests.traces.book import Book
 
 

@@ -153,7 +153,7 @@ def test_what_takes_too_long_in_extended_precision_is_recorded_in_float64_and_sa
     monkeypatch.setattr(server, "EXTENDED_S", 1e6)
     worker = server.ModelWorker()
     worker.model = load_model(model_file(tmp_path, MODEL))
-    worker.loss = worker.model.function("loss")
+    worker.loss = worker.model.function("loss", "params, data, xp")
     worker.problem = draw_problem(worker.model, "model", 0, None)
     found = worker._trace(messages.Trace(0, 20.0))
     assert "the neutral loss is recorded in float64: extended precision takes too long" in found.notes

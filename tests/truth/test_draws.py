@@ -14,7 +14,7 @@ from gradparity.truth.numbers.draws import DifferError, Draws, question, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise
 from gradparity.truth.numbers.side_by_side import SideBySide
 from gradparity.truth.numbers.walks import ACCUMULATORS
-from tests.evidence.user_models import EVERY, Drawn, neutral, of_family
+from tests.evidence.drawn_models import EVERY, Drawn, neutral, of_family
 
 
 def drawn(family: str, seed: int) -> tuple[Drawn, Tape]:

@@ -11,7 +11,7 @@ import pytest
 
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.model_spec.trees import structure
-from gradparity.model_spec.user.drawing import is_array
+from gradparity.model_spec.user.containers import is_array
 from gradparity.numerics.optimisers import GradientDescent
 from gradparity.truth.model.drawing import FEWEST_DRAWS
 from gradparity.truth.model.floor import Tape

@@ -21,10 +21,16 @@ SEED = 2026
 
 
 def test_the_truth_is_what_mpmath_has_over_the_whole_namespace(capsys: pytest.CaptureFixture[str]) -> None:
-    outcomes, names = campaign(600, SEED)
+    outcomes, names = campaign(150, SEED)
+    missing, index = graphs.differentiable(xp) - set(names), 150
+    while missing and index < 1000:  # and every graph that has a name which none before it had
+        found = {name for _, line in graphs.draw((SEED, index)).lines for name in graphs.names_in(line)}
+        if missing & found:
+            outcomes += campaign(0, SEED, only=index, show="")[0]
+            missing -= found
+        index += 1
     assert not outcomes["differed"], capsys.readouterr().out
-    assert outcomes["agreed"] > 480, outcomes
-    missing = graphs.differentiable(xp) - set(names)
+    assert outcomes["agreed"] > 120, outcomes
     assert not missing
 
 

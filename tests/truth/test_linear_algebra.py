@@ -9,9 +9,10 @@ from flint import arb
 
 from gradparity.truth.derivatives.reverse import differentiate
 from gradparity.truth.derivatives.series import certify
+from gradparity.truth.model.floor import Tape
 from gradparity.truth.numbers.arrays import Array, asarray
 from gradparity.truth.numbers.context import Context, evaluation
-from gradparity.truth.xp import linalg
+from gradparity.truth.xp import elimination, linalg
 from gradparity.truth.xp.namespace import xp
 from tests.truth.test_namespace import SPD, SPDS, A, C, V, close
 
@@ -122,3 +123,47 @@ def test_extended_elimination_of_a_batch_is_that_of_each_matrix_and_swaps_rows_w
     with evaluation(Context(order=0)):
         certified = xp.linalg.solve(a, b)
     close(certified, np.asarray(x, float))
+
+
+@pytest.mark.parametrize("exchanged", [False, True])
+def test_what_needs_no_elimination_rounds_as_if_it_were_eliminated(
+    exchanged: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upper triangle, or one whose rows are exchanged: the short way draws the same noise, to the last digits."""
+    rng = np.random.default_rng(2)
+    a = np.triu(rng.standard_normal((5, 5))) + 3 * np.eye(5)
+    a, b = a[::-1] if exchanged else a, rng.standard_normal((5, 2))
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum(xp.linalg.solve(p["a"], p["b"]) ** 2)
+
+    params = {"a": a, "b": b}
+    found, expected = [], []
+    for floors in (found, expected):
+        tape = Tape(loss, params, {}, params)
+        np.testing.assert_allclose(
+            float(tape.values()["loss", ""]), float((np.linalg.solve(a, b) ** 2).sum()), rtol=1e-13
+        )
+        floors.append(tape.floor(tape.values(), "float64", seed=1, seconds=1.0))
+        monkeypatch.setattr(elimination, "_is_upper", lambda _: False)
+    for key, floor in found[0].items():
+        np.testing.assert_allclose(floor.astype(float), expected[0][key].astype(float), rtol=1e-9, err_msg=str(key))
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1.0, 1e150])
+def test_the_noise_of_an_elimination_scales_with_its_numbers(scale: float) -> None:
+    """Its variance is formed in float64, where squares of large and small numbers have no room."""
+    rng = np.random.default_rng(4)
+    a, b = rng.standard_normal((4, 4)) + 3 * np.eye(4), rng.standard_normal((4, 1))
+
+    def loss(p: Any, d: Any, xp: Any) -> Any:
+        return xp.sum(xp.linalg.solve(p["a"], d["b"]))
+
+    shares = []
+    for factor in (1.0, 2.0 ** round(np.log2(scale))):
+        tape = Tape(loss, {"a": a * factor}, {"b": b}, None)
+        values = tape.values()
+        floor = tape.floor(values, "float64", seed=1, seconds=1.0)
+        shares.append({key: np.asarray(floor[key] / np.abs(value).max(), float) for key, value in values.items()})
+    for key, share in shares[0].items():
+        np.testing.assert_allclose(shares[1][key], share, rtol=1e-9, err_msg=str(key))

@@ -207,7 +207,7 @@ def test_ties_of_data_are_none_of_the_gradient() -> None:
 
 
 def test_a_point_on_a_seam_has_the_whole_truth_as_far_as_it_goes(reduced: Callable[[str], None]) -> None:
-    tied = classifier(relu=True)
+    tied = classifier(relu=True, rows=12, features=10, width=6)
     tied = replace(tied, params={**tied.params, "W0": 0 * tied.params["W0"], "b0": 0 * tied.params["b0"]})
     reduced(ENTRIES)
     assert "tie" in certified(network, tied, budget_s=30.0).method

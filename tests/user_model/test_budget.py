@@ -13,6 +13,7 @@ from gradparity.numerics.optimisers import GradientDescent
 from gradparity.oracle.client import ModelFault, ModelProcess
 from gradparity.oracle.protocol import NoTimeForTruth
 from gradparity.processes.launch import Launch
+from gradparity.processes.limits import Allowance
 from gradparity.worker.messages import problem_of
 from tests.user_model.models import HEAD, LOSS, model_file
 
@@ -81,3 +82,13 @@ def test_a_truth_that_does_not_fit_into_memory_is_not_known_and_nothing_worse(pr
     problem = drawn(process)
     with pytest.raises(NoTimeForTruth, match="MemoryError"):  # the first evaluation has shown it
         process.reference(problem, 5.0)
+
+
+def test_limits_of_backends_are_none_of_the_truth(tmp_path: Path):
+    slow = SLOW.replace("60 * (len(calls) > 2)", "0.05")
+    # That of four evaluations; a truth takes more.
+    launch = Launch(tmp_path / "log", allowance=Allowance({"step": 0.2}))
+    with ModelProcess(model_file(tmp_path, slow), launch) as process:
+        problem = drawn(process)
+        assert process.reference(problem, 60).seconds > 0.2
+        assert process.trajectory(problem, GradientDescent(0.1), 10, 60).complete

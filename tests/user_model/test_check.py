@@ -14,6 +14,7 @@ import pytest
 import gradparity
 from gradparity.model_spec.errors import InputError
 from gradparity.results import RunResult
+from gradparity.results.store import encode
 from tests.conftest import Command
 from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
 
@@ -93,7 +94,8 @@ def test_an_ignored_parameter_is_a_warning_that_names_it_and_prints_are_told(tmp
     (problem,) = result.problems
     found = {each.name: each.finding for each in problem.diagnoses}
     assert "layers.0.unused" in found["an ignored parameter"]
-    assert "'seen 3'" in found["the model prints on autograd"]
+    assert "into logs/" in found["the model prints on autograd"]
+    assert b"seen 3" not in encode(result)  # a report is sent on
     assert problem.idle == {"numpy": "it has no autodiff, and the model has no gradient(params, data) written by hand"}
 
 
@@ -190,6 +192,6 @@ def test_a_backend_runs_in_another_interpreter_that_has_little(tmp_path: Path):
         ("a=jax@/nosuch/python", "which is no program"),
     ],
 )
-def test_an_interpreter_that_is_misspelt_is_refused_before_anything_starts(text: str, said: str):
+def test_an_interpreter_that_is_misspelt_is_refused_before_anything_starts(text: str, said: str, tmp_path: Path):
     with pytest.raises(InputError, match=said):
-        gradparity.check("model.py", backend=text)
+        gradparity.check(model_file(tmp_path, HEAD + LOSS), backend=text)

@@ -78,13 +78,14 @@ def test_casting_leaves_integers_and_booleans_alone(tmp_path: Path):
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ('{"w": np.array([1, 2])}', "w: got dtype int64, expected float64 or float32. Make it real: .astype(float)."),
+        ('{"w": np.array([1, 2])}', "got none but constants, expected at least one parameter. Whole numbers are"),
         ('{"w": np.array([1j])}', "w: got dtype complex128, expected float64 or float32. Keep real and imaginary"),
-        ('{"w": np.ones(2, np.float16)}', "w: got dtype float16, expected float64 or float32."),
+        ('{"w": np.ones(2, np.longdouble)}', "w: got dtype float128, expected float64 or float32."),
         ("{}", "got no arrays, expected at least one parameter."),
-        ('{"a": {"b.c": np.ones(2)}}', "key in a: got 'b.c', expected a name without dots."),
-        ('{"a": {3: np.ones(2)}}', "key in a: got 3, expected a name without dots."),
-        ('{"": np.ones(2)}', "key: got '', expected a name without dots."),
+        ('{"a.b": np.ones(2), "a": {"b": np.ones(2)}}', "a.b: got two leaves of that name, one by a key with dots"),
+        ('{"a": {3: np.ones(2)}}', "key in a: got 3, expected a string of up to 1,000 characters that can be shown."),
+        ('{"a" * 10**7: np.ones(2)}', "expected a string of up to 1,000 characters that can be shown."),
+        ('{"": np.ones(2)}', "key: got '', expected a string of up to 1,000 characters that can be shown."),
         ('{"w": 0.5}', "w: got 0.5, a float, expected a NumPy array. Make it a NumPy array: np.asarray(value)."),
         ("np.ones(2)", "got a numpy.ndarray, expected a dict of arrays."),
         ('{"w": np.array([1.0, np.nan])}', "w: got nan at (1,), expected finite numbers."),
@@ -110,12 +111,37 @@ def test_parameters_that_cannot_be_differentiated_are_refused_with_their_name_an
         (HEAD.replace("def data", "def datum"), "got no function data, expected a function data(rng)."),
         ("parameters = 3\n" + LOSS, "got parameters is int, expected a function parameters(rng)."),
         (HEAD + "loss = 3\n", "loss: got int, expected a function."),
+        (HEAD + "def loss(params, data): pass\n", "got loss(params, data), expected loss(params, data, xp)."),
+        (HEAD.replace("data(rng)", "data()") + LOSS, "line 6: data: got data(), expected data(rng)."),
+        (HEAD.replace("parameters(rng)", "parameters(*, rng)") + LOSS, "got parameters(*, rng), expected parameters("),
+        (HEAD + "x = 0\0\n", "model.py: got SyntaxError: source code string cannot contain null bytes"),
+        ("class E(Exception):\n def __str__(self): return 3\nraise E\n", "got E: what it says raises TypeError"),
     ],
 )
 def test_a_file_at_fault_is_named_with_its_line(tmp_path: Path, text: str, said: str):
     with pytest.raises(InputError, match=r"model\.py") as raised:
         load_model(model_file(tmp_path, text))
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("arguments", ["params, data, xp, *, scale=1", "params, data, *rest", "*both, **named"])
+def test_a_loss_may_take_more_than_it_is_given_and_a_decorator_is_asked_for_its_own_arguments(
+    tmp_path: Path, arguments: str
+):
+    wrapped = (
+        "import functools\n\ndef scaled(f):\n    @functools.wraps(f)\n    def call(params, data, xp):\n"
+        "        return f(params, data, xp, 2)\n    return call\n\n@scaled\ndef smooth(params, data, xp, scale):\n"
+        "    return scale * xp.sum(params['w'])\n"
+    )
+    path = model_file(tmp_path, HEAD + wrapped + f"\ndef loss({arguments}):\n    return 0\n")
+    assert load_model(path).loss is not None
+    assert load_model(f"{path}::smooth").loss is not None
+
+
+def test_a_helper_that_does_not_import_is_named_with_its_line(tmp_path: Path):
+    (tmp_path / "helper_that_fails.py").write_text("x = 1\nfrom nosuchmodule import y\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"helper_that_fails\.py, line 2: got ModuleNotFoundError: .*nosuchmodule"):
+        load_model(model_file(tmp_path, "from helper_that_fails import loss\n" + HEAD))
 
 
 def test_what_a_model_raises_is_said_with_the_line_that_raised_it(tmp_path: Path):

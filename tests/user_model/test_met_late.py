@@ -92,8 +92,8 @@ calls = []
 def loss_torch(params, data):
     return params["p"].tanh().sum()
 """
-    result = gradparity.check(model_file(tmp_path, text), backends=["autograd", "torch"], budget=40.0)
-    (left,) = result.problems[0].left_out
+    result = gradparity.check(model_file(tmp_path, text), backends=["autograd", "torch"], budget=30.0)
+    (left,) = (each for each in result.problems[0].left_out if each != "the lines at which they diverge")
     assert left.startswith("autograd: cut off in evaluation, JVP and HVP are not compared")
     assert {(each.backend, each.quantity, each.verdict) for each in result.problems[0].findings} >= {
         (name, quantity, "agrees") for name in ("autograd", "torch") for quantity in ("loss", "gradient")

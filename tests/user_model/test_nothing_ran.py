@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import gradparity
+from gradparity.backends import BACKENDS
 from gradparity.cli.app import ExitCode, exit_code
 from gradparity.report.facts.overview import overview
 from gradparity.results import BackendInfo
@@ -30,7 +31,11 @@ def test_a_named_backend_without_a_port_ends_the_command_with_3_and_is_named(tmp
     assert "not compared: torch." in " ".join(out.split())
 
 
-def test_a_backend_that_nobody_named_and_that_has_nothing_to_run_is_none_of_it(tmp_path: Path):
+def test_a_backend_that_nobody_named_and_that_has_nothing_to_run_is_none_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("jax", "torch", "torch-compile"):  # their processes would take a minute
+        monkeypatch.delitem(BACKENDS, name)
     result = gradparity.check(model_file(tmp_path, HEAD + LOSS), steps=2)
     assert result.problems[0].idle.keys() == {"numpy"}
     assert result.unanswered == []
@@ -73,7 +78,7 @@ def test_what_a_budget_cut_is_counted_in_the_headline():
     assert said.headline == "All 3 backends agree on 5 of 9 problems; 4 not compared: out of budget."
     assert exit_code(result) == ExitCode.AGREES
     result = run(*part, planned=2, backends=infos, settings=settings)
-    assert overview(result).headline == "All 2 backends agree on q0 and q1; not compared: jax."
+    assert overview(result).headline == "Both backends agree on q0 and q1; not compared: jax."
     assert overview(result).state == "failed"
     assert exit_code(result) == ExitCode.BACKEND
     result = run(planned=2, backends=infos, settings=settings)
@@ -81,7 +86,7 @@ def test_what_a_budget_cut_is_counted_in_the_headline():
     assert exit_code(result) == ExitCode.BACKEND
     bad = run(*whole[:4], problem("bad", names, bad="jax", clock=False), planned=8, backends=infos, settings=settings)
     headline = overview(bad).headline
-    assert headline.startswith("1 of 3 backends does not agree on 5 of 8 problems: jax")
+    assert headline.startswith("1 of 3 backends does not agree: jax")
     assert headline.endswith("; 3 not compared: out of budget.")
     assert exit_code(bad) == ExitCode.DISAGREES
 
@@ -98,5 +103,5 @@ def test_what_a_run_that_was_ended_did_not_come_to_is_not_laid_to_its_budget():
 
 def test_a_result_of_an_older_version_without_the_number_of_problems_reads_as_before():
     result = run(problem("toy", ["numpy", "jax"], clock=False))
-    assert overview(result).headline == "All 2 backends agree on toy."
+    assert overview(result).headline == "Both backends agree on toy."
     assert result.ok

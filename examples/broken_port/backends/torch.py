@@ -1,7 +1,9 @@
 """The port that is wrong.
 
 `binary_cross_entropy` has no derivative in its `weight`, and says so; `detach()` makes the message go away, and
-takes the weight's share of the gradient with it. The cure is `reduction="none"`, then a product, then the mean.
+takes the weight's share of the gradient with it. `reduction="none"`, then a product, then the mean mends the gradient
+and leaves an HVP that is off by 3e-12: `cures/obvious.py`. With `binary_cross_entropy_with_logits` all is right:
+`cures/from_logits.py`.
 """
 
 import torch

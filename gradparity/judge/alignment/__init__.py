@@ -10,19 +10,19 @@ Where every value agrees up to the loss, cotangents are held against each other 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
 from gradparity.judge.alignment.backward import backward
+from gradparity.judge.alignment.cured import changed_by_cure as changed_by_cure
 from gradparity.judge.alignment.forward import forward
-from gradparity.judge.alignment.records import Parting as Parting
-from gradparity.judge.alignment.records import Side, nearest, pairs
+from gradparity.judge.alignment.records import FirstDivergence as FirstDivergence
+from gradparity.judge.alignment.records import Side, inverse, nearest, pairs
 from gradparity.worker.messages import Traced
 
 
-def part(first: Traced, second: Traced, params: Iterable[str]) -> Parting | None:
-    """Where two records of one model part; ``None`` where they do not, or where it cannot be told.
+def first_divergence(first: Traced, second: Traced, params: Iterable[str]) -> FirstDivergence | None:
+    """Where two records of one model first diverge; ``None`` where they do not, or where it cannot be told.
 
     Args:
         first: one port's record.
@@ -36,11 +36,7 @@ def part(first: Traced, second: Traced, params: Iterable[str]) -> Parting | None
     known = pairs(one.results, two.results)
     if two.loss not in known[one.loss]:  # what one loss is by chance in the other port is no partner of it
         known = [[] if a == one.loss else [b for b in partners if b != two.loss] for a, partners in enumerate(known)]
-    back = defaultdict[int, list[int]](list)
-    for a, partners in enumerate(known):
-        for b in partners:
-            back[b].append(a)
-    other = [back[b] for b in range(len(two.results))]
-    found = backward(one, two, known) if two.loss in known[one.loss] else forward(one, two, known, other)
+    other = inverse(known, len(two.results))
+    found = backward(one, two, known, other) if two.loss in known[one.loss] else forward(one, two, known, other)
     common = tuple((a, nearest(a, partners)) for a, partners in enumerate(known) if partners)
     return None if found is None else replace(found, pairs=common)

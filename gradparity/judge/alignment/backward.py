@@ -1,4 +1,4 @@
-"""Where cotangents part on the way back, of ports whose values agree."""
+"""Where cotangents diverge on the way back, of ports whose values agree."""
 
 from __future__ import annotations
 
@@ -6,17 +6,26 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from gradparity.judge.alignment.records import SUMS, Parting, Side, relative_of, same
+from gradparity.judge.alignment.records import SUMS, FirstDivergence, Side, relative_of, same
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
 #: Operations that are known to end a gradient.
 STOPS = ("detach", "stop_gradient", "stop", "getval", "item", "numpy", "data", "no_grad")
 
 
-def backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | None:
-    """The common result, nearest to the loss, whose cotangents are not the same, and what reads it there."""
-    for a in sorted((n for n, partners in enumerate(known) if partners and one.alive[n]), reverse=True):
-        group, others = _equals(one, two, a, known)
+def backward(
+    one: Side, two: Side, known: Sequence[Sequence[int]], other: Sequence[Sequence[int]]
+) -> FirstDivergence | None:
+    """The common result, nearest to the loss, whose cotangents are not the same, and what reads it there.
+
+    ``known`` and ``other`` are the partners of each result.
+    """
+    first: dict[int, int] = {}  # of the results that share a list of partners
+    for n, partners in enumerate(known):
+        if partners and _told(one, n):
+            first.setdefault(id(partners), n)
+    for a in sorted(first.values(), reverse=True):
+        group, others = _equals(one, two, known[a], other)
         if not group or not others or a != min(group):
             continue  # of results with one value the first has what arrives at all that are made of it
         if _cotangents_agree(one, two, group, others) is not False:
@@ -25,19 +34,18 @@ def backward(one: Side, two: Side, known: Sequence[Sequence[int]]) -> Parting | 
         relative = relative_of(one.results[a].cotangents, two.results[b].cotangents)
         missing = one.results[a].cotangents is None, two.results[b].cotangents is None
         ends = (_stop(one, a) if missing[0] else None, _stop(two, b) if missing[1] else None)
-        back = [[n for n, partners in enumerate(known) if each in partners] for each in range(len(two.results))]
         if ends[0] is not None and ends[1] is None:
             a = next((n for n in one.results[ends[0]].inputs if known[n]), a)
-            group, others = _equals(one, two, a, known)
+            group, others = _equals(one, two, known[a], other)
             b = min(others, default=b)
         elif ends[1] is not None and ends[0] is None:
-            b = next((n for n in two.results[ends[1]].inputs if back[n]), b)
-            a = min(back[b], default=a)
-            group, others = _equals(one, two, a, known)
+            b = next((n for n in two.results[ends[1]].inputs if other[n]), b)
+            a = min(other[b], default=a)
+            group, others = _equals(one, two, known[a], other)
         here = _readers(one, two, group, others, known, ends)
         missing = _known(one, ends[0]), _known(two, ends[1])
-        suspects = tuple(one.readers[a]), tuple(two.readers[b])
-        return Parting("backward", (a, b), here, relative, None, missing, suspects=suspects)
+        suspects = _by_rule(one, one.readers[a]), _by_rule(two, two.readers[b])
+        return FirstDivergence("backward", (a, b), here, relative, None, missing, suspects=suspects)
     return None
 
 
@@ -58,20 +66,29 @@ def _stop(side: Side, number: int) -> int | None:
     return min(stops or readers or silent, default=None)
 
 
+def _by_rule(side: Side, numbers: Sequence[int]) -> tuple[int, ...]:
+    """The same, before all others what is differentiated by a rule of the user's: within it no cotangent is seen."""
+    return tuple(sorted(numbers, key=lambda n: not side.results[n].rule[1]))
+
+
 def _known(side: Side, number: int | None) -> bool:
     """Whether it is known to stop a gradient: within a function that has a rule of its own none is seen to flow."""
     return number is not None and side.results[number].operation.strip("_") in STOPS
 
 
-def _equals(one: Side, two: Side, a: int, known: Sequence[Sequence[int]]) -> tuple[list[int], list[int]]:
-    """All results of each side that have the value of one; steps within a call that have no cotangent do not count."""
+def _told(side: Side, number: int) -> bool:
+    """Whether a result depends on parameters and would have a cotangent of its own."""
+    result = side.results[number]
+    return side.alive[number] and not (result.part and result.cotangents is None)
 
-    def told(side: Side, number: int) -> bool:
-        result = side.results[number]
-        return side.alive[number] and not (result.part and result.cotangents is None)
 
-    others = [b for b in known[a] if told(two, b)]
-    return [n for n, partners in enumerate(known) if told(one, n) and set(partners) & set(others)], others
+def _equals(
+    one: Side, two: Side, partners: Sequence[int], other: Sequence[Sequence[int]]
+) -> tuple[list[int], list[int]]:
+    """All results of each side that have the value of one; steps in a call that have no cotangent do not count."""
+    others = [b for b in partners if _told(two, b)]
+    back = {id(other[b]): other[b] for b in others}
+    return sorted({n for each in back.values() for n in each if _told(one, n)}), others
 
 
 def _cotangents_agree(one: Side, two: Side, group: Sequence[int], others: Sequence[int]) -> bool | None:
@@ -120,13 +137,19 @@ def _readers(
     elif their_stop is not None and stop is None:
         beyond = _past(two, their_stop, others)
         here = next((a for a in reads if beyond & set(known[a])), None)
-    silent = [n for n in reads if one.results[n].cotangents is None]
-    theirs_silent = [n for n in their_reads if two.results[n].cotangents is None]
+    silent = _silent(one, reads)
+    theirs_silent = _silent(two, their_reads)
     if here is None:
-        here = next(iter(silent or reads), None)
+        here = next(iter(_by_rule(one, silent or reads)), None)
     if there is None:
-        there = next(iter(theirs_silent or their_reads), None)
+        there = next(iter(_by_rule(two, theirs_silent or their_reads)), None)
     return here, there
+
+
+def _silent(side: Side, numbers: Sequence[int]) -> list[int]:
+    """Those without a cotangent, unless one has a rule of the user's: then they may be within what it is for."""
+    ruled = any(side.results[n].rule[1] for n in numbers)
+    return [] if ruled else [n for n in numbers if side.results[n].cotangents is None]
 
 
 def _past(side: Side, number: int, group: Collection[int]) -> set[int]:

@@ -1,43 +1,50 @@
-"""Where values part on the way to the loss."""
+"""Where values diverge on the way to the loss."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+import msgspec
 import numpy as np
 
 from gradparity.judge.alignment.records import (
     SUMS,
     Entries,
-    Parting,
+    FirstDivergence,
     Side,
     floors_between,
     nearest,
+    pairs,
     relative_of,
-    same,
     size_of,
 )
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
-#: Entries of two results that are relatively further apart are not called two versions of one value.
-RESEMBLES = 0.5
+#: Entries of two results that are relatively further apart are not called versions of one value. Where no line tells
+#: that they are, values alone must: sorted, those of two layers' activations come within a half by chance.
+RESEMBLES, RESEMBLES_ANYWHERE = 0.5, 0.01
+#: Of a result's place what tells an expression from others, and a line: lines of several layers' calls are common.
+PLACE, LINE = slice(None), slice(2)
 #: Operations that take entries one by one: what they make of inputs in one order is in that order.
 ELEMENTWISE = ("add", "sub", "subtract", "mul", "multiply", "div", "divide", "true_divide", "truediv")
 
 
-def forward(one: Side, two: Side, known: list[list[int]], other: list[list[int]]) -> Parting:
-    """Where two records part whose losses are not the same; ``known`` and ``other`` are the partners of each result."""
+def forward(one: Side, two: Side, known: list[list[int]], other: list[list[int]]) -> FirstDivergence:
+    """Where two records diverge whose losses differ; ``known`` and ``other`` are the partners of each result."""
     mine, theirs = one.back_from(one.loss, known), two.back_from(two.loss, other)
     a, b = _first_pair(one, two, mine, theirs, known)
     reordered = _reordered(one, two, a, known)
     if reordered is not None and one.results[reordered[0]].operation.strip("_") in ELEMENTWISE:
         (a, b), reordered = reordered, None
     agree = _last_agreed(one, two, a, b, known, other)
-    relative, floors = _figures(one, two, _here(one, mine, a), _here(two, theirs, b)) or (None, None)
-    if relative is None:
-        unmatched = [n for n, partners in enumerate(other) if not partners]
-        relative, floors = _figures(one, two, mine, unmatched) or (None, None)
-    return Parting(
+    unmatched = [n for n, partners in enumerate(other) if not partners]
+    ends = [(_ends(one, mine, a, it), _ends(two, theirs, b, its)) for its in (PLACE, LINE) for it in (PLACE, LINE)]
+    found = (
+        *(_figures(one, two, [each], [its], RESEMBLES) for each, its in ends),
+        _figures(one, two, mine, unmatched, RESEMBLES_ANYWHERE),
+    )
+    relative, floors = next((figures for figures in found if figures is not None), (None, None))
+    return FirstDivergence(
         "forward",
         agree,
         (a, b),
@@ -68,7 +75,10 @@ def _first_pair(
         common = sum(bool(theirs_reads & set(known[each])) for each in reads)
         return (-common / max(1, len(reads | theirs_reads)), a, b)
 
-    fixed, their_fixed = ([n for n in apart if not side.alive[n]] for side, apart in ((one, mine), (two, theirs)))
+    fixed, their_fixed = (
+        [n for n in apart if not side.alive[n] and not _literal(side, n)]
+        for side, apart in ((one, mine), (two, theirs))
+    )
     alike = _negatives(one, two, fixed), _negatives(two, one, their_fixed)
     starts, their_starts = _beginnings(one, mine, alike[0]), _beginnings(two, theirs, alike[1])
     live, their_live = [n for n in starts if one.alive[n]], [n for n in their_starts if two.alive[n]]
@@ -82,6 +92,12 @@ def _first_pair(
     return min(((a, b) for a in starts or mine for b in their_starts or theirs), key=lambda ab: score(*ab))
 
 
+def _literal(side: Side, number: int) -> bool:
+    """Whether it is a number that a framework's own function puts on an array."""
+    result = side.results[number]
+    return result.part and not result.inputs and size_of(result) == 1
+
+
 def _negatives(side: Side, other: Side, numbers: Sequence[int]) -> list[int]:
     """Those whose negative the other side has."""
 
@@ -91,8 +107,9 @@ def _negatives(side: Side, other: Side, numbers: Sequence[int]) -> list[int]:
         flipped[0, -2] *= -1  # of magnitudes
         return flipped
 
-    others = [result.values for n, result in enumerate(other.results) if not other.alive[n]]
-    return [n for n in numbers if any(same(negative(side.results[n].values), values) for values in others)]
+    negatives = [msgspec.structs.replace(side.results[n], values=negative(side.results[n].values)) for n in numbers]
+    partners = pairs(negatives, [result for n, result in enumerate(other.results) if not other.alive[n]])
+    return [n for n, found in zip(numbers, partners, strict=True) if found]
 
 
 def _last_agreed(
@@ -113,8 +130,11 @@ def _last_agreed(
     if theirs:
         m = max(theirs)
         return nearest(m, other[m]), m
-    before = [(n, p) for n in range(a) if known[n] and computed(one, n) for p in known[n] if p < b and computed(two, p)]
-    return max(before, default=None)
+    for n in (n for n in reversed(range(a)) if computed(one, n)):
+        p = max((p for p in known[n] if p < b and computed(two, p)), default=None)
+        if p is not None:
+            return n, p
+    return None
 
 
 def _reordered(one: Side, two: Side, number: int, known: Sequence[Sequence[int]]) -> tuple[int, int] | None:
@@ -133,22 +153,24 @@ def _reordered(one: Side, two: Side, number: int, known: Sequence[Sequence[int]]
     return None if first is None else (first, nearest(first, known[first]))
 
 
-def _here(side: Side, apart: Sequence[int], first: int) -> list[int]:
-    """The last result that a line makes, of those without a partner that follow one of that line."""
-    line, last = side.results[first].place[:2], first
+def _ends(side: Side, apart: Sequence[int], first: int, known_by: slice) -> int:
+    """The last result that an expression or its line makes, of those without a partner that follow its first."""
+    place, last = side.results[first].place[known_by], first
     for number in (n for n in apart if n > first):
-        if side.results[number].place[:2] != line:
+        if side.results[number].place[known_by] != place:
             break
         last = number
-    return [last]
+    return last
 
 
-def _figures(one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int]) -> tuple[float, float | None] | None:
+def _figures(
+    one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int], within: float
+) -> tuple[float, float | None] | None:
     """How far apart the first two results are that are versions of one value, relative and in floors."""
     for n in mine:
         a = one.results[n].values
         like = [two.results[m].values for m in theirs if size_of(two.results[m]) == size_of(one.results[n])]
-        sizes = [(relative, b) for b in like if (relative := relative_of(a, b)) is not None and relative < RESEMBLES]
+        sizes = [(relative, b) for b in like if (relative := relative_of(a, b)) is not None and relative < within]
         if one.alive[n] and sizes:
             relative, b = min(sizes, key=lambda pair: pair[0])
             floors = float(floors_between(a, b)[:-SUMS].max(initial=0))
@@ -159,5 +181,5 @@ def _figures(one: Side, two: Side, mine: Sequence[int], theirs: Sequence[int]) -
 
 def _suspects(side: Side, apart: Sequence[int], first: int | None) -> tuple[int, ...]:
     """Results between a divergence and the loss, the first and what it is made of before all others."""
-    order = sorted(apart, key=lambda n: (n != first, n not in _beginnings(side, apart), n))
-    return tuple(order)
+    beginnings = set(_beginnings(side, apart))
+    return tuple(sorted(apart, key=lambda n: (n != first, n not in beginnings, n)))

@@ -20,8 +20,8 @@ Entries = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Parting:
-    """Where two records part, in numbers of their results: first record, second record.
+class FirstDivergence:
+    """Where two records first diverge, in numbers of their results: first record, second record.
 
     ``agree`` is the last pair that is the same; ``here`` the first result of each that has no partner, or whose
     cotangent has none, ``None`` where there is none. ``reordered`` is since where what the first reads there is the
@@ -79,41 +79,76 @@ def pairs(first: Sequence[Result], second: Sequence[Result]) -> list[list[int]]:
     A parameter or an array of the data is the one of its name.
     """
     leaves = {(result.name, result.shape): number for number, result in enumerate(second) if result.name}
-    sorted_by = _by_size(second)
+    by_size = _by_size(second)
+    known: dict[bytes, list[int]] = {}  # a loop has many results of one value: each value is looked up once
     found = []
     for result in first:
+        key = result.values.tobytes()
+        if key not in known:
+            like = by_size.get(_kind(result))
+            known[key] = [] if like is None else like.partners(result.values)
         leaf = leaves.get((result.name, result.shape))
-        mine = [] if leaf is None else [leaf]
-        like = sorted_by.get((size_of(result), result.values.shape[1]))
-        if like is not None:
-            numbers, sums, widest = like
-            total, near = result.values[0, -SUMS], DIVERGES_FLOORS * np.hypot(result.values[1, -SUMS], widest)
-            finite = np.isfinite(total)
-            low = np.searchsorted(sums, total - near) if finite else np.searchsorted(sums, np.inf)
-            high = np.searchsorted(sums, total + near, "right") if finite else len(sums)
-            mine += [int(n) for n in numbers[low:high] if same(result.values, second[n].values)]
-        found.append(sorted(set(mine)))
+        found.append(known[key] if leaf is None or leaf in known[key] else sorted([*known[key], leaf]))
     return found
 
 
-_BySize = dict[tuple[int, int], tuple[npt.NDArray[np.int64], Entries, float]]
+def inverse(known: Sequence[list[int]], count: int) -> list[list[int]]:
+    """The partners of each of ``count`` results of the second record; those of one value share a list, as they do."""
+    having = defaultdict[int, list[int]](list)  # who has a list of partners, by its identity
+    lists = {}
+    for a, partners in enumerate(known):
+        having[id(partners)].append(a)
+        lists[id(partners)] = partners
+    within = defaultdict[int, list[int]](list)
+    for each, partners in lists.items():
+        for b in partners:
+            within[b].append(each)
+    found: dict[tuple[int, ...], list[int]] = {}
+    for b in range(count):
+        key = tuple(within[b])
+        if key not in found:
+            found[key] = sorted(a for each in key for a in having[each])
+    return [found[tuple(within[b])] for b in range(count)]
 
 
-def _by_size(results: Sequence[Result]) -> _BySize:
-    """Results of each size in the order of their sums, those sums, and the widest floor of one.
+def _kind(result: Result) -> tuple[int, int]:
+    return size_of(result), result.values.shape[1]
 
-    Those whose sum is no number are at the end.
+
+@dataclass
+class _Values:
+    """Values of one size, each once, in the order of their sums; those whose sum is no number are at the end.
+
+    ``numbers`` are the results that have each value, and ``widest`` is the widest floor of a sum.
     """
-    by_size = defaultdict[tuple[int, int], list[int]](list)
+
+    values: list[Entries]
+    sums: Entries
+    numbers: list[list[int]]
+    widest: float
+
+    def partners(self, values: Entries) -> list[int]:
+        """Results whose value is the same."""
+        total, near = values[0, -SUMS], DIVERGES_FLOORS * np.hypot(values[1, -SUMS], self.widest)
+        finite = np.isfinite(total)
+        low = int(np.searchsorted(self.sums, total - near if finite else np.inf))
+        high = int(np.searchsorted(self.sums, total + near, "right")) if finite else len(self.sums)
+        return sorted(n for i in range(low, high) if same(values, self.values[i]) for n in self.numbers[i])
+
+
+def _by_size(results: Sequence[Result]) -> dict[tuple[int, int], _Values]:
+    by_size = defaultdict[tuple[int, int], dict[bytes, list[int]]](dict)
     for number, result in enumerate(results):
-        by_size[size_of(result), result.values.shape[1]].append(number)
-    found: _BySize = {}
-    for key, numbers in by_size.items():
-        sums = np.array([results[n].values[0, -SUMS] for n in numbers])
+        by_size[_kind(result)].setdefault(result.values.tobytes(), []).append(number)
+    found = {}
+    for kind, numbers in by_size.items():
+        groups = list(numbers.values())
+        sums = np.array([results[group[0]].values[0, -SUMS] for group in groups])
         sums = np.where(np.isfinite(sums), sums, np.inf)
         order = np.argsort(sums, kind="stable")
-        widest = max(float(np.nan_to_num(results[n].values[1, -SUMS], posinf=0)) for n in numbers)
-        found[key] = np.array(numbers)[order], sums[order], widest
+        widest = max(float(np.nan_to_num(results[group[0]].values[1, -SUMS], posinf=0)) for group in groups)
+        sorted_groups = [groups[i] for i in order]
+        found[kind] = _Values([results[g[0]].values for g in sorted_groups], sums[order], sorted_groups, widest)
     return found
 
 

@@ -256,7 +256,7 @@ def _one_entry(block: WrongBlock) -> str:
     if block.truth.size < 3 or np.count_nonzero(block.beyond) != 1:
         return ""
     where = ", ".join(str(int(i)) for i in np.argwhere(block.beyond)[0])
-    return f"one entry is wrong: [{where}]"
+    return f"only one entry differs: [{where}]"
 
 
 def _rounded_output(block: WrongBlock) -> str:

@@ -10,18 +10,25 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from gradparity.benchmark.break_even import Cost, crossing, envelope, total_s
-from gradparity.benchmark.stats import Comparison, MedianInterval, between
+from gradparity.benchmark.stats import DISCARD_LIMIT, Comparison, MedianInterval, between
 from gradparity.formatting import duration, ratio, three
 from gradparity.results import Finding, ProblemResult, Recommendation, Span, Timed, Timing, Training
+from gradparity.results.blocks import CALLS, rounds_of, timed_of
 
 #: The closed form needs its gradient derived by hand: it is timed as the yardstick and not recommended.
 BY_HAND = "numpy"
+#: So many times the steps that a choice is for it is told who is cheapest: beyond, nobody has seen a step's time hold.
+REACH = 100
 #: Two totals this close are a tie where one process was started of each: starts vary by as much.
 START_SCATTER = 0.05
 
 
 def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
-    """The backend with the least total time for so many steps, of those that agree; ``None`` without any."""
+    """The backend with the least total time for so many steps, of those that agree; ``None`` without any.
+
+    A backend whose timings are unstable is none to choose, and is named with the figures; without any other the choice
+    is empty.
+    """
     bad = {found.backend: found for found in reversed(problem.not_good)}  # the first of each
     correct = {
         timing.backend: timing
@@ -30,21 +37,28 @@ def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
     }
     if not correct:
         return None
+    shaky = {name: said for name, timing in correct.items() if (said := _unstable(problem, timing))}
+    left_out = [f"{name} is left out: {said}" for name, said in shaky.items()]
+    doubted = doubts(correct.values())
+    correct = {name: timing for name, timing in correct.items() if name not in shaky}
+    if not correct:
+        return Recommendation(choice=[], reasons=[*left_out, *doubted, *_by_hand(problem)], steps=steps)
     loops = {name: timing.loop if _step(timing.loop) else timing.step for name, timing in correct.items()}
     best = min(correct, key=lambda name: total_s(cost_of(correct[name], loops[name]), steps))
     choice = [best, *(name for name in correct if name != best and _tie(correct, loops, best, name, steps))]
-    spans = _spans(correct, loops)
+    spans = _spans(correct, loops, steps)
     looped = any(_step(timing.loop) for timing in correct.values())
     by_step = {name: timing.step for name, timing in correct.items()}
-    step_spans = _spans(correct, by_step)
+    step_spans = _spans(correct, by_step, steps)
     reasons = [
         _total(correct[best], loops[best], steps),
         *([f"a tie: the totals of {', '.join(choice)} overlap, and no order is claimed"] if len(choice) > 1 else []),
-        *([f"in a loop of the backend's own: {_said(spans, correct)}"] if looped else []),
-        f"called step by step from Python: {_said(step_spans, correct)}",
+        *left_out,
+        *([f"in a loop of the backend's own: {_said(spans, correct, steps)}"] if looped else []),
+        f"called step by step from Python: {_said(step_spans, correct, steps)}",
         *_lead(by_step, "a step from Python"),
         *_lead({name: timing.loop for name, timing in correct.items()}, "a step in a loop"),
-        *doubts(correct.values()),
+        *doubted,
         *_by_hand(problem),
         *(_excluded(found) for found in bad.values()),
     ]
@@ -58,6 +72,7 @@ def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None])
         The backends, best first, those that cannot be told from it among them; and nanoseconds.
     """
     bad = {found.backend for found in problem.not_good} | {BY_HAND}
+    bad |= {timing.backend for timing in problem.timings if _unstable(problem, timing)}
     found = {timing.backend: timed_of(timing) for timing in problem.timings if timing.backend not in bad}
     timed = {name: (step.median, each.ratio) for name, each in found.items() if each and (step := each.step_ns)}
     if not timed:
@@ -73,10 +88,10 @@ def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
     return other.high >= best.low
 
 
-def break_even(spans: Sequence[Span]) -> str:
-    """``autograd up to 899 steps [712, 1,204], then jax``, or ``jax for any number of steps``."""
+def break_even(spans: Sequence[Span], steps: int) -> str:
+    """``autograd up to 899 steps [712, 1,204], then jax``, or ``jax for up to 100,000 steps``, `REACH` times those."""
     if len(spans) == 1:
-        return f"{spans[0].backend} for any number of steps"
+        return f"{spans[0].backend} for up to {REACH * steps:,} steps"
     words = spans[0].backend
     for span in spans[1:]:
         words += f" up to {span.first - 1:,} steps {_range(span)}, then {span.backend}"
@@ -127,7 +142,7 @@ def _total(timing: Timing, timed: Timed | None, steps: int) -> str:
     return f"{steps:,} steps take {duration(1e9 * total_s(cost, steps))} with {timing.backend}: {', '.join(parts)}"
 
 
-def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> list[Span]:
+def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None], steps: int) -> list[Span]:
     """Who is cheapest for how many steps, with the range that the intervals of the steps leave to each change."""
     costs = {name: cost_of(timing, timed[name]) for name, timing in correct.items()}
     found: list[Span] = []
@@ -135,6 +150,8 @@ def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> 
         if not found:
             found.append(Span(first=first, backend=name))
             continue
+        if first > REACH * steps:
+            break
         before = found[-1].backend
         ends = [
             crossing(cost_of(correct[before], timed[before], end=slow), cost_of(correct[name], timed[name], end=fast))
@@ -144,14 +161,31 @@ def _spans(correct: Mapping[str, Timing], timed: Mapping[str, Timed | None]) -> 
     return found
 
 
-def _said(spans: list[Span], correct: Mapping[str, Timing]) -> str:
+def _said(spans: list[Span], correct: Mapping[str, Timing], steps: int) -> str:
     """``autograd up to 899 steps [712, 1,204]; then jax: its 0.9 s of import and first call are repaid``."""
     words = spans[0].backend
     for before, span in pairwise(spans):
         more_s = correct[span.backend].start_s - correct[before.backend].start_s
         repaid = f"its start, {duration(1e9 * more_s)} longer, is repaid"
         words += f" up to {span.first - 1:,} steps {_range(span)}; then {span.backend}: {repaid}"
-    return words if len(spans) > 1 else f"{words}, for any number of steps"
+    return words if len(spans) > 1 else f"{words}, for up to {REACH * steps:,} steps"
+
+
+def _unstable(problem: ProblemResult, timing: Timing) -> str:
+    """Which of a backend's calls are unstable; the reference's rounds are those of all the others."""
+    found = []
+    for call in CALLS:
+        timed = timed_of(timing, call)
+        if timed is None:
+            continue
+        if timed.speed == "unstable":
+            found.append(f"its {call} is unstable")  # `doubts` has the figures
+        elif timing.backend == problem.reference:
+            rounds = rounds_of(problem, timing.backend, call)
+            disturbed = sum(each.disturbed for each in rounds)
+            if disturbed > DISCARD_LIMIT * len(rounds):
+                found.append(f"its {call} is unstable, {disturbed} of {len(rounds)} rounds were disturbed")
+    return " and ".join(found)
 
 
 def _lead(timed: Mapping[str, Timed | None], what: str) -> list[str]:
@@ -194,7 +228,9 @@ def doubts(timings: Iterable[Timing]) -> list[str]:
 def _by_hand(problem: ProblemResult) -> list[str]:
     found = next((timing for timing in problem.timings if timing.backend == BY_HAND), None)
     step = _step(found.step) if found else None
-    return [f"{BY_HAND}'s closed form, derived by hand, takes {duration(step.median)} a step"] if step else []
+    if step is None:
+        return []
+    return [f"{BY_HAND} is none to choose: its gradient is derived by hand ({duration(step.median)} a step)"]
 
 
 def _excluded(found: Finding | Training) -> str:

@@ -1,4 +1,4 @@
-"""Two runs side by side: what became faster or slower, and whether any verdict of correctness changed. Pure.
+"""Two runs side by side: what became faster or slower, and which verdicts of correctness became worse or better. Pure.
 
 The interval of a ratio has that of either run's own steps and the scatter between processes that its A/A control
 showed; the larger floor of the two runs decides what is called.
@@ -18,6 +18,7 @@ import msgspec
 from gradparity.benchmark.stats import FLOOR, Comparison, Control, MedianInterval, control, t_quantile
 from gradparity.benchmark.stats import Verdict as SpeedVerdict
 from gradparity.benchmark.stats import verdict as speed_verdict
+from gradparity.judge.changes import ABSENT, BlockChange, Kind, backends_of, changes
 from gradparity.results import GOOD, ProblemResult, RunResult, Timed, label
 from gradparity.results.blocks import Call, rounds_of, timed_of, timing_of
 
@@ -31,9 +32,6 @@ _SETTINGS = ("profile", "numerics", "reduction", "l2", "logit_scale", "seed")
 _NAMED = (*_MACHINE, "threads", "command", *_SETTINGS)
 #: A median of fewer blocks than four has no interval to speak of: two reach 50%, three 75%, four 87.5%.
 _FEW_BLOCKS = 4
-
-#: In place of a verdict, where a run does not have that backend or problem.
-ABSENT = "absent"
 
 
 class Speed(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,8 +53,9 @@ class Speed(msgspec.Struct, frozen=True, kw_only=True):
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """One backend on one problem: its speed in the new run against the old, and its verdicts in both.
 
-    ``step`` and ``loop`` are ``None`` where not both runs timed them. The verdicts are of what both runs checked;
-    ``changed`` names each of these blocks whose verdict is another.
+    ``step`` and ``loop`` are ``None`` where not both runs timed them. The verdicts are of what both runs checked, each
+    once; ``blocks`` has every block of either run, and ``kind`` is what they come to: ``worse`` where one is. ``model``
+    is the problem's name without its seed.
     """
 
     problem: str
@@ -65,19 +64,43 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     loop: Speed | None
     old_verdict: str
     new_verdict: str
-    changed: list[str]
+    kind: Kind
+    blocks: list[BlockChange]
+    model: str = ""
+
+    def of(self, kind: Kind) -> list[BlockChange]:
+        """The blocks of which that became."""
+        return [block for block in self.blocks if block.kind == kind]
+
+    @property
+    def still(self) -> list[BlockChange]:
+        """The blocks that were not good and are as they were."""
+        return [block for block in self.of("same") if block.new not in GOOD]
 
 
 class RunComparison(msgspec.Struct, frozen=True, kw_only=True):
     """Differences of the surroundings first, then every backend and problem that either run has."""
 
     surroundings: list[str]
+    finished: bool
     changes: list[Change]
 
     @property
     def ok(self) -> bool:
-        """Whether no verdict of correctness changed; a backend that one run did not have changed nothing."""
-        return not any(change.changed for change in self.changes)
+        """Whether the new run was finished and nothing in it is worse; what it did not check is not worse."""
+        return self.finished and self.compared and not self.worse
+
+    @property
+    def worse(self) -> bool:
+        """Whether anything is."""
+        return any(change.kind == "worse" for change in self.changes)
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is a block that both runs have a verdict on, or a call that both have timed."""
+        blocks = (block for change in self.changes for block in change.blocks)
+        timed = any(change.step or change.loop for change in self.changes)
+        return timed or any(ABSENT not in (block.old, block.new) for block in blocks)
 
 
 def compare_runs(old: RunResult, new: RunResult) -> RunComparison:
@@ -92,6 +115,7 @@ def compare_runs(old: RunResult, new: RunResult) -> RunComparison:
     unchanged = _unchanged(old, new)
     return RunComparison(
         surroundings=list(_surroundings(old, new)),
+        finished=new.complete,
         changes=[
             change
             for key in dict.fromkeys([*before, *after])
@@ -102,7 +126,7 @@ def compare_runs(old: RunResult, new: RunResult) -> RunComparison:
 
 def _key(problem: ProblemResult, *, across: bool) -> tuple[Any, ...]:
     model = (problem.spec.get(name) for name in _MODEL)
-    return (problem.name, problem.digest, *model, None if across else problem.threads)
+    return (problem.name, problem.digest, problem.seed, *model, None if across else problem.threads)
 
 
 def _threads(run: RunResult) -> list[int]:
@@ -147,39 +171,30 @@ def _changes(old: ProblemResult | None, new: ProblemResult | None, unchanged: se
     one = present[0]
     # Across numbers of threads it is neither the one nor the other.
     threads = one.threads if all(problem.threads == one.threads for problem in present) else 1
-    for backend in dict.fromkeys(finding.backend for problem in present for finding in problem.findings):
-        before, after = _verdicts(old, backend), _verdicts(new, backend)
-        both = [block for block in before if block in after]
+    for backend in dict.fromkeys(name for problem in present for name in backends_of(problem)):
+        blocks = changes(old, new, backend)
+        both = [block for block in blocks if ABSENT not in (block.old, block.new)]
         yield Change(
-            problem=label(one.name, one.spec, threads),
+            problem=label(one.name, one.spec, threads, one.seed),
             backend=backend,
             step=_speed(old, new, backend, "step", unchanged),
             loop=_speed(old, new, backend, "loop", unchanged),
-            old_verdict=_in_short(before, both),
-            new_verdict=_in_short(after, both),
-            changed=[f"{block}: {before[block]} -> {after[block]}" for block in both if before[block] != after[block]],
+            old_verdict=_in_short([block.old for block in both or blocks]),
+            new_verdict=_in_short([block.new for block in both or blocks]),
+            kind=next((kind for kind in _WEIGHTS if any(block.kind == kind for block in blocks)), "same"),
+            blocks=blocks,
+            model=label(one.name, one.spec, threads),
         )
 
 
-def _verdicts(problem: ProblemResult | None, backend: str) -> dict[str, str]:
-    """The verdict on every block and training run; one that is not good outranks another of the same block."""
-    if problem is None:
-        return {}
-    found = [(f.block, f.verdict) for f in problem.findings if f.backend == backend]
-    found += [(f"training with {ran.method}", ran.verdict) for ran in problem.training if ran.backend == backend]
-    verdicts: dict[str, str] = {}
-    for block, verdict in found:
-        if block not in verdicts or verdict not in GOOD:
-            verdicts[block] = verdict
-    return verdicts
+#: What a backend's blocks come to: the first of these that one of them is.
+_WEIGHTS: tuple[Kind, ...] = ("worse", "changed", "better", "same", "new", "gone")
 
 
-def _in_short(verdicts: dict[str, str], both: list[str]) -> str:
-    """The verdicts on what both runs checked, each once; on all where the other run has none."""
-    if not verdicts:
-        return ABSENT
-    seen = dict.fromkeys(verdicts[block] for block in (both or verdicts))
-    return ", ".join(verdict for verdict in seen if verdict != "agrees") or "agrees"
+def _in_short(verdicts: list[str]) -> str:
+    """The verdicts, each once; those that agree are told where nothing else is to be."""
+    seen = dict.fromkeys(verdict for verdict in verdicts if verdict != ABSENT)
+    return ", ".join(verdict for verdict in seen if verdict != "agrees") or ("agrees" if seen else ABSENT)
 
 
 def _speed(

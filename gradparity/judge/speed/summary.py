@@ -26,7 +26,7 @@ def summarise(problem: ProblemResult, profile: Profile) -> None:
                 continue
             others = rounds_of(problem, problem.reference, call) if timing.backend == problem.reference else []
             _summarise(timed, [block for each in others for block in each.reference], profile, controls[call])
-        for timed in (timing.primal, timing.collected):
+        for timed in (timing.primal, timing.collected, timing.communication):
             if timed is not None:
                 _summarise(timed, [], profile, None)
         limits = problem.limits

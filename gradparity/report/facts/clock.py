@@ -124,7 +124,7 @@ def steps(problem: ProblemResult, call: ClockedCall) -> Table | None:
     ]
     notes = [*_control(problem, call)]
     if call is STEP:
-        notes = [*limits(problem), *notes, *_threads(problem), *_collected(problem)]
+        notes = [*limits(problem), *notes, *_threads(problem), *_collected(problem), *_communicated(problem)]
     return tabulated(call.caption, found, columns, notes)
 
 
@@ -189,3 +189,14 @@ def _collected(problem: ProblemResult) -> Iterable[str]:
         if found is not None and found.ratio and found.low and found.high:
             slower = f"{ratio(1 / found.ratio)} {words.interval(1 / found.high, 1 / found.low)}"
             yield f"With the garbage collector on, as it is in your program, {timing.backend}'s step takes {slower}."
+
+
+def _communicated(problem: ProblemResult) -> Iterable[str]:
+    """What of a sharded backend's step is communication."""
+    for timing in problem.timings:
+        found = timing.communication
+        if found is not None and found.step_ns is not None and found.ratio is not None and found.ratio.ratio:
+            yield (
+                f"Of {timing.backend}'s step the communication by itself takes {duration(found.step_ns.median)}, "
+                f"{100 / found.ratio.ratio:.0f}% of it."
+            )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from msgspec import structs
 
 from gradparity.formatting import apart, large
 from gradparity.report.facts import words
@@ -11,6 +14,8 @@ from gradparity.report.facts.view import Note
 from gradparity.results import UNRESOLVED, Finding, ProblemResult, RunResult, Training, worst
 from gradparity.results.divergence import Divergences
 
+#: What one of two backends is said to be of the other.
+_FROM = re.compile(r"^pairwise: differs from \S+ by")
 #: How the cause of a block begins where values diverge at a tap, which `Fault.divergences` say in full.
 _AT_A_TAP = "diverges at"
 
@@ -22,7 +27,7 @@ class Fault:
     ``findings`` and ``trainings`` are all that do not agree. Of the ``decided`` findings something says that it is this
     backend that is to blame; where nothing says so of any, they are all. ``undecided``: backends differ, and nothing
     says that it is this one. ``outlier`` is what the comparison of backends says of it, ``lines`` where ports
-    part and what would make them agree, ``divergences`` what taps say.
+    diverge and what would make them agree, ``divergences`` what taps say.
     """
 
     backend: str
@@ -68,7 +73,7 @@ class Fault:
 
     @property
     def reasons(self) -> list[str]:
-        """All that is known of why, each once: where ports part, the cause or rule, the outlier's finding, taps."""
+        """All that is known of why, each once: where ports diverge, the cause or rule, the outlier's finding, taps."""
         why = "" if self.divergences and self.why.startswith(_AT_A_TAP) else self.why
         why = "" if self.lines and self.shown is not None and why == self.shown.rule else why
         same = bool(self.outlier) and why.startswith(self.outlier.partition(":")[0])
@@ -88,7 +93,7 @@ class Fault:
     def size(self) -> list[str]:
         """How far the worst block is from the truth: relative error, floors, ulps, the value and what was expected."""
         found, first = self.shown, next(iter(self.trainings), None)
-        relative, ulps = (found.relative_error, found.error_ulps) if found else (None, None)
+        relative, ulps = (found.relative_error, words.ulps(found)) if found else (None, None)
         got, truth = (found.got, found.truth) if found else (None, None)
         if found is None and first is not None and first.first_divergence is not None:
             got, truth = first.final_loss, first.reference_loss
@@ -112,9 +117,14 @@ def faults(result: RunResult) -> list[Fault]:
     A backend is there twice where it disagrees for two reasons on different problems.
     """
     groups: dict[tuple[str, str, bool], list[Fault]] = {}
-    for fault in (each for problem in result.problems for each in _on(problem)):
+    for fault in (each for problem in result.problems for each in faults_on(problem)):
         groups.setdefault((fault.backend, fault.why, fault.shown is None), []).append(fault)
     return sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided)
+
+
+def undecided(problem: ProblemResult) -> set[str]:
+    """Backends that differ from others on this problem while nothing says that it is they who are wrong."""
+    return {fault.backend for fault in faults_on(problem) if fault.undecided}
 
 
 def fault_notes(found: Iterable[Fault]) -> list[Note]:
@@ -156,7 +166,8 @@ def _note(group: Sequence[Fault]) -> Note:
         verb = "are unresolved" if several else "is unresolved"
     shown = fault.shown
     block = words.entry(shown) if shown else f"training {fault.trainings[0].optimiser}"
-    size = [*fault.size, *([f"{fault.backend} the most"] if several else [])]
+    most = several and not (fault.undecided and len({each.floors for each in group}) == 1)
+    size = [*fault.size, *([f"{fault.backend} the most"] if most else [])]
     left = len(fault.blocks) - 1
     how = "" if fault.undecided or fault.unresolved else f": {', '.join(fault.verdicts)}"
     text = f"on {words.listed(fault.problems)}{how} in {block}"
@@ -172,15 +183,23 @@ def _note(group: Sequence[Fault]) -> Note:
     )
 
 
-def _on(problem: ProblemResult) -> Iterable[Fault]:
+def faults_on(problem: ProblemResult) -> Iterable[Fault]:
     """A fault for each backend that disagrees on one problem."""
     bad = [each for each in problem.not_good if each.verdict != "failed"]
     pairwise, met = problem.pairwise, problem.divergences or Divergences()
     agreeing = {(each.quantity, each.parameter): each.agreeing for each in (pairwise.matrix if pairwise else ())}
+    two = pairwise is not None and len(pairwise.backends) == 2
     for backend in dict.fromkeys(each.backend for each in bad):
         mine = [each for each in bad if each.backend == backend]
         findings = tuple(each for each in mine if isinstance(each, Finding))
         outliers = [each for each in (pairwise.outliers if pairwise else ()) if each.backend == backend]
+        undecided = (
+            pairwise is not None
+            and all(each.kind == "loss" for each in outliers)  # a vote says whose is another, not which is meant
+            and (bool(outliers) or not any(agreeing.get((f.quantity, f.parameter), True) for f in findings))
+        )
+        if two and undecided:  # what one is from the other, the other is from it: said once
+            findings = tuple(structs.replace(each, rule=of_both(each.rule)) for each in findings)
         denied = [o for o in (pairwise.own if pairwise else ()) if o.consistent is False and o.backend == backend]
         own = {(each.quantity, each.parameter) for each in denied}
         decided = tuple(
@@ -192,13 +211,21 @@ def _on(problem: ProblemResult) -> Iterable[Fault]:
             findings=findings,
             decided=decided or findings,
             trainings=tuple(each for each in mine if isinstance(each, Training)),
-            lines=tuple(said for each in met.lines if backend in (each.backend, *each.also) for said in each.said),
+            lines=tuple(
+                said
+                for each in met.lines
+                if backend in (each.backend, *each.also) or (undecided and backend == each.against)
+                for said in each.said
+            ),
             divergences=tuple(str(each) for each in met.found if each.backend == backend),
             outlier=next((o.finding + f" ({o.cause})" * (o.cause not in ("", o.finding)) for o in outliers), ""),
-            undecided=pairwise is not None
-            and all(each.kind == "loss" for each in outliers)  # a vote says whose is another, not which is meant
-            and (bool(outliers) or not any(agreeing.get((f.quantity, f.parameter), True) for f in findings)),
+            undecided=undecided,
         )
+
+
+def of_both(rule: str) -> str:
+    """The rule by which one of two backends differs from the other, in words that hold for both."""
+    return _FROM.sub("they differ by", rule)
 
 
 def _merged(group: Sequence[Fault]) -> Fault:

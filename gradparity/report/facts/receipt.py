@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -12,6 +13,26 @@ from gradparity.report.facts.view import Cell, Column, Figures, Note, Table, pai
 from gradparity.results import BackendInfo, OneThread, ProblemResult, RunResult, Timed, Timing
 
 
+def receipt_line(result: RunResult) -> str:
+    """Versions and machine in a line."""
+    machines, threads = result.machines or {"": result.machine}, words.threads(result.problems)
+    (name, machine), *others = machines.items()
+    named = words.listed([*machines]) if len(machines) <= words.NAMED else f"{len(machines)} machines"
+    where = f"{machine.get('cpu', 'unknown CPU')}, {_cores(machine)}{f' of {name}' * bool(name)}"
+    parts = [
+        f"gradparity {result.gradparity_version}",
+        words.versions(result),
+        f"Python {machine.get('python', 'unknown')}",
+        f"measured on {named}" if others else where,
+    ]
+    return f"{'; '.join(filter(None, parts))}, {threads} thread{'s' * (threads != '1')} a backend{words.ranks(result)}"
+
+
+def _cores(machine: dict[str, Any]) -> str:
+    cores, usable = machine.get("cores", "?"), machine.get("usable_cores")
+    return f"{cores} cores" if usable in (None, cores) else f"{usable} of {cores} cores"
+
+
 def receipt_tables(result: RunResult) -> list[Table]:
     """Versions, the run, the machine."""
     columns: list[Column[BackendInfo]] = [
@@ -20,7 +41,8 @@ def receipt_tables(result: RunResult) -> list[Table]:
         Column("threads", lambda _: Cell(words.threads(result.problems))),
     ]
     versions = tabulated("Backends and versions", result.backends, columns)
-    return [versions, pairs("Run", _run(result)), pairs("Machine", _machine(result.machine))]
+    own = pairs("Machine" if not result.machines else "Machine that asked", _machine(result.machine))
+    return [versions, pairs("Run", _run(result)), own, *([_machines(result)] if result.machines else [])]
 
 
 def receipt_details(result: RunResult) -> list[Table]:
@@ -28,7 +50,8 @@ def receipt_details(result: RunResult) -> list[Table]:
     found = [pairs("Settings", [(name, _said(value)) for name, value in result.settings.items()])]
     if result.environment:
         found.append(pairs("Environment variables", result.environment.items()))
-    found.append(_problems(result.problems))
+    if not result.many:  # whose models are in a table of their own
+        found.append(_problems(result.problems))
     return [*found, _counts(result.problems)] if any(problem.timings for problem in result.problems) else found
 
 
@@ -65,6 +88,26 @@ def _run(result: RunResult) -> list[tuple[str, str]]:
     ]
 
 
+def _machines(result: RunResult) -> Table:
+    """Those of a campaign, with how many problems each has measured."""
+    fields = ("cpu", "usable_cores", "memory_bytes", "system", "python")
+    shown = {
+        name: dict(_machine({field: each.get(field) for field in fields})) for name, each in result.machines.items()
+    }
+    measured = Counter(problem.place.machine for problem in result.problems if problem.place is not None)
+
+    def told(field: str) -> Column[str]:
+        return Column(field, lambda name: Cell(shown[name][field]))
+
+    columns = [
+        Column("machine", lambda name: Cell(name)),
+        *(told(field.removesuffix("_bytes").replace("_", " ")) for field in fields),
+        Figures("problems", lambda name: words.count(measured[name])),
+    ]
+    note = "All backends of a problem are of one machine: times of two are in no ratio."
+    return tabulated("Machines that measured", list(result.machines), columns, [note])
+
+
 def _machine(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         (
@@ -93,12 +136,17 @@ def _problems(problems: list[ProblemResult]) -> Table:
         Column("truth", lambda p: Cell(p.truth)),
         Column("digest of the data", lambda p: Cell(p.digest[:16])),
     ]
+    if any(problem.place is not None for problem in problems):
+        columns.append(Column("measured on", lambda p: Cell(p.place.machine if p.place is not None else "")))
     return tabulated("Problems", problems, columns)
 
 
 def _counts(problems: list[ProblemResult]) -> Table:
     """Raw counts of every kind of call that was timed."""
-    kinds = (("step", "step"), ("loop", "loop"), ("primal", "loss alone"), ("collected", "collector on"))
+    kinds = (
+        *(("step", "step"), ("loop", "loop"), ("primal", "loss alone"), ("collected", "collector on")),
+        ("communication", "communication alone"),
+    )
     counted = [
         (problem, timing, name, timed)
         for problem in problems

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.judge.speed.choice import break_even, quickest
-from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.report.facts import words
-from gradparity.report.facts.view import Cell, Column, Figures, Table, missing, number_heads, tabulated
+from gradparity.report.facts.verdicts import limit_of
+from gradparity.report.facts.view import Cell, Column, Figures, Head, Table, missing, number_heads, tabulated
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed, Timing, Training, worst
 
 #: What the figures of errors mean, for who sees them first.
 MEANING = (
-    "floors: error over how far rounding alone moves the true value, up to "
-    f"{AGREES_FLOORS:g} agrees; ulp: units in its last place"
+    "floors: error over how far rounding alone moves the true value, up to {:g} agrees; ulp: units in its last place"
 )
 #: Problems up to which it is told from how many steps on another backend is better.
 _MOST_TOLD = 2
@@ -88,19 +87,19 @@ def _fine(trainings: Sequence[Training]) -> str:
     return "kink" if any(ran.verdict == "kink" for ran in trainings) else "agrees" * bool(trainings)
 
 
-def standings_table(lines: Sequence[Standing], *, problems: int) -> Table:
+def standings_table(lines: Sequence[Standing], *, problems: Sequence[ProblemResult]) -> Table:
     """Do they agree: a row a backend with its verdict and the error that is furthest from its floor.
 
     Args:
         lines: what `standings` found.
-        problems: of how many problems; of several, each error is told with its own.
+        problems: of which problems; of several, each error is told with its own.
 
     Returns:
         The table; under it, what its figures mean.
     """
 
     def where(line: Standing) -> Cell:
-        return Cell(line.shown.block + f", {line.label}" * (problems > 1) if line.shown else "-", kind="muted")
+        return Cell(line.shown.block + f", {line.label}" * (len(problems) > 1) if line.shown else "-", kind="muted")
 
     columns: list[Column[Standing]] = [
         Column("backend", lambda line: Cell(line.backend)),
@@ -117,14 +116,14 @@ def standings_table(lines: Sequence[Standing], *, problems: int) -> Table:
         ),
         Figures(
             "ulp",
-            lambda line: words.sized(line.shown.error_ulps if line.shown else None),
+            lambda line: words.sized(words.ulps(line.shown) if line.shown else None),
             title="error in units in the last place",
             extra=True,
         ),
         Column("in", where),
         Column("training", lambda line: words.verdict_cell(line.training), shown=any(line.training for line in lines)),
     ]
-    return tabulated("Do they agree?", lines, columns, [MEANING])
+    return tabulated("Do they agree?", lines, columns, [MEANING.format(limit_of(problems))])
 
 
 def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
@@ -140,11 +139,12 @@ def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
     steps = next((p.recommendation.steps for p in problems if p.recommendation), asked)
     told = problems if len(problems) <= _MOST_TOLD else []
     notes = [f"{problem.label}, {said}" for problem in told if (said := _break_even(problem))]
+    notes += why_not(told)
     columns: list[Column[ProblemResult]] = [
         Column("choose", lambda p: Cell(p.label)),
         Column(
             f"for {steps:,} steps in all",
-            lambda p: Cell(" or ".join(p.recommendation.choice) if p.recommendation else "-"),
+            lambda p: Cell((" or ".join(p.recommendation.choice) if p.recommendation else "") or "-"),
         ),
         Column("quickest step", lambda p: _quickest(quickest(p, lambda timing: timing.step))),
         Column("quickest loop", lambda p: _quickest(quickest(p, lambda timing: timing.loop))),
@@ -152,13 +152,43 @@ def choices_table(problems: Sequence[ProblemResult], asked: int) -> Table:
     return tabulated("Which to choose?", problems, columns, notes)
 
 
+def choices_together(problems: Sequence[ProblemResult]) -> Table:
+    """Which to choose, a row a choice: on how many of the problems it is that, the most frequent first."""
+    chosen: dict[str, list[str]] = {}
+    for problem in problems:
+        if problem.recommendation is not None and problem.recommendation.choice:
+            chosen.setdefault(" or ".join(problem.recommendation.choice), []).append(problem.label)
+    steps = next((problem.recommendation.steps for problem in problems if problem.recommendation), 1)
+    rows = [
+        [Cell(name), Cell(f"on {words.counted(len(labels), 'problem')}")]
+        for name, labels in sorted(chosen.items(), key=lambda each: -len(each[1]))
+    ]
+    return Table("Which to choose?", [Head("choose"), Head(f"for {steps:,} steps in all")], rows)
+
+
+def why_not(problems: Sequence[ProblemResult]) -> list[str]:
+    """Why backends that agree are none to choose, a reason once: a gradient by hand, timings that are unstable."""
+    kept = ("is left out: its ", "is none to choose")
+    where: dict[str, list[str]] = {}
+    for problem in problems:
+        for reason in problem.recommendation.reasons if problem.recommendation else ():
+            if any(said in reason for said in kept):
+                where.setdefault(reason.partition(" (")[0], []).append(problem.label)
+    everywhere = len(problems)
+    return [why + f" on {words.listed(on)}" * (len(on) < everywhere) for why, on in where.items()]
+
+
 def _break_even(problem: ProblemResult) -> str:
     """From how many steps on another backend is better: in loops where there are any, else step by step."""
     found = problem.recommendation
     looped = any(timing.loop is not None and timing.loop.step_ns is not None for timing in problem.timings)
     if found is not None and looped and found.spans:
-        return f"in a loop of its own: {break_even(found.spans)}"
-    return f"step by step from Python: {break_even(found.step_spans)}" if found is not None and found.step_spans else ""
+        return f"in a loop of its own: {break_even(found.spans, found.steps)}"
+    return (
+        f"step by step from Python: {break_even(found.step_spans, found.steps)}"
+        if found is not None and found.step_spans
+        else ""
+    )
 
 
 def _quickest(found: tuple[list[str], float] | None) -> Cell:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 from gradparity.formatting import large
-from gradparity.judge.verdicts import AGREES_FLOORS
+from gradparity.judge.verdicts import AGREES_FLOORS, most_floors
 from gradparity.report.facts import words
+from gradparity.report.facts.faults import undecided
+from gradparity.report.facts.initialisers import initialisers_status
+from gradparity.report.facts.own_training import own_training_status
 from gradparity.report.facts.view import Cell, Column, Figures, Head, Kind, Note, Table, missing, tabulated
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, worst
 
@@ -31,13 +35,14 @@ def verdicts(problem: ProblemResult, *, most: int, grouped: bool = False) -> Tab
     many = len({found.block for found in findings}) > most
     for found in findings:
         columns.setdefault(found.quantity if many and grouped else found.block, []).append(found)
+    open_ = undecided(problem)
     cells = {
-        (name, block): _cell(worst(own))
+        (name, block): _cell(worst(own), open_)
         for block, each in columns.items()
         for name in names
         if (own := [found for found in each if found.backend == name])
     }
-    caption = f"Errors in noise floors; up to {AGREES_FLOORS:g} agrees"
+    caption = f"Errors in noise floors; up to {limit_of([problem]):g} agrees"
     if many and not grouped:
         rows = [[Cell(block), *(cells.get((name, block), missing()) for name in names)] for block in columns]
         return Table(caption, [Head("block"), *_bare(names)], rows)
@@ -58,17 +63,30 @@ def _verdict(problem: ProblemResult, name: str) -> Cell:
         kink = any(found.backend == name and found.verdict == "kink" for found in problem.findings)
         return words.verdict_cell("kink" if kink else "agrees")
     shown = worst([found for found in problem.findings if found.backend == name]).block
-    return replace(words.verdict_cell(bad[0], note=shown), text=", ".join(bad))
+    open_ = undecided(problem)
+    return replace(words.verdict_cell(bad[0], note=shown), text=", ".join(_word(each, name, open_) for each in bad))
 
 
-def _cell(found: Finding) -> Cell:
-    ulps = "" if found.error_ulps is None else f"{large(found.error_ulps)} ulp"
-    text = found.verdict if found.floors is None else large(found.floors)
+def _word(verdict: str, name: str, open_: Collection[str]) -> str:
+    """The verdict; ``differs`` for ``wrong`` where nothing says that it is this backend, one of ``open_``, that is."""
+    return "differs" if verdict == "wrong" and name in open_ else verdict
+
+
+def _cell(found: Finding, open_: Collection[str]) -> Cell:
+    known = words.ulps(found)
+    ulps = "" if known is None else f"{large(known)} ulp"
+    text = _word(found.verdict, found.backend, open_) if found.floors is None else large(found.floors)
     if found.verdict in GOOD:
         return Cell(text, found.floors, ulps, found.rule, heat(found.floors) if found.floors is not None else "good")
-    note = ", ".join(filter(None, [found.verdict if found.floors is not None else found.cause, ulps]))
+    word = _word(found.verdict, found.backend, open_)
+    note = ", ".join(filter(None, [word if found.floors is not None else found.cause, ulps]))
     kind, mark = words.kind(found.verdict), words.mark(found.verdict)
     return Cell(text, found.floors, note, found.cause or found.rule, kind, mark)
+
+
+def limit_of(problems: Iterable[ProblemResult]) -> float:
+    """Noise floors up to which an error agrees in all of these problems."""
+    return min((most_floors(str(problem.spec.get("dtype", ""))) for problem in problems), default=AGREES_FLOORS)
 
 
 def heat(floors: float | None) -> Kind:
@@ -81,28 +99,51 @@ def heat(floors: float | None) -> Kind:
 def disagreements(problem: ProblemResult) -> Table | None:
     """A row for every block that does not agree: by how much, where, and why."""
     bad = [found for found in problem.findings if found.verdict not in GOOD]
-    return _blocks("What does not agree: the worst entry of each block", bad, "why") if bad else None
+    return blocks("What does not agree: the worst entry of each block", bad, problem, last="why") if bad else None
 
 
-def every(findings: Sequence[Finding]) -> Table:
+def every(problem: ProblemResult) -> Table:
     """A row for every finding."""
-    return _blocks(f"Every finding ({len(findings)})", findings, "rule")
+    return blocks(f"Every finding ({len(problem.findings)})", problem.findings, problem, last="rule")
 
 
-def _blocks(caption: str, findings: Sequence[Finding], why: str) -> Table:
+def blocks(
+    caption: str, findings: Sequence[Finding], problem: ProblemResult, *, last: Literal["why", "rule", ""] = ""
+) -> Table:
+    """A row for each block: by how much it is off and where. No column is empty.
+
+    What an answer is held to has the name of what it is: without a certified truth it is what the others gave.
+
+    Args:
+        caption: what the table is of.
+        findings: its rows.
+        problem: whose they are.
+        last: what the last column says: the cause, else the rule; or the rule, with the cause below; or there is none.
+
+    Returns:
+        The table.
+    """
+    held, open_ = "truth" if problem.pairwise is None else "the others'", undecided(problem)
     columns: list[Column[Finding]] = [
-        Column("backend", lambda f: Cell(f.backend)),
+        Column("backend", lambda f: Cell(f.backend), shown=bool(last) or len({f.backend for f in findings}) > 1),
         Column("block", lambda f: Cell(words.entry(f))),
-        Column("verdict", lambda f: words.verdict_cell(f.verdict)),
+        Column("verdict", lambda f: words.verdict_cell(_word(f.verdict, f.backend, open_))),
         Figures("relative error", lambda f: words.relative(f.relative_error)),
         Figures("floors", lambda f: words.sized(f.floors)),
-        Figures("error, ulp", lambda f: words.sized(f.error_ulps), extra=True),
-        Figures("floor, ulp", lambda f: words.sized(f.floor_ulps), extra=True),
-        Figures("got", lambda f: words.figure(f.got), extra=True),
-        Figures("truth", lambda f: words.figure(f.truth), extra=True),
-        Column(why, lambda f: Cell(f.cause or f.rule) if why == "why" else Cell(f.rule, note=f.cause)),
+        Figures("error, ulp", lambda f: words.sized(words.ulps(f)), extra=True),
+        Figures("floor, ulp", lambda f: words.sized(f.floor_ulps if words.ulps(f) is not None else None), extra=True),
+        Figures("got", lambda f: _held(f)[0], extra=True),
+        Figures(held, lambda f: _held(f)[1], extra=True),
+        Column(
+            last, lambda f: Cell(f.cause or f.rule) if last == "why" else Cell(f.rule, note=f.cause), shown=bool(last)
+        ),
     ]
-    return tabulated(caption, findings, columns)
+    kept = [column for column in columns if not column.extra or any(column.cell(f).text != "-" for f in findings)]
+    return tabulated(caption, findings, kept)
+
+
+def _held(found: Finding) -> tuple[Cell, Cell]:
+    return words.held(found.got, found.truth, same=found.verdict in GOOD)
 
 
 def everywhere(result: RunResult, keys: Sequence[str] = ()) -> Table:
@@ -125,7 +166,7 @@ def everywhere(result: RunResult, keys: Sequence[str] = ()) -> Table:
         ]
         for place, problem in enumerate(result.problems)
     ]
-    caption = f"Worst error in noise floors; up to {AGREES_FLOORS:g} agrees"
+    caption = f"Worst error in noise floors; up to {limit_of(result.problems):g} agrees"
     return Table(caption, [Head("problem", bare=True), *([Head("dtype")] if dtypes else []), *_bare(names)], rows)
 
 
@@ -142,7 +183,8 @@ def _worst(problem: ProblemResult, name: str) -> Cell:
     if bad:
         shown = worst(bad)
         floors = "" if shown.floors is None else f"{large(shown.floors)} floors"
-        cell = words.verdict_cell(shown.verdict, shown.floors, ", ".join(filter(None, [shown.block, floors])))
+        word = _word(shown.verdict, name, undecided(problem))
+        cell = words.verdict_cell(word, shown.floors, ", ".join(filter(None, [shown.block, floors])))
         return replace(cell, title=shown.cause or shown.rule, kind="warn" if problem.expected else cell.kind)
     ran = next((run for run in problem.training if run.backend == name and run.verdict not in GOOD), None)
     if ran is not None:
@@ -155,6 +197,10 @@ def status(problem: ProblemResult) -> tuple[str, Kind, str]:
     """The problem in a word, with how it looks and its symbol: agrees, or who does not and how."""
     bad = {found.backend: ["failed"] for found in problem.troubles}
     bad |= {name: found for name in words.backends(problem) if (found := words.bad_verdicts(problem, name))}
+    for name in (open_ := undecided(problem)) & bad.keys():
+        bad[name] = [_word(verdict, name, open_) for verdict in bad[name]]
+    for name, said in (*own_training_status(problem), *initialisers_status(problem)):
+        bad[name] = [*bad.get(name, []), said]
     if bad:
         groups: dict[str, list[str]] = {}
         for name, found in bad.items():
@@ -184,10 +230,10 @@ def problem_notes(problem: ProblemResult) -> list[Note]:
 
 
 def divergence_notes(problem: ProblemResult) -> list[Note]:
-    """The first tapped value, and cotangent, at which each backend diverges; and taps that do not match."""
+    """The first tapped value, and cotangent, at which each backend diverges; and what could not be compared."""
     found = problem.divergences
     if found is None:
         return []
     said = (str(each).partition(": ") for each in found.found)
     notes = [Note(f"{place}:", what, kind="bad", mark=words.mark("wrong")) for place, _, what in said]
-    return [*notes, *(Note("Taps that do not match:", text) for text in found.notes)]
+    return [*notes, *(Note("Of values on the way:", text) for text in found.notes)]

@@ -67,13 +67,17 @@ class Figures(Column[_Record]):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under heads; the first cell of a row names it. ``notes`` stand below."""
+    """Rows under heads; the first cell of a row names it. ``notes`` stand below.
+
+    ``tags`` are a number and words by which each row is found, where a page filters them.
+    """
 
     caption: str
     heads: Sequence[Head]
     rows: Sequence[Sequence[Cell]]
     notes: Sequence[str] = ()
     fixed: bool = False  #: a list of pairs: nothing to sort, and no heads to see
+    tags: Sequence[tuple[int, str]] = ()
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from gradparity.backends import registered
 from gradparity.benchmark.stats import Comparison, MedianInterval
-from gradparity.formatting import duration, large, ratio, three
-from gradparity.report.facts.view import Cell, Kind, missing
-from gradparity.results import Finding, ProblemResult, RunResult, Timed
+from gradparity.formatting import apart, duration, large, ratio, shortened, three
+from gradparity.report.facts.view import Cell, Kind, Note, missing
+from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed
 
 #: How every verdict looks, and a symbol, so that none is told by its colour alone; all are in common fonts.
 _LOOKS: Mapping[str, tuple[Kind, str]] = {
@@ -18,10 +20,15 @@ _LOOKS: Mapping[str, tuple[Kind, str]] = {
     "unresolved": ("warn", "~"),
     "nonfinite": ("bad", "∞"), "impure": ("bad", "↻"), "nondeterministic": ("warn", "?"), "failed": ("bad", "!"),
     "faster": ("good", "▲"), "slower": ("", "▼"), "equivalent": ("", "="), "undecided": ("", "?"),
-    "reference": ("muted", "•"),
+    "reference": ("muted", "•"), "disagrees": ("bad", "✗"), "not compared": ("warn", "?"), "known": ("warn", "•"),
 }  # fmt: skip
 #: So many names are written out, and of more the number is told.
 NAMED = 3
+#: Characters of a sentence of ours that quotes expressions and places of two ports, each of which is short, or tells
+#: which rule each block follows.
+MOST_QUOTING = 1200
+#: From so many ulps on, all digits of float64, what agrees has a true value that is nothing beside its block's.
+_NO_FIGURE = 2.0**53
 #: Where the first clause of a text ends: not at a decimal point, which no space follows.
 _CLAUSE = re.compile(r"[:;.] ")
 
@@ -62,6 +69,14 @@ times = _figures(ratio)
 nanoseconds = _figures(duration)
 
 
+def held(got: float | None, expected: float | None, *, same: bool = False) -> tuple[Cell, Cell]:
+    """What was got and what it is held to: unless they are the ``same``, with the digits in which they differ."""
+    if got is None or expected is None or same or got == expected:
+        return figure(got), figure(expected)
+    one, two = apart(got, expected, digits=3)
+    return Cell(one, got), Cell(two, expected)
+
+
 def seconds(value: float | None, note: str = "") -> Cell:
     """A time given in seconds."""
     return missing() if value is None else Cell(duration(1e9 * value), value, note)
@@ -98,6 +113,13 @@ def interval(low: float | None, high: float | None) -> str:
     return "" if low is None or high is None else f"[{three(low)}, {three(high)}]"
 
 
+def ulps(found: Finding) -> float | None:
+    """The error in units in the last place of the true value; ``None`` where that is nothing."""
+    zero = found.truth is not None and abs(found.truth) < sys.float_info.min
+    pointless = found.error_ulps is not None and found.error_ulps >= _NO_FIGURE and found.verdict in GOOD
+    return None if zero or pointless else found.error_ulps
+
+
 def entry(found: Finding) -> str:
     """The block and the entry of it that decided: ``gradient W[0, 1]``."""
     index = f"[{', '.join(map(str, found.worst_index))}]" if found.worst_index else ""
@@ -116,7 +138,7 @@ def bad_verdicts(problem: ProblemResult, backend: str) -> list[str]:
 
 
 def model(problem: ProblemResult) -> str:
-    """The model in a line: its size, formulation, dtype."""
+    """The model in a line: its size, formulation, dtype; ``""`` where it is not known."""
     spec: Mapping[str, Any] = problem.spec
     if "features" in spec:
         width = f", L = {spec['projection']}" if "projection" in spec else ", no projection"
@@ -125,15 +147,18 @@ def model(problem: ProblemResult) -> str:
             f"{spec.get('dtype', '')}, {spec.get('reduction', '')} over rows"
         )
     arrays = spec.get("parameters", [])
+    if not arrays:  # it was never drawn
+        return ""
     entries = sum(math.prod(shape) for _, shape, _ in arrays)
     dtypes = " and ".join(dict.fromkeys(dtype for _, _, dtype in arrays))
     return f"{counted(entries, 'parameter')} in {counted(len(arrays), 'array')}, {dtypes}"
 
 
 def problem_lines(problem: ProblemResult) -> list[str]:
-    """What stands under a problem's name: its model, where its data is from, and how the truth is known."""
+    """What stands under a problem's name: its model, where its data is from, how the truth is known, where it ran."""
     truth = f"Truth: {problem.truth}" if problem.truth else ""
-    return [line for line in (model(problem), problem.source, truth) if line]
+    place = f"Measured on {problem.place.machine}" if problem.place is not None and problem.place.machine else ""
+    return [line for line in (model(problem), problem.source, truth, place) if line]
 
 
 def versions(result: RunResult) -> str:
@@ -154,6 +179,13 @@ def threads(problems: Iterable[ProblemResult]) -> str:
     return " or ".join(map(str, sorted({problem.threads for problem in problems} or {1})))
 
 
+def ranks(result: RunResult) -> str:
+    """``, 2 ranks``, where a sharded backend has run."""
+    ran = {found.backend for problem in result.problems for found in problem.findings}
+    several = any(each.sharded for name, each in registered().items() if name in ran)
+    return f", {counted(result.settings.get('ranks', 1), 'rank')}" if several else ""
+
+
 def counted(number: int, noun: str) -> str:
     """``1 step``, ``1,000 steps``."""
     return f"{number:,} {noun}{'s' * (number != 1)}"
@@ -168,6 +200,12 @@ def listed(names: Sequence[str], most: int = NAMED) -> str:
 def clause(text: str) -> str:
     """The first clause of a text, for who has little room."""
     return _CLAUSE.split(text, maxsplit=1)[0]
+
+
+def brief(note: Note) -> str:
+    """A note's name and the first clause of its text, cut where they are long."""
+    text = clause(note.short or note.text).partition(" (")[0].rstrip(".:")
+    return shortened(" ".join(filter(None, [note.name, text])), 90)
 
 
 def sentence(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gradparity.formatting import large
@@ -27,12 +28,13 @@ def divergences(problem: ProblemResult) -> Panel | None:
         Figures("relative error", lambda d: words.figure(d.relative)),
         Figures("ulps", lambda d: words.figure(d.ulps)),
         Figures("floors", lambda d: words.sized(d.floors)),
-        Figures("got", lambda d: words.figure(d.got)),
-        Figures("expected", lambda d: words.figure(d.expected)),
+        Figures("got", lambda d: words.held(d.got, d.expected)[0]),
+        Figures("expected", lambda d: words.held(d.got, d.expected)[1]),
         Column("what", lambda d: Cell("; ".join(filter(None, [d.kind, d.detail, d.resembles])))),
     ]
     table = tabulated("First tap at which a backend diverges", found.found, columns)
-    about = f"{words.counted(found.taps, 'tapped value')} compared, forward (values) and backward (cotangents)."
+    compared = f"{words.counted(found.taps, 'tapped value')} compared, forward (values) and backward (cotangents)."
+    about = compared if found.taps else ""
     folded = [table] if found.found else []
     return Panel("divergences", "Where they diverge", about, notes=divergence_notes(problem), folded=folded)
 
@@ -47,10 +49,17 @@ def pairwise(problem: ProblemResult) -> Panel | None:
         f"in any entry, in noise floors of both; up to {AGREES_FLOORS:g} agrees."
     )
     matrices = [_matrix(found, each) for each in found.matrix]
-    own = [_own(found)] if found.own else []
-    if len(matrices) > 2:
-        return Panel("pairwise", title, about, tables=[_summary(found), *own], folded=matrices)
-    return Panel("pairwise", title, about, tables=[*matrices, *own])
+    denied = [each for each in found.own if each.consistent is False]
+    own = [_own(found.own, "Each gradient against its own loss, along a direction that moves one parameter")]
+    shown = [_own(denied, "What is not the derivative of its own loss")] if denied else []
+    folded = [*(own if found.own else []), *(matrices if len(matrices) > 2 else [])]
+    return Panel(
+        "pairwise",
+        title,
+        about,
+        tables=[*([_summary(found)] if len(matrices) > 2 else matrices), *shown],
+        folded=folded,
+    )
 
 
 def _matrix(found: Pairwise, block: Disagreement) -> Table:
@@ -84,7 +93,8 @@ def _apart(floors: float | None, *, same: bool) -> Cell:
     return Cell(large(floors), floors, kind="low" if floors <= 1 else "mid")
 
 
-def _own(found: Pairwise) -> Table:
+def _own(found: Sequence[OwnDerivative], caption: str) -> Table:
+    """Derivatives as they were given beside what values of the loss say."""
     consistent = {
         None: missing(),
         True: Cell("yes", kind="good", mark=words.mark("agrees")),
@@ -92,13 +102,12 @@ def _own(found: Pairwise) -> Table:
     }
     columns: list[Column[OwnDerivative]] = [
         Column("backend", lambda own: Cell(own.backend)),
-        Column("parameter", lambda own: Cell(own.parameter)),
+        Column("of", lambda own: Cell(f"{own.quantity} {own.parameter}".strip())),
         Column("consistent", lambda own: consistent[own.consistent]),
-        Figures("gradient along it", lambda own: words.figure(own.along)),
-        Figures("its loss says", lambda own: words.figure(own.value)),
+        Figures("along it", lambda own: words.held(own.along, own.value, same=own.consistent is not False)[0]),
+        Figures("its loss says", lambda own: words.held(own.along, own.value, same=own.consistent is not False)[1]),
         Figures("within", lambda own: words.figure(own.error)),
         Column("kind", lambda own: Cell(own.kind)),
         Figures("evaluations", lambda own: words.count(own.evaluations)),
     ]
-    caption = "Each gradient against its own loss, along a direction that moves one parameter"
-    return tabulated(caption, found.own, columns)
+    return tabulated(caption, found, columns)

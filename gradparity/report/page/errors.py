@@ -17,20 +17,19 @@ def errors(problem: ProblemResult, looks: Looks) -> Panel | None:
     """Every error over its floor, both in ulps."""
     if not problem.findings:
         return None
-    table, figure = every(problem.findings), _scatter(problem.findings, looks)
+    table, figure = every(problem), _scatter(problem.findings, looks)
     if figure is None:
         return Panel("errors", "Every finding", folded=[table])
     about = (
-        "A point is one block of one backend: its error over its noise floor, both in ulps. On the solid line the error is "
-        f"the floor; above the dashed one, {AGREES_FLOORS:g} floors, it does not agree. Hollow points on the lower edge "
-        "are exact."
+        "A point is one block of one backend, in ulps. On the solid line its error is its noise floor; above the dashed one, "
+        f"{AGREES_FLOORS:g} floors, it does not agree. Hollow: exact."
     )
     title = "Errors against the floor"
-    return Panel("errors", title, plots=[Plot("errors", title, about, figure, table, height=440)])
+    return Panel("errors", title, plots=[Plot("errors", title, about, figure, table, height=310)])
 
 
 def _scatter(findings: Sequence[Finding], looks: Looks) -> Figure | None:
-    shown = [f for f in findings if f.error_ulps is not None and f.floor_ulps is not None and f.floor_ulps > 0]
+    shown = [f for f in findings if words.ulps(f) is not None and f.floor_ulps is not None and f.floor_ulps > 0]
     if not shown:
         return None
     floors = [f.floor_ulps or 0.0 for f in shown]

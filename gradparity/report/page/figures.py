@@ -130,12 +130,13 @@ def log_axis(text: str, values: Iterable[float], least: float = 0.0, **more: Any
 def time_axis(text: str, values_ns: Iterable[float], **more: Any) -> Figure:
     """A logarithmic axis of times in nanoseconds, ticks as a person says them: 1 us, 10 us, 1 ms."""
     low, high = decades(values_ns)
-    wide = high - low > 2.5
-    places = [
-        scale * 10.0**power
-        for power in range(math.floor(low), math.ceil(high) + 1)
-        for scale in ((1,) if wide else (1, 2, 5))
-    ]
+    for scales in ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 8), range(10, 100), range(100, 1000, 2)):
+        powers = range(math.floor(low), math.ceil(high) + 1)
+        places = [scale / scales[0] * 10.0**power for power in powers for scale in scales]
+        places = [place for place in places if low <= math.log10(place) <= high]
+        if len(places) > 2:
+            break
+    places = [places[index] for index in thin(len(places), 8)]
     words = [duration(place).replace(".00 ", " ").replace(".0 ", " ") for place in places]
     return axis(text, type="log", range=[low, high], tickvals=places, ticktext=words, **more)
 

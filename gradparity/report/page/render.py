@@ -11,46 +11,52 @@ from typing import Any
 
 import jinja2
 import msgspec
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from gradparity.formatting import printable
-from gradparity.report.facts.overview import overview
 from gradparity.report.facts.view import Cell
-from gradparity.report.page.assembly import first_screen, receipt, sections
+from gradparity.report.facts.words import brief
+from gradparity.report.page.assembly import LEAN, LEAN_MANY, first_screen, receipt, sections
 from gradparity.report.page.plotly import plotly
 from gradparity.results import RunResult
 
 _ASSETS = Path(__file__).parent / "assets"
-#: Characters of a page that can still be mailed; a limit of 6 MB with room for those that take more than a byte.
-MOST_CHARACTERS = 5_900_000
+#: Problems from which on the list of them can be searched.
+SEARCHED = 20
+#: Bytes of a page that can still be mailed: a limit of 6 MB with some room.
+MOST_BYTES = 5_900_000
 
 
 def render(result: RunResult) -> str:
-    """The whole page; of a run so large that it would not fit, without the plots of the problems that agree.
+    """The whole page; of a run so large that it would not fit, without what is least missed, which the page says.
 
     Raises:
         FileNotFoundError: the ``plotly`` package lacks its script.
     """
-    whole = _render(result, lean=False)
-    return whole if len(whole) <= MOST_CHARACTERS else _render(result, lean=True)
+    page, steps = "", LEAN_MANY if result.many else LEAN
+    for lean in range(len(steps)):
+        page = _render(result, lean, steps[lean])
+        if len(page.encode()) <= MOST_BYTES:
+            break
+    return page
 
 
-def _render(result: RunResult, *, lean: bool) -> str:
+def _render(result: RunResult, lean: int, left_out: str) -> str:
     found = sections(result, lean=lean)
-    first, more = first_screen(overview(result))
     plots = [plot for section in found for panel in section.panels for plot in panel.plots]
-    style, script = _asset("page.css"), _asset("page.js")
+    screen = first_screen(result, linked=len(found) > 1)
+    style, scripts = _asset("page.css"), [_asset("page.js"), *([_asset("campaign.js")] if screen.many else [])]
     library, library_hash = plotly() if plots else ("", "")
     return template("page.html").render(
         result=result,
-        first=first,
-        more=more,
-        lean=lean,
+        screen=screen,
+        lean=left_out,
+        many=SEARCHED,
         sections=found,
         receipt=receipt(result),
         style=Markup(style),  # noqa: S704  # packaged
-        script=Markup(script),  # noqa: S704  # packaged
-        script_hashes=[_hash(script), *([library_hash] if library_hash else [])],
+        scripts=[Markup(script) for script in scripts],  # noqa: S704  # packaged
+        script_hashes=[*map(_hash, scripts), *([library_hash] if library_hash else [])],
         library=Markup(library),  # noqa: S704  # base64
         figures=packed({f"plot-{plot.key}": plot.figure for plot in plots}),
     )  # fmt: skip
@@ -69,6 +75,16 @@ def _shown(value: object) -> object:
     return value
 
 
+def _coded(text: str) -> Markup:
+    """Words in which what stands between backticks is source."""
+    parts = [escape(_shown(part)) for part in text.split("`")]
+    if len(parts) % 2 == 0:  # one of them has no partner
+        return escape(_shown(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if index % 2 else part for index, part in enumerate(parts)
+    )
+
+
 def template(name: str) -> jinja2.Template:
     """One of the packaged templates, in which all text is escaped."""
     return _environment().get_template(name)
@@ -76,7 +92,7 @@ def template(name: str) -> jinja2.Template:
 
 @cache
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_ASSETS),
         autoescape=True,
         finalize=_shown,
@@ -84,6 +100,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    made.filters |= {"coded": _coded, "brief": brief}
+    return made
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from gradparity.benchmark.break_even import Cost, total_s
-from gradparity.formatting import duration
+from gradparity.formatting import duration, shortened
 from gradparity.judge.speed.choice import cost_of
 from gradparity.report.facts import words
 from gradparity.report.facts.clock import LOOP, STEP, ClockedCall, imported
@@ -26,17 +26,19 @@ from gradparity.report.page.figures import (
     upright,
 )
 from gradparity.report.page.view import Panel, Plot
-from gradparity.results import ProblemResult, Recommendation, Span
+from gradparity.results import ProblemResult, Span
 
-#: Steps of a table, and of the plot if no break-even point is further.
-_COUNTED = (1, 10, 100, 1_000, 10_000, 100_000)
+#: Curves and tables end at so many times the steps that were timed or asked for: beyond it a line says nothing new.
+_BEYOND = 10
 
 
 def totals(problem: ProblemResult, looks: Looks) -> Panel:
     """A plot for loops and one for steps from Python; what to choose, and why."""
     chosen = problem.recommendation
     notes = []
-    if chosen is not None:
+    if chosen is not None and not chosen.choice:
+        notes = [Note("None to choose", "; ".join(chosen.reasons), kind="warn", mark="·")]
+    elif chosen is not None:
         name = f"Choose {' or '.join(chosen.choice)} for {words.counted(chosen.steps, 'step')}"
         notes = [Note(name, kind="good", mark="→")]
     plots = []
@@ -46,7 +48,8 @@ def totals(problem: ProblemResult, looks: Looks) -> Panel:
     ):
         costs = _costs(problem, call)
         if costs:
-            plots.append(_plot(costs, spans, how, f"total-{call.key}", looks, chosen))
+            most = _BEYOND * max(_timed(problem, call), chosen.steps if chosen else 1)
+            plots.append(_plot(costs, spans, how, f"total-{call.key}", looks, most))
     return Panel("choice", "Which to choose", notes=notes, plots=plots)
 
 
@@ -58,18 +61,25 @@ def _costs(problem: ProblemResult, call: ClockedCall) -> dict[str, Cost]:
     }
 
 
-def _plot(
-    costs: Mapping[str, Cost], spans: Sequence[Span], how: str, key: str, looks: Looks, chosen: Recommendation | None
-) -> Plot:
-    changes = spans[1:]
-    most = max([_COUNTED[-1], *(10 * (span.high or span.first) for span in changes)])
+def _timed(problem: ProblemResult, call: ClockedCall) -> int:
+    """The most steps of this kind that any backend took under the clock."""
+    blocks = [
+        [*timed.blocks, *(block for each in timed.rounds for block in each.challenger)]
+        for timing in problem.timings
+        if (timed := call.timed(timing)) is not None
+    ]
+    return max((sum(block.inner for block in own) for own in blocks), default=1)
+
+
+def _plot(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, key: str, looks: Looks, most: int) -> Plot:
+    changes = [span for span in spans[1:] if span.first <= most]
     counts = _counts(most)
     data = [_line(name, cost, counts, looks) for name, cost in costs.items()]
     values = [value for trace in data for value in trace["y"]]
     rings = [
         _ring(before, span, costs[span.backend])
         for before, span in pairwise(spans)
-        if span.first > 0 and span.backend in costs
+        if 0 < span.first <= most and span.backend in costs
     ]
     figure = {
         "data": [*data, *rings],
@@ -77,10 +87,13 @@ def _plot(
             x=log_axis("steps", [1, most]),
             y=time_axis("total time", values),
             shapes=[
-                shape for span in changes for shape in (band(span.low or 1, span.high or most), upright(span.first))
+                shape
+                for span in changes
+                for shape in (band(span.low or 1, min(span.high or most, most)), upright(span.first))
             ],
             annotations=[
-                labelled(f"{label(span.backend)} from {span.first:,} steps", span.first, row, log=True)
+                labelled(f"{label(shortened(span.backend, 16))} from {span.first:,} steps", span.first, row, log=True)
+                | {"xanchor": "left" if span.first**2 < most else "right"}
                 for row, span in enumerate(changes)
             ],
             margin={"l": 8, "r": 16, "t": 12 + 20 * len(changes), "b": 8},
@@ -89,12 +102,12 @@ def _plot(
     about = f"Import, build, first call and every further step, {how}."
     if changes:
         about += " The rings mark where another backend becomes the cheapest; the band around is its interval."
-    return Plot(key, f"Total time over steps, {how}", about, figure, _table(costs, spans, how, chosen), 420)
+    return Plot(key, f"Total time over steps, {how}", about, figure, _table(costs, spans, how, counts[-1]), 380)
 
 
 def _counts(most: int) -> list[int]:
     """About eight a decade."""
-    points = round(8 * math.log10(most))
+    points = max(1, round(8 * math.log10(most)))
     return sorted({round(10 ** (index * math.log10(most) / points)) for index in range(points + 1)})
 
 
@@ -133,9 +146,9 @@ def _interval(span: Span) -> str:
     return f"[{low}, {'never' if span.high is None else f'{span.high:,}'}]"
 
 
-def _table(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, chosen: Recommendation | None) -> Table:
-    asked = [chosen.steps] if chosen else []
-    counts = sorted(count for count in {*_COUNTED, *asked, *(span.first for span in spans)} if count > 0)
+def _table(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, most: int) -> Table:
+    decades = {10**power for power in range(20) if 10**power <= most}
+    counts = sorted({*decades, most, *(span.first for span in spans if 0 < span.first <= most)})
     names = [words.counted(count, "step") for count in counts]
     rows = [[Cell(name), *(words.seconds(total_s(cost, count)) for count in counts)] for name, cost in costs.items()]
     notes = [
@@ -143,5 +156,5 @@ def _table(costs: Mapping[str, Cost], spans: Sequence[Span], how: str, chosen: R
         for before, after in pairwise(spans)
     ]
     if len(spans) == 1:
-        notes = [f"{spans[0].backend} is the cheapest for any number of steps."]
+        notes = [f"{spans[0].backend} is the cheapest for up to {counts[-1]:,} steps."]
     return Table(f"Total time, {how}", number_heads("backend", *names), rows, notes)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from gradparity.formatting import shortened
 from gradparity.judge.training import PATH_FLOORS
 from gradparity.report.facts import words
 from gradparity.report.facts.training import training_notes, training_table
@@ -65,7 +66,7 @@ def _losses(runs: Sequence[Training], looks: Looks) -> Plot | None:
     figure = {
         "data": data,
         "layout": layout(
-            x=axis("step", rangemode="nonnegative"),
+            x=steps_axis(max(len(ran.losses) for ran in curves) - 1),
             y=log_axis("loss", values) if far else axis("loss"),
             shapes=[upright(at) for at in diverging],
             annotations=[_who(at, who, row, curves) for row, (at, who) in enumerate(sorted(diverging.items()))],
@@ -78,15 +79,15 @@ def _losses(runs: Sequence[Training], looks: Looks) -> Plot | None:
     if diverging:
         about += " A cross marks the first step that diverges from extended precision."
     table = _values("Loss by step", curves, [ran.losses for ran in curves], words.loss)
-    return Plot("losses", "Loss over steps", about, figure, table, 400)
+    return Plot("losses", "Loss over steps", about, figure, table, 300)
 
 
 def _who(at: int, who: Sequence[str], row: int, curves: Sequence[Training]) -> Figure:
     early = at < max(len(ran.losses) for ran in curves) / 2
     verb = "diverges" if len(who) == 1 else "diverge"
-    return labelled(f"{label(', '.join(who))} {verb} at step {at:,}", at, row) | {
-        "xanchor": "left" if early else "right"
-    }
+    return labelled(
+        f"{label(words.listed([shortened(name, 16) for name in who], 2))} {verb} at step {at:,}", at, row
+    ) | {"xanchor": "left" if early else "right"}
 
 
 def _named_once(curves: list[Figure]) -> list[Figure]:
@@ -166,14 +167,14 @@ def _floors(runs: Sequence[Training], looks: Looks) -> Plot | None:
     figure = {
         "data": [limit, *_named_once(data)],
         "layout": layout(
-            x=axis("step", rangemode="nonnegative"),
+            x=steps_axis(last),
             y=log_axis("error, floors", reach, least=PATH_FLOORS / 1e4),
         ),
     }
     about = "The largest error of each step, of the loss or of a parameter where it was recorded, in floors. Dotted: our optimiser."
     values = [[found.get(step) for step in range(last + 1)] for found in worst]
     table = _values("Floors by step", curves, values, words.sized)
-    return Plot("path", "Errors on the way", about, figure, table, 400)
+    return Plot("path", "Errors on the way", about, figure, table, 300)
 
 
 def _worst(ran: Training) -> dict[int, float | None]:
@@ -194,7 +195,7 @@ def _values(
 ) -> Table:
     """A row for some of the steps, a column a run."""
     longest = max(len(each) for each in values)
-    chosen = _round_steps(longest, [ran.first_divergence for ran in runs])
+    chosen = round_steps(longest, [ran.first_divergence for ran in runs])
     rows = [
         [Cell(f"{step:,}", step), *(cell(each[step]) if step < len(each) else Cell("-") for each in values)]
         for step in chosen
@@ -204,7 +205,12 @@ def _values(
     return Table(caption, heads, rows, shown)
 
 
-def _round_steps(count: int, keep: Iterable[int | None]) -> list[int]:
+def steps_axis(last: int) -> Figure:
+    """Steps from 0 to the last, with room for a marker at each end."""
+    return axis("step", range=[-0.03 * (last or 1), 1.03 * (last or 1)])
+
+
+def round_steps(count: int, keep: Iterable[int | None]) -> list[int]:
     """Steps as people count them (0, 1, 2, 5, 10, ...), the last, and those to keep: a limited number of them."""
     counted = [scale * 10**power for power in range(10) for scale in (1, 2, 5)]
     wanted = {0, count - 1, *counted, *(step for step in keep if step is not None)}

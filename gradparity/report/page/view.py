@@ -44,14 +44,13 @@ class Listing:
 
 @dataclass(frozen=True)
 class SideBySide:
-    """Two listings; ``joins`` are rows of the first and second that belong together, of ``rows`` at most."""
+    """Two listings; ``joins`` are rows of the first and second that belong together."""
 
     key: str
     title: str
     one: Listing
     two: Listing
     joins: Sequence[tuple[int, int]]
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """A problem, or what compares all of them: a heading, lines about it, and panels. ``status`` is it in a word."""
+    """A problem, or what compares all of them: a heading, lines about it, and panels.
+
+    ``status`` is it in a word, and ``gist`` in a few more: they stand beside the heading, folded or not. ``tag`` is that
+    of its row, where a page filters it.
+    """
 
     key: str
     title: str
@@ -81,3 +84,5 @@ class Section:
     lines: Sequence[str] = ()
     status: tuple[str, Kind, str] = ("", "", "")
     opened: bool = True
+    gist: str = ""
+    tag: tuple[int, str] | None = None

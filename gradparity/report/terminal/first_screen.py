@@ -10,6 +10,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from gradparity.formatting import printable, shortened
+from gradparity.report.facts import words
 from gradparity.report.facts.overview import Overview
 from gradparity.report.facts.view import Note
 from gradparity.report.terminal.style import STYLES, Shown, clean
@@ -96,6 +97,8 @@ def _sections(found: Overview, *, whole: bool) -> Iterable[_Section]:
     yield _Section(_headline(found), 3, "what was found")
     if found.faults:
         yield _Section(Group(*map(_fault, found.faults)), 10, "what disagrees")
+    if found.causes is not None:
+        yield _Section(Shown(found.causes, brief=True), 16, "causes")
     tables = ((found.standings, 9, "backends"), (found.choices, 6, "choices"), (found.times, 3, "times"))
     for table, least, what in tables:
         if table is not None:
@@ -112,11 +115,11 @@ def _fault(note: Note) -> Text:
     """Who disagrees, where and by how much; below, a line for each reason."""
     line = Text.assemble((clean(note.name), f"bold {STYLES[note.kind] or 'red'}"), f" {clean(note.text)}")
     for said in note.more:
-        line.append(f"\n  {clean(said)}")
+        line.append(f"\n  {clean(said, words.MOST_QUOTING)}")
     return line
 
 
 def _remark(note: Note) -> Text:
     """In short: what to do is wanted here more than how it was found."""
-    said = (note.name, note.short or note.text, *note.more)
-    return Text(" ".join(clean(each) for each in said if each), style="yellow")
+    said = (clean(note.name), clean(note.short or note.text), *(clean(each, words.MOST_QUOTING) for each in note.more))
+    return Text(" ".join(each for each in said if each), style="yellow")

@@ -16,7 +16,7 @@ def inventory() -> list[BackendInfo]:
     """Every registered backend with its framework's installed version, or what would add it."""
     found = []
     for name, registration in registered().items():
-        distribution = registration.requires or name
+        distribution = registration.requires or registration.package or name
         try:
             versions = {distribution: version(distribution)}
         except PackageNotFoundError:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from threading import Event, RLock, Thread
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from gradparity.progress import EXPECTED
+from gradparity.progress import EXPECTED, Tally
+from gradparity.report.terminal.tally import Count
 from gradparity.results import ProblemResult
 
 #: How often the live line is drawn: what is timed meanwhile runs on another core, and is to be left in peace.
 _PER_S = 2
 #: Seconds after which a plain stream is told how far all is, and of how many stages at most.
 SILENT_S, _MOST = 4.0, 3
+#: What is said where work goes on that is no stage of any problem's.
+NAMELESS = "at work"
 
 
 class Remaining:
@@ -112,6 +115,18 @@ class _Stage:
         return f"{said}, about {max(1, round(each_s * (self.of - self.done) - still_s))} s left"
 
 
+class _Progress(Progress):
+    """The live line, and above it how far a campaign is."""
+
+    count: Count | None = None
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """What is drawn."""
+        if self.count is not None and self.count.known:
+            yield self.count.table()
+        yield from super().get_renderables()
+
+
 class Watch:
     """The observer of a run started from the command line. On a plain stream nothing is silent for `SILENT_S` seconds.
 
@@ -147,8 +162,9 @@ class Watch:
             _Left(self._remaining),
         )
         live = err is not None and err.is_terminal
-        self._progress = Progress(*columns, console=err, transient=True, disable=not live, refresh_per_second=_PER_S)
+        self._progress = _Progress(*columns, console=err, transient=True, disable=not live, refresh_per_second=_PER_S)
         self._task = self._progress.add_task("starting", total=None)
+        self._count = self._progress.count = Count(clock)
         self._heart = Thread(target=self._beat, daemon=True)
 
     def remark(self, text: str) -> None:
@@ -159,6 +175,11 @@ class Watch:
             self._err.print(text, style="dim", soft_wrap=True)
         else:
             self._line(text)
+
+    def tally(self, tally: Tally) -> None:
+        """Keep how far a campaign is."""
+        with self._lock:
+            self._count.take(tally)
 
     def planned(self, problems: int) -> None:
         """So many problems there are to do."""
@@ -205,7 +226,8 @@ class Watch:
 
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""
-        self._remaining.finished()
+        if not self._count.known:  # it knows better how many are left, and what they take
+            self._remaining.finished()
         with self._lock:
             for key in [key for key in self._stages if key[0] == result.label]:
                 del self._stages[key]
@@ -228,13 +250,16 @@ class Watch:
         with self._lock:
             now_s = self._clock()
             said = "; ".join(each.said(now_s) for each in [*self._stages.values()][-_MOST:])
-            if self._err is None or not said:
+            if self._err is None:
                 return
+            if self._count.known:
+                said = "on the cluster" if self._err.is_terminal else self._count.line()
             if self._err.is_terminal:
-                self._progress.update(self._task, description=said)
+                if said:
+                    self._progress.update(self._task, description=said)
             elif now_s - self._spoke_s >= SILENT_S:
                 self._said = ""
-                self._line(said)
+                self._line(said or NAMELESS)
 
     def _beat(self) -> None:
         while not self._over.wait(1.0):

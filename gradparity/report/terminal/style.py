@@ -23,9 +23,9 @@ _WRAPPED = 40
 _MOST_WORDS, _MOST_WORD = 240, 36
 
 
-def clean(text: str) -> str:
+def clean(text: str, most: int = _MOST_WORDS) -> str:
     """Somebody else's words on one line, without what a terminal would obey."""
-    return shortened(printable(" ".join(text.split())), _MOST_WORDS)
+    return shortened(printable(" ".join(text.split())), most)
 
 
 @dataclass(frozen=True)

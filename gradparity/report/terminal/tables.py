@@ -11,8 +11,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gradparity.report.facts import words
+from gradparity.report.facts.campaign import told
 from gradparity.report.facts.clock import clock_tables
+from gradparity.report.facts.initialisers import initialisers_table
 from gradparity.report.facts.overview import overview
+from gradparity.report.facts.own_training import own_training_table
 from gradparity.report.facts.training import training_notes, training_table
 from gradparity.report.facts.verdicts import disagreements, divergence_notes, everywhere, problem_notes, verdicts
 from gradparity.report.facts.view import Cell, Head, Note
@@ -25,6 +28,8 @@ from gradparity.results import GOOD, ProblemResult, RunResult, Training
 _WIDTH = 112
 #: Blocks up to which each has a column of its own; of more there is one a quantity, with the worst.
 _MOST_COLUMNS = 6
+#: Blocks of initialisers that are shown, those that differ first.
+_MOST_BLOCKS = 8
 
 
 def print_problem(console: Console, problem: ProblemResult, *, brief: bool = False) -> None:
@@ -37,7 +42,7 @@ def print_problem(console: Console, problem: ProblemResult, *, brief: bool = Fal
     for note in (*problem_notes(problem), *divergence_notes(problem)):
         console.print(Text("\n").append_text(_said(note)))
     if problem.recommendation is not None:
-        chosen = " or ".join(problem.recommendation.choice)
+        chosen = " or ".join(problem.recommendation.choice) or "none"
         steps = words.counted(problem.recommendation.steps, "step")
         console.print(Text.assemble("\nChoose ", (chosen, "bold"), f" for {steps} on {problem.label}:"))
         for reason in problem.recommendation.reasons:
@@ -45,8 +50,8 @@ def print_problem(console: Console, problem: ProblemResult, *, brief: bool = Fal
 
 
 def print_problems(console: Console, result: RunResult) -> None:
-    """Every table of every problem."""
-    for problem in result.problems:
+    """Every table of every problem; of many models, of the worst of each cause."""
+    for problem in told(result):
         print_problem(console, problem)
 
 
@@ -80,6 +85,10 @@ def _sections(problem: ProblemResult, *, brief: bool) -> Iterable[RenderableType
             yield Shown(table)
     if problem.training and not (brief and all(ran.verdict in GOOD for ran in problem.training)):
         yield training(problem.training)
+    if problem.own_training is not None and not (brief and problem.own_training.ok):
+        yield Shown(own_training_table(problem.own_training))
+    if problem.initialisers is not None and not (brief and problem.initialisers.ok):
+        yield Shown(initialisers_table(problem.initialisers, _MOST_BLOCKS))
     for table in clock_tables(problem):
         yield Shown(table)
 

@@ -1,4 +1,4 @@
-"""What forward mode has against derivatives that were found by reverse mode."""
+"""What forward mode, and extended precision, have against derivatives that were found by reverse mode in balls."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ NARROW = 1e-3
 #: Relative roundings of a midpoint and of a sum of some in extended precision, with room.
 EXTENDED_ROUNDING = np.longdouble(16) * np.finfo(np.longdouble).eps
 
+REFUTED = (
+    "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
+    "less than a rounding at this point, or this is a defect of gradparity: please report it"
+)
 CONTRADICTED = (
     "two independent derivations of the truth disagree, which is a defect of gradparity: please report it ({})"
 )
@@ -49,3 +53,17 @@ def denied(series: Enclosure, got: Any, slack: Any) -> str:
     """What forward mode has against a number, or ``""``."""
     difference = abs(np.longdouble(series.as_longdouble()) - got)
     return f"reverse mode gives {got}, forward mode {series!r}" if difference > slack else ""
+
+
+def refuted(values: Blocks, found: Blocks, floor: Blocks, truth: Blocks) -> dict[tuple[str, str], str]:
+    """Blocks of which extended precision has something else than what was found: they are no truth any more.
+
+    One noise floor of the dtype is 2^11 roundings of extended precision in float64, and 2^40 in float32; and no verdict
+    turns on less.
+    """
+    unknown = {}
+    for key, value in values.items():
+        if key in found and np.any(np.abs(value - found[key]) > floor[key]):
+            unknown[key] = REFUTED
+            truth[key] = np.full_like(value, np.nan)
+    return unknown

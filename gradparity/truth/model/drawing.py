@@ -25,7 +25,7 @@ MOST_DRAWS, FEWEST_DRAWS = 32, ENOUGH
 #: Numbers that all draws of one evaluation may compute, of 16 bytes each, and draws for which that pays.
 CELLS_TOGETHER, FEWEST_TOGETHER = 2**22, 3
 #: Numbers that an evaluation computes from which on draws are made in float64, and by how much noise is larger there.
-LARGE_CELLS, IN_FLOAT64 = 2**21, {"float64": 2.0**4, "float32": 1.0}
+LARGE_CELLS, IN_FLOAT64 = 2**21, 2.0**4
 
 #: Makes the roundings of so many draws.
 Rule: TypeAlias = Callable[[int], Roundings]
@@ -92,7 +92,7 @@ class Drawing:
 
     def _in_doubles(self, soon: float) -> tuple[Blocks, Blocks]:
         """The same, drawn in float64."""
-        share = IN_FLOAT64[self.dtype]
+        share = IN_FLOAT64 if self.dtype == "float64" else 1.0
         really, noisy = Spread(self.base), Spread(self.base)
         with suppress(OutOfTimeError):
             for accumulators in ACCUMULATORS:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, Extended
 from gradparity.truth.derivatives.inputs import Line, Loss, constant, is_numeric, lines_of
@@ -36,7 +37,9 @@ from gradparity.truth.xp.namespace import xp
 
 #: Shares of a rounding that draws are made with where whole ones leave the domain of the loss. Extended precision
 #: itself rounds by 2^-11 of what float64 does: half as much noise again.
-SMALLER_STEPS = {"float64": (2.0**-10,), "float32": (2.0**-10, 2.0**-30)}
+SMALLER_STEPS = (2.0**-10, 2.0**-30)
+#: The smallest step that there is room for.
+LEAST_STEP = 2.0**-63
 
 NO_FLOOR = "a step of the formula is not a finite number, or is none as soon as anything is rounded"
 NO_DRAWS = "the time ended before the noise floor had its draws: a larger --budget has them"
@@ -187,12 +190,13 @@ def floor_of(
     tape: Drawable, truth: Blocks, dtype: str, *, seed: int, seconds: float, deadline: float | None = None
 ) -> Blocks:
     """As `Tape.floor`, of anything that can be drawn."""
+    unit = np.longdouble(PRECISIONS[dtype].unit)
     try:
         draws = Drawing(tape, dtype, np.random.default_rng([seed, 5]), deadline)
     except OutOfTimeError:
         return {key: np.full_like(value, np.nan) for key, value in truth.items()}
     variances, systematic = draws.moved(time.monotonic() + seconds)
-    for share in SMALLER_STEPS[dtype]:
+    for share in (share for share in SMALLER_STEPS if share * unit >= LEAST_STEP):
         if all(np.isfinite(variances[key]).all() for key in truth):
             break
         found = draws.by_smaller_steps(share)
@@ -202,8 +206,23 @@ def floor_of(
     by_gradient = squares.pop(_BY_GRADIENT, None)
     if by_gradient is not None:
         squares["jvp", ""] = np.maximum(squares["jvp", ""], by_gradient)
-    unit = np.longdouble(np.finfo(dtype).eps) / 2
     return {key: np.asarray(np.sqrt(square + (unit * truth[key]) ** 2)) for key, square in squares.items()}
+
+
+def floors(tape: Tape, dtypes: Collection[str], *, seed: int, seconds: float) -> dict[str, Blocks]:
+    """The floors of every block in several dtypes, none below one rounding of the value; nan where one is not known.
+
+    Args:
+        tape: the loss at a point.
+        dtypes: what a backend may round to.
+        seed: of the noise.
+        seconds: for draws beyond the fewest, of all dtypes together; ten times as many for those.
+    """
+    values, found = tape.values(), {}
+    for dtype in dtypes:
+        deadline = time.monotonic() + 10 * seconds / len(dtypes)
+        found[dtype] = tape.floor(values, dtype, seed=seed, seconds=seconds / len(dtypes), deadline=deadline)
+    return found
 
 
 def _plain(c: Coefficient, draws: int, number: type[np.floating[Any]]) -> Extended:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks
 from gradparity.progress import advance, expect
@@ -58,6 +59,7 @@ class Partial:
         data: constants.
         seed: of noise and directions.
         ends_s: `time.monotonic()` value by which it has to be done.
+        rounding: the precision that backends compute in, where it is not the dtype of the parameters.
     """
 
     loss: Loss
@@ -65,6 +67,7 @@ class Partial:
     data: Any
     seed: int
     ends_s: float
+    rounding: str | None = None
     on_a_seam: bool = False  #: two pieces of the loss meet at the point, as far as was seen
 
     def reference(self) -> Reference | None:
@@ -82,7 +85,8 @@ class Partial:
         dtypes = {str(np.asarray(leaf).dtype) for _, leaf in leaves(self.params)}
         if self.size < VERY_LARGE or len(dtypes) > 1 or not is_usual():
             return None
-        (self.dtype,) = dtypes
+        (carrier,) = dtypes
+        self.dtype = self.rounding or carrier
         self.tape = Tape(self.loss, self.params, self.data, None)
         probed_s = time.monotonic()
         try:
@@ -130,7 +134,7 @@ class Partial:
         seconds = self._left() - self.once_s
         try:
             enclosed = enclosed_whole(
-                self.loss, self.params, self.data, None, seconds=seconds, levels=LEVELS[self.dtype]
+                self.loss, self.params, self.data, None, seconds=seconds, levels=LEVELS[PRECISIONS[self.dtype].sums]
             )
         except KinkError:
             self.on_a_seam = True
@@ -202,7 +206,7 @@ class Partial:
     def _series(self, v: dict[str, Any]) -> Certificate | None:
         """The loss along a direction; None for want of time, or at a kink."""
         seconds = self._left()
-        along, levels = map_tree(lambda path, _: v[path], self.params), LEVELS[self.dtype]
+        along, levels = map_tree(lambda path, _: v[path], self.params), LEVELS[PRECISIONS[self.dtype].sums]
         found = certify(self.loss, self.params, self.data, along, order=1, seconds=seconds, whole=True, levels=levels)
         self.on_a_seam = self.on_a_seam or bool(found.kinks)
         known = found.value.is_finite and found.first.is_finite and not found.kinks
@@ -275,7 +279,7 @@ class _Moves:
 
     def floor(self, truth: Blocks, dtype: str) -> Blocks:
         """The floor of every entry of `truth`, nan where none is known; of directions the first ones."""
-        unit, found = np.longdouble(np.finfo(dtype).eps) / 2, {}
+        unit, found = np.longdouble(PRECISIONS[dtype].unit), {}
         for key, value in truth.items():
             some = slice(len(value)) if key[0] == PROJECTION else ...
             really = np.sqrt(self.systematic[key][some]) + np.abs(self.plain[key][some] - value)

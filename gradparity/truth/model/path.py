@@ -66,7 +66,7 @@ class NeutralArithmetic:
 
     def bind(self, problem: UserProblem) -> _Alone:
         """Loss and gradient at parameters in extended precision."""
-        return _Alone(self.loss, problem, partial(self._steps, problem))
+        return _Alone(problem.spec.nested(self.loss), problem, partial(self._steps, problem))
 
     def bind_draws(self, problems: Sequence[UserProblem]) -> _Draws:
         """Loss and gradient of draws, with every step of them rounded at random.
@@ -74,7 +74,7 @@ class NeutralArithmetic:
         A formula that cancels may have a far larger error than its result and its inputs rounded once; the first draws
         are rounded as they really are, since many roundings that are alike are no random walk.
         """
-        return _Draws(self.loss, problems, partial(self._steps, problems[0]))
+        return _Draws(problems[0].spec.nested(self.loss), problems, partial(self._steps, problems[0]))
 
     def _steps(self, problem: UserProblem) -> Recording | None:
         """What every evaluation of a problem makes, if that is always the same; found once for those that are alike."""
@@ -83,9 +83,8 @@ class NeutralArithmetic:
         }
         key = problem.spec, tuple(fixed.items())
         if key not in self._recordings:
-            spec = problem.spec
-            params, data = spec.nest_params(problem.params), spec.nest_data(problem.data)
-            self._recordings[key] = repeatable(self.loss, params, data)
+            loss = problem.spec.nested(self.loss)
+            self._recordings[key] = repeatable(loss, dict(problem.params), dict(problem.data))
         return self._recordings[key]
 
     def calls(self, problem: UserProblem) -> int:
@@ -164,21 +163,21 @@ class _Alone:
         self, loss: Callable[[Any, Any, Any], Any], problem: UserProblem, steps: Callable[[], Recording | None]
     ) -> None:
         self.loss, self.spec, self.seed = loss, problem.spec, problem.seed
-        self.data = problem.spec.nest_data(problem.data)
+        self.data = dict(problem.data)
         self.seam_s = SEAM_SECONDS
         self.again = _Again(steps, 1)
 
     def __call__(self, params: Tree) -> Evaluated:
         """Loss and gradient there."""
-        nested = self.spec.nest_params(params)
-        blocks = self.again.values(nested, self.data)
+        params = dict(params)
+        blocks = self.again.values(params, self.data)
         if blocks is None:
-            tape = Tape(self.loss, nested, self.data, None)
+            tape = Tape(self.loss, params, self.data, None)
             blocks = tape.values()
             self.again.allow(tape)
             if _tied(tape):
                 began = time.monotonic()
-                both = Tape(self.loss, nested, self.data, nested)
+                both = Tape(self.loss, params, self.data, params)
                 blocks = _through_ties(both, blocks, self.seed, self.seam_s)
                 self.seam_s -= time.monotonic() - began
         return blocks["loss", ""], {name: blocks["gradient", name] for name in self.spec.shapes}
@@ -221,15 +220,13 @@ class _Draws:
         return any(again.is_first() for again in self.again.values())
 
     def _evaluated(self, draws: tuple[int, ...], asked: Mapping[int, Tree]) -> dict[int, Evaluated]:
-        params = self.spec.nest_params(
-            {name: _beside([asked[draw][name] for draw in draws]) for name in self.spec.shapes}
-        )
+        params = {name: _beside([asked[draw][name] for draw in draws]) for name in self.spec.shapes}
         problems = [self.problems[draw] for draw in draws]
         data = {name: _beside([problem.data[name] for problem in problems]) for name in problems[0].data}
-        rounding, nested = self._roundings(draws), self.spec.nest_data(data)
+        rounding = self._roundings(draws)
         again = self.again.setdefault(draws, _Again(self.steps, len(draws), rounding))
-        blocks = again.values(params, nested)
-        return self._by_draw(draws, blocks or self._rounded(draws, Tape(self.loss, params, nested, None), again))
+        blocks = again.values(params, data)
+        return self._by_draw(draws, blocks or self._rounded(draws, Tape(self.loss, params, data, None), again))
 
     def _rounded(self, draws: tuple[int, ...], tape: Tape, again: _Again) -> Blocks:
         if any(self.tied[draw] for draw in draws):  # roundings keep ties as they are without, of constants as well

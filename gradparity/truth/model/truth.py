@@ -11,19 +11,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.model_spec.trees import leaves, map_tree
 from gradparity.numerics.extended import Blocks, require_extended_precision
 from gradparity.progress import expect
 from gradparity.truth.derivatives.certificate import Derivatives
 from gradparity.truth.derivatives.inputs import Loss
 from gradparity.truth.derivatives.reverse import KinkError
-from gradparity.truth.model.confirm import CONTRADICTED, NARROW, allowed, denied, denied_along, direction, slack_of
+from gradparity.truth.model.confirm import (
+    CONTRADICTED,
+    NARROW,
+    allowed,
+    denied,
+    denied_along,
+    direction,
+    refuted,
+    slack_of,
+)
 from gradparity.truth.model.floor import NO_DRAWS, NO_FLOOR, Tape
 from gradparity.truth.model.kinds import Kinds
 from gradparity.truth.model.partial import Partial
@@ -54,10 +64,6 @@ TURNS = 16
 
 
 NO_VALUE = "the loss or its derivative is not a finite number there"
-REFUTED = (
-    "certified and extended precision give different values, by more than rounding explains. Either a branch turns on "
-    "less than a rounding at this point, or this is a defect of gradparity: please report it"
-)
 ORIENTED = (
     "it depends on the sign of an eigenvector, a singular vector or a column of Q, which is free: frameworks, versions "
     "and machines choose differently. Fix it in the loss, or use what has no sign, v v^T for one"
@@ -65,8 +71,9 @@ ORIENTED = (
 
 
 def neutral_reference(
-    loss: Loss, params: Any, data: Any, tangents: Any, *, seed: int, budget_s: float = BUDGET_S
-) -> Reference:
+    loss: Loss, params: Any, data: Any, tangents: Any, *, seed: int, budget_s: float = BUDGET_S,
+    second_order: bool = True, rounding: str | None = None,
+) -> Reference:  # fmt: skip
     """Truth and noise floor of a neutral loss at its parameters, in the dtype of those.
 
     Args:
@@ -78,10 +85,12 @@ def neutral_reference(
         budget_s: seconds that all this may take; it degrades as the module says, and for a very large model as
             `partial` does. For others a few draws of the floor and one direction of forward mode are made even if
             they take it over that.
+        second_order: whether anybody asks for more than loss and gradient, which are half of the work.
+        rounding: the precision that backends compute in, where it is another than that dtype.
 
     Returns:
         Blocks ``("loss", "")``, ``("gradient", path)``, ``("jvp", "")`` and ``("hvp", path)``, longdouble arrays in the
-        parameters' shapes; also kinks and ignored parameters.
+        parameters' shapes; also kinks and ignored parameters. The last two may be left out where nobody asks for them.
 
     Raises:
         NotCertifiableError: the loss uses a name without a certified form.
@@ -90,8 +99,16 @@ def neutral_reference(
     """
     require_extended_precision()
     began = time.monotonic()
-    found = Partial(loss, params, data, seed, began + budget_s).reference()
-    return found or _Search(loss, params, data, tangents, seed, began, budget_s).reference()
+    found = Partial(loss, params, data, seed, began + budget_s, rounding).reference()
+    for whole in (True,) if second_order else (False, True):
+        found = (
+            found
+            or _Search(
+                loss, params, data, tangents, seed, began, budget_s, second_order=whole, rounding=rounding
+            ).reference()
+        )
+    assert found is not None  # noqa: S101
+    return found
 
 
 @dataclass
@@ -109,17 +126,19 @@ class _Found:
 
 class _Search:
     def __init__(
-        self, loss: Loss, params: Any, data: Any, tangents: Any, seed: int, began: float, budget_s: float
-    ) -> None:
+        self, loss: Loss, params: Any, data: Any, tangents: Any, seed: int, began: float, budget_s: float,
+        *, second_order: bool, rounding: str | None,
+    ) -> None:  # fmt: skip
         self.loss, self.params, self.data, self.tangents = loss, params, data, tangents
         self.seed, self.began, self.budget_s = seed, began, budget_s
         self.cut_short = False  # draws of the floor, by the time
-        self.dtypes = {path: str(np.asarray(leaf).dtype) for path, leaf in leaves(params)}
+        self.dtypes = {path: rounding or str(np.asarray(leaf).dtype) for path, leaf in leaves(params)}
         self.dtype = max(self.dtypes.values())  # of scalars: the wider one
-        self.tape = Tape(loss, params, data, tangents)
+        self.second_order = second_order
+        self.tape = Tape(loss, params, data, tangents if second_order else None)
 
-    def reference(self) -> Reference:
-        """The best truth that the time allows."""
+    def reference(self) -> Reference | None:
+        """The best truth that the time allows; None of loss and gradient alone at a kink, or where one is no number."""
         began = time.monotonic()
         values, ignored = self.tape.values(), self.tape.ignored
         size = sum(np.size(leaf) for _, leaf in leaves(self.params))
@@ -127,6 +146,10 @@ class _Search:
         expect(f"{size:,} parameters", min(expected_s, self.budget_s) if self.budget_s else expected_s)
         self.kinds = Kinds(self.loss, self.params, self.data, self.tape.cells)
         enclosed = self.kinds.derivatives(self.tangents, self._left(ENCLOSING))
+        if not self.second_order:  # enclosed along a direction all the same, which is what shows a kink
+            if not isinstance(enclosed, Derivatives) or not enclosed.known:
+                return None
+            enclosed = replace(enclosed, product={})
         floor = self._floor(values)
         if isinstance(enclosed, Derivatives) and enclosed.whole and _wide(enclosed, floor):
             seconds = self._left(ENCLOSING)
@@ -205,7 +228,7 @@ class _Search:
     def _floor_beside(self, found: _Found, floor: Blocks) -> Blocks:
         """With the floor near by where the truth is a limit: at the point itself the formula is no number to move."""
         for key, value in found.truth.items():  # one rounding of what is true, where the branch at the point is not
-            unit = np.finfo(self.dtypes.get(key[1], self.dtype)).eps / np.longdouble(2)
+            unit = np.longdouble(PRECISIONS[self.dtypes.get(key[1], self.dtype)].unit)
             floor[key] = np.where(np.isfinite(value), np.maximum(floor[key], unit * np.abs(value)), floor[key])
         if not any(np.any(np.isfinite(value) & ~np.isfinite(floor[key])) for key, value in found.truth.items()):
             return floor
@@ -216,7 +239,7 @@ class _Search:
             lambda _, leaf: np.asarray(leaf, np.longdouble) + step * np.abs(rng.standard_normal(np.shape(leaf))),
             self.params,
         )
-        near = self._floor(found.truth, Tape(self.loss, moved, self.data, self.tangents))
+        near = self._floor(found.truth, Tape(self.loss, moved, self.data, self.tape.direction))
         return {key: np.where(np.isfinite(value), value, near[key]) for key, value in floor.items()}
 
     def _at_seam(
@@ -237,7 +260,7 @@ class _Search:
         if enclosed is not None:
             for key, each in enclosed.blocks.items():
                 truth[key] = np.where(each.is_finite, each.as_longdouble(), truth[key])
-        unknown |= _refuted(values, found.point, floor, truth)
+        unknown |= refuted(values, found.point, floor, truth)
         return _Found(truth, words, lone=False, kinks=found.kinks, unknown=unknown, together=found.together)
 
     def _confirmed(self, found: _Found, floor: Blocks) -> int:
@@ -249,19 +272,20 @@ class _Search:
         for turn in range(wanted):
             if turn and not self._left():
                 break
+            second = turn == 0 and self.second_order
             along = self.tangents if turn == 0 else direction(self.params, rng)
             radii = {"value": slack["loss", ""], "first": allowed("gradient", along, slack)}
-            if turn == 0:
+            if second:
                 radii["second"] = allowed("hvp", along, slack)
             seconds = max(self._left(), FORWARD * self.budget_s)
-            series = self.kinds.along(along, 2 if turn == 0 else 1, seconds, radii)
+            series = self.kinds.along(along, 2 if second else 1, seconds, radii)
             if series is None:
                 continue
             against = {
                 "loss": denied(series.value, found.truth["loss", ""], slack["loss", ""]),
                 "gradient": denied_along(series.first, "gradient", along, found.truth, slack),
             }
-            if turn == 0:
+            if second:
                 against["jvp"] = denied(series.first, found.truth["jvp", ""], slack["jvp", ""])
                 against["hvp"] = denied_along(series.second, "hvp", along, found.truth, slack)
             for key, value in found.truth.items():
@@ -288,7 +312,7 @@ def _of(found: Derivatives | None, values: Blocks, floor: Blocks, undecided: str
         wide += int(loose.sum())
     if wide:
         words += f", but for {wide} entries, which are in extended precision"
-    return _Found(truth, words, not wide, unknown=_refuted(values, dict(truth), floor, truth))
+    return _Found(truth, words, not wide, unknown=refuted(values, dict(truth), floor, truth))
 
 
 def _wide(found: Derivatives, floor: Blocks) -> dict[tuple[str, str], npt.NDArray[np.bool_]]:
@@ -321,17 +345,3 @@ def _explained(key: tuple[str, str], kinks: Kinks, shape: tuple[int, ...]) -> np
         if tuple(block) == key and not np.isfinite(sides).all():
             out[index] = True
     return out
-
-
-def _refuted(values: Blocks, found: Blocks, floor: Blocks, truth: Blocks) -> dict[tuple[str, str], str]:
-    """Blocks of which extended precision has something else than what was found: they are no truth any more.
-
-    One noise floor of the dtype is 2^11 roundings of extended precision in float64, and 2^40 in float32; and no verdict
-    turns on less.
-    """
-    unknown = {}
-    for key, value in values.items():
-        if key in found and np.any(np.abs(value - found[key]) > floor[key]):
-            unknown[key] = REFUTED
-            truth[key] = np.full_like(value, np.nan)
-    return unknown

@@ -10,6 +10,9 @@ constant that the dtype does not hold. `Nearest` rounds every result to the dtyp
 
 Infinities round to themselves.
 
+In half precision (`precisions.Precision`) a product is added up in float32 and rounded once, and so is a sum; TF32
+shortens the factors of a product, and nothing else.
+
 Reference: D. S. Parker, "Monte Carlo Arithmetic", UCLA CSD-970002 (1997); Higham, Accuracy and Stability of Numerical
 Algorithms, 2002, section 4.2.
 """
@@ -23,6 +26,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gradparity.model_spec.precisions import PRECISIONS
 from gradparity.truth.numbers.walks import added_up, expected_walk, walk
 
 Values = npt.NDArray[Any]
@@ -34,6 +38,8 @@ Elimination: TypeAlias = Callable[..., Values]
 CELLS_FOLLOWED = 2**18
 #: The same for sums in the dtype, which are as much faster; of more, BLAS adds them up.
 CELLS_ADDED = 2**21
+#: Share of the largest number from which on squares of an elimination's numbers are in the range of float64.
+SQUARED = 2.0**-200
 #: Normal numbers that are drawn at a time.
 POOL = 2**16
 
@@ -85,8 +91,11 @@ class Noise:
 
     def __init__(self, dtype: str, rng: np.random.Generator, share: float = 1.0, draws: int = 1) -> None:
         self.dtype, self.rng, self.share, self.draws = dtype, rng, share, draws
+        self.precision = PRECISIONS[dtype]
         # Python's numbers, which promote no array; powers of two, and exact.
-        self.unit, self.tiny = share * float(np.finfo(dtype).eps) / 2, float(np.finfo(dtype).tiny)
+        self.unit, self.tiny = share * self.precision.unit, self.precision.tiny
+        self.unit_of_sums = share * self.precision.unit_of_sums
+        self._of_sums = (self.unit_of_sums / self.unit) ** 2
         self._pool, self._taken = np.empty(0, np.float32), 0
 
     def factors(self, shape: tuple[int, ...]) -> Values:
@@ -99,7 +108,10 @@ class Noise:
             return x
         relative: Any = self.unit
         if not np.minimum.reduce(size := np.abs(x), None) >= self.tiny:
-            relative = np.where(size < self.tiny, self.share, self.unit)
+            lost: Any = self.share
+            if self.precision.gradual:  # by half of the smallest number, which is no more than all of it
+                lost = np.minimum(self.unit * (self.tiny / np.maximum(size, self.unit * self.tiny)), self.share)
+            relative = np.where(size < self.tiny, lost, self.unit)
         moved = x * (relative * self._normal(x.shape))
         moved += x
         return np.asarray(moved) if np.isfinite(np.add.reduce(moved, None)) else _finite_or(x, np.asarray(moved))
@@ -112,6 +124,9 @@ class Noise:
 
     def product(self, a: Values, b: Values, times: Product) -> Values:
         """By the walk of each sum's terms, which round once, and so does each partial sum."""
+        if self.precision.factors:
+            share = self.share * self.precision.unit_of_factors
+            a, b = (np.asarray(x * (1 + share * self._normal(x.shape))) for x in (a, b))
         product = times(a, b)
         # A variance needs two digits: float64 has them, and BLAS, once the factors are scaled into its range.
         (a, largest_a), (b, largest_b) = _scaled(a), _scaled(b)
@@ -121,22 +136,22 @@ class Noise:
         else:
             partial = expected_walk(terms, (product / scale).astype(np.float64, copy=False), a.shape[-1])
         terms += partial
-        return self._moved(product, terms * scale**2)
+        return self._moved(product, terms * (self._of_sums * scale**2))
 
     def eliminated(self, f: Elimination, *operands: Values) -> Values:
         """By what the steps of one elimination round, as an error of what another one starts with."""
         *others, last = operands
-        lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
-        errors = np.zeros((*lead, *last.shape[-2:]), np.result_type(*operands))
-        f(*operands, errors=errors)
-        moved = last + self.unit * np.sqrt(errors) * self._normal(errors.shape)
+        errors = _errors(f, operands)
+        moved = last + self.unit_of_sums * np.sqrt(errors) * self._normal(errors.shape)
         found = f(*others, np.where(np.isfinite(moved), moved, last))
+        if self._of_sums < 1:
+            return self.rounded(found)
         small = np.abs(found) < self.tiny
         return np.where(small, self.rounded(found), found) if small.any() else found
 
     def sum(self, terms: Values, total: Values) -> Values:
         """By the walk of the terms in their order."""
-        return self._moved(total, walk(terms, -1))
+        return self._moved(total, self._of_sums * walk(terms, -1))
 
     def scan(self, terms: Values, axis: int) -> Values:
         """By the sum of the roundings so far."""
@@ -174,7 +189,7 @@ class Noise:
 
 
 class Nearest:
-    """Every result rounded to the nearest number of the dtype, and sums added up in it.
+    """Every result rounded to the nearest number of the dtype, and sums added up in it, or in what it is added up in.
 
     Args:
         dtype: what results are rounded to.
@@ -184,11 +199,12 @@ class Nearest:
     draws = 1
 
     def __init__(self, dtype: str, accumulators: int) -> None:
-        self.dtype, self.accumulators = dtype, accumulators
+        self.dtype, self.accumulators, self.precision = dtype, accumulators, PRECISIONS[dtype]
+        self._sums = self.precision.sums
 
     def rounded(self, x: Values) -> Values:
         """Each element in the dtype."""
-        return np.asarray(x, self.dtype).astype(x.dtype)
+        return self.precision.rounded(x)
 
     def constant(self, x: Values) -> Values:
         """The number that the dtype holds."""
@@ -196,32 +212,33 @@ class Nearest:
 
     def product(self, a: Values, b: Values, times: Product) -> Values:  # noqa: ARG002
         """Term by term in their order, or of many as BLAS does it."""
-        kept, a, b = np.result_type(a, b), np.asarray(a, self.dtype), np.asarray(b, self.dtype)
+        kept = np.result_type(a, b)
+        a, b = (np.asarray(self.precision.factor(x), self._sums) for x in (a, b))
         cells = math.prod(np.broadcast_shapes(a.shape[:-2], b.shape[:-2])) * a.shape[-2] * math.prod(b.shape[-2:])
         if cells > CELLS_ADDED:
-            return np.asarray(np.matmul(a, b), kept)
+            return self.rounded(np.asarray(np.matmul(a, b), kept))
         return self._added(np.moveaxis(a[..., :, :, None] * b[..., None, :, :], -2, 0), kept)
 
     def eliminated(self, f: Elimination, *operands: Values) -> Values:
         """In the arithmetic of the dtype."""
-        return f(*(np.asarray(x, self.dtype) for x in operands)).astype(np.result_type(*operands))
+        return self.rounded(f(*(np.asarray(x, self._sums) for x in operands)).astype(np.result_type(*operands)))
 
     def sum(self, terms: Values, total: Values) -> Values:
         """In the order of the terms."""
-        return self._added(np.moveaxis(terms, -1, 0).astype(self.dtype), terms.dtype).reshape(total.shape)
+        return self._added(np.moveaxis(terms, -1, 0).astype(self._sums), terms.dtype).reshape(total.shape)
 
     def scan(self, terms: Values, axis: int) -> Values:
         """One after the other."""
-        return np.cumsum(terms.astype(self.dtype), axis).astype(terms.dtype)
+        return self.rounded(np.cumsum(terms.astype(self._sums), axis).astype(terms.dtype))
 
     def scatter(self, terms: Values, places: Values, out: Values) -> Values:
         """In the order of the terms, an accumulator in turn."""
-        sums = np.zeros((self.accumulators, *out.shape), self.dtype)
-        np.add.at(sums, (np.arange(len(places)) % self.accumulators, places), terms.astype(self.dtype))
+        sums = np.zeros((self.accumulators, *out.shape), self._sums)
+        np.add.at(sums, (np.arange(len(places)) % self.accumulators, places), terms.astype(self._sums))
         return self._added(sums, terms.dtype)
 
     def _added(self, terms: Values, dtype: np.dtype[Any]) -> Values:
-        return added_up(np.ascontiguousarray(terms), self.accumulators).astype(dtype)
+        return self.rounded(added_up(np.ascontiguousarray(terms), self.accumulators).astype(dtype))
 
 
 def held_by(dtype: str, x: Values) -> bool:
@@ -231,7 +248,7 @@ def held_by(dtype: str, x: Values) -> bool:
 
 def _error_in(dtype: str, x: Values) -> Values:
     with np.errstate(all="ignore"):
-        error = np.asarray(x, dtype).astype(x.dtype) - x
+        error = PRECISIONS[dtype].rounded(x) - x
     return _finite_or_zero(error)
 
 
@@ -242,6 +259,25 @@ def _finite_or_zero(x: Values) -> Values:
 def _finite_or(other: Values, x: Values) -> Values:
     """`x` where `other` is a finite number, and `other` where it is none."""
     return np.where(np.isfinite(other), x, other) if not np.isfinite(other).all() else x
+
+
+def _errors(f: Elimination, operands: tuple[Values, ...]) -> Values:
+    """What the steps of an elimination round, in the mean square over u^2, as errors of its last operand.
+
+    A variance needs two digits: float64 has them, but where squares leave its range.
+    """
+    lead = np.broadcast_shapes(*(x.shape[:-2] for x in operands))
+    shape = (*lead, *operands[-1].shape[-2:])
+    scaled = [_scaled(x) for x in operands]
+    if all(np.min(size := np.abs(x), initial=1.0, where=size > 0) > SQUARED for x, _ in scaled):
+        errors = np.zeros(shape)
+        with np.errstate(all="ignore"):
+            f(*(x for x, _ in scaled), errors=errors)
+        if np.isfinite(errors).all():
+            return np.asarray(errors * scaled[-1][1] ** 2)
+    errors = np.zeros(shape, np.result_type(*operands))
+    f(*operands, errors=errors)
+    return errors
 
 
 def _scaled(x: Values) -> tuple[Values, Any]:

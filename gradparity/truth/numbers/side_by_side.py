@@ -24,7 +24,8 @@ class SideBySide:
             (rule, slice(int(end) - count, int(end))) for (rule, count), end in zip(groups, ends, strict=True)
         ]
         self.draws, self.dtype = int(ends[-1]), groups[0][0].dtype
-        # Single elements are rounded to the nearest number alike, whatever sums are: by neighbours at once.
+        # Single elements are rounded to the nearest number alike, and so are eliminations, whatever sums are: by
+        # neighbours at once.
         self.of_elements = self.groups[:1]
         for rule, part in self.groups[1:]:
             last, before = self.of_elements[-1]
@@ -53,7 +54,7 @@ class SideBySide:
         """An elimination whose steps round."""
         ndim = max(x.ndim for x in operands)
         each = [draws_first(x, ndim) for x in operands]
-        return self._joined(lambda rule, part: rule.eliminated(f, *(_each(x, part) for x in each)))
+        return self._joined(lambda rule, part: rule.eliminated(f, *(_each(x, part) for x in each)), self.of_elements)
 
     def sum(self, terms: Values, total: Values) -> Values:
         """A sum over the last axis whose partial sums round."""
@@ -85,9 +86,11 @@ class SideBySide:
             out[..., part] = f(rule, values[..., part])
         return wrapped(out)
 
-    def _joined(self, f: Callable[[Roundings, slice], Values]) -> Values:
+    def _joined(
+        self, f: Callable[[Roundings, slice], Values], groups: Sequence[tuple[Roundings, slice]] | None = None
+    ) -> Values:
         """What each group makes, its draws on the first axis."""
-        made = [f(rule, part) for rule, part in self.groups]
+        made = [f(rule, part) for rule, part in groups or self.groups]
         return wrapped(np.moveaxis(np.concatenate(made) if len(made) > 1 else made[0], 0, -1))
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from gradparity.truth.numbers.arrays import Array
 from gradparity.truth.numbers.balls import box
 from gradparity.truth.numbers.context import current
-from gradparity.truth.numbers.draws import in_each_draw
+from gradparity.truth.numbers.draws import draws_last, in_each_draw
 from gradparity.truth.numbers.rounding import rounded, rounded_elimination, rounded_product
 
 Values = npt.NDArray[Any]
@@ -76,16 +76,20 @@ def cholesky(a: Array) -> Array:
 
 def _lu(a: Values) -> tuple[Values, Values]:
     """Rows in order of pivoting, shape (..., n), and L and U packed into one matrix."""
+    if _is_upper(a):  # as a transposed Cholesky factor is: nothing is to be exchanged, nor eliminated
+        return np.broadcast_to(np.arange(a.shape[-1]), a.shape[:-1]), rounded_elimination(_eliminate_upper, a)
     order = in_each_draw(_pivots, a)
     return order, rounded_elimination(_eliminate, np.take_along_axis(a, order[..., None], -2))
 
 
 def _solve_lu(factors: tuple[Values, Values], b: Values) -> Values:
     order, packed = factors
-    unit = np.tril(packed, -1) + np.eye(packed.shape[-1], dtype=packed.dtype)
     lead = np.broadcast_shapes(order.shape[:-1], b.shape[:-2])
     rows = np.broadcast_to(order, (*lead, order.shape[-1]))[..., None]
-    return _backward(packed, _forward(unit, np.take_along_axis(np.broadcast_to(b, lead + b.shape[-2:]), rows, -2)))
+    b = np.take_along_axis(np.broadcast_to(b, lead + b.shape[-2:]), rows, -2)
+    if _is_upper(packed):
+        return _backward(packed, rounded_elimination(_substitute_unit, b))
+    return _backward(packed, _forward(np.tril(packed, -1) + np.eye(packed.shape[-1], dtype=packed.dtype), b))
 
 
 def _forward(lower: Values, b: Values) -> Values:
@@ -128,6 +132,25 @@ def _eliminate(a: Values, errors: Values | None = None) -> Values:
         if errors is not None:
             errors[..., j + 1 :, j + 1 :] += outer**2 + rest**2
     return a
+
+
+def _is_upper(a: Values) -> bool:
+    """Whether nothing stands below the diagonals, and no zero on them, in any draw."""
+    return not draws_last(np.tril(a, -1)).any() and bool(np.all(draws_last(_diagonal(a))))
+
+
+def _eliminate_upper(a: Values, errors: Values | None = None) -> Values:
+    """`_eliminate` of a matrix with nothing to eliminate: what is taken off every row before it is zero."""
+    if errors is not None:
+        errors += np.minimum(*np.indices(a.shape[-2:])) * a**2
+    return a
+
+
+def _substitute_unit(b: Values, errors: Values | None = None) -> Values:
+    """`_substitute` of the identity."""
+    if errors is not None:
+        errors += 2 * b**2
+    return b
 
 
 def _substitute(lower: Values, b: Values, errors: Values | None = None) -> Values:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations, groupby, islice
 from itertools import permutations as orders_of
@@ -34,6 +34,26 @@ def names_exchanged(site: Site) -> Iterator[Hypothesis]:
         edits = tuple(Edit(*source.span(use), turned[use.id]) for use in uses if use.id in turned)
         phrase = f"{one} and {other} were in each other's place"
         yield Hypothesis(source, edits, "permutation", phrase, source.span(node), site.level, site.place, 2)
+
+
+def keys(site: Site, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Hypothesis]:
+    """Another parameter of the same shape, by its key; ``shapes`` are by flat name, ``enc.w``."""
+    node, source = site.node, site.source
+    if not (isinstance(node, ast.Constant) and isinstance(node.value, str)):
+        return
+    others = dict[str, None]()
+    for name, shape in shapes.items():
+        parts = name.split(".")
+        for i in (i for i, part in enumerate(parts) if part == node.value):
+            begins, ends = parts[:i], parts[i + 1 :]
+            for other in (each.split(".") for each, its in shapes.items() if its == shape):
+                if len(other) == len(parts) and other[:i] == begins and other[i + 1 :] == ends and other != parts:
+                    others[other[i]] = None
+    quote = source.of(node)[:1]
+    for key in others:
+        edit = Edit(*source.span(node), f"{quote}{key}{quote}")
+        phrase = f"{source.of(node)} were {edit.text}"
+        yield Hypothesis(source, (edit,), "permutation", phrase, source.span(node), site.level, site.place)
 
 
 def parts_exchanged(sites: Sequence[Site]) -> Iterator[Hypothesis]:

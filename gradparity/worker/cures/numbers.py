@@ -208,7 +208,8 @@ def _between(
         if fc is None:
             return
         if abs(fc) <= tolerance:
-            yield from rounded(unknown, c, (fb - fa) / (b - a), tolerance)
+            slope = (fb - fa) / (b - a)
+            yield from rounded(unknown, c - fc / slope, slope, tolerance)
             return
         if fc * fb < 0:
             a, fa = b, fb

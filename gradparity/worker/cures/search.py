@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 
@@ -12,15 +12,20 @@ from gradparity.backends.protocol import Backend
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.worker.cure_messages import Cure, Cured, Found, Lines, Wanted
 from gradparity.worker.cures import exchanges, numbers, options, permutations, rearrangements, stops
-from gradparity.worker.cures.scope import FILE, MEANT, ON, Scope, Site
+from gradparity.worker.cures.scope import MEANT, ON, Scope, Site
 from gradparity.worker.cures.sources import Hypothesis
+from gradparity.worker.cures.text import UNKNOWN
 from gradparity.worker.cures.trials import Trials
 from gradparity.worker.user_loss import user_loss
 
 #: Others that prove the same and are mentioned.
 ALSO = 3
-#: After something is proven, so many of the same level may still be tried for a simpler one.
-MORE = 80
+#: After something is proven, so many of the same step may still be tried for a simpler one.
+MORE = 40
+#: Lines of which factors come before what is rare.
+FIRST = 2
+#: What the names on a line mean is tried when so many further lines have been.
+MEANT_LATER = 2
 
 
 def cure(
@@ -49,6 +54,7 @@ def cure(
     present = trials.gradients({})
     if present is None:
         return Cured([], trials.tried, notes="the port cannot be evaluated where its source may be edited")
+    trials.differentiated = trials.loss({}) is None
     agree = [trials.loss_agrees(each, loss) for each, (loss, _) in zip(wanted, present, strict=True)]
     if all(agree) and all(
         trials.gradient_agrees(each, block) for each, (_, block) in zip(wanted, present, strict=True)
@@ -90,53 +96,79 @@ class Search:
         self._seen: set[tuple[object, ...]] = set()
 
     def run(self) -> Cured:
-        """Level by level; a level is gone through once something on it is proven, as far as `MORE`."""
+        """Step by step; one is gone through, as far as `MORE`, once something in it is proven that people write."""
         for step in self._steps():
             left = MORE
             for hypothesis in step:
                 if self._trials.over():
                     return self._told(cut=not self.proven)
                 self._try(hypothesis)
-                left -= bool(self.proven)
+                left -= self._written()
                 if left <= 0:
                     break
-            if self.proven:
-                return self._told()
+            if self._written():
+                break
         return self._told()
 
-    def _steps(self) -> Iterator[Iterator[Hypothesis]]:
-        """What is tried together: a line; what the names in it mean; one use of a number, a factor; what is around."""
-        for level in range(FILE + 1):
-            if level == MEANT + 1:
-                on = [site for site in self._sites if site.level == ON]
-                yield self._unknowns(numbers.names, on, numbers.solve)
-                yield self._unknowns(numbers.factors, on, numbers.solve)
-            for _, sites in groupby((site for site in self._sites if site.level == level), lambda site: site.place):
-                yield self._ways(list(sites))
+    def _written(self) -> bool:
+        """Whether something is proven that is not only a number that was solved for."""
+        return any(each.digits < UNKNOWN for each in self.proven)
 
-    def _ways(self, sites: list[Site]) -> Iterator[Hypothesis]:
-        if self._by_gradient:
-            yield from _each(stops.removed, sites)
-            yield from _each(stops.added, sites)
-            yield from exchanges.both(list(_each(stops.removed, sites)), list(_each(stops.added, sites)))
-            yield from _each(exchanges.ties, sites)
-            yield from _each(options.operators, sites)
-            yield from _each(options.functions, sites)
-            yield from _each(stops.narrow, sites)
-            yield from exchanges.together(stops.removed, sites)
-            near = [site for site in self._sites if site.level <= max(each.level for each in sites)]
-            yield from exchanges.two_values(stops.added, near)
-            yield from _each(permutations.orders, sites)
-            yield from _each(options.words, sites)
-            yield from _each(options.not_given, sites)
-            yield from self._unknowns(numbers.literals, sites, numbers.solve)
-            return
+    def _steps(self) -> Iterator[Iterator[Hypothesis]]:
+        """What is tried together: a line, and a little later what the names in it mean; the usual before the rare.
+
+        In between one use of a number, and a factor, at the first lines; then these at all; then what is around.
+        """
+
+        def nearness(site: Site) -> tuple[int, int, int]:
+            far = site.place + MEANT_LATER * site.level if site.level <= MEANT else len(self._sites)
+            return far, site.level, site.place
+
+        ordered = sorted(self._sites, key=nearness)
+        near, around = [[s for s in ordered if (s.level > MEANT) == far] for far in (False, True)]
+        ways = (self._stopped, self._stopped_rarely) if self._by_gradient else (self._usual, self._rare)
+        usual, rare = ways
+        on = [site for site in self._sites if site.level == ON]
+        for _, sites in groupby(near, nearness):
+            yield usual(list(sites))
+        for first in (True, False):
+            some = [site for site in on if (site.place < FIRST) == first]
+            yield self._unknowns(numbers.names, some, numbers.solve)
+            yield self._unknowns(numbers.factors, some, numbers.solve)
+            for _, sites in groupby(near if first else (), nearness):
+                yield rare(list(sites))
+        for _, sites in groupby(around, nearness):
+            some = list(sites)
+            yield chain.from_iterable(way(some) for way in ways)
+
+    def _stopped(self, sites: list[Site]) -> Iterator[Hypothesis]:
+        yield from _each(stops.removed, sites)
+        yield from _each(stops.added, sites)
+        yield from _each(exchanges.ties, sites)
+        yield from _each(options.operators, sites)
+        yield from _each(options.functions, sites)
+        yield from _each(stops.narrow, sites)
+        yield from exchanges.together(stops.removed, sites)
+
+    def _stopped_rarely(self, sites: list[Site]) -> Iterator[Hypothesis]:
+        yield from _each(permutations.orders, sites)
+        yield from exchanges.both(list(_each(stops.removed, sites)), list(_each(stops.added, sites)))
+        near = [site for site in self._sites if site.level <= max(each.level for each in sites)]
+        yield from exchanges.two_values(stops.added, near)
+        yield from _each(options.words, sites)
+        yield from _each(options.not_given, sites)
+        yield from self._unknowns(numbers.literals, sites, numbers.solve)
+
+    def _usual(self, sites: list[Site]) -> Iterator[Hypothesis]:
         yield from self._unknowns(numbers.literals, sites, numbers.solve)
         yield from _each(options.options, sites)
         yield from _each(stops.narrow, sites)
         yield from exchanges.together(stops.narrow, sites)
         yield from self._unknowns(options.unknown_options, sites, numbers.solve)
         yield from _each(permutations.orders, sites)
+        yield from _each(lambda site: exchanges.keys(site, self._trials.shapes), sites)
+
+    def _rare(self, sites: list[Site]) -> Iterator[Hypothesis]:
         yield from _each(permutations.transposed, sites)
         yield from exchanges.parts_exchanged(sites)
         yield from _each(exchanges.names_exchanged, sites)
@@ -204,13 +236,15 @@ class Search:
             del proven[0]
         if not proven:
             return Cured([], self._trials.tried, cut)
-        best, *others = proven
+        best = proven[0].told_apart()
+        others = [each for each in proven[1:] if each.digits < UNKNOWN]
         line, column = best.source.place(best.shown[0])
         also = tuple(
             f"line {other.source.place(other.shown[0])[0]}: {other.old} -> {other.new}" for other in others[:ALSO]
         )
-        found = Found(str(best.source.file), line, column, best.old, best.new, best.kind, best.phrase, also)
-        return Cured([found], self._trials.tried, cut)
+        file, about = str(best.source.file), best.digits >= UNKNOWN
+        found = Found(file, line, column, best.old, best.new, best.kind, best.phrase, also, about)
+        return Cured([found], self._trials.tried, cut, traced=self._trials.traced({best.source.file: best.text}))
 
 
 def _each(ways: Callable[[Site], Iterable[Hypothesis]], sites: list[Site]) -> Iterator[Hypothesis]:

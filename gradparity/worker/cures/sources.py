@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +72,17 @@ class Source:
             return self._starts[first - 1], self._starts[last] - 1
         return smallest
 
+    def ambiguous(self, start: int, end: int) -> tuple[int, int] | None:
+        """Where a text is on its line more than once, the next expression or statement around it that begins there."""
+        spans = [self.span(node) for node in ast.walk(self.tree) if isinstance(node, ast.expr | ast.stmt)]
+        line, text = self.place(start)[0], self._bytes[start:end]
+        twins = {span for span in spans if self._bytes[slice(*span)] == text and self.place(span[0])[0] == line}
+        if not twins - {(start, end)}:
+            return None
+        around = [span for span in spans if span[0] <= start and end <= span[1] and span != (start, end)]
+        wider = min(around, key=lambda span: span[1] - span[0], default=None)
+        return wider if wider is not None and self.place(wider[0])[0] == line else None
+
     def edited(self, edits: Iterable[Edit], start: int = 0, end: int | None = None) -> str:
         """The text between two offsets with some edits made, none of which overlap."""
         end = len(self._bytes) if end is None else end
@@ -120,6 +131,13 @@ class Hypothesis:
     def new(self) -> str:
         """The piece as it would have to be."""
         return self.source.edited(self.edits, *self.shown)
+
+    def told_apart(self) -> Hypothesis:
+        """The same, told by the smallest expression around it whose text is not twice on its line."""
+        shown = self.shown
+        while (wider := self.source.ambiguous(*shown)) is not None:
+            shown = wider
+        return replace(self, shown=shown)
 
     @property
     def size(self) -> int:

@@ -9,6 +9,18 @@ from collections.abc import Iterator
 
 from gradparity.worker.cures.sources import Source
 
+#: What a number is worth that is neither round nor known: it is solved for, and said to be about so much.
+UNKNOWN = 12
+_LOG_2PI = math.log(2 * math.pi)
+#: Numbers that are written with all their digits, or computed: of densities, activations, angles and entropies.
+CONSTANTS = (
+    *(math.pi, 2 * math.pi, math.pi / 2, math.pi / 4, math.pi**2, 1 / math.pi, math.pi / 180, 180 / math.pi),
+    *(math.sqrt(math.pi), math.sqrt(2 * math.pi), 1 / math.sqrt(2 * math.pi), math.sqrt(2 / math.pi)),
+    *(_LOG_2PI, _LOG_2PI / 2, 1 + _LOG_2PI, (1 + _LOG_2PI) / 2, math.log(math.pi), math.e, 1 / math.e),
+    *(math.log(2), 1 / math.log(2), math.log(10), 1 / math.log(10), 2 / math.sqrt(math.pi), 0.5772156649015329),
+    *(1.0507009873554805, 1.6732632423543772, 1.7580993408473766),  # of SELU: scale, alpha, and their product
+)
+
 #: Whole by itself, whatever stands around it.
 _ATOMS = (ast.Name, ast.Call, ast.Attribute, ast.Subscript, ast.List, ast.Dict, ast.Set, ast.Constant)
 
@@ -27,7 +39,10 @@ def written(number: float, *, like: str = "1.0") -> str:
 
 
 def rounder(number: float, radius: float) -> Iterator[tuple[int, str]]:
-    """Texts of numbers within ``radius`` of one, the roundest first, with how many digits each is worth."""
+    """Texts of numbers within ``radius`` of one, the roundest first, with how many digits each is worth.
+
+    Last the number itself, which is worth `UNKNOWN` digits: nobody writes it.
+    """
     if abs(number) <= radius:
         yield 0, "0"
     told = set[float]()
@@ -40,11 +55,7 @@ def rounder(number: float, radius: float) -> Iterator[tuple[int, str]]:
         for sign, front in ((1, ""), (-1, "-")):
             if abs(sign * value - number) <= radius:
                 yield 4, f"{front}{text}"
-    for digits in range(8, 18, 3):
-        short = float(f"{number:.{digits}g}")
-        if abs(short - number) <= radius and short not in told:
-            told.add(short)
-            yield digits + 4, f"{number:.{digits}g}"
+    yield UNKNOWN, repr(float(number))
 
 
 def _closed_forms() -> Iterator[tuple[float, str]]:
@@ -55,6 +66,8 @@ def _closed_forms() -> Iterator[tuple[float, str]]:
     for n in (2, 3, 5, 6, 7, 8, 10, 12, 24, 32, 48, 96, 128):
         yield math.sqrt(n), f"{n} ** 0.5"
         yield 1 / math.sqrt(n), f"{n} ** -0.5"
+    for value in CONSTANTS:
+        yield value, repr(value)
 
 
 def closed(source: Source, node: ast.expr) -> str:

@@ -22,7 +22,10 @@ import numpy as np
 from gradparity.backends.protocol import Backend, Data, Loss
 from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.user.edited import edited
+from gradparity.model_spec.user.model import find_model
 from gradparity.worker.cure_messages import Wanted
+from gradparity.worker.trace_messages import Traced
+from gradparity.worker.tracing import trace
 from gradparity.worker.user_loss import user_loss
 from gradparity.worker.wire import Arrays
 
@@ -33,8 +36,6 @@ Answer: TypeAlias = tuple[float, Arrays]
 RELATIVE = {"float64": (1e-9, 1e-12), "float32": (1e-4, 1e-5)}
 #: A trial may take so many times as long as the port as it is, and so many seconds more: then it loops.
 SLOWER, MORE_S = 20, 2.0
-#: On a machine that others use too, they may take so many times as long by the clock.
-WAITING = 1.5
 
 
 class Endless(BaseException):
@@ -42,22 +43,27 @@ class Endless(BaseException):
 
 
 class Trials:
-    """The port under edits of its source. ``seconds`` of this process are for all of them."""
+    """The port under edits of its source. ``seconds`` by the clock are for all of them."""
 
     def __init__(
         self, backend: Backend, names: Sequence[str], problem: UserProblem, wanted: Sequence[Wanted], seconds: float
     ) -> None:
         self._backend, self._names, self._problem, self.wanted = backend, names, problem, wanted
-        self.root = Path(problem.spec.path)
-        self.root = self.root if self.root.is_dir() else self.root.parent
-        self._ends_cpu_s, self._ends_s = time.process_time() + seconds, time.monotonic() + WAITING * seconds
-        self._limit_s = seconds
+        self.root = find_model(problem.spec.path)[0].parent
+        self._ends_s, self._limit_s = time.monotonic() + seconds, seconds
         self._interpreted: Callable[[Loss], Any] | None = getattr(backend, "interpreted", None)
         self.tried = 0
+        #: Whether the loss takes no parameters that are not differentiated, as with `torch.autograd.grad` in it.
+        self.differentiated = False
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Those of the parameters, by flat name."""
+        return {name: np.shape(value) for name, value in self._problem.params.items()}
 
     def over(self) -> bool:
         """Whether the time is up."""
-        return time.process_time() >= self._ends_cpu_s or time.monotonic() >= self._ends_s
+        return time.monotonic() >= self._ends_s
 
     def loss(self, texts: Mapping[Path, str]) -> float | None:
         """The loss at the first point with files of other texts; ``None`` where anything is the matter with it."""
@@ -89,6 +95,14 @@ class Trials:
         )
         return self.agree(answers)
 
+    def traced(self, texts: Mapping[Path, str]) -> Traced | None:
+        """The record of the port, at the first point."""
+        params, data = self._inputs(self.wanted[0])
+        found: Traced | None = self._trial(
+            texts, lambda loss: trace(self._backend, loss, params, data, self.root, draws=0)
+        )
+        return found
+
     def agree(self, answers: list[Answer] | None) -> bool:
         """Whether loss and every block are within the tolerances at every point."""
         return answers is not None and all(
@@ -98,6 +112,8 @@ class Trials:
 
     def _losses(self, loss: Loss) -> Iterator[float]:
         """At one point after the other."""
+        if self.differentiated:
+            return (value for value, _ in self._answers(self._brief(loss), None))
         value = loss if self._interpreted is None else self._interpreted(loss).value
         inputs = self._placed if self._interpreted is None else self._inputs
         return (self._number(value(*inputs(each))) for each in self.wanted)

@@ -1,5 +1,6 @@
 """Third parties' backends: NumPy's, but for one fault each. HOME is where they leave their traces."""
 
+import contextlib
 import ctypes
 import gc
 import os
@@ -7,12 +8,12 @@ import signal
 import subprocess
 import sys
 import time
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
 
 from gradparity.backends.numpy_backend import ClosedFormLoss, NumpyBackend
+from gradparity.worker.channel import _LENGTH, MARK, Channel
 
 HOME = Path(os.environ["HOME"])
 
@@ -85,18 +86,35 @@ def hold():
     return 7 ** (10**9)
 
 
+def channel():
+    (found,) = [each for each in gc.get_objects() if isinstance(each, Channel)]
+    return found
+
+
 def garble():
-    # A message that is none, on the private pipe.
-    (pipe,) = [found for found in gc.get_objects() if isinstance(found, Connection)]
-    pipe.send_bytes(b"not msgpack")
+    # A message that is none, on the private channel.
+    channel().send(b"not msgpack")
     time.sleep(60)
 
 
 def truncate():
     # The first half of a message, then the end.
-    (pipe,) = [found for found in gc.get_objects() if isinstance(found, Connection)]
-    os.write(pipe.fileno(), b"\x00\x00\x01\x00half")
+    os.write(channel().fileno(), MARK + _LENGTH.pack(65536) + b"half")
     os._exit(5)
+
+
+def scribble():
+    # Into every descriptor that is open, as who looks for a leak does; then some work.
+    for descriptor in range(3, 64):
+        with contextlib.suppress(OSError):
+            os.write(descriptor, b"hello world")
+    time.sleep(60)
+
+
+def rare():
+    # By a signal without a name.
+    os.kill(os.getpid(), 40)
+    time.sleep(60)
 
 
 def orphan():
@@ -104,6 +122,20 @@ def orphan():
     sleeping = subprocess.Popen(["sleep", "60"], close_fds=False)
     (HOME / "orphan").write_text(str(sleeping.pid))
     os._exit(6)
+
+
+def leave_a_daemon(*ends):
+    # A daemon: its parent has ended, and it has a session of its own.
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            (HOME / "daemon").write_text(str(os.getpid()))
+            time.sleep(60)
+        os._exit(0)
+    while not (HOME / "daemon").exists() or not (HOME / "daemon").read_text():
+        time.sleep(0.01)
+    for end in ends:
+        end()
 
 
 def take_4_gib():
@@ -117,6 +149,9 @@ def until_mended(fault):
 
 sound, killed, crashing = Faulty(), Faulty(die), Faulty(crash)
 raising, chatty, leaving, hanging = Faulty(fail), Faulty(chatter), Faulty(leave), Faulty(hang)
+leaving_a_daemon, leaving_and_crashing = Faulty(leave_a_daemon), Faulty(lambda: leave_a_daemon(lambda: os._exit(9)))
+leaving_and_hanging = Faulty(lambda: leave_a_daemon(lambda: time.sleep(60)))
+scribbling, rare_signal = Faulty(scribble), Faulty(rare)
 garbling, truncating, orphaning = Faulty(garble), Faulty(truncate), Faulty(orphan)
 holding, greedy, stuck_compiling = Faulty(hold), Faulty(take_4_gib), Faulty(build=hang)
 crashing_later = Faulty(step=until_mended(crash))
