@@ -24,7 +24,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from gradparity.backends.jax_backend import BuiltInLoss, JaxBackend, JaxProgram
-from gradparity.backends.protocol import Array, Data, Loss, Params
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params
 from gradparity.backends.shards import Rank, Shard, combination_of, rows_of
 from gradparity.model_spec.errors import InputError
 
@@ -198,6 +198,10 @@ class JaxDistributedBackend(JaxBackend):
     def agreed(self, number: int) -> int:
         """That of rank 0, on every rank."""
         return int(multihost_utils.broadcast_one_to_all(np.int64(number)))
+
+    def gathered(self, value: HostArray) -> HostArray:
+        """A host array of every rank, along a first axis."""
+        return np.asarray(multihost_utils.process_allgather(value)).reshape(-1, *value.shape)
 
     def alone(self, loss: Loss) -> JaxProgram:
         """The program of one process, which has all rows."""

@@ -4,6 +4,9 @@ The loss is a sum over rows, so that loss, gradient, JVP and HVP of all rows are
 goes through the backend's program as it stands, with the sum over rows and no penalty; the totals are kept in
 extended precision on the host, where the mean is taken and the penalty added once. A chunk has the labels' column
 in it still, as zeros; the parameters get a row of zeros there, which the results lose again.
+
+Of a sharded backend each rank reads its own rows, by the program of one process. The totals of all ranks go to every
+rank, which adds them in the same order.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
+from gradparity.backends.shards import Rank
 from gradparity.model_spec.data.row_file import Buffers, OnDisk, RowFile
 from gradparity.model_spec.spec import Logistic
 
@@ -28,6 +32,8 @@ class StreamedBackend:
         self.backend = backend
         self.configure, self.versions, self.wait = backend.configure, backend.versions, backend.wait
         self.compilations: Callable[[], int] = getattr(backend, "compilations", int)
+        if hasattr(backend, "agreed"):
+            self.agreed: Callable[[int], int] = backend.agreed
 
     def put(self, tree: Mapping[str, HostArray]) -> dict[str, Array]:
         return _on_disk(tree) or self.backend.put(tree)
@@ -64,6 +70,13 @@ class StreamedLoss:
         #: The parameter with a row for every feature.
         self.tall = "W" if "W" in spec.shapes else "w"
         self.buffers: dict[RowFile, Buffers] = {}
+        #: Of a sharded backend: an array of every rank, of which this one gives its own.
+        self.gathered: Callable[[HostArray], HostArray] | None = getattr(backend, "gathered", None)
+
+    def chunk_program(self) -> Program:
+        """The backend's program for a chunk, that of one process."""
+        program: Program = getattr(self.backend, "alone", self.backend.program)(self.chunk_loss)
+        return program
 
     def __call__(self, params: Params, data: Data) -> Array:
         return self.value(self.chunk_loss, params, data)
@@ -77,7 +90,8 @@ class StreamedLoss:
         self, call: Callable[..., tuple[Array | None, Params]], data: Data, *trees: Params
     ) -> tuple[Any, dict[str, Any]]:
         """Sums, or means, over rows of a scalar and of a tree shaped like the parameters, in extended precision."""
-        file: RowFile = data["X"].file
+        whole: RowFile = data["X"].file
+        file = whole.part(Rank.here().block(whole.rows)) if self.gathered else whole
         dtype = self.spec.dtype
         if file not in self.buffers:
             self.buffers[file] = Buffers(file, dtype)
@@ -89,7 +103,9 @@ class StreamedLoss:
             total = total + self.backend.get({"": scalar})[""]
             for name, value in self.backend.get(tree).items() if tree else ():
                 sums[name] = sums.get(name, np.longdouble(0)) + value
-        rows = file.rows if self.spec.reduction == "mean" else 1
+        if self.gathered:
+            total, sums = of_all_ranks(self.gathered, total, sums)
+        rows = whole.rows if self.spec.reduction == "mean" else 1
         return total / rows, {
             name: (np.delete(value, file.target, axis=0) if name == self.tall else value) / rows
             for name, value in sums.items()
@@ -118,7 +134,7 @@ class StreamedProgram:
 
     def __init__(self, loss: StreamedLoss) -> None:
         self.loss = loss
-        self.chunk: Program = loss.backend.program(loss.chunk_loss)
+        self.chunk = loss.chunk_program()
 
     def value(self, params: Params, data: Data) -> Array:
         return self.loss.value(self.chunk.value, params, data)
@@ -148,6 +164,13 @@ class StreamedProgram:
         move = loss.host(tangents)
         return loss.placed({name: sums[name] + loss.spec.l2 * move[name] for name in move})
 
+    def communicate(self, params: Params, data: Data) -> tuple[Array, Params]:
+        """What the ranks of a value and gradient exchange, by itself."""
+        total, sums = np.longdouble(0), self.loss.host(params)
+        if self.loss.gathered:
+            total, sums = of_all_ranks(self.loss.gathered, total, sums)
+        return self.loss.scalar(total), self.loss.placed(sums)
+
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
         losses = np.empty(steps, self.loss.spec.dtype)
         for step in range(steps):
@@ -156,3 +179,15 @@ class StreamedProgram:
             at = self.loss.host(params)
             params = self.loss.placed({name: at[name] - learning_rate * gradient[name] for name in at})
         return self.loss.scalar(losses), params
+
+
+def of_all_ranks(gathered: Callable[[HostArray], HostArray], total: Any, sums: Totals) -> tuple[Any, Totals]:
+    """Totals in extended precision added up over ranks, each sent as two numbers of float64 that make it."""
+    flat = np.concatenate([np.ravel(np.asarray(value, np.longdouble)) for value in (total, *sums.values())])
+    high = flat.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of an infinite total the rest is none
+        low = np.where(np.isfinite(high), flat - high, 0).astype(np.float64)
+    added = gathered(np.stack([high, low])).astype(np.longdouble).sum(axis=(0, 1))
+    ends = np.cumsum([1, *(value.size for value in sums.values())])
+    (total,), *parts = np.split(added, ends[:-1])
+    return total, {name: part.reshape(sums[name].shape) for name, part in zip(sums, parts, strict=True)}

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from gradparity.backends.protocol import Array, Data, Loss, Params
+from gradparity.backends.protocol import Array, Data, HostArray, Loss, Params
 from gradparity.backends.shards import Rank, Shard, combination_of, rows_of
 from gradparity.backends.torch_eager import TorchBackend, TorchProgram
 
@@ -119,6 +119,14 @@ class TorchDistributedBackend(TorchBackend):
         if dist.is_initialized():
             dist.broadcast(found, 0)
         return int(found)
+
+    def gathered(self, value: HostArray) -> HostArray:
+        """A host array of every rank, along a first axis."""
+        here = torch.from_numpy(value)
+        found = [torch.empty_like(here) for _ in range(dist.get_world_size())] if dist.is_initialized() else [here]
+        if dist.is_initialized():
+            dist.all_gather(found, here)
+        return torch.stack(found).numpy()
 
     def alone(self, loss: Loss) -> TorchProgram:
         """The program of one process, which has all rows."""

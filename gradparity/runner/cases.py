@@ -6,6 +6,7 @@ A model of the user's is in `gradparity.runner.user_cases`, whose imports take l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gradparity import results
@@ -96,9 +97,9 @@ class Case:
 class BuiltInCase(Case):
     """The built-in model on one data set, which is read or made when it is first asked for."""
 
-    def __init__(self, settings: Settings, names: Sequence[str], workers: int) -> None:
+    def __init__(self, settings: Settings, names: Sequence[str], workers: int, scratch: Path) -> None:
         super().__init__(settings, names)
-        self.workers = workers
+        self.workers, self.scratch = workers, scratch
         self.source = settings.data[0]
 
     @property
@@ -109,7 +110,7 @@ class BuiltInCase(Case):
             InputError: the data cannot be used, the model does not fit them, or the run would not fit in memory.
         """
         if self._problem is None:
-            self.keep(dataset_of(self.settings, self.workers))
+            self.keep(dataset_of(self.settings, self.workers, self.scratch))
         return super().problem
 
     def keep(self, data: Dataset | StreamedDataset) -> None:
@@ -141,17 +142,19 @@ class BuiltInCase(Case):
         return results.label(name, {k: v for k, v in fields.items() if v is not None}, cell.threads)
 
 
-def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str]) -> list[Case]:
+def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str], scratch: Path) -> list[Case]:
     """The cells of a run of the built-in model: what was given is read and checked, sizes are made in their turn.
+
+    ``scratch`` is a folder for rows that are to be read in pieces, where the user's file does not let them be.
 
     Raises:
         InputError: the data are at fault, or a size does not fit in memory.
     """
     workers = sum(settings.processes(name) for name in names) + (_BESIDE if plan.apart else 0)
     require_sizes_fit(settings, workers)
-    cases = [BuiltInCase(cell, names, workers) for cell in settings.cells()]
+    cases = [BuiltInCase(cell, names, workers, scratch) for cell in settings.cells()]
     if not settings.sizes:
-        loaded = {case.source: dataset_of(case.settings, workers) for case in cases}
+        loaded = {case.source: dataset_of(case.settings, workers, scratch) for case in cases}
         for case in cases:
             case.keep(loaded[case.source])
     return [*cases]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psutil
 
 from gradparity.formatting import size
 from gradparity.model_spec.data.datasets import Dataset, load
 from gradparity.model_spec.data.files import read_rows
+from gradparity.model_spec.data.frames import ParquetRows
 from gradparity.model_spec.data.npy import StreamedDataset, scan
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import Problem, make_problem
@@ -23,22 +26,24 @@ _PROCESS_BYTES = 400 * 2**20
 _FEWER = "Use fewer rows, a smaller projection, or fewer backends at once (--backends)."
 
 
-def dataset_of(cell: Settings, workers: int = 1) -> Dataset | StreamedDataset:
+def dataset_of(cell: Settings, workers: int = 1, scratch: Path | None = None) -> Dataset | StreamedDataset:
     """Read and check the data of a cell.
 
     Args:
         cell: settings with one data set; its options ``target``, ``standardise`` and ``seed`` are followed.
         workers: number of processes that hold the data beside this one.
+        scratch: folder where the rows of a Parquet file are written, to be read in pieces; without one it must fit.
 
     Returns:
-        The data set; of a ``.npy`` file that does not fit into memory, one that is read in pieces.
+        The data set; of a ``.npy`` or Parquet file that does not fit into memory, one that is read in pieces.
 
     Raises:
         InputError: the source is unknown, unreadable, or not binary classification data.
     """
     source = cell.data[0]
     file = read_rows(source, cell.target)
-    if file is None or _fits(file.rows, cell.spec(file.features), workers):
+    whole = isinstance(file, ParquetRows) and scratch is None
+    if file is None or whole or _fits(file.rows, cell.spec(file.features), workers):
         return load(
             source,
             target=cell.target,
@@ -50,6 +55,9 @@ def dataset_of(cell: Settings, workers: int = 1) -> Dataset | StreamedDataset:
     if cell.positive is not None:
         expected = "none of a file that is read in pieces: the larger label is 1"
         raise InputError("--positive", got=repr(cell.positive), expected=expected, cure="Write 0 and 1 into the file.")
+    if isinstance(file, ParquetRows):
+        assert scratch is not None  # noqa: S101  # without one it is read whole
+        file = file.on_disk(scratch)
     return scan(file)
 
 
@@ -95,9 +103,9 @@ def _require_streaming(cell: Settings, rows: int, features: int, workers: int) -
     """Raises InputError unless what does not fit into memory can be read in pieces."""
     source = cell.data[0]
     if cell.formulation != "blocked":
-        cure = "Use --formulation blocked, which reads a .npy file in pieces."
+        cure = "Use --formulation blocked, which reads a .npy or Parquet file in pieces."
         _require_fits(source, rows, cell.spec(features), workers, cure)
-    if cell.standardise:
+    if _standardised(cell, source):
         cure = "Standardise the features before they are saved."
         raise InputError("--standardise", got=f"{source}, too large for memory", expected="--raw", cure=cure)
 

@@ -117,8 +117,8 @@ OPTIONS = (
     Option(
         "data",
         "Data set: toy, iris, breast_cancer, digits, synthetic:SxF, or a CSV, Parquet, NPY, NPZ or svmlight file. A "
-        "NPY matrix has its labels in the last column, or in --target NUMBER; one too large for memory is read in "
-        "pieces under --formulation blocked. Repeatable.",
+        "NPY matrix has its labels in the last column, or in --target NUMBER; one too large for memory, and a Parquet "
+        "file with --raw, is read in pieces under --formulation blocked. Repeatable.",
         list[str],
         parse=several,
         built_in=True,

@@ -12,7 +12,6 @@ import numpy as np
 from gradparity.backends.shards import blocks, no_rows
 from gradparity.judge.causes.shards import STALE, Shares, explain
 from gradparity.judge.verdicts import most_floors
-from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.oracle.protocol import NotCertified, Oracle
 from gradparity.processes.group import difference
@@ -36,13 +35,10 @@ def require_divisible(settings: Settings, names: Sequence[str], problem: AnyProb
     """See that a problem's rows can be divided among the ranks, if a sharded backend is to run.
 
     Raises:
-        InputError: the model does not say what its rows are, there are fewer than ranks, or they are on disk.
+        InputError: the model does not say what its rows are, or there are fewer than ranks.
     """
     if not any(settings.registration(name).sharded for name in names):
         return
-    if problem.on_disk:
-        cure = "Leave sharded backends out, or check a part of the rows that fits into memory."
-        raise InputError("--data", got="a file that is read in pieces", expected="rows in memory to divide", cure=cure)
     if not names_of(problem):
         raise no_rows()
     blocks(len(problem.data[names_of(problem)[0]]), settings.ranks)

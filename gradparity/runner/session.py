@@ -92,12 +92,12 @@ def run(
 
         references = read_references(settings)
         infos += [BackendInfo(name=each.name, versions=each.versions) for each in references]
-    if settings.model is None:
-        cases = stress_cases(settings, names) if plan.shared else built_in_cases(settings, plan, names)
     with ExitStack() as stack:
         records = stack.enter_context(_noted())
-        held = stack.enter_context(hold(settings.out, settings.command, force=force))
         scratch = stack.enter_context(scratch_folder())
+        if settings.model is None:
+            cases = stress_cases(settings, names) if plan.shared else built_in_cases(settings, plan, names, scratch)
+        held = stack.enter_context(hold(settings.out, settings.command, force=force))
         cache = scratch / "compiled" if plan.apart else None  # so that the first process of a cell compiles everything
         if cache is not None:
             cache.mkdir()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gradparity.model_spec.data.arrays import read_npz, read_svmlight
-from gradparity.model_spec.data.frames import read_csv, read_parquet
+from gradparity.model_spec.data.frames import ParquetRows, read_csv, read_parquet
 from gradparity.model_spec.data.npy import open_rows, read_npy
 from gradparity.model_spec.data.row_file import RowFile
 from gradparity.model_spec.data.tables import Table
@@ -34,16 +34,17 @@ def read(source: str, target: str | None) -> Table:
     return _reader(source)(Path(source), target)
 
 
-def read_rows(source: str, target: str | None) -> RowFile | None:
-    """Where the rows of a ``.npy`` file lie, none of them read yet; None for other kinds of source.
+def read_rows(source: str, target: str | None) -> RowFile | ParquetRows | None:
+    """How many rows a file has that can be read in pieces, none of them read yet; None for other kinds of source.
 
     Raises:
         InputError: as `read`.
     """
-    if Path(source).suffix.lower() != ".npy":
+    kind = Path(source).suffix.lower()
+    if kind not in (".npy", ".parquet"):
         return None
     _reader(source)
-    return open_rows(source, target)
+    return open_rows(source, target) if kind == ".npy" else ParquetRows.of(Path(source), target)
 
 
 def _reader(source: str) -> Callable[[Path, str | None], Table]:

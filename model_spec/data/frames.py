@@ -6,7 +6,10 @@ Polars is imported inside the functions: it takes longer to import than most com
 from __future__ import annotations
 
 import csv
+import secrets
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,12 +17,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradparity.model_spec.data.memory import require_memory
-from gradparity.model_spec.data.tables import Table, line_place, refusing, require_target, row_place
+from gradparity.model_spec.data.memory import gigabytes, require_memory
+from gradparity.model_spec.data.npy import open_rows
+from gradparity.model_spec.data.row_file import RowFile
+from gradparity.model_spec.data.tables import (
+    Table,
+    check_features,
+    finite_labels,
+    line_place,
+    refusing,
+    require_target,
+    row_place,
+)
 from gradparity.model_spec.errors import InputError
 
 if TYPE_CHECKING:
     import polars as pl
+
+#: Bytes of rows that are held at once where a file is written as rows.
+BATCH_BYTES = 2**26
 
 
 def read_csv(path: Path, target: str | None) -> Table:
@@ -102,22 +118,82 @@ def _refuse_long_record(path: Path) -> None:
             )
 
 
-def read_parquet(path: Path, target: str | None) -> Table:
-    """Columns of numbers or booleans; the file's metadata says how large it is before it is read.
+@dataclass(frozen=True)
+class ParquetRows:
+    """A Parquet file of which nothing but the metadata has been read: how large it is, and which column has labels.
 
     A damaged file is refused, but for the rare footer whose false sizes make Polars abort the process.
     """
-    import polars as pl
 
-    file = str(path)
-    with refusing(path, "Parquet", pl.exceptions.PanicException):
-        scan = pl.scan_parquet(path.resolve(), glob=False)
-        names = scan.collect_schema().names()
-        rows = int(scan.select(pl.len()).collect().item())
-        found = require_target(file, names, target)
-        require_memory(file, (rows, len(names)))
-        frame = scan.collect()
-    return _from_frame(file, frame, found, row_place, text=False)
+    path: Path
+    target: str
+    rows: int
+    columns: int
+
+    @classmethod
+    def of(cls, path: Path, target: str | None) -> ParquetRows:
+        """That of a file.
+
+        Raises:
+            InputError: it is none, or has no such column.
+        """
+        import polars as pl
+
+        with refusing(path, "Parquet", pl.exceptions.PanicException):
+            scan = pl.scan_parquet(path.resolve(), glob=False)
+            names = scan.collect_schema().names()
+            rows = int(scan.select(pl.len()).collect().item())
+            return cls(path, require_target(str(path), names, target), rows, len(names))
+
+    @property
+    def features(self) -> int:
+        """F: every column but the labels'."""
+        return self.columns - 1
+
+    def table(self, begin: int = 0, rows: int | None = None) -> Table:
+        """Some rows of it, or all, by columns of numbers or booleans.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        import polars as pl
+
+        with refusing(self.path, "Parquet", pl.exceptions.PanicException):
+            frame = pl.scan_parquet(self.path.resolve(), glob=False).slice(begin, rows).collect()
+        return _from_frame(str(self.path), frame, self.target, lambda row: row_place(begin + row), text=False)
+
+    def on_disk(self, folder: Path) -> RowFile:
+        """The same rows in a file of that folder, where they can be read in pieces; in float64, the labels last.
+
+        Raises:
+            InputError: a cell is missing, is no finite number, or the disk has no room for them.
+        """
+        file, needed = str(self.path), 8 * self.rows * self.columns
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            rule = f"{file}, written as rows to be read in pieces"
+            cure = "Set TMPDIR to a larger disk, or save it as a .npy file, which is read where it is."
+            raise InputError(
+                rule, got=gigabytes(needed), expected=f"at most the {gigabytes(free)} of {folder.parent}", cure=cure
+            )
+        found = folder / f"{secrets.token_hex(8)}.npy"
+        with found.open("xb") as stream:
+            header = {"descr": "<f8", "fortran_order": False, "shape": (self.rows, self.columns)}
+            np.lib.format.write_array_header_1_0(stream, header)
+            step = max(1, BATCH_BYTES // (8 * self.columns))
+            for begin in range(0, self.rows, step):
+                table = self.table(begin, step)
+                check_features(table)
+                finite_labels(table)
+                stream.write(np.column_stack([table.X, table.y]).astype("<f8", copy=False).data)
+        return replace(open_rows(str(found), None), said=file)
+
+
+def read_parquet(path: Path, target: str | None) -> Table:
+    """Columns of numbers or booleans; the file's metadata says how large it is before it is read."""
+    rows = ParquetRows.of(path, target)
+    require_memory(str(path), (rows.rows, rows.columns))
+    return rows.table()
 
 
 def _from_frame(file: str, frame: pl.DataFrame, target: str, place: Callable[[int], str], *, text: bool) -> Table:

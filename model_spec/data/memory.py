@@ -30,11 +30,12 @@ def require_memory(rule: str, shape: Sequence[int], *, item_bytes: int = 8, name
     if needed > available:
         raise InputError(
             rule,
-            got=f"{' x '.join(map(str, shape))} values, about {_gigabytes(needed)} with working copies",
-            expected=f"at most the {_gigabytes(available)} of memory available",
+            got=f"{' x '.join(map(str, shape))} values, about {gigabytes(needed)} with working copies",
+            expected=f"at most the {gigabytes(available)} of memory available",
             cure="Use fewer rows or columns, or a machine with more memory.",
         )
 
 
-def _gigabytes(count_bytes: int) -> str:
+def gigabytes(count_bytes: int) -> str:
+    """A number of bytes for people: ``1.2 GB``."""
     return f"{count_bytes / 1e9:.3g} GB"

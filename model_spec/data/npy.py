@@ -115,7 +115,7 @@ def scan(file: RowFile) -> StreamedDataset:
     """
     import hashlib
 
-    rule = f"{file.path}, target column {file.target}"
+    rule = f"{file.name}, target column {file.target}"
     values: list[float] = []
     sha, rows_per_piece, largest = hashlib.sha256(), max(1, PIECE_BYTES // file.row_bytes), 0.0
     sha.update(repr((file.rows, file.features)).encode())
@@ -147,7 +147,7 @@ def scan(file: RowFile) -> StreamedDataset:
         sha.update(np.ascontiguousarray(first if values[0] == high else ~first, "<f8").data)
     file = replace(file, low=low, high=high, largest=largest)
     return StreamedDataset(
-        name=Path(file.path).name,
+        name=Path(file.name).name,
         X=OnDisk(file, "X", "float64"),
         y=OnDisk(file, "y", "float64"),
         labels=(f"{low:g}", f"{high:g}"),
@@ -162,7 +162,7 @@ def _require_finite(file: RowFile, rows: Array, begin: int) -> None:
         return
     row, column = divmod(int(finite.argmin()), file.columns)
     raise InputError(
-        f"{file.path}, column {column}, {row_place(begin + row)}",
+        f"{file.name}, column {column}, {row_place(begin + row)}",
         got=str(rows[row, column]),
         expected="a finite number",
         cure="Correct the value, or leave its row or column out of the file.",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
 from queue import SimpleQueue
@@ -39,7 +39,8 @@ class RowFile:
     """Where the rows of a C-ordered 2-D ``.npy`` file lie, and which of its columns holds the labels.
 
     ``low`` and ``high`` are the two labels, 0 and 1 of the model, and ``largest`` is the largest size of a feature, all
-    as `gradparity.model_spec.data.npy.scan` finds them. Rows count from 0.
+    as `gradparity.model_spec.data.npy.scan` finds them. Rows count from 0. ``said`` is the user's own file, if this one
+    was written from that.
     """
 
     path: str
@@ -51,6 +52,12 @@ class RowFile:
     low: float = 0.0
     high: float = 1.0
     largest: float = 0.0
+    said: str = ""
+
+    @property
+    def name(self) -> str:
+        """The file's for people."""
+        return self.said or self.path
 
     @property
     def features(self) -> int:
@@ -61,6 +68,10 @@ class RowFile:
     def row_bytes(self) -> int:
         """Bytes of a row in the file."""
         return self.columns * np.dtype(self.dtype).itemsize
+
+    def part(self, rows: slice) -> RowFile:
+        """Some rows of it, which follow each other, as a file of their own."""
+        return replace(self, rows=rows.stop - rows.start, offset=self.offset + rows.start * self.row_bytes)
 
     def chunk_rows(self, dtype: DType) -> int:
         """Rows of a chunk, so that none are left over if that takes no less than half of `CHUNK_BYTES`.

@@ -133,16 +133,7 @@ def binary_labels(table: Table, positive: str | None = None) -> tuple[Floats, tu
     """
     if table.words is not None:
         return _labels_in_words(table, table.words, positive)
-    y, rule = table.y, f"{table.file}, target column {table.target!r}"
-    finite = np.isfinite(y)
-    if not finite.all():
-        row = int(finite.argmin())
-        raise InputError(
-            f"{rule}, {table.place(row)}",
-            got=table.cell(row, None),
-            expected="numbers: two distinct ones, such as 0 and 1",
-            cure="Map the two classes to 0 and 1 in the file, and leave out rows that have no label.",
-        )
+    y, rule = finite_labels(table), f"{table.file}, target column {table.target!r}"
     first_rows = np.sort(np.unique(y, return_index=True)[1])
     seen = [float(y[row]) for row in first_rows[: _LISTED + 1]]
     held = f"; the column holds {len(first_rows)} classes, {listing(map(_number, seen), len(first_rows))}"
@@ -152,6 +143,24 @@ def binary_labels(table: Table, positive: str | None = None) -> tuple[Floats, tu
     if one not in (low, high):
         raise _not_positive(positive, names)
     return (y == one).astype(np.float64), names if one == high else (names[1], names[0])
+
+
+def finite_labels(table: Table) -> Floats:
+    """Labels ``(S,)`` as they are in the file.
+
+    Raises:
+        InputError: one is missing or not a finite number; the message names its row.
+    """
+    finite = np.isfinite(table.y)
+    if not finite.all():
+        row = int(finite.argmin())
+        raise InputError(
+            f"{table.file}, target column {table.target!r}, {table.place(row)}",
+            got=table.cell(row, None),
+            expected="numbers: two distinct ones, such as 0 and 1",
+            cure="Map the two classes to 0 and 1 in the file, and leave out rows that have no label.",
+        )
+    return table.y
 
 
 def _label(text: str) -> float:
