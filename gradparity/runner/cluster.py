@@ -49,7 +49,14 @@ def connected(address: str, observer: Observer) -> Iterator[Any]:
         stack.enter_context(_quietly())
         from distributed import Client, Security
 
-        if address.startswith(("tls:", "wss:")) and Security().get_connection_args("client")["ssl_context"] is None:
+        encrypted, asked = address.startswith(("tls:", "wss:")), Security().get_connection_args("client")
+        if asked["require_encryption"] and not encrypted:
+            cure = "tls://host:port, of a scheduler that has certificates."
+            expected = (
+                "one that is encrypted, as distributed.comm.require-encryption in Dask's own configuration has it"
+            )
+            raise InputError(OPTION, got=address, expected=expected, cure=cure)
+        if encrypted and asked["ssl_context"] is None:
             cure = "https://distributed.dask.org/en/stable/tls.html has how."
             expected = "certificates in Dask's own configuration, distributed.comm.tls"
             raise InputError(OPTION, got=f"{address} and no certificates", expected=expected, cure=cure)
