@@ -21,6 +21,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TypeAlias
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,23 @@ settings.register_profile(
     "gradparity", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("gradparity")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--part", default="1/1", metavar="K/N", help="of the tests that are asked for only the K-th of N parts"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the part that was asked for, by a digest of each name: all parts are all tests, whatever is added."""
+    which, of = map(int, config.getoption("part").split("/"))
+    if not 1 <= which <= of:
+        raise pytest.UsageError(f"--part: got {which}/{of}, expected 1/{of} to {of}/{of}")
+    others = [item for item in items if crc32(item.nodeid.encode()) % of != which - 1]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
 @pytest.fixture(scope="module", autouse=True)
