@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from gradparity.progress import Tally
-from gradparity.results import ProblemResult
+from gradparity.results import Finding, ProblemResult, Training
 
 
 class Observer(Protocol):
@@ -25,6 +26,9 @@ class Observer(Protocol):
 
     def end(self, problem: str, backend: str) -> None:
         """Take that the last stage of a backend is over, and no other follows yet."""
+
+    def judged(self, problem: str, findings: Sequence[Finding], training: Sequence[Training]) -> None:
+        """Take what is found on one backend and in its training so far, which the comparison at the end may revise."""
 
     def finished(self, result: ProblemResult) -> None:
         """Take a problem that is done."""
@@ -52,6 +56,9 @@ class NullObserver:
         """Ignore the event."""
 
     def end(self, problem: str, backend: str) -> None:
+        """Ignore the event."""
+
+    def judged(self, problem: str, findings: Sequence[Finding], training: Sequence[Training]) -> None:
         """Ignore the event."""
 
     def finished(self, result: ProblemResult) -> None:

@@ -135,6 +135,7 @@ class ProblemRun:
         elif name in self.answers:
             self._judge(name, self.crew.members[name])
         self.recorder.end(name)
+        self.recorder.tell(name)
         if name in self.crew.members:
             self.crew.members[name].took_s += time.monotonic() - began_s
         self.recorder.save()

@@ -177,6 +177,14 @@ class Recorder:
         """Tell who watches that nothing follows."""
         self.record.observer.end(self.outcome.label, backend)
 
+    def tell(self, backend: str) -> None:
+        """Tell who watches what is found on a backend, if anything is."""
+        with self.record.lock:
+            found = [each for each in self.outcome.findings if each.backend == backend]
+            trained = [each for each in self.outcome.training if each.backend == backend]
+        if found:
+            self.record.observer.judged(self.outcome.label, found, trained)
+
     def mark(self, stage: str) -> None:
         """Write down that a stage came to its end."""
         with self.record.lock:

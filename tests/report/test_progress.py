@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from gradparity import progress
 from gradparity.report.terminal.progress import Remaining, Watch
 from tests.conftest import Clock
-from tests.report.samples import problem
+from tests.report.samples import finding, problem, training
 
 
 @pytest.fixture
@@ -159,3 +160,51 @@ def test_no_more_is_heard_than_a_line_a_second():
         for step in range(1000):
             progress.advance("steps", step, 1000)
     assert heard == []
+
+
+@pytest.mark.parametrize(
+    ("found", "trained", "said"),
+    [
+        ([finding("jax"), finding("jax", floors=1.5)], [], "jax agrees, 1.50 floors"),
+        ([finding("jax", floors=None, verdict="kink")], [], "jax kink"),
+        ([finding("jax")], [training("jax", bad=True)], "jax agrees, 0.625 floors; its training does not"),
+        ([finding("jax", bad=True)], [], "jax does not agree in gradient W; the comparison says why"),
+        (
+            [finding("jax", bad=True), finding("jax", bad=True, parameter="w"), finding("jax", parameter="b")],
+            [training("jax", bad=True)],
+            "jax does not agree in gradient W and 1 more; the comparison says why, and in training",
+        ),
+        ([finding("jax", verdict="failed", floors=None)], [], "jax failed"),
+    ],
+)
+def test_what_is_found_on_a_backend_is_said_at_once(err: Console, found: list[Any], trained: list[Any], said: str):
+    watch = Watch(None, err)
+    watch.planned(1)
+    watch.judged("toy", found, trained)
+    assert lines_of(err) == [f"toy: {said}"]
+
+
+def test_on_a_terminal_a_table_fills_and_goes_with_its_problem():
+    err = Console(file=io.StringIO(), width=100, force_terminal=True)
+    watch = Watch(None, err)
+    watch.planned(2)
+    watch.judged("toy", [finding("numpy")], [])
+    watch.judged("iris", [finding("jax", bad=True)], [])
+    table = Console(width=100)
+    with table.capture() as shown:
+        table.print(watch._so_far.table())
+    assert [line.split()[:2] for line in shown.get().splitlines()] == [
+        ["so", "far"],
+        ["numpy", "agrees,"],
+        ["jax", "does"],
+    ]
+    watch.finished(problem("toy", ["numpy"]))
+    watch.finished(problem("iris", ["jax"]))
+    assert not watch._so_far.known
+
+
+def test_of_a_suite_no_problem_is_followed(err: Console):
+    watch = Watch(None, err)
+    watch.planned(50)
+    watch.judged("toy", [finding("numpy")], [])
+    assert lines_of(err) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event, RLock, Thread
 from types import TracebackType
@@ -15,13 +15,16 @@ from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextCol
 from rich.text import Text
 
 from gradparity.progress import EXPECTED, Tally
+from gradparity.report.terminal.so_far import SoFar
 from gradparity.report.terminal.tally import Count
-from gradparity.results import ProblemResult
+from gradparity.results import Finding, ProblemResult, Training
 
 #: How often the live line is drawn: what is timed meanwhile runs on another core, and is to be left in peace.
 _PER_S = 2
 #: Seconds after which a plain stream is told how far all is, and of how many stages at most.
 SILENT_S, _MOST = 4.0, 3
+#: Problems from which on what is found on each is not said before its end.
+MANY = 12
 #: What is said where work goes on that is no stage of any problem's.
 NAMELESS = "at work"
 
@@ -37,6 +40,11 @@ class Remaining:
         self._began_s = clock()
         self._problems, self._took_s = 0, list[float]()
         self._ready_s: float | None = None
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more problems than anybody follows one by one."""
+        return self._problems > MANY
 
     def planned(self, problems: int) -> None:
         """So many problems there are to do."""
@@ -116,14 +124,17 @@ class _Stage:
 
 
 class _Progress(Progress):
-    """The live line, and above it how far a campaign is."""
+    """The live line, and above it how far a campaign is, or what is found so far."""
 
     count: Count | None = None
+    so_far: SoFar | None = None
 
     def get_renderables(self) -> Iterable[RenderableType]:
         """What is drawn."""
         if self.count is not None and self.count.known:
             yield self.count.table()
+        if self.so_far is not None and self.so_far.known:
+            yield self.so_far.table()
         yield from super().get_renderables()
 
 
@@ -165,6 +176,7 @@ class Watch:
         self._progress = _Progress(*columns, console=err, transient=True, disable=not live, refresh_per_second=_PER_S)
         self._task = self._progress.add_task("starting", total=None)
         self._count = self._progress.count = Count(clock)
+        self._so_far = self._progress.so_far = SoFar()
         self._heart = Thread(target=self._beat, daemon=True)
 
     def remark(self, text: str) -> None:
@@ -224,11 +236,21 @@ class Watch:
         with self._lock:
             self._stages.pop((problem, backend), None)
 
+    def judged(self, problem: str, findings: Sequence[Finding], training: Sequence[Training]) -> None:
+        """Show what is found on a backend; of a suite's many problems the end says it."""
+        with self._lock:
+            if self._err is None or self._remaining.many:
+                return
+            said = self._so_far.take(problem, findings, training)
+            if not self._err.is_terminal:
+                self._line(said)
+
     def finished(self, result: ProblemResult) -> None:
         """Print a problem's tables; the live line makes room for them."""
         if not self._count.known:  # it knows better how many are left, and what they take
             self._remaining.finished()
         with self._lock:
+            self._so_far.forget(result.label)
             for key in [key for key in self._stages if key[0] == result.label]:
                 del self._stages[key]
         if self._out is not None:
