@@ -8,6 +8,7 @@ Under ``blocked`` only ``u = W w`` is taped in each block, and pulled back to th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -149,6 +150,16 @@ class AutogradBackend(HostArrays):
         from gradparity.backends.traces import autograd_trace
 
         return autograd_trace
+
+    def elementwise(self, f: Callable[[Array, Array], Array]) -> dict[str, Callable[..., Any]]:
+        from gradparity.backends.elementwise.autograd_elementwise import derivatives
+
+        return derivatives(f)
+
+    def own_names(self) -> Any:
+        from gradparity.backends.elementwise.autograd_elementwise import own_names
+
+        return own_names()
 
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)

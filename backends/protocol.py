@@ -89,6 +89,11 @@ class Backend(Protocol):
     One that has half precision has ``converted(tree, old, new)`` more: the arrays, those of dtype ``old`` as ``new``,
     where one of the two is ``bfloat16`` or ``float16`` and the other ``float32``.
 
+    One whose derivatives of single functions ``gradparity atlas`` is to show has ``elementwise(f)`` more, of a function
+    ``f(x, y)`` that acts on each element: ``value``, ``reverse``, ``forward`` and ``second`` by name, each a function
+    of ``(x, y)``, arrays of shape (n,), that differentiates in ``x``; ``together`` gives them all in a dictionary.
+    ``own_names()`` has functions of the framework's own that its namespace replaces.
+
     A backend may also have ``view(tree)``, which is ``put`` without the copy where the framework has a way: data read
     from a file in chunks go through it if it is there, and are not written over before the result was waited for.
     """

@@ -265,6 +265,16 @@ class TorchBackend:
 
         return torch_trace
 
+    def elementwise(self, f: Callable[[Array, Array], Array]) -> dict[str, Callable[..., Any]]:
+        from gradparity.backends.elementwise.torch_elementwise import derivatives
+
+        return derivatives(f)
+
+    def own_names(self) -> Any:
+        from gradparity.backends.elementwise.torch_elementwise import own_names
+
+        return own_names()
+
     def loss(self, spec: Logistic) -> Loss:
         return BuiltInLoss(spec)
 

@@ -75,7 +75,8 @@ import importlib, pkgutil
 package = importlib.import_module({package!r})
 for found in pkgutil.walk_packages(package.__path__, {package!r} + "."):
     last = found.name.rpartition(".")[2]
-    own_file = last.endswith(("_backend", "_baseline", "_distributed", "_names", "_taps")) or last.startswith("torch_")
+    of_frameworks = "_backend", "_baseline", "_distributed", "_elementwise", "_names", "_taps"
+    own_file = last.endswith(of_frameworks) or last.startswith("torch_")
     own_file = own_file or ".traces." in found.name
     if {every!r} or not own_file and not last.startswith(("test_", "conftest")):
         importlib.import_module(found.name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradparity.cli import streams
+from gradparity.cli import atlas, streams
 from gradparity.cli.exits import ExitCode, exit_code
 from gradparity.cli.options import EXAMPLES, JSON, QUIET, VERBOSE, Panelled, given_of, with_options
 from gradparity.model_spec.errors import InputError
@@ -72,6 +72,9 @@ def check(**words: Any) -> ExitCode:
 def bench(**words: Any) -> ExitCode:
     """Time gradient steps and training loops of every backend, in turns. Every ratio has an interval."""
     return _execute("bench", **words)
+
+
+app.command(cls=Panelled, epilog=atlas.EXAMPLES)(atlas.atlas)
 
 
 @app.command(name="backends")

@@ -323,6 +323,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Worker, Any], Reply]] = {
     m.TakeSteps: reasons.take_steps,
     m.GiveGradients: reasons.give_gradients,
     m.DrawStarts: reasons.draw_starts,
+    m.Differentiate: reasons.differentiate,
     m.MeasureMemory: Worker._measure_memory,
     m.CountThreads: Worker._count_threads,
     m.MeasureLimits: Worker._measure_limits,

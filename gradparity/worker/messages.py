@@ -35,6 +35,8 @@ from gradparity.worker.cure_messages import Points as Points
 from gradparity.worker.cure_messages import Redraw as Redraw
 from gradparity.worker.cure_messages import Redrawn as Redrawn
 from gradparity.worker.cure_messages import Wanted as Wanted
+from gradparity.worker.pointwise_messages import Differentiate as Differentiate
+from gradparity.worker.pointwise_messages import Differentiated as Differentiated
 from gradparity.worker.step_messages import DrawStarts as DrawStarts
 from gradparity.worker.step_messages import GiveGradients as GiveGradients
 from gradparity.worker.step_messages import GivenBatch as GivenBatch
@@ -296,6 +298,7 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
         TakeSteps,
         GiveGradients,
         DrawStarts,
+        Differentiate,
     ),
     *(MeasureMemory, CountThreads, MeasureLimits, Warm, Sample, Stop),
 )

@@ -172,3 +172,10 @@ def give_gradients(worker: Worker, request: m.GiveGradients) -> m.GradientsGiven
 
     assert isinstance(worker.problem, UserProblem)  # noqa: S101  # no built-in model has steps of its own
     return given(worker.backend, worker.problem, worker.build, request)
+
+
+def differentiate(worker: Worker, request: m.Differentiate) -> m.Differentiated:
+    """A function and its derivatives at many points."""
+    from gradparity.worker.pointwise import differentiated
+
+    return differentiated(worker.backend, request)

@@ -1,0 +1,208 @@
+"""The atlas itself: every function in turn, each backend's process asked while the truth is being certified here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradparity.backends import Registration, lookup, missing
+from gradparity.judge.pointwise import Answer, held
+from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.function import Function
+from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.launch import Launch
+from gradparity.processes.peer import WorkerFailed
+from gradparity.processes.scratch import scratch_folder
+from gradparity.results.atlas import frame_of, part_of, read_part, require_folder, write_frame
+from gradparity.runner.atlas.points import Points, of_one, of_two
+from gradparity.runner.atlas.search import next_points
+from gradparity.truth.functions import Known, chosen, known
+from gradparity.version import __version__
+from gradparity.worker.messages import Differentiate, Differentiated
+from gradparity.worker.pointwise import QUANTITIES
+
+if TYPE_CHECKING:
+    import polars as pl
+
+BACKENDS = ("numpy", "autograd", "jax", "torch")
+DTYPES = ("float64", "float32")
+#: Rounds of looking where errors jump, after the first points.
+ROUNDS = 12
+#: Which truth a quantity is held to: of the function, its derivative or its second one.
+ORDER = {"value": 0, "reverse": 1, "forward": 1, "second": 2}
+
+Told = Callable[[str, int, int], None]
+
+
+def explore(
+    out: str, functions: Sequence[str] | None = None, backends: Sequence[str] | None = None, *, told: Told | None = None
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Every answer of these functions in these backends, and their versions.
+
+    What the folder has already, of the same versions, is not computed again; what is new is written after each
+    function.
+
+    Args:
+        out: folder.
+        functions: names, aliases or labels; all without.
+        backends: names of those of `BACKENDS`; without, those that are installed.
+        told: called with each function's label, how many were done, and of how many.
+
+    Raises:
+        InputError: there is no such function or backend, or the folder cannot be written or has something else in it.
+        WorkerFailed: a backend's framework could not be imported.
+    """
+    import polars as pl
+
+    asked, registrations = chosen(None if functions is None else list(functions)), _registrations(backends)
+    folder, parts = require_folder(out), []
+    with scratch_folder() as scratch, ExitStack() as stack:
+        crew = {
+            name: stack.enter_context(_Hand(name, registration, scratch))
+            for name, registration in registrations.items()
+        }
+        versions = {name: hand.version for name, hand in crew.items()}
+        for done, function in enumerate(asked):
+            if told is not None:
+                told(function.label, done, len(asked))
+            path = part_of(folder, function.label)
+            part = read_part(path, versions)
+            if part is None:
+                part = frame_of(list(_explored(function, crew)))
+                write_frame(part, path)
+            parts.append(part)
+    return pl.concat(parts), versions
+
+
+def _registrations(backends: Sequence[str] | None) -> dict[str, Registration]:
+    found = {name: lookup(name) for name in backends or BACKENDS}
+    for name, registration in found.items():
+        if name not in BACKENDS:
+            raise InputError("--backends", got=name, expected=f"some of {', '.join(BACKENDS)}")
+        cure = missing(registration)
+        if cure and backends:
+            raise InputError("--backends", got=f"{name}, which is not installed", expected=cure)
+    return {name: each for name, each in found.items() if not missing(each)}
+
+
+class _Hand:
+    """One backend's process, started again where a function has ended it."""
+
+    def __init__(self, name: str, registration: Registration, scratch: Path) -> None:
+        self.name, self._registration, self._scratch, self._starts = name, registration, scratch, 0
+        self._worker = self._started()
+        self.version = ""
+
+    def _started(self) -> WorkerProcess:
+        self._starts += 1
+        log = self._scratch / f"{self.name}-{self._starts}.log"
+        return WorkerProcess(self.name, self._registration, Launch(log, scratch=self._scratch))
+
+    def __enter__(self) -> _Hand:
+        versions = self._worker.configured().versions
+        said = ", ".join(f"{name} {number}" for name, number in versions.items())
+        self.version = f"{said} (gradparity {__version__})"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.close()
+
+    def send(self, request: Differentiate) -> None:
+        self._worker.send(request)
+
+    def receive(self) -> Differentiated:
+        """The answer; of a failure every quantity is not given."""
+        try:
+            return self._worker.receive()  # type: ignore[no-any-return]
+        except WorkerFailed as failure:
+            if not failure.alive:
+                self._worker.close()
+                self._worker = self._started()
+                self._worker.configured()
+            return Differentiated([], dict.fromkeys(QUANTITIES, failure.reason))
+
+
+class _Survey:
+    """A function in one dtype: the points so far, what is true at each, and what was answered."""
+
+    def __init__(self, function: Function, dtype: str) -> None:
+        self.function = function
+        self.x, self.y = (np.empty(0, dtype) for _ in range(2))
+        self.known: list[Known] = []
+        self.answers: dict[tuple[str, str], list[Answer]] = {}
+        one = of_one(dtype)
+        self.new: tuple[Points, Points] = of_two(dtype) if function.has_held else (one, np.zeros_like(one))
+
+    def certify(self) -> list[Known]:
+        """What is true at the new points."""
+        return [known(self.function, x, y) for x, y in zip(*self.new, strict=True)]
+
+    def take(self, truths: list[Known], given: Mapping[str, Mapping[str, Points]]) -> None:
+        """Add the new points with the answers of every backend, and choose the next ones."""
+        self.x, self.y = (np.concatenate(each) for each in zip((self.x, self.y), self.new, strict=True))
+        self.known += truths
+        for backend, tree in given.items():
+            for quantity, values in tree.items():
+                order = ORDER[quantity]
+                with np.errstate(over="ignore"):  # what is beyond a narrower dtype is infinite in it
+                    values = values.astype(self.x.dtype)
+                self.answers.setdefault((backend, quantity), []).extend(
+                    held(got, _judged(truth, order), truth.moves[order])
+                    for truth, got in zip(truths, values, strict=True)
+                )
+        self.new = next_points(self.x, self.y, self.answers)
+
+
+def _judged(truth: Known, order: int) -> Any:
+    """The truth that answers are held to: none for derivatives at a kink, or at the edge of a domain."""
+    return None if order and truth.status in ("kink", "edge") else truth.truths[order]
+
+
+def _explored(function: Function, crew: Mapping[str, _Hand]) -> Iterator[tuple[Any, ...]]:
+    """The rows of one function."""
+    surveys = [_Survey(function, dtype) for dtype in DTYPES]
+    without: dict[str, dict[str, str]] = {}
+    for _ in range(ROUNDS + 1):
+        request = Differentiate(function, [each.new[0] for each in surveys], [each.new[1] for each in surveys])
+        asked = {name: hand for name, hand in crew.items() if set(without.get(name, ())) != set(QUANTITIES)}
+        for hand in asked.values():
+            hand.send(request)
+        truths = [survey.certify() for survey in surveys]  # while they compile
+        answers = {name: hand.receive() for name, hand in asked.items()}
+        without |= {name: {**without.get(name, {}), **answer.without} for name, answer in answers.items()}
+        for place, (survey, found) in enumerate(zip(surveys, truths, strict=True)):
+            survey.take(found, {name: each.found[place] for name, each in answers.items() if each.found})
+        if not any(len(survey.new[0]) for survey in surveys):
+            break
+    for survey in surveys:
+        yield from _rows(survey, {name: hand.version for name, hand in crew.items()}, without)
+
+
+def _rows(
+    survey: _Survey, versions: Mapping[str, str], without: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[Any, ...]]:
+    """A row for each point in the domain and each answer, and one for each quantity that is not given."""
+    label, dtype, nan = survey.function.label, str(survey.x.dtype), math.nan
+    for backend, version in versions.items():
+        for quantity in QUANTITIES:
+            shared = label, backend, version, dtype, quantity
+            answers = survey.answers.get((backend, quantity))
+            if answers is None or quantity in without.get(backend, {}):
+                note = without.get(backend, {}).get(quantity, "")
+                yield (*shared, nan, None, "", *(nan,) * 7, "not given", note)
+                continue
+            for x, y, truth, answer in zip(survey.x, survey.y, survey.known, answers, strict=True):
+                if truth.status == "outside":
+                    continue
+                side = ORDER[quantity] == 1 and truth.status == "kink"
+                exact = float(truth.truths[1].mid()) if side and truth.truths[1] is not None else answer.truth
+                left = float(truth.left.mid()) if side and truth.left is not None else nan
+                yield (
+                    *shared, float(x), float(y) if survey.function.has_held else None, truth.status, exact, left,
+                    answer.got, answer.ulps, answer.relative, answer.felt, answer.floors, answer.status, "",
+                )  # fmt: skip

@@ -1,0 +1,140 @@
+"""An atlas of real frameworks: what it finds by itself, what it keeps, and what it says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from gradparity.cli.atlas import _names
+from gradparity.cli.exits import ExitCode
+from gradparity.model_spec.errors import InputError
+from gradparity.report.atlas.files import write_atlas
+from gradparity.report.atlas.terminal import worst_entries
+from gradparity.results.atlas import PARTS, Atlas, Entry
+from gradparity.runner.atlas.run import explore
+from tests.conftest import python
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pl.DataFrame, Atlas]:
+    """Three functions in two backends that need no compiler."""
+    out = tmp_path_factory.mktemp("atlas") / "out"
+    frame, versions = explore(str(out), ["softplus", "relu", "tanh"], ["numpy", "autograd"])
+    return out, frame, write_atlas(frame, versions, str(out))
+
+
+def of(atlas: Atlas, function: str, backend: str, quantity: str, dtype: str = "float64") -> Entry:
+    """One entry."""
+    (found,) = (
+        each
+        for each in atlas.entries
+        if (each.function, each.backend, each.quantity, each.dtype) == (function, backend, quantity, dtype)
+    )
+    return found
+
+
+def test_a_second_derivative_that_is_zero_too_soon_is_found(three: tuple[Path, pl.DataFrame, Atlas]) -> None:
+    _, frame, atlas = three
+    second = of(atlas, "softplus", "autograd", "second")
+    assert second.zeros
+    assert second.relative is not None
+    assert second.relative.relative == 1.0
+    assert not of(atlas, "softplus", "autograd", "value").off
+    zeros = frame.filter(
+        (pl.col("quantity") == "second") & (pl.col("status") == "zero") & (pl.col("dtype") == "float64")
+    )
+    assert zeros.filter((pl.col("function") == "softplus") & (pl.col("x") < 30)).is_empty()
+
+
+def test_a_backend_that_differentiates_nothing_has_its_values_judged(three: tuple[Path, pl.DataFrame, Atlas]) -> None:
+    _, _, atlas = three
+    assert {each.quantity for each in atlas.entries if each.backend == "numpy"} == {"value"}
+    assert of(atlas, "tanh", "numpy", "value").points > 200
+    assert not atlas.not_given
+
+
+def test_the_convention_at_a_kink_is_told_and_not_judged(three: tuple[Path, pl.DataFrame, Atlas]) -> None:
+    _, frame, atlas = three
+    (kink,) = atlas.conventions
+    assert (kink.function, kink.x, kink.slopes, kink.answers) == ("relu", 0.0, "0 and 1", {"autograd": "0; 0"})
+    at = frame.filter((pl.col("function") == "relu") & (pl.col("x") == 0) & (pl.col("quantity") != "value"))
+    assert set(at["status"]) == {"unjudged"}
+
+
+def test_what_is_done_is_not_done_again(three: tuple[Path, pl.DataFrame, Atlas]) -> None:
+    out, frame, _ = three
+    files = {path: path.stat().st_mtime_ns for path in (out / PARTS).iterdir()}
+    assert {path.stem for path in files} == {"softplus", "softplus_its_own", "relu", "tanh"}
+    fewer, _ = explore(str(out), ["tanh"], ["numpy"])
+    assert {path: path.stat().st_mtime_ns for path in (out / PARTS).iterdir()} == files
+    assert fewer.equals(frame.filter((pl.col("function") == "tanh") & (pl.col("backend") == "numpy")))
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(InputError, match="--out"):
+        explore(str(tmp_path), ["relu"], ["numpy"])
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_names_may_have_commas_within_brackets() -> None:
+    assert _names("power(x, 2),erf") == ["power(x, 2)", "erf"]
+    assert _names(None) is None
+
+
+def test_a_backend_without_derivatives_of_functions_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="torch-compile"):
+        explore(str(tmp_path), ["relu"], ["torch-compile"])
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+def test_the_command_writes_its_files_and_prints_the_worst(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = python(
+        "-m", "gradparity", "atlas", "--functions", "softplus,power(x, 2)", "--backends", "jax", "--out", str(out)
+    )
+    assert done.returncode == ExitCode.AGREES, done.stderr
+    assert "softplus" in done.stdout
+    assert "2 functions" in done.stdout
+    assert json.loads((out / "atlas.json").read_text())["functions"] == 2
+    assert not pl.read_parquet(out / "atlas.parquet").is_empty()
+
+
+#: What is known of the versions that CI has: function, backend, quantity, and between which relative errors it is off.
+KNOWN = (
+    ("polygamma(1, x)", "torch", "value", 1e-10, 1e-9),
+    ("log_ndtr", "jax", "value", 0.01, 0.1),
+    ("erfinv", "jax", "value", 1e-13, 1e-12),
+    ("softplus", "jax", "second", 1.0, 1.0),
+    ("sigmoid", "jax", "second", 1.0, 1.0),
+    ("gelu", "torch", "reverse", 0.005, 1.0),
+    ("softplus, its own", "torch", "value", 4e-11, 2e-10),
+    ("tanh", "jax", "reverse", 1.0, 1.0),
+    ("i0", "torch", "second", 1e-15, 10.0),
+)
+
+
+@pytest.fixture(scope="module")
+def real(tmp_path_factory: pytest.TempPathFactory) -> Atlas:
+    out = str(tmp_path_factory.mktemp("atlas") / "out")
+    frame, versions = explore(out, list(dict.fromkeys(each[0] for each in KNOWN)), ["jax", "torch"])
+    return write_atlas(frame, versions, out)
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+@pytest.mark.parametrize(("function", "backend", "quantity", "least", "most"), KNOWN)
+def test_what_is_known_is_found_without_a_list(
+    real: Atlas, function: str, backend: str, quantity: str, least: float, most: float
+) -> None:
+    entry = of(real, function, backend, quantity)
+    assert entry.off
+    assert entry.relative is not None
+    assert entry.relative.relative is not None
+    assert least <= entry.relative.relative <= most
+    assert entry.unknown == 0
+    assert any(each.backend == backend for each in worst_entries(real))
