@@ -15,7 +15,7 @@ from gradparity.results.store import replace_file
 if TYPE_CHECKING:
     import polars as pl
 
-SUMMARY_FILE, POINTS_FILE, PARTS = "atlas.json", "atlas.parquet", "functions"
+SUMMARY_FILE, POINTS_FILE, PAGE_FILE, PARTS = "atlas.json", "atlas.parquet", "atlas.html", "functions"
 #: Columns of the table by the names of Polars' types.
 COLUMNS = {
     "function": "String", "backend": "String", "version": "String", "dtype": "String", "quantity": "String",
@@ -52,7 +52,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         overflow: answers that are neither infinite nor the largest number where the truth is beyond that.
         unknown: points at which some truth could not be certified.
         ulps: the worst answer in units in the last place, those apart that are flushed or not finite, as below.
-        relative: the worst over the size of the truth.
+        relative: the worst over the size of the truth, where that has the dtype's full precision.
         felt: the worst over the larger of that size and 1.
         ordinary: the same of answers that are off, at inputs of an ordinary size.
         nonfinite_at: such an answer at an input of an ordinary size.

@@ -41,10 +41,10 @@ LISTED = (
     *(Function(f"polygamma({n}, x)", "polygamma", (n, MOVING)) for n in range(4)),
     *(Function(f"power(x, {n})", "power", (MOVING, n)) for n in (-1, 0.5, 2, 3)),
     Function("gelu(x, approximate)", "gelu", options={"approximate": True}),
-    Function("softplus, its own", "softplus", own=True),
+    Function("own softplus", "softplus", own=True),
     Function("clip(x, -1, 1)", "clip", (MOVING, -1.0, 1.0)),
     *(
-        Function(f"{name}({', '.join(order)}), its own", name, order, own=True)
+        Function(f"own {name}({', '.join(order)})", name, order, own=True)
         for name in ("beta", "betaln")
         for order in ((MOVING, HELD), (HELD, MOVING))
     ),

@@ -6,15 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gradparity.report.atlas.page import page
 from gradparity.report.atlas.summary import summary
-from gradparity.results.atlas import POINTS_FILE, Atlas, write_frame, write_summary
+from gradparity.results.atlas import PAGE_FILE, POINTS_FILE, Atlas, write_frame, write_summary
+from gradparity.results.store import replace_file
 
 if TYPE_CHECKING:
     import polars as pl
 
 
 def write_atlas(frame: pl.DataFrame, versions: Mapping[str, str], out: str) -> Atlas:
-    """Write ``atlas.parquet`` and ``atlas.json``.
+    """Write ``atlas.parquet``, ``atlas.json`` and ``atlas.html``.
 
     Raises:
         InputError: they cannot be written.
@@ -22,4 +24,5 @@ def write_atlas(frame: pl.DataFrame, versions: Mapping[str, str], out: str) -> A
     folder, found = Path(out), summary(frame, versions)
     write_frame(frame, folder / POINTS_FILE)
     write_summary(found, folder)
+    replace_file(folder / PAGE_FILE, page(frame, found).encode())
     return found

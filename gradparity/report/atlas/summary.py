@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gradparity.results.atlas import Atlas, Convention, Entry, NotGiven, Worst
 from gradparity.version import __version__
 
@@ -17,6 +19,8 @@ ORDINARY = (1e-3, 1e3)
 #: Places of one function that are told of, those nearest to zero.
 MOST_PLACES = 4
 _ENTRY = ["function", "backend", "dtype", "quantity"]
+#: Below it a dtype has fewer digits, and a relative error says little.
+_TINY = {dtype: float(np.finfo(dtype).tiny) for dtype in ("float64", "float32")}
 #: Answers with an error that has a size.
 _MEASURED = ("right", "off", "zero")
 
@@ -64,7 +68,11 @@ def _entries(given: pl.DataFrame) -> list[Entry]:
     )  # fmt: skip
     measured = given.filter(pl.col("status").is_in(_MEASURED))
     ordinary = (pl.col("x") == 0) | pl.col("x").abs().is_between(*ORDINARY)
-    worst = {name: _worst(measured, name) for name in ("ulps", "relative", "felt")}
+    whole = pl.col("truth").abs() >= pl.when(pl.col("dtype") == "float64").then(_TINY["float64"]).otherwise(
+        _TINY["float32"]
+    )
+    worst = {"ulps": _worst(measured, "ulps"), "relative": _worst(measured.filter(whole), "relative")}
+    worst["felt"] = _worst(measured, "felt")
     worst["ordinary"] = _worst(measured.filter(ordinary & (pl.col("status") != "right")), "felt")
     worst["nonfinite_at"] = _worst(given.filter(ordinary & (pl.col("status") == "nonfinite")), "felt")
     entries = []

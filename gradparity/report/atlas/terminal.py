@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Any
 
 from rich.console import Console
 
 from gradparity.formatting import apart, large
-from gradparity.report.facts.view import Cell, Column, Figures, tabulated
+from gradparity.report.facts.view import Cell, Column, Figures, Table, tabulated
 from gradparity.report.terminal.style import Shown
-from gradparity.results.atlas import Atlas, Entry, Worst
+from gradparity.results.atlas import PAGE_FILE, POINTS_FILE, SUMMARY_FILE, Atlas, Entry, Worst
 
 #: Rows that are shown.
 MOST = 20
-_SAID = {"value": "value", "reverse": "derivative", "forward": "derivative, forward", "second": "second derivative"}
+SAID = {"value": "value", "reverse": "derivative", "forward": "derivative, forward", "second": "second derivative"}
 
 
 def worst_entries(atlas: Atlas, dtype: str = "float64") -> list[Entry]:
@@ -25,7 +23,7 @@ def worst_entries(atlas: Atlas, dtype: str = "float64") -> list[Entry]:
     """
     worst: dict[tuple[str, str], Entry] = {}
     for entry in atlas.entries:
-        key = re.split(r"[(,]", entry.function)[0], entry.backend
+        key = entry.function.partition("(")[0], entry.backend
         if (
             entry.dtype == dtype
             and entry.off
@@ -47,30 +45,32 @@ def _rank(entry: Entry) -> tuple[bool, float]:
 
 def print_atlas(console: Console, atlas: Atlas, out: str) -> None:
     """The worst entries, and what all of them come to."""
-    found = worst_entries(atlas)[:MOST]
-    columns: list[Column[Entry]] = [
-        Column("function", lambda entry: Cell(entry.function)),
-        Column("backend", lambda entry: Cell(entry.backend)),
-        Column("quantity", lambda entry: Cell(_SAID[entry.quantity])),
-        Column("at", lambda entry: Cell(_at(_shown(entry)))),
-        Figures("true", lambda entry: Cell(_number(_shown(entry).truth))),
-        Figures("given", lambda entry: Cell(_given(_shown(entry)))),
-        Figures("relative", lambda entry: Cell(_error(_shown(entry).relative))),
-        Figures("ulp", lambda entry: Cell(_error(_shown(entry).ulps))),
-        Figures("off", lambda entry: Cell(f"{entry.off / entry.points:.0%}")),
+    console.print(Shown(worst_table(atlas)))
+    console.print(*totals(atlas), sep="\n", style="dim")
+    console.print(f"{out}/: {PAGE_FILE}, {SUMMARY_FILE}, {POINTS_FILE}", style="dim", soft_wrap=True)
+
+
+def worst_table(atlas: Atlas) -> Table:
+    """A row for each of the worst entries."""
+    columns: list[Column[tuple[Entry, Worst]]] = [
+        Column("function", lambda each: Cell(each[0].function)),
+        Column("backend", lambda each: Cell(each[0].backend)),
+        Column("quantity", lambda each: Cell(SAID[each[0].quantity])),
+        Figures("at", lambda each: Cell(f"{each[1].x:.6g}", each[1].x)),
+        Figures("y", lambda each: Cell("" if each[1].y is None else f"{each[1].y:g}", each[1].y)),
+        Figures("true", lambda each: Cell(_number(each[1].truth), each[1].truth)),
+        Figures("given", lambda each: Cell(_given(each[1]), each[1].got)),
+        Figures("relative", lambda each: Cell(_error(each[1].relative), each[1].relative)),
+        Figures("ulp", lambda each: Cell(_error(each[1].ulps), each[1].ulps)),
+        Figures("off", lambda each: Cell(f"{each[0].off / each[0].points:.0%}", each[0].off / each[0].points)),
     ]
-    console.print(
-        Shown(
-            tabulated(
-                "The worst in float64 at inputs from 0.001 to 1000, by error beside max(1, |true|)", found, columns
-            )
-        )
-    )
-    console.print(*_totals(atlas), sep="\n", style="dim")
-    console.print(f"{out}/: atlas.json, atlas.parquet", style="dim", soft_wrap=True)
+    found = [(entry, shown) for entry in worst_entries(atlas)[:MOST] if (shown := shown_of(entry)) is not None]
+    words = "The worst in float64 at inputs from 0.001 to 1000 and 0, by error over the larger of 1 and what is true"
+    return tabulated(words, found, columns)
 
 
-def _totals(atlas: Atlas) -> Iterator[str]:
+def totals(atlas: Atlas) -> Iterator[str]:
+    """What all entries come to, and of which versions, in three lines."""
     counted = ("points", "off", "zeros", "nonfinite", "overflow", "flushed", "unknown")
     total = {name: sum(getattr(entry, name) for entry in atlas.entries) for name in counted}
     yield (
@@ -80,14 +80,6 @@ def _totals(atlas: Atlas) -> Iterator[str]:
     )
     yield f"{total['flushed']:,} more are flushed to zero; not known, and not counted as right: {total['unknown']:,}"
     yield ", ".join(dict.fromkeys(atlas.versions.values()))
-
-
-def _shown(entry: Entry) -> Any:
-    return shown_of(entry)
-
-
-def _at(worst: Worst) -> str:
-    return f"{worst.x:.6g}" + ("" if worst.y is None else f", y = {worst.y:g}")
 
 
 def _number(value: float | None) -> str:

@@ -45,7 +45,7 @@ def _render(result: RunResult, lean: int, left_out: str) -> str:
     found = sections(result, lean=lean)
     plots = [plot for section in found for panel in section.panels for plot in panel.plots]
     screen = first_screen(result, linked=len(found) > 1)
-    style, scripts = _asset("page.css"), [_asset("page.js"), *([_asset("campaign.js")] if screen.many else [])]
+    style, scripts = asset("page.css"), [asset("page.js"), *([asset("campaign.js")] if screen.many else [])]
     library, library_hash = plotly() if plots else ("", "")
     return template("page.html").render(
         result=result,
@@ -56,7 +56,7 @@ def _render(result: RunResult, lean: int, left_out: str) -> str:
         receipt=receipt(result),
         style=Markup(style),  # noqa: S704  # packaged
         scripts=[Markup(script) for script in scripts],  # noqa: S704  # packaged
-        script_hashes=[*map(_hash, scripts), *([library_hash] if library_hash else [])],
+        script_hashes=[*map(hash_of, scripts), *([library_hash] if library_hash else [])],
         library=Markup(library),  # noqa: S704  # base64
         figures=packed({f"plot-{plot.key}": plot.figure for plot in plots}),
     )  # fmt: skip
@@ -105,10 +105,11 @@ def _environment() -> jinja2.Environment:
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a packaged file."""
     return (_ASSETS / name).read_text(encoding="utf-8")
 
 
-def _hash(script: str) -> str:
+def hash_of(script: str) -> str:
     """A script as the page's Content-Security-Policy names it."""
     return f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}"
