@@ -143,7 +143,7 @@ KNOWN = (
     ("gelu", "torch", "reverse", "relative", 0.005, 1.0),
     ("own softplus", "torch", "value", "relative", 4e-11, 2e-10),
     ("log_sigmoid", "torch", "second", "relative", 1.0, 1.0),
-    ("tanh", "jax", "reverse", "relative", 1.0, 1.0),
+    ("tanh", "torch", "reverse", "relative", 1.0, 10.0),
     ("i0", "jax", "second", "ordinary", 1.0, 10.0),
 )
 

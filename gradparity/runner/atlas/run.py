@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 BACKENDS = ("numpy", "autograd", "jax", "torch")
 DTYPES = ("float64", "float32")
 #: Rounds of looking where errors jump, after the first points.
-ROUNDS = 12
+ROUNDS = 16
 #: Which truth a quantity is held to: of the function, its derivative or its second one.
 ORDER = {"value": 0, "reverse": 1, "forward": 1, "second": 2}
 

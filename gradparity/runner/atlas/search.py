@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from heapq import nlargest
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,13 @@ from gradparity.runner.atlas.points import Points, between, gaps
 
 #: Points that are added in a round, of which so many at most lie where an error jumps.
 A_ROUND, OF_JUMPS = 8, 6
+#: Jumps of one quantity that are candidates: its largest are often those of others too.
+_OF_EACH = 4
 #: Up to where numbers are ordinary.
 _ORDINARY = 10.0
+#: A seam between two inputs is known that differ by no more than this, relatively; which it is sought for first: those
+#: of ordinary size.
+_KNOWN, _LEAST, _MOST = 1e-3, 1e-3, 1e3
 #: A jump is one by so many powers of two, counted between these sizes, in floors.
 _JUMP, _LOW, _HIGH = 1.0, math.log2(AGREES_FLOORS), 62.0
 
@@ -31,23 +37,36 @@ def next_points(x: Points, y: Points, answers: Answers) -> tuple[Points, Points]
     levels = [np.array([_level(each) for each in found]) for found in answers.values()]
     if not intervals or not levels:
         return x[:0], y[:0]
-    picked = _at_jumps(intervals, levels)
+    picked = _at_jumps(x, intervals, levels)
     for i, j in _about_the_worst(x, intervals, levels):
         if len(picked) == A_ROUND:
             break
-        picked.setdefault((i, j), 0.0)
+        picked.setdefault((i, j), (False, False, 0.0))
     found = [(between(x, i, j), y[i]) for i, j in picked]
     return np.array([a for a, _ in found], x.dtype), np.array([b for _, b in found], y.dtype)
 
 
-def _at_jumps(intervals: list[tuple[int, int]], levels: list[npt.NDArray[np.float64]]) -> dict[tuple[int, int], float]:
-    """The interval of the largest jump of each quantity, those of the largest first."""
-    largest: dict[tuple[int, int], float] = {}
+def _at_jumps(
+    x: Points, intervals: list[tuple[int, int]], levels: list[npt.NDArray[np.float64]]
+) -> dict[tuple[int, int], tuple[bool, bool, float]]:
+    """The intervals of each quantity's largest jumps, by what is most worth knowing; the best of these first.
+
+    A seam that is known to a thousandth waits until others are, and one at an input of no ordinary size for those that
+    are at one.
+    """
+    size = np.abs(x.astype(np.float64))
+    best: dict[tuple[int, int], tuple[bool, bool, float]] = {}
     for level in levels:
-        jump, i, j = max((abs(level[i] - level[j]), i, j) for i, j in intervals)
-        if jump > _JUMP:
-            largest[i, j] = max(largest.get((i, j), 0.0), float(jump))
-    return dict(sorted(largest.items(), key=lambda item: -item[1])[:OF_JUMPS])
+        found = [(_worth(size[i], size[j], x[j] - x[i], level[i] - level[j]), i, j) for i, j in intervals]
+        for worth, i, j in nlargest(_OF_EACH, found):
+            if worth[-1] > _JUMP:
+                best[i, j] = max(best.get((i, j), worth), worth)
+    return dict(sorted(best.items(), key=lambda item: item[1], reverse=True)[:OF_JUMPS])
+
+
+def _worth(below: float, above: float, width: float, jump: float) -> tuple[bool, bool, float]:
+    jumps, largest = abs(jump) > _JUMP, max(below, above)
+    return jumps and width > _KNOWN * largest, jumps and _LEAST <= largest <= _MOST, float(abs(jump))
 
 
 def _about_the_worst(
