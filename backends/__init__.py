@@ -25,7 +25,8 @@ class Registration:
     the backend imports, which this interpreter has. ``compiler``: it needs one for C++. ``family``: the name of the
     framework, where the backend's is another: it takes that framework's losses of a user's model too. ``tapes``: it
     leaves a tape of Python objects behind at every step, which the garbage collector has to find. ``python``: another
-    interpreter than this one, which runs it. ``sharded``: it is as many processes as there are ranks, each with a part
+    interpreter than this one, which runs it. ``command``: it is a program of any language that these words start, and
+    ``target`` a class that takes them. ``sharded``: it is as many processes as there are ranks, each with a part
     of the rows; it takes part where it is named. ``package``: whose it is, if it is not ours. ``fault``: what keeps it
     from being used at all.
     """
@@ -35,6 +36,7 @@ class Registration:
     compiler: bool = False
     family: str = ""
     python: str = ""
+    command: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
     tapes: bool = False
     sharded: bool = False

@@ -71,6 +71,9 @@ class Backend(Protocol):
     One that takes losses written once for all backends has a method ``namespace() -> Any`` more: its array namespace,
     which they get as ``xp``.
 
+    One that has losses of users' models in another place than these has ``user_loss(spec) -> Loss`` more, from a
+    `gradparity.model_spec.user_spec.UserSpec`.
+
     One that compiles may have a method ``compilations() -> int`` more: how often it has in this process. No number
     is taken of a block during which that rises.
 

@@ -48,6 +48,7 @@ class WorkerProcess(Peer):
                 m.Configure(
                     *(registration.target, launch.threads, one_core),
                     names=names,
+                    command=registration.command,
                     memory_bytes=limit,
                     rank=rank,
                     ranks=ranks,

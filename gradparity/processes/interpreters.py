@@ -1,7 +1,9 @@
-"""Backends in other interpreters: ``NAME=BACKEND@/path/to/python``, so that two versions of a framework are compared.
+"""Backends of ``--backend``: in another interpreter (``NAME=BACKEND@/path/to/python``), or a program of any language.
 
-Such an interpreter needs Python 3.11, NumPy, msgspec and the framework; SciPy too for the numpy and autograd backends
-and for L-BFGS. Our own packages it gets from here, by a folder on ``PYTHONPATH`` that has them and nothing else.
+``NAME=command:WORDS`` is the latter; see `gradparity.backends.external_program`. The former compares two versions of a
+framework. Such an interpreter needs Python 3.11, NumPy, msgspec and the framework; SciPy too for the numpy and autograd
+backends and for L-BFGS. Our own packages it gets from here, by a folder on ``PYTHONPATH`` that has them and nothing
+else.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from dataclasses import replace
@@ -23,6 +26,8 @@ from gradparity.model_spec.errors import InputError
 #: What every worker imports of others.
 _NEEDED = ("numpy", "msgspec")
 _OLDEST = (3, 11)
+#: What asks a program that is no Python interpreter.
+_PROGRAM = "gradparity.backends.external_program:ExternalProgram"
 #: Seconds that an interpreter may take to say what it has.
 _PROBE_S = 60
 
@@ -33,36 +38,64 @@ print(json.dumps([list(sys.version_info[:2]), [name for name in sys.argv[1:] if 
 """
 
 
-def variants(texts: tuple[str, ...]) -> dict[str, Registration]:
-    """Registrations of ``NAME=BACKEND@/path/to/python``, by name; nothing is started.
+def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Registration]:
+    """Registrations of ``NAME=BACKEND@/path/to/python`` and ``NAME=command:WORDS``, by name; nothing is started.
 
     Raises:
-        InputError: a text is not of that form, its backend is unknown, its name is taken, or there is no such file.
+        InputError: a text is not of that form, its backend is unknown, its name is taken, or there is no such file; or
+            a program is to be ``timed``, which would time how its numbers are written and read.
     """
     found: dict[str, Registration] = {}
     for text in texts:
-        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=([^@=]+)@(.+)", text)
+        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=(?:command:(.*)|([^@=]+)@(.+))", text, re.DOTALL)
         if match is None:
-            expected = "NAME=BACKEND@/path/to/python, such as jax-old=jax@/opt/old/bin/python"
+            expected = "NAME=BACKEND@/path/to/python or NAME=command:PROGRAM, such as jax-old=jax@/opt/old/bin/python"
             raise InputError("--backend", got=repr(text), expected=expected)
-        name, backend, python = match.groups()
+        name, command, backend, python = match.groups()
         if name in found or name in registered():
             raise InputError("--backend", got=repr(name), expected="a name that no other backend has")
-        base = lookup(backend)
-        path = shutil.which(os.path.expanduser(python))  # noqa: PTH111  # where there is no such user it stays
-        if path is None:
-            raise InputError(f"--backend {name}", got=f"{python}, which is no program", expected="a Python interpreter")
-        found[name] = replace(base, python=path, family=base.family or backend)
+        if backend is None:
+            if timed:
+                got = "a program, which gets its numbers as text: nothing of it is timed"
+                raise InputError(
+                    f"--backend {name}", got=got, expected="another backend", cure="gradparity check takes it."
+                )
+            found[name] = Registration(_PROGRAM, command=_words(name, command))
+        else:
+            base = lookup(backend)
+            path = _program(name, python, "a Python interpreter")
+            found[name] = replace(base, python=path, family=base.family or backend)
     return found
 
 
+def _words(name: str, command: str) -> tuple[str, ...]:
+    """The words of a command line, as a shell would split it."""
+    rule, expected = f"--backend {name}", "command:PROGRAM with its options, quoted as for a shell"
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(rule, got=f"{command!r}: {error}", expected=expected) from None
+    if not words or "\0" in command:
+        raise InputError(rule, got=repr(command), expected=expected)
+    return (_program(name, words[0], "a program"), *words[1:])
+
+
+def _program(name: str, word: str, expected: str) -> str:
+    path = shutil.which(os.path.expanduser(word))  # noqa: PTH111  # where there is no such user it stays
+    if path is None:
+        raise InputError(f"--backend {name}", got=f"{word}, which is no program", expected=expected)
+    return path
+
+
 def require_usable(name: str, registration: Registration) -> None:
-    """See that an interpreter has what a worker needs.
+    """See that an interpreter has what a worker needs; a program of another kind is seen when it is asked.
 
     Raises:
         InputError: it does not start, is too old, or lacks a package; one line says which, and what adds it.
     """
     rule, python = f"--backend {name}", registration.python
+    if registration.command:
+        return
     needed = [*_NEEDED, *([registration.requires] if registration.requires else []), *registration.also]
     try:
         ran = subprocess.run(

@@ -35,7 +35,9 @@ MOST_DETAIL = 20_000
 _DIES_S = 5.0
 
 #: Failures whose message says all: their kind is not shown.
-PLAIN_FAILURES = frozenset({"InputError", "NothingToRun"})
+PLAIN_FAILURES = frozenset({"InputError", "NothingToRun", "ProgramFailed", "ProgramLost"})
+#: That of a process which lives, and has lost the program that it asks.
+_LOST = "ProgramLost"
 
 
 class WorkerFailed(Exception):
@@ -231,7 +233,9 @@ class Peer:
         if out_of_memory(f"{answer.kind}: {answer.message}"):
             reason = f"out of memory{self._of_limit}: {reason}"
         detail = answer.traceback[-MOST_DETAIL:]
-        return WorkerFailed(self.backend, self._stage, reason, detail=detail, alive=True, kind=answer.kind)
+        return WorkerFailed(
+            self.backend, self._stage, reason, detail=detail, alive=answer.kind != _LOST, kind=answer.kind
+        )
 
     @property
     def _of_limit(self) -> str:

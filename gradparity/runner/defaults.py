@@ -7,6 +7,7 @@ function does follows from its arguments, wherever it is called.
 from __future__ import annotations
 
 import os
+import shlex
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -180,7 +181,15 @@ def _source(file: Path, text: str) -> str:
 
 
 def _interpreter(file: Path, text: str) -> str:
-    """``NAME=BACKEND@PYTHON``, where PYTHON is a path or a program's name."""
+    """``NAME=BACKEND@PYTHON``, where PYTHON is a path or a program's name; or a command, whose words may be files."""
+    name, mark, command = text.partition("=command:")
+    if mark:
+        try:
+            places = [(word, file.parent.absolute() / word) for word in shlex.split(command)]
+        except ValueError:  # which is said where it is read
+            return text
+        words = (str(place) if place.is_file() else word for word, place in places)
+        return f"{name}{mark}{shlex.join(words)}"
     name, mark, python = text.partition("@")
     return f"{name}@{_path(file, python)}" if mark and "/" in python else text
 

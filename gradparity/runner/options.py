@@ -90,11 +90,12 @@ OPTIONS = (
     Option(
         "backend",
         "One backend more, in another interpreter, which has NumPy, msgspec and the framework: "
-        "jax-old=jax@/opt/old/bin/python. Repeatable.",
+        "jax-old=jax@/opt/old/bin/python. Or, of a check, a program of any language: stan=command:./my_gradient, with "
+        "its options in quotes. Repeatable.",
         list[str],
         parse=several,
         field="interpreters",
-        metavar="NAME=BACKEND@PYTHON",
+        metavar="NAME=BACKEND@PYTHON|NAME=command:PROGRAM",
     ),
     Option(
         "reference",

@@ -43,7 +43,8 @@ MAX_SEED = 2**53 - 1
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run, as asked for. ``projection`` is ``None`` for the plain logistic model; ``backends`` for all there are.
 
-    ``interpreters`` are ``NAME=BACKEND@/path/to/python``: backends more, each in an interpreter of its own.
+    ``interpreters`` are ``NAME=BACKEND@/path/to/python``, backends more, each in an interpreter of its own, and
+    ``NAME=command:WORDS``, each a program of any language.
 
     ``references`` are files of answers recorded elsewhere, ``FILE`` or ``NAME=FILE``, of a model of the user's.
 
@@ -109,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     defaults: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        others = variants(self.interpreters)
+        others = variants(self.interpreters, timed=self.command != "check")
         for name in self.backends or []:
             if name not in others:
                 lookup(name)

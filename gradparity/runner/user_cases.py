@@ -14,7 +14,7 @@ from gradparity.judge.speed.choice import BY_HAND
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.precisions import HALVES
 from gradparity.model_spec.problem import UserProblem, in_other_precision
-from gradparity.model_spec.user.model import BACKENDS_FOLDER, display_path, place_of_model
+from gradparity.model_spec.user.model import BACKENDS_FOLDER, display_path, no_loss, place_of_model
 from gradparity.model_spec.user_spec import UserSpec
 from gradparity.oracle import messages as mm
 from gradparity.oracle.client import ModelProcess
@@ -74,6 +74,9 @@ def user_cases(
         assert isinstance(problem, UserProblem)  # noqa: S101
         for reference in references:
             reference.require(problem)
+        programs = [name for name in names if settings.registration(name).command]
+        if not (drawn.neutral or drawn.written_for or programs or references):
+            raise no_loss(settings.model)
         idle = {name: reason for name in names if (reason := nothing_to_run(name, settings.registration(name), drawn))}
         runs = [name for name in names if name not in idle]
         idle |= nobodys(place_of_model(problem.spec.path), settings.order())
@@ -207,6 +210,8 @@ def nothing_to_run(name: str, registration: Registration, drawn: mm.Drawn) -> st
     """Why a backend has nothing to run in a model, or ``""``."""
     known = {name, registration.family}
     own = any(each in drawn.written_for or each.replace("-", "_") in drawn.written_for for each in known if each)
+    if registration.command:
+        return f"the model has a loss for {name}: give the program another name" if own else ""
     if not own and not drawn.neutral:
         return f"the model has no loss for {name}"
     if BY_HAND in known and not drawn.gradient:

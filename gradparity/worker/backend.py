@@ -60,7 +60,8 @@ class Worker:
         try:
             return encode(ANSWERS[type(request)](self, request))
         except BaseException as error:  # whatever a model raises is an answer: no signal of a terminal comes here
-            if not isinstance(error, Exception) and not isinstance(getattr(self, "problem", None), UserProblem):
+            own = isinstance(error, KeyboardInterrupt | SystemExit)
+            if own and not isinstance(getattr(self, "problem", None), UserProblem):
                 raise
             return encode(failure(error, self._said(error)))
 
@@ -83,7 +84,8 @@ class Worker:
         reasons.prepare(request)
         started, cpu_started = time.perf_counter(), time.process_time()
         self.names = request.names
-        self.backend = self.whole = load(request.target)
+        found: Any = load(request.target)
+        self.backend = self.whole = found(request.command) if request.command else found
         self.backend.configure(request.threads)
         import_s = NUMPY_S + time.perf_counter() - started
         import_cpu_s = NUMPY_CPU_S + time.process_time() - cpu_started
@@ -145,7 +147,8 @@ class Worker:
             if isinstance(spec, UserSpec):
                 from gradparity.worker.user_loss import user_loss
 
-                loss = user_loss(spec, self.backend, self.names)
+                own = getattr(self.backend, "user_loss", None)
+                loss = user_loss(spec, self.backend, self.names) if own is None else own(spec)
                 if hasattr(self.backend, "alone"):
                     from gradparity.worker.ranks import combined
 

@@ -77,6 +77,7 @@ class Configure(Request[Configured], frozen=True):
     ``names``: what the backend is called by a model of the user's, its own name first.
     ``one_core``: tie the process to one core first, so that no pool of threads can use another.
     ``memory_bytes``: let the process have no more.
+    ``command``: words that start the program that it is, where it is one.
     ``rank``, of so many ``ranks`` where the process is one of several; 0 where it is not.
     """
 
@@ -89,6 +90,7 @@ class Configure(Request[Configured], frozen=True):
     one_core: bool = False
     protocol: int = PROTOCOL
     names: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
     memory_bytes: int | None = None
     rank: int = 0
     ranks: int = 0

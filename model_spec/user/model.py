@@ -183,7 +183,8 @@ def load_model(path: str | Path) -> UserModel:
     """Load the model at a path; its backends' own files are loaded when they are asked for.
 
     Raises:
-        InputError: there is no model at that path, it does not import, or it lacks a function.
+        InputError: there is no model at that path, it does not import, or it lacks a function. A model without any
+            loss is no fault here: a program of any language may be its loss.
     """
     file, folder = find_model(path)
     note_reads(file.parent)
@@ -195,14 +196,20 @@ def load_model(path: str | Path) -> UserModel:
     for name in ("parameters", "data"):
         _required(module, file, name, f"{name}(rng)")
     model = UserModel(file, folder, module, split_path(path)[1])
-    if model.loss is None and not model.written_for():
-        raise InputError(
-            display_path(file),
-            got=f"no {model.loss_name}",
-            expected=f"{model.loss_name}(params, data, xp), or a loss for a backend",
-            cure=f"A model has {_CONTRACT}.",
-        )
+    if model.loss is None and not model.written_for() and model.loss_name != LOSS:
+        raise no_loss(path)
     return model
+
+
+def no_loss(path: str | Path) -> InputError:
+    """What is at fault with a model that has no loss, where nothing else is its loss."""
+    name = split_path(path)[1]
+    return InputError(
+        display_path(find_model(path)[0]),
+        got=f"no {name}",
+        expected=f"{name}(params, data, xp), or a loss for a backend",
+        cure=f"A model has {_CONTRACT}.",
+    )
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,6 @@ def test_parameters_that_cannot_be_differentiated_are_refused_with_their_name_an
         ("import nosuchmodule\n", "line 1: got ModuleNotFoundError: No module named 'nosuchmodule', expected a file"),
         ("x = 1\nif x\n", "line 2: got SyntaxError"),
         ("\nraise SystemExit(4)\n", "line 2: got the code ends the process: SystemExit(4)"),
-        (HEAD, "got no loss, expected loss(params, data, xp), or a loss for a backend."),
         (HEAD.replace("def data", "def datum"), "got no function data, expected a function data(rng)."),
         ("parameters = 3\n" + LOSS, "got parameters is int, expected a function parameters(rng)."),
         (HEAD + "loss = 3\n", "loss: got int, expected a function."),

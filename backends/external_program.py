@@ -1,0 +1,186 @@
+"""A program of any language as a backend: it is asked for loss and gradient in JSON, one line each way.
+
+``{"protocol": 1, "evaluate": "value_and_gradient", "model": {...}, "dtype": "float64", "params": {...},
+"constants": {...}, "data": {...}}`` is answered with ``{"loss": 0.5, "gradient": {...}}`` or ``{"error": "words"}``.
+Arrays are nested lists in C order and scalars numbers. Numbers are shortest decimals that round-trip, so that every bit
+travels; ``NaN``, ``Infinity`` and ``-Infinity`` stand as Python's ``json`` writes them, and an answer may have them as
+strings. See docs/howto/external_program.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradparity.backends.asked_by_line import AskedByLine, ProgramFailed, quoted
+from gradparity.backends.host_arrays import HostArrays, descend
+from gradparity.backends.protocol import Array, Data, HostArray, Params
+from gradparity.model_spec.spec import Logistic, UserSpec, to_dict
+
+PROTOCOL = 1
+#: Bytes that an answer may have: for each number, and beside them.
+NUMBER_BYTES, OTHER_BYTES = 64, 2**20
+#: Digits of a file's SHA-256 that stand for its version.
+DIGITS = 12
+_NO_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
+
+
+class AnsweredLoss:
+    """The loss of a model as the program computes it: called, it is the loss, and its methods are the derivatives."""
+
+    def __init__(self, program: AskedByLine, spec: Logistic | UserSpec) -> None:
+        self.program, self.spec = program, spec
+        model = {k: v for k, v in to_dict(spec).items() if k not in ("dtype", "block_bytes", "parameters", "forms")}
+        self._begin = {"protocol": PROTOCOL, "evaluate": "value_and_gradient", "model": model, "dtype": spec.dtype}
+        self._most = OTHER_BYTES + NUMBER_BYTES * (spec.size + 1)
+        self._written: tuple[Data | None, str] = None, ""
+
+    def __call__(self, params: Params, data: Data) -> Array:
+        return self.value_and_gradient(params, data)[0]
+
+    value = __call__
+
+    def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
+        """Loss and gradient, each in its parameter's dtype.
+
+        Raises:
+            ProgramFailed: the program said that it cannot, or answered what is not that.
+            ProgramLost: it ended, or answered what is no answer.
+        """
+        begin = json.dumps({**self._begin, "params": _lists(params)})
+        line = self.program.ask(f"{begin[:-1]}, {self._data(data)}}}".encode(), self._most)
+        found = self._read(line)
+        if "error" in found:
+            raise ProgramFailed(f"the program says: {found['error']}")
+        gradient = found.get("gradient")
+        if "loss" not in found or not isinstance(gradient, dict):
+            raise ProgramFailed(f"the program answers without a loss and a gradient by name: {quoted(line)}")
+        lacking = [name for name in self.spec.shapes if name not in gradient]
+        unknown = [name for name in gradient if name not in self.spec.shapes]
+        if lacking or unknown:
+            what = [*(f"none of {name}" for name in lacking), *(f"one of {name}" for name in unknown)]
+            expected = ", ".join(self.spec.shapes)
+            raise ProgramFailed(f"the program's gradient: got {' and '.join(what)}, expected those of {expected}")
+        sure = b"true" not in line and b"false" not in line  # among numbers NumPy takes them for 1 and 0
+        return _array("loss", found["loss"], (), self.spec.dtype, sure=sure), {
+            name: _array(f"gradient of {name}", gradient[name], shape, self.spec.dtypes[name], sure=sure)
+            for name, shape in self.spec.shapes.items()
+        }
+
+    def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
+        raise NotImplementedError("a program is asked for loss and gradient alone")
+
+    hvp = jvp
+
+    def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
+        return descend(self.value_and_gradient, params, data, steps, learning_rate)
+
+    def _data(self, data: Data) -> str:
+        """Constants and data as JSON without its braces: written once for the many calls with the same."""
+        if self._written[0] is not data:
+            constants: Mapping[str, str] = {}
+            rest: dict[str, Any] = dict(data)
+            if isinstance(self.spec, UserSpec):
+                constants = self.spec.constants
+                rest = {k: v for k, v in rest.items() if k not in constants.values()} | self.spec.plain_data
+            parts = {"constants": {path: data[name] for path, name in constants.items()}, "data": rest}
+            written = json.dumps({name: _lists(tree) for name, tree in parts.items()})[1:-1]
+            self._written = data, written
+        return self._written[1]
+
+    def _read(self, line: bytes) -> dict[str, Any]:
+        """An answer as an object."""
+        try:
+            found = json.loads(line.decode(), object_pairs_hook=_once)
+        except _Twice as error:
+            raise ProgramFailed(f"the program answers with two of {error}: {quoted(line)}") from None
+        except (ValueError, RecursionError):
+            raise self.program.broken(f"answers with what is no JSON: {quoted(line)}") from None
+        if not isinstance(found, dict):
+            raise self.program.broken(f"answers with what is no JSON object: {quoted(line)}")
+        return found
+
+
+class _Twice(Exception):
+    """A name stands twice in an object, of which JSON's readers keep one."""
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _Twice(next(name for name in names if names.count(name) > 1))
+    return found
+
+
+def _lists(tree: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in tree.items()}
+
+
+def _array(what: str, value: Any, shape: tuple[int, ...], dtype: str, *, sure: bool) -> HostArray:
+    """Nested lists as an array, rounded to its dtype.
+
+    Raises:
+        ProgramFailed: they hold something else than numbers, or have another shape.
+    """
+    try:
+        found = np.array(value)
+    except (ValueError, OverflowError):  # a list that is longer than another
+        found = np.array(value, object)
+    if found.dtype.kind not in "iuf" or not sure:
+        entries = np.array(value, object)
+        found = np.array([_number(what, each) for each in entries.ravel()]).reshape(entries.shape)
+    if found.shape != shape:
+        raise ProgramFailed(f"the program's {what}: got shape {found.shape}, expected {shape}")
+    with np.errstate(over="ignore"):
+        return found.astype(dtype)
+
+
+def _number(what: str, value: Any) -> float:
+    if isinstance(value, str) and value.lower() in _NO_NUMBER:
+        return _NO_NUMBER[value.lower()]
+    if type(value) is int or type(value) is float:
+        with suppress(OverflowError):
+            return float(value)
+    got = quoted(json.dumps(value).encode())
+    raise ProgramFailed(f"the program's {what}: got {got}, expected numbers in lists of one length")
+
+
+class ExternalProgram(HostArrays):
+    """A program behind the protocol of the others: started by ``configure``, asked until the worker ends."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = tuple(command)
+        self._asked: AskedByLine
+
+    def configure(self, threads: int) -> None:
+        """Start it: its libraries take their threads from the environment.
+
+        Raises:
+            ProgramFailed: it cannot be started.
+        """
+        self._asked = AskedByLine(self.command)
+
+    def versions(self) -> dict[str, str]:
+        """Beginnings of SHA-256 of the files that the command names: what stands for a version."""
+        found = {}
+        for word in (shutil.which(self.command[0]) or "", *self.command[1:]):
+            with suppress(OSError), Path(word).open("rb") as file:
+                found[Path(word).name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
+        return found
+
+    def loss(self, spec: Logistic | UserSpec) -> AnsweredLoss:
+        return AnsweredLoss(self._asked, spec)
+
+    user_loss = loss
+
+    def program(self, loss: AnsweredLoss) -> AnsweredLoss:
+        return loss
