@@ -5,12 +5,15 @@ What it writes to standard error goes to this process's own. It is in this proce
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import selectors
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from threading import Thread
 
 from gradparity.formatting import printable, shortened
@@ -19,6 +22,8 @@ from gradparity.formatting import printable, shortened
 CHUNK, LAST = 1 << 16, 4096
 #: Seconds between two looks at whether it lives, and those that it has to end, or its last words to arrive.
 LOOK_S, ENDS_S = 0.2, 1.0
+#: Digits of a file's SHA-256 that stand for its version.
+DIGITS = 12
 
 
 class ProgramFailed(Exception):
@@ -27,6 +32,15 @@ class ProgramFailed(Exception):
 
 class ProgramLost(BaseException):
     """It ended, or broke the order of question and answer; no exception of a model's, which might be tried again."""
+
+
+def files_of(words: Sequence[str]) -> dict[str, str]:
+    """The files that a command names, with the beginnings of their SHA-256: what stands for a version."""
+    found = {}
+    for word in filter(os.path.isfile, words):  # a pipe would be read in vain
+        with contextlib.suppress(OSError), Path(word).open("rb") as file:
+            found[Path(word).name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
+    return found
 
 
 def quoted(text: bytes | bytearray) -> str:

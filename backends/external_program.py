@@ -9,18 +9,15 @@ strings. See docs/howto/external_program.md.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gradparity.backends.asked_by_line import AskedByLine, ProgramFailed, quoted
+from gradparity.backends.asked_by_line import AskedByLine, ProgramFailed, files_of, quoted
 from gradparity.backends.host_arrays import HostArrays, descend
 from gradparity.backends.protocol import Array, Data, HostArray, Params
 from gradparity.model_spec.spec import Logistic, UserSpec, to_dict
@@ -28,8 +25,6 @@ from gradparity.model_spec.spec import Logistic, UserSpec, to_dict
 PROTOCOL = 1
 #: Bytes that an answer may have: for each number, and beside them.
 NUMBER_BYTES, OTHER_BYTES = 64, 2**20
-#: Digits of a file's SHA-256 that stand for its version.
-DIGITS = 12
 _NO_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": math.inf, "-infinity": -math.inf}
 
 
@@ -170,12 +165,7 @@ class ExternalProgram(HostArrays):
         self._asked = AskedByLine(self.command)
 
     def versions(self) -> dict[str, str]:
-        """Beginnings of SHA-256 of the files that the command names: what stands for a version."""
-        found = {}
-        for word in (shutil.which(self.command[0]) or "", *self.command[1:]):
-            with suppress(OSError), Path(word).open("rb") as file:
-                found[Path(word).name] = f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:DIGITS]}"
-        return found
+        return files_of(self.command)
 
     def loss(self, spec: Logistic | UserSpec) -> AnsweredLoss:
         return AnsweredLoss(self._asked, spec)

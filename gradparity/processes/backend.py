@@ -41,6 +41,8 @@ class WorkerProcess(Peer):
         super().__init__(
             backend, "gradparity.worker.backend", m.decode_reply, launch, python=registration.python or sys.executable
         )
+        if registration.command:
+            self.hint = ". A program has to flush its output after each answer"
         names = tuple(filter(None, (backend.partition("~")[0], registration.family)))
         limit = launch.allowance.memory_bytes
         with contextlib.suppress(WorkerFailed):  # `configured` says so, where the caller expects it

@@ -87,6 +87,9 @@ class Peer:
         python: interpreter.
     """
 
+    #: What may be the matter where no answer comes in time.
+    hint = ""
+
     def __init__(
         self, name: str, module: str, decode: Callable[[bytes], Any], launch: Launch, *, python: str = sys.executable
     ) -> None:
@@ -212,7 +215,7 @@ class Peer:
     def _overdue(self, limit: _Limit) -> WorkerFailed:
         """End the process for its silence: a fault of its own, or of the budget, or of its share."""
         self.kill()
-        self._gone = WorkerFailed(self.backend, self._stage, limit.overdue)
+        self._gone = WorkerFailed(self.backend, self._stage, limit.overdue + self.hint)
         if limit.left_s < limit.seconds:
             self._gone = OutOfTime(self.backend, self._stage)
         if limit.share_s < min(limit.seconds, limit.left_s):

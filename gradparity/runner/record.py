@@ -13,10 +13,12 @@ from threading import Lock
 import msgspec
 
 from gradparity.backends import BACKENDS
+from gradparity.backends.asked_by_line import files_of
 from gradparity.benchmark.schedule import is_twin
 from gradparity.model_spec.errors import InputError
 from gradparity.processes import machine
 from gradparity.processes.environment import set_for_workers
+from gradparity.processes.interpreters import variants
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import (
     BackendInfo,
@@ -154,9 +156,12 @@ def go_on(result: RunResult, folder: Path) -> list[ProblemResult]:
         return []
     old = store.read(str(folder))
     require_same(old, result)
-    for info in old.backends:
-        if info.name in BACKENDS and not old.settings.get("scheduler"):  # of another interpreter only its process knows
+    others = variants(tuple(result.settings.get("interpreters", ())))
+    for info in old.backends if not old.settings.get("scheduler") else ():
+        if info.name in BACKENDS:  # of another interpreter only its process knows
             require_installed(info.name, info.versions)
+        elif info.name in others and others[info.name].command:
+            require_same_versions(info.name, info.versions, files_of(others[info.name].command))
     result.sessions, result.machines = old.sessions, old.machines
     versions = {info.name: info.versions for info in old.backends}
     result.backends = [msgspec.structs.replace(info, versions=versions.get(info.name, {})) for info in result.backends]

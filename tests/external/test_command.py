@@ -156,7 +156,7 @@ FAULTS = {
     "explains": ("sys.exit('no such model')", "the program ended with code 1 before it had answered: no such model"),
     "evaluated": (dying(7), "failed in evaluation on model.py: the program ended with code 9 before it had answered"),
     "trained": (dying(12), "failed in training on model.py: the program ended with code 9 before it had answered"),
-    "silent": ("time.sleep(60)", "no answer after 2 s (--timeout compile=2)"),
+    "silent": ("time.sleep(60)", "(--timeout compile=2); killed. A program has to flush its output"),
     "garbage": ("print('hello', flush=True)", "answers with what is no JSON: 'hello'"),
     "refuses": (
         "send({'error': 'w is negative'})",
@@ -238,6 +238,15 @@ def test_it_has_no_more_memory_than_a_backend_may_have(tmp_path: Path):
 def test_a_command_that_is_none_is_refused_before_anything_starts(text: str, said: str, tmp_path: Path):
     with pytest.raises(InputError, match=said):
         checked(model_file(tmp_path, HEAD + LOSS), text)
+
+
+def test_a_run_goes_on_with_the_same_program_only(tmp_path: Path):
+    path, words, out = model_file(tmp_path, HEAD + LOSS), option(program(tmp_path)), tmp_path / "out"
+    assert checked(path, words, out=out).ok
+    assert checked(path, words, out=out, resume=True).ok
+    program(tmp_path, "send({'error': 'no'})")
+    with pytest.raises(InputError, match=r"--resume: got plain with program.py sha256:.*, expected the same versions"):
+        checked(path, words, out=out, resume=True)
 
 
 def test_it_is_not_timed(tmp_path: Path):
