@@ -53,7 +53,7 @@ class AnsweredLoss:
         begin = json.dumps({**self._begin, "params": _lists(params)})
         line = self.program.ask(f"{begin[:-1]}, {self._data(data)}}}".encode(), self._most)
         found = self._read(line)
-        if "error" in found:
+        if found.get("error") is not None:
             raise ProgramFailed(f"the program says: {found['error']}")
         gradient = found.get("gradient")
         if "loss" not in found or not isinstance(gradient, dict):

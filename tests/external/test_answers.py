@@ -109,7 +109,9 @@ def test_every_bit_of_a_number_travels_there_and_back(started: Started, problem:
 
 
 def test_what_is_no_number_may_be_words_and_whole_numbers_are_numbers(started: Started, problem: UserProblem):
-    loss = started("send({'loss': 'NaN', 'gradient': {'w': ['-Infinity', 2, 'inf'], 'b': 2**70}, 'seconds': 1})")
+    loss = started(
+        "send({'loss': 'NaN', 'gradient': {'w': ['-Infinity', 2, 'inf'], 'b': 2**70}, 'error': None, 'seconds': 1})"
+    )
     value, gradient = loss.value_and_gradient(problem.params, problem.data)
     assert np.isnan(value)
     assert gradient["w"].tolist() == [-math.inf, 2, math.inf]
