@@ -5,7 +5,7 @@ A model of the user's is in `gradparity.runner.user_cases`, whose imports take l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -97,7 +97,7 @@ class Case:
 class BuiltInCase(Case):
     """The built-in model on one data set, which is read or made when it is first asked for."""
 
-    def __init__(self, settings: Settings, names: Sequence[str], workers: int, scratch: Path) -> None:
+    def __init__(self, settings: Settings, names: Sequence[str], workers: int, scratch: Callable[[], Path]) -> None:
         super().__init__(settings, names)
         self.workers, self.scratch = workers, scratch
         self.source = settings.data[0]
@@ -142,10 +142,10 @@ class BuiltInCase(Case):
         return results.label(name, {k: v for k, v in fields.items() if v is not None}, cell.threads)
 
 
-def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str], scratch: Path) -> list[Case]:
+def built_in_cases(settings: Settings, plan: Plan, names: Sequence[str], scratch: Callable[[], Path]) -> list[Case]:
     """The cells of a run of the built-in model: what was given is read and checked, sizes are made in their turn.
 
-    ``scratch`` is a folder for rows that are to be read in pieces, where the user's file does not let them be.
+    ``scratch`` makes a folder for rows that are to be read in pieces, where the user's file does not let them be.
 
     Raises:
         InputError: the data are at fault, or a size does not fit in memory.

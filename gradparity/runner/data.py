@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -26,13 +27,16 @@ _PROCESS_BYTES = 400 * 2**20
 _FEWER = "Use fewer rows, a smaller projection, or fewer backends at once (--backends)."
 
 
-def dataset_of(cell: Settings, workers: int = 1, scratch: Path | None = None) -> Dataset | StreamedDataset:
+def dataset_of(
+    cell: Settings, workers: int = 1, scratch: Callable[[], Path] | None = None
+) -> Dataset | StreamedDataset:
     """Read and check the data of a cell.
 
     Args:
         cell: settings with one data set; its options ``target``, ``standardise`` and ``seed`` are followed.
         workers: number of processes that hold the data beside this one.
-        scratch: folder where the rows of a Parquet file are written, to be read in pieces; without one it must fit.
+        scratch: makes a folder where the rows of a Parquet file are written, to be read in pieces; without it that must
+            fit.
 
     Returns:
         The data set; of a ``.npy`` or Parquet file that does not fit into memory, one that is read in pieces.
@@ -57,7 +61,7 @@ def dataset_of(cell: Settings, workers: int = 1, scratch: Path | None = None) ->
         raise InputError("--positive", got=repr(cell.positive), expected=expected, cure="Write 0 and 1 into the file.")
     if isinstance(file, ParquetRows):
         assert scratch is not None  # noqa: S101  # without one it is read whole
-        file = file.on_disk(scratch)
+        file = file.on_disk(scratch())
     return scan(file)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -94,16 +95,17 @@ def run(
         infos += [BackendInfo(name=each.name, versions=each.versions) for each in references]
     with ExitStack() as stack:
         records = stack.enter_context(_noted())
-        scratch = stack.enter_context(scratch_folder())
+        folder = cache(lambda: stack.enter_context(scratch_folder()))  # for data at fault nothing is started
         if settings.model is None:
-            cases = stress_cases(settings, names) if plan.shared else built_in_cases(settings, plan, names, scratch)
+            cases = stress_cases(settings, names) if plan.shared else built_in_cases(settings, plan, names, folder)
         held = stack.enter_context(hold(settings.out, settings.command, force=force))
-        cache = scratch / "compiled" if plan.apart else None  # so that the first process of a cell compiles everything
-        if cache is not None:
-            cache.mkdir()
+        scratch = folder()
+        compiled = scratch / "compiled" if plan.apart else None  # a cell's first process compiles everything
+        if compiled is not None:
+            compiled.mkdir()
         launch = Launch(
             held.folder / LOGS,
-            compile_cache=cache,
+            compile_cache=compiled,
             scratch=scratch,
             deadline=deadline,
             allowance=settings.allowance,
