@@ -63,12 +63,12 @@ def registered() -> dict[str, Registration]:
     One of another package that has the name of one of ours is not that, and said to be the package's.
     """
     found = {}
-    for name, target, package, fault in plugins(*sys.path):
+    for name, target, package, fault, family in plugins(*sys.path):
         if name in BACKENDS:
             said = f"have {package} mended: {name} is a backend of gradparity's own"
             found[f"{name} of {package}"] = Registration("", package=package, fault=said)
         else:
-            found[name] = Registration(target, package=package, fault=fault)
+            found[name] = Registration(target, family=family, package=package, fault=fault)
     return {**found, **BACKENDS}
 
 

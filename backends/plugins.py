@@ -14,23 +14,30 @@ from typing import NamedTuple
 
 #: Third parties register ``name = "module:attribute"`` here in their own package's metadata.
 ENTRY_POINT_GROUP = "gradparity.backends"
+#: And here ``name = "framework"``, where a backend takes a user's losses for a framework of another name.
+FAMILY_GROUP = "gradparity.families"
 
 
 class Plugin(NamedTuple):
-    """What a package registers; ``fault`` is what is to be done about it before it can be used at all, or ``""``."""
+    """What a package registers.
+
+    ``fault`` is what is to be done about it before it can be used at all, or ``""``; ``family`` the name of its
+    framework, where that is another.
+    """
 
     name: str
     target: str
     package: str
     fault: str = ""
+    family: str = ""
 
 
 @cache
 def plugins(*_path: str) -> tuple[Plugin, ...]:
     """The backends of other packages on that path, each name once: to read all metadata takes some milliseconds."""
     found: dict[str, Plugin] = {}
-    for package, entry in _entries():
-        plugin = _plugin(package, entry)
+    for package, entry, family in _entries():
+        plugin = _plugin(package, entry, family)
         other = found.get(plugin.name)
         if other is not None:
             twice = f"uninstall {package} or {other.package}, which both register that name"
@@ -40,29 +47,32 @@ def plugins(*_path: str) -> tuple[Plugin, ...]:
     return tuple(found.values())
 
 
-def _entries() -> Iterator[tuple[str, EntryPoint]]:
-    """Every entry point of the group with the name of its package; of a package that is there twice the first's."""
+def _entries() -> Iterator[tuple[str, EntryPoint, str]]:
+    """Every entry point of the group with its package and family; of a package that is there twice the first's."""
     seen: set[str] = set()
     for distribution in distributions():
         try:
             entries = tuple(distribution.entry_points.select(group=ENTRY_POINT_GROUP))
             package = distribution.metadata["Name"] if entries else ""
+            families = {each.name: each.value for each in distribution.entry_points.select(group=FAMILY_GROUP)}
         except Exception:  # noqa: S112  # of a package whose metadata nobody can read, whatever is the matter with them
             continue
         if entries and (key := re.sub("[-_.]+", "-", str(package)).lower()) not in seen:
             seen.add(key)
-            yield from ((str(package), entry) for entry in entries)
+            yield from ((str(package), entry, families.get(entry.name, "")) for entry in entries)
 
 
-def _plugin(package: str, entry: EntryPoint) -> Plugin:
+def _plugin(package: str, entry: EntryPoint, family: str) -> Plugin:
     match = entry.pattern.match(entry.value)
     fault = ""
     if match is None or not match["attr"]:
         fault = f"have {package} mended: {entry.value!r} is no module:attribute"
     elif not entry.name.isprintable() or not re.fullmatch("[^,~]+", entry.name):
         fault = f"have {package} mended: a name has no comma, no ~ and nothing that cannot be printed"
+    elif family and not re.fullmatch("[A-Za-z0-9_-]+", family):
+        fault = f"have {package} mended: {family!r} in {FAMILY_GROUP} is no name of a framework"
     target = "" if match is None or fault else f"{match['module']}:{match['attr']}"
-    return Plugin(entry.name or "''", target, package, fault)
+    return Plugin(entry.name or "''", target, package, fault, family)
 
 
 @cache

@@ -2,7 +2,8 @@
 
 A backend differentiates losses of the form ``loss(params, data) -> scalar`` with named parameters and
 named data, both dictionaries of its own arrays. ``loss(spec)`` gives the built-in model in the
-framework's own idiom; ``program(loss)`` gives what the harness calls. A loss of the user's own may carry
+framework's own idiom, ``namespace()`` what losses are written in that are written once; ``program(loss)``
+gives what the harness calls. A loss of the user's own may carry
 ``gradient(params, data)``, derived by hand, for a backend that differentiates nothing.
 """
 
@@ -69,7 +70,10 @@ class Backend(Protocol):
     """One framework, or one way of using it.
 
     One that takes losses written once for all backends has a method ``namespace() -> Any`` more: its array namespace,
-    which they get as ``xp``.
+    which they get as ``xp``. With one it may leave out ``loss(spec)``: the built-in models are then written once, too.
+    They need ``sum``, ``exp``, ``log``, ``logaddexp`` and ``zeros_like`` of it, operators and ``@``.
+
+    One that has not both precisions says which in ``precisions``, such as ``("float64",)``: it takes no part in others.
 
     One that has losses of users' models in another place than these has ``user_loss(spec) -> Loss`` more, from a
     `gradparity.model_spec.user_spec.UserSpec`.
@@ -117,7 +121,7 @@ class Backend(Protocol):
         """The same result, once it has been computed: what asynchronous dispatch needs inside a timed call."""
 
     def loss(self, spec: Logistic) -> Loss:
-        """The built-in model in the framework's own idiom."""
+        """The built-in model in the framework's own idiom, where its namespace alone would not do it justice."""
 
     def program(self, loss: Loss) -> Program:
         """What differentiates ``loss``; compiled where the framework compiles.

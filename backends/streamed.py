@@ -11,12 +11,13 @@ rank, which adds them in the same order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from gradparity.backends.built_in import built_in_loss
 from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
 from gradparity.backends.shards import Rank
 from gradparity.model_spec.data.row_file import Buffers, OnDisk, RowFile
@@ -32,6 +33,7 @@ class StreamedBackend:
         self.backend = backend
         self.configure, self.versions, self.wait = backend.configure, backend.versions, backend.wait
         self.compilations: Callable[[], int] = getattr(backend, "compilations", int)
+        self.precisions: Sequence[str] | None = getattr(backend, "precisions", None)
         if hasattr(backend, "agreed"):
             self.agreed: Callable[[int], int] = backend.agreed
 
@@ -64,7 +66,7 @@ class StreamedLoss:
         # A chunk is a block: it stays in the last cache, and larger blocks make fewer calls.
         formulation = "reassociated" if spec.formulation == "blocked" else spec.formulation
         widened = replace(spec, features=spec.features + 1, formulation=formulation, reduction="sum", l2=0.0)
-        self.chunk_loss = backend.loss(widened)
+        self.chunk_loss = built_in_loss(backend, widened)
         #: Host arrays as the framework's, without a copy where it has a way; third parties need none.
         self.view: Callable[[Mapping[str, HostArray]], Data] = getattr(backend, "view", backend.put)
         #: The parameter with a row for every feature.

@@ -65,3 +65,9 @@ def printable(text: str) -> str:
 def shortened(text: str, limit: int) -> str:
     """The text, or as much of its beginning as ``limit`` characters hold."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def first_line(text: str) -> str:
+    """The first line of a message; where it ends in a colon, and so only announces what went wrong, the last too."""
+    lines = text.strip().splitlines() or [""]
+    return f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]

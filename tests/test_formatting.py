@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gradparity.formatting import duration, ratio, size, three
+from gradparity.formatting import duration, first_line, ratio, size, three
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,11 @@ def test_a_figure_has_three_digits_and_the_unit_that_suits(
     shown: Callable[[float], str], figure: float, words: str
 ) -> None:
     assert shown(figure) == words
+
+
+def test_a_message_whose_first_line_only_announces_is_told_with_its_last() -> None:
+    graph = "in user code:\n\n    File 'model.py', line 3, in loss\n\n    TypeError: got two shapes\n\n"
+    assert first_line(graph) == "in user code: TypeError: got two shapes"
+    assert first_line("shapes differ:") == "shapes differ:"
+    assert first_line("got (3,)\nsee the manual") == "got (3,)"
+    assert first_line("") == ""

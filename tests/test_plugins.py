@@ -169,6 +169,17 @@ def test_hostile_entry_points_are_nobodys_backend(install: Install):
     assert not {*found} & {*available()}
 
 
+def test_a_family_is_read_with_the_entry_point_and_held_to_be_a_name(install: Install):
+    entries = "\n".join(f"{name} = fine_backend:backend" for name in ("xla", "plain", "odd"))
+    families = "xla = tensorflow\nodd = a b\nnobody = jax"
+    install("gp-some", f"{entries}\n[gradparity.families]\n{families}", {"fine_backend.py": SOUND})
+    assert {name: each.family for name, each in registered().items() if each.package and not each.fault} == {
+        "xla": "tensorflow",
+        "plain": "",
+    }
+    assert others()["odd"] == "have gp-some mended: 'a b' in gradparity.families is no name of a framework"
+
+
 def test_a_hundred_plugins_are_listed_and_looked_at_at_once(install: Install, tmp_path: Path):
     entries = "\n".join(f"many-{i} = many.part_{i}:backend" for i in range(100))
     install("gp-many", entries, {"many/__init__.py": "", **{f"many/part_{i}.py": SOUND for i in range(100)}})

@@ -11,30 +11,6 @@ import numpy as np
 from autograd import make_jvp
 
 
-def built_in(spec):
-    """The built-in model, as `loss(params, data)`: softplus of the margins, or the formula that overflows."""
-
-    def loss(params, data):
-        X, y = data["X"], data["y"]
-        if "W" not in params:
-            z = anp.dot(X, params["w"])
-        elif spec.formulation == "as_written":
-            z = anp.dot(anp.dot(X, params["W"]), params["w"])
-        else:
-            z = anp.dot(X, anp.dot(params["W"], params["w"]))
-        logits = spec.logit_scale * z
-        if spec.numerics == "stable":
-            total = anp.sum(anp.logaddexp(anp.zeros_like(y), (1 - 2 * y) * logits))
-        else:
-            p = 1 / (1 + anp.exp(-logits))
-            total = -anp.sum(anp.log(p * y + (1 - p) * (1 - y)))
-        if spec.reduction == "mean":
-            total = total / len(y)
-        return total + 0.5 * spec.l2 * sum(anp.sum(p * p) for p in params.values())
-
-    return loss
-
-
 def for_each_parameter(params, derivative):
     """`derivative(direction)` along each coordinate in turn, in the shapes of the parameters."""
     out = {name: np.empty_like(value) for name, value in params.items()}
@@ -97,10 +73,6 @@ class Backend:
     def wait(self, result):
         """Nothing here is asynchronous."""
         return result
-
-    def loss(self, spec):
-        """The built-in model."""
-        return built_in(spec)
 
     def namespace(self):
         """What a loss that is written once is given as `xp`."""

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 import msgspec
 import psutil
 
+from gradparity.formatting import first_line
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory, refused
 from gradparity.processes.log import Log, said
@@ -230,7 +231,7 @@ class Peer:
 
     def _failed(self, answer: Failed) -> Exception:
         """What a failure that the process has reported is to its caller."""
-        line = (answer.message.strip().splitlines() or [""])[0]
+        line = first_line(answer.message)
         # An error of input has a rule of its own, and needs no name.
         reason = said(line if answer.kind in PLAIN_FAILURES else f"{answer.kind}: {line}")
         if out_of_memory(f"{answer.kind}: {answer.message}"):

@@ -201,11 +201,12 @@ class ProblemRun:
             hold_to_others(self.judging, coarser)
         if self.cell.batches is not None:
             self._as_written(self.cell.batches)
-        if isinstance(self.cell.problem, UserProblem) and self._differs():
+        if not self.cell.problem.on_disk and self._differs():
             self.recorder.begin("where they diverge")
             self._load_again()
             self.judging.find_precision(self.crew.workers)
-            self.judging.find_divergence(self.crew.whole)
+            if isinstance(self.cell.problem, UserProblem):
+                self.judging.find_divergence(self.crew.whole)
         if self.recorder.done | set(outcome.idle) >= set(self.cell.names):
             self.recorder.mark(JUDGED)
         self.recorder.end()

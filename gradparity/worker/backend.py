@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -22,6 +22,7 @@ from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
 from gradparity.worker import reasons
+from gradparity.worker.halved import in_precision
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.ported import by_name, in_its_layout
 from gradparity.worker.serve import serve
@@ -107,13 +108,7 @@ class Worker:
 
             if not isinstance(self.whole, StreamedBackend):
                 self.whole = StreamedBackend(self.whole)
-        precision = self.problem.spec.rounding_apart
-        if precision is not None:
-            from gradparity.worker.halved import Halved
-
-            self.backend = cast("Backend", Halved(self.whole, precision))
-        else:
-            self.backend = self.whole
+        self.backend = in_precision(self.whole, self.problem.spec)
         started = time.perf_counter()
         self.loss, self.program = self.build(self.problem.spec)
         self.eager = request.eager
@@ -154,7 +149,9 @@ class Worker:
 
                     loss.combination = combined(self.backend, loss, self.problem, self._combinations)
             else:
-                loss = self.backend.loss(spec)
+                from gradparity.backends.built_in import built_in_loss
+
+                loss = built_in_loss(self.backend, spec)
             self._built[spec] = loss, self.backend.program(loss)
         return self._built[spec]
 

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from gradparity.backends import place
 from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
+from gradparity.formatting import first_line
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
@@ -289,7 +290,7 @@ def _is_leak(error: Exception) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+    return f"{type(error).__name__}: {first_line(str(error))}"
 
 
 def train(

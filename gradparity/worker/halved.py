@@ -1,11 +1,24 @@
-"""A backend in half precision: its numbers come and go as float32, which holds them all."""
+"""Which precisions a backend has; in half precision its numbers come and go as float32, which holds them all."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from gradparity.backends.protocol import Array, Backend, HostArray, NothingToRun
+from gradparity.model_spec.spec import Logistic, UserSpec
+
+
+def in_precision(backend: Backend, spec: Logistic | UserSpec) -> Backend:
+    """A backend that computes in a problem's precision: itself, or in half precision as `Halved`.
+
+    Raises:
+        NothingToRun: it has no such precision.
+    """
+    has = getattr(backend, "precisions", None)
+    if has is not None and spec.dtype not in has:
+        raise NothingToRun(f"it has no {spec.dtype}, only {' and '.join(has)}")
+    return backend if spec.rounding_apart is None else cast("Backend", Halved(backend, spec.rounding_apart))
 
 
 class Halved:

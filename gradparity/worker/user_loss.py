@@ -12,6 +12,7 @@ from typing import Any
 from gradparity.backends.names import of_dtype
 from gradparity.backends.protocol import Array, Backend, Data, NothingToRun, Params
 from gradparity.backends.shards import Combination
+from gradparity.formatting import first_line
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user import scalar
 from gradparity.model_spec.user.layouts import Layout, layout_of
@@ -135,7 +136,7 @@ def said_of(error: BaseException, spec: UserSpec) -> str:
     if not line:
         return words
     cure = cure_of_missed()
-    return f"{words.splitlines()[0] if words else ''} ({display_path(file)}, line {line}){f'. {cure}' if cure else ''}"
+    return f"{first_line(words)} ({display_path(file)}, line {line}){f'. {cure}' if cure else ''}"
 
 
 def require_scalar(loss: Any, value: Any) -> None:

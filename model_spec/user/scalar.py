@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from gradparity.model_spec.errors import InputError
@@ -27,5 +28,5 @@ def require_scalar(rule: str, value: Any) -> None:
         cure = "Sum it, or take its mean."
         raise InputError(rule, got=f"an array of shape {tuple(shape)}", expected="a scalar", cure=cure)
     dtype = str(getattr(value, "dtype", "float"))
-    if "float" not in dtype:
+    if not re.search("float|double", dtype):
         raise InputError(rule, got=f"an array of dtype {dtype}", expected=_EXPECTED)

@@ -23,6 +23,7 @@ RUN_ELSEWHERE = {
     ".venv/bin/pytest -q -n 2": "the same: it is this test run",
     "gradparity backends": "tests/examples/test_third_party.py, which installs the package",
     "gradparity check --data toy --backends autograd,autograd-forward": "the same",
+    "gradparity check --data toy --backends numpy,casadi": "tests/examples/test_engines.py, where CasADi is installed",
 }
 #: Words of an output that a run need not repeat: figures, times, versions.
 _FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?")

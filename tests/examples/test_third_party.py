@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
-import os
 import shutil
-import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,24 +13,17 @@ import pytest
 
 from tests.conftest import python
 from tests.examples.models import EXAMPLES
+from tests.examples.packages import command, installed_by_hand
+
+pytest.importorskip("autograd")
 
 PACKAGE = EXAMPLES / "third_party"
 NAME = "autograd-forward"
 
 
-def installed_by_hand(site: Path) -> None:
-    """What an installer makes of the package: its module, and its metadata out of pyproject.toml."""
-    project = tomllib.loads((PACKAGE / "pyproject.toml").read_text())["project"]
-    metadata = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    metadata.mkdir(parents=True)
-    head = f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
-    (metadata / "METADATA").write_text(head)
-    groups = (
-        f"[{group}]\n" + "".join(f"{name} = {target}\n" for name, target in entries.items())
-        for group, entries in project["entry-points"].items()
-    )
-    (metadata / "entry_points.txt").write_text("\n".join(groups))
-    shutil.copy(PACKAGE / "gradparity_forward.py", site)
+def by_hand(site: Path) -> None:
+    """Without pip."""
+    installed_by_hand(PACKAGE, site)
 
 
 def release_of(distribution: str) -> tuple[int, ...]:
@@ -54,17 +44,8 @@ def installed_by_pip(site: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
-def command(site: Path, cwd: Path, *words: str) -> Any:
-    """A command with the package on its path; the JSON that it prints."""
-    pytest.importorskip("autograd")
-    path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
-    ran = python("-P", "-m", "gradparity", *words, "--json", cwd=cwd, PYTHONPATH=path)
-    assert ran.returncode == 0, ran.stderr + ran.stdout[-2000:]
-    return json.loads(ran.stdout)
-
-
 @pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # by its hook, when pip is looked for
-@pytest.mark.parametrize("install", [installed_by_hand, installed_by_pip])
+@pytest.mark.parametrize("install", [by_hand, installed_by_pip])
 def test_the_installed_package_is_listed_beside_our_backends(install: Any, tmp_path: Path) -> None:
     install(tmp_path / "site")
     listed = {info["name"]: info for info in command(tmp_path / "site", tmp_path, "backends")}
@@ -78,7 +59,7 @@ EXAMPLE_MODELS = [str(EXAMPLES / f"{name}.py") for name in ("mlp", "gaussian_mix
 
 @pytest.mark.parametrize("model", ["--data=toy", *EXAMPLE_MODELS], ids=lambda model: Path(model).stem)
 def test_a_check_of_our_model_and_of_users_agrees_in_every_quantity(model: str, tmp_path: Path) -> None:
-    installed_by_hand(tmp_path / "site")
+    by_hand(tmp_path / "site")
     words = ["check", model, "--backends", NAME, "--steps", "5", "--out", str(tmp_path / "out")]
     (problem,) = command(tmp_path / "site", tmp_path, *words)["problems"]
     assert problem["truth"].startswith("certified in ball arithmetic")
@@ -97,3 +78,28 @@ def test_the_module_imports_nothing_of_ours_and_is_as_short_as_our_own() -> None
     }
     assert imported == {"autograd", "importlib", "numpy"}
     assert len(source.splitlines()) < 120
+
+
+PORT = """
+def parameters(rng):
+    return {"w": rng.standard_normal(3)}
+
+def data(rng):
+    return {"X": rng.standard_normal((5, 3))}
+
+def loss_autograd(params, data):
+    import autograd.numpy as np
+    return np.sum(np.tanh(np.dot(data["X"], params["w"])) ** 2)
+"""
+
+
+def test_a_loss_written_for_the_framework_is_its_too(tmp_path: Path) -> None:
+    by_hand(tmp_path / "site")
+    (tmp_path / "model.py").write_text(PORT)
+    words = ["check", "model.py", "--backends", f"autograd,{NAME}", "--steps", "2", "--out", "out"]
+    (problem,) = command(tmp_path / "site", tmp_path, *words)["problems"]
+    assert problem["idle"] == {}
+    assert {(found["backend"], found["verdict"]) for found in problem["findings"]} == {
+        ("autograd", "agrees"),
+        (NAME, "agrees"),
+    }

@@ -1,0 +1,126 @@
+"""Engines of other frameworks, each a package of one file: installed, and held to the truth where they are there."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tomllib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradparity.backends import Registration, missing
+from tests.conftest import python
+from tests.examples.models import EXAMPLES
+from tests.examples.packages import command, installed_by_hand
+
+#: The packages by their frameworks, and the framework of each backend of theirs.
+ENGINES = {path.parent.name: path.parent for path in sorted(EXAMPLES.glob("engines/*/pyproject.toml"))}
+BACKENDS = {"casadi": "casadi", "tensorflow": "tensorflow", "tensorflow-xla": "tensorflow", "tinygrad": "tinygrad"}
+#: What a compiler of C++, called for every kernel, would take longer than all else here.
+ENVIRONMENT = {"mlx": ["--env", "MLX_DISABLE_COMPILE=1"]}
+QUANTITIES = {"loss", "gradient", "jvp", "hvp"}
+#: Derivatives that a framework does not have.
+LACKING = {"tinygrad": {"jvp"}}
+
+
+def checked(engine: str, tmp_path: Path, *words: str, code: int = 0) -> dict[str, Any]:
+    """The problem of a check by one engine."""
+    framework = BACKENDS.get(engine, engine)
+    if find_spec(framework) is None:
+        pytest.skip(f"{framework} is not installed: pip install ./examples/engines/{framework}")
+    installed_by_hand(ENGINES[framework], tmp_path / "site")
+    asked = ["check", *words, "--backends", engine, "--steps", "3", "--out", str(tmp_path / "out")]
+    (problem,) = command(tmp_path / "site", tmp_path, *asked, *ENVIRONMENT.get(engine, []), code=code)["problems"]
+    return dict(problem)
+
+
+def of(engine: str, problem: dict[str, Any]) -> list[dict[str, Any]]:
+    """An engine's findings."""
+    assert {each["quantity"] for each in problem["not_given"]} == LACKING.get(engine, set())
+    found = [each for each in problem["findings"] if each["backend"] == engine]
+    assert {each["quantity"] for each in found} == QUANTITIES - LACKING.get(engine, set())
+    return found
+
+
+MODELS = ["--data=toy", str(EXAMPLES / "mlp.py"), str(EXAMPLES / "gaussian_mixture.py")]
+VARIATION = [pytest.mark.slow, pytest.mark.variation]
+#: CI installs its engines before the slow tests.
+MARKS = {"--data=toy": [pytest.mark.slow]}
+CASES = [
+    pytest.param(engine, model, marks=MARKS.get(model, VARIATION), id=f"{engine}-{Path(model).stem}")
+    for engine in BACKENDS
+    for model in MODELS
+]
+
+
+@pytest.mark.parametrize("engine, model", CASES)
+def test_an_engine_agrees_with_the_truth_in_all_that_it_has(engine: str, model: str, tmp_path: Path) -> None:
+    problem = checked(engine, tmp_path, model)
+    assert problem["truth"].startswith("certified in ball arithmetic")
+    assert {each["verdict"] for each in of(engine, problem)} == {"agrees"}
+    assert {each["verdict"] for each in problem["training"]} == {"agrees"}
+
+
+def error_of_mlx(function: str, at: float) -> float:
+    """How far a function of MLX is from the standard library's, in float64."""
+    code = f"import mlx.core as mx; print(float(mx.{function}(mx.array({at}, dtype=mx.float64), stream=mx.cpu)))"
+    return abs(float(python("-c", code).stdout) / getattr(math, function)(at) - 1)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [pytest.param(model, marks=MARKS.get(model, VARIATION), id=Path(model).stem) for model in MODELS],
+)
+def test_that_mlx_rounds_the_exponential_to_float32_is_found_wherever_there_is_one(model: str, tmp_path: Path) -> None:
+    if find_spec("mlx") is None:
+        pytest.skip("mlx is not installed: pip install ./examples/engines/mlx")
+    rounds = error_of_mlx("exp", 1.1) > 1e-10 and "mlp" not in model
+    assert error_of_mlx("tanh", 1.1) < 1e-15  # all that mlp.py has
+    found = of("mlx", checked("mlx", tmp_path, model, code=int(rounds)))
+    assert {each["verdict"] for each in found} == {"wrong" if rounds else "agrees"}
+    if rounds:
+        said = {each["cause"] for each in found}
+        assert all("something on the way is rounded" in cause for cause in said if cause)
+        assert any(said)
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+def test_that_float32_is_right_where_float64_is_not_tells_a_format_from_a_rule(tmp_path: Path) -> None:
+    found = of("mlx", checked("mlx", tmp_path, "--data=toy", "--dtype", "float32"))
+    assert {each["verdict"] for each in found} == {"agrees"}
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+def test_an_engine_takes_no_part_in_a_precision_that_it_has_not(tmp_path: Path) -> None:
+    problem = checked("casadi", tmp_path, "--data=toy", "--dtype", "float32", code=3)
+    assert problem["idle"] == {"casadi": "it has no float32, only float64"}
+    assert problem["findings"] == []
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_is_one_file_that_imports_its_framework_and_nothing_of_ours(engine: str) -> None:
+    (module,) = ENGINES[engine].glob("*.py")
+    source = module.read_text()
+    assert "import gradparity" not in source
+    assert "from gradparity" not in source
+    assert len(source.splitlines()) <= 150
+    entries = tomllib.loads((ENGINES[engine] / "pyproject.toml").read_text())["project"]["entry-points"]
+    of_engine = {name for name, framework in BACKENDS.items() if framework == engine} or {engine}
+    assert entries["gradparity.backends"].keys() == of_engine
+    assert {target.partition(":")[0] for target in entries["gradparity.backends"].values()} == {module.stem}
+    assert entries.get("gradparity.families", {}) == {name: engine for name in of_engine if name != engine}
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_engine_that_is_not_installed_is_listed_with_what_it_needs(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(ENGINES[engine])
+    monkeypatch.setitem(sys.modules, engine, None)
+    registration = Registration(f"gradparity_{engine}:backend", package=f"gradparity-{engine}")
+    assert missing(registration) == f"install what has the module {engine}, which gradparity-{engine} imports"
