@@ -44,6 +44,7 @@ def pages() -> dict[Path, str]:
         REFERENCE / "cli.md": command_line(),
         REFERENCE / "results_json.md": results_json(),
         REFERENCE / "namespace.md": names,
+        REFERENCE.parent / "found.md": run_path(str(Path(__file__).with_name("found_page.py")))["page"](_table),
     }
 
 

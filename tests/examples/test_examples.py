@@ -120,7 +120,7 @@ def test_the_checkpoint_is_of_a_network_that_reads_digits_and_small_enough_to_be
 
 def test_the_readme_has_a_row_for_every_example() -> None:
     linked = re.findall(r"^\| \[[^\]]+\]\(([^)]+)\) \|", (EXAMPLES / "README.md").read_text(), flags=re.MULTILINE)
-    assert {link.rstrip("/").removesuffix(".py") for link in linked} == {*listed(), "engines", "third_party"}
+    assert {link.rstrip("/").removesuffix(".py") for link in linked} == {*listed(), "engines", "found", "third_party"}
     assert all((EXAMPLES / link).exists() for link in linked)
 
 
