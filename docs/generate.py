@@ -21,9 +21,9 @@ EXITS = {
     ExitCode.DISAGREES: "a verdict other than `agrees` or `kink`, or steps of your own that diverge; "
     "of `compare`, a verdict that is worse, or a new run that was not finished",
     ExitCode.INPUT: "the input or the command is at fault, or there is no more room: one line says what to do",
-    ExitCode.BACKEND: "a requested backend failed, or gave nothing (no loss, no run of its own steps, out of budget); "
-    "the others still report. Or nothing was compared: of `report`, a run that was not finished; of `compare`, two "
-    "runs without a block in common",
+    ExitCode.BACKEND: "a requested backend failed, or gave nothing (no loss, no run of its own steps, out of budget) "
+    "on one problem or on all, or a budget did not come to a problem; the others still report. Or nothing was "
+    "compared: of `report`, a run that was not finished; of `compare`, two runs without a block in common",
     ExitCode.FAULT: "a fault of gradparity itself, or of the system (no descriptors, standard output is full)",
     ExitCode.INTERRUPTED: "Ctrl-C; 128 and the signal's number for SIGTERM (143) and SIGHUP (129)",
 }

@@ -34,6 +34,8 @@ GRACE_S = 2.0
 LOOK_S = 0.5
 #: Files in whose code a rank waits for the others.
 _WAITING = re.compile(r"/torch/(distributed|nn/parallel|autograd)/|/jax/|/jaxlib/|/gradparity/(worker|backends)/")
+#: Files that are none of the user's.
+_LIBRARY = re.compile(r"/site-packages/|/lib/python3|/gradparity/|<")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in (\S+)$', re.MULTILINE)
 
 
@@ -106,7 +108,7 @@ class WorkerGroup(WorkerProcess):
     ) -> None:  # none of one process's own: there are several
         self.backend, self.launch = backend, launch
         self._pending = m.Configure
-        self._places: dict[int, str] | None = None
+        self._places: dict[int, tuple[str, bool]] | None = None
         self._looking = Lock()
         self._all = [
             _Rank(backend, registration, each, one_core=one_core, rank=rank, ranks=ranks)
@@ -191,14 +193,17 @@ class WorkerGroup(WorkerProcess):
 
     def _where(self) -> str:
         """Which ranks wait for no other, and where they are: at fault for a silence. ``""`` where none is told."""
-        places = {rank: place for rank, place in (self._places or {}).items() if place}
+        busy = {rank: place for rank, (place, waits) in (self._places or {}).items() if place and not waits}
+        places = busy or {rank: place for rank, (place, _) in (self._places or {}).items() if place}
         where = "; ".join(f"rank {rank} of {self.ranks} is {place}" for rank, place in sorted(places.items()))
-        if where and len(places) < self.ranks:
-            where += ", and the others wait for it" if len(places) == 1 else ", and the others wait for them"
+        if where and not busy:
+            return f"each waits for another: {where}"
+        if where and len(busy) < self.ranks:
+            where += ", and the others wait for it" if len(busy) == 1 else ", and the others wait for them"
         return where
 
     def _look(self) -> None:
-        """Find out, once, where each rank is that waits for no other; before any is ended."""
+        """Find out, once, where each rank is, and whether it waits for another; before any is ended."""
         with self._looking:
             if self._places is None:
                 self._places = dict(enumerate(_whereabouts(self._all)))
@@ -279,13 +284,13 @@ def _differs(first: Any, other: Any) -> bool:
     return first is not None and (first.shape != other.shape or first.tobytes() != other.tobytes())
 
 
-def _whereabouts(ranks: list[Any]) -> list[str]:
-    """Where each rank is, in words; ``""`` of one that waits for another, or of which it is not known."""
-    found, asked = dict[int, str](), dict[int, int]()
+def _whereabouts(ranks: list[Any]) -> list[tuple[str, bool]]:
+    """Where each rank is, in words, and whether it waits for another there; ``""`` where it is not known."""
+    found, asked = dict[int, tuple[str, bool]](), dict[int, int]()
     for place, each in enumerate(ranks):
         with contextlib.suppress(psutil.Error, OSError):
             if psutil.Process(each.pid).status() == psutil.STATUS_STOPPED:
-                found[place] = "stopped by a signal"
+                found[place] = "stopped by a signal", False
                 continue
             asked[place] = each.launch.log.stat().st_size
             os.kill(each.pid, signal.SIGUSR1)
@@ -294,8 +299,9 @@ def _whereabouts(ranks: list[Any]) -> list[str]:
         with contextlib.suppress(OSError), ranks[place].launch.log.open("rb") as log:
             log.seek(before)
             frames = _FRAME.findall(log.read().decode(errors="replace"))
-            if not frames or _WAITING.search(frames[0][0]):
-                continue
-            file, line, function = frames[0]
-            found[place] = f"in {Path(file).name}, line {line}, {function}"
-    return [found.get(place, "") for place in range(len(ranks))]
+            waits = bool(frames and _WAITING.search(frames[0][0]))
+            file, line, function = next(
+                (each for each in frames if not (waits and _LIBRARY.search(each[0]))), ("",) * 3
+            )
+            found[place] = f"in {Path(file).name}, line {line}, {function}" if file else "", waits
+    return [found.get(place, ("", False)) for place in range(len(ranks))]

@@ -25,6 +25,10 @@ FAULTS = {
         "import os, signal\n        os.kill(os.getpid(), signal.SIGSTOP)",
         "rank 1 of 2 is stopped by a signal",
     ),
+    "waits for what no one sends": (
+        "dist.recv(torch.zeros(1), src=0)",
+        "each waits for another: rank 0 of 2 is in torch-distributed.py, line 24, gradient; rank 1 of 2 is in",
+    ),
     "is slow": (
         "for _ in range(10**9):\n            pass",
         "rank 1 of 2 is in torch-distributed.py, line",

@@ -222,9 +222,18 @@ def test_a_rank_that_alone_is_wrong_is_named_beside_the_cause() -> None:
 @pytest.mark.parametrize("share_s", [None, 20.0])
 def test_who_was_waited_for_when_the_budget_ended_is_named(share_s: float | None) -> None:
     group = WorkerGroup.__new__(WorkerGroup)
-    group.backend, group._all, group._places = "t", [Mock(), Mock()], {0: "", 1: "in port.py, line 3, gradient"}
+    group.backend, group._all, group._places = (
+        "t",
+        [Mock(), Mock()],
+        {0: ("", True), 1: ("in port.py, line 3, gradient", False)},
+    )
     found = group._fault({rank: OutOfTime("t", "first call", share_s) for rank in (0, 1)})
     assert isinstance(found, OutOfTime)
     assert found.share_s == share_s
     assert found.stage == "first call (rank 1 of 2 is in port.py, line 3, gradient, and the others wait for it)"
     assert all(each.kill.called for each in group._all)
+    group._places = {0: ("in port.py, line 9, f", True), 1: ("in port.py, line 3, g", True)}
+    both = "rank 0 of 2 is in port.py, line 9, f; rank 1 of 2 is in port.py, line 3, g"
+    assert group._where() == f"each waits for another: {both}"
+    group._places = {0: ("", False), 1: ("", False)}  # nothing is known
+    assert group._where() == ""

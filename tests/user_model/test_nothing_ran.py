@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 import gradparity
 from gradparity.backends import BACKENDS
@@ -76,7 +77,10 @@ def test_what_a_budget_cut_is_counted_in_the_headline():
     result = run(*whole, *part, planned=9, backends=infos, settings=settings)
     said = overview(result)
     assert said.headline == "All 3 backends agree on 5 of 9 problems; 4 not compared: out of budget."
-    assert exit_code(result) == ExitCode.AGREES
+    assert exit_code(result) == ExitCode.BACKEND
+    whole_run = run(*whole, planned=5, backends=infos, settings=settings)
+    assert exit_code(whole_run) == ExitCode.AGREES
+    assert exit_code(structs.replace(whole_run, planned=6)) == ExitCode.BACKEND  # one that was not begun
     result = run(*part, planned=2, backends=infos, settings=settings)
     assert overview(result).headline == "Both backends agree on q0 and q1; not compared: jax."
     assert overview(result).state == "failed"
