@@ -14,9 +14,9 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Thread
 
 from gradparity.formatting import printable, shortened
+from gradparity.threads import Thread
 
 #: Bytes that are read or written at once, and of its last words that are kept.
 CHUNK, LAST = 1 << 16, 4096

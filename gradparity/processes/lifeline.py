@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import time
-from threading import Thread
+
+from gradparity.threads import Thread
 
 #: Seconds that it has to leave nothing behind, once nobody waits for it any more.
 GRACE_S = 10.0

@@ -7,10 +7,10 @@ import errno
 import os
 import stat
 from pathlib import Path
-from threading import Thread
 from typing import IO
 
 from gradparity.formatting import printable, shortened
+from gradparity.threads import Thread
 
 #: Bytes that a log has at most, and of the last words that are kept.
 MOST, LAST = 2**24, 4096

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, Generic, TypeVar
+
+from gradparity.threads import Thread
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")

@@ -11,12 +11,12 @@ import select
 import signal
 import socket
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
 from gradparity.progress import heard_by
+from gradparity.threads import Thread
 from gradparity.worker.channel import Channel
 from gradparity.worker.wire import Progress, Request, Stop, Stopped, encode
 
@@ -39,7 +39,7 @@ def serve(
         os.set_inheritable(each, False)  # a process started here would keep it open beyond this one's end
     _die_with(lifeline)
     _adopt()
-    threading.Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
+    Thread(target=_end_with_parent, args=(descriptor,), daemon=True).start()
     own = os.getpid()
     with closing(Channel(socket.socket(fileno=descriptor))) as channel:
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import pty
 import random
+import re
 import resource
 import select
 import struct
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from gradparity import threads
 from gradparity.backends import BACKENDS, lookup
 from gradparity.cli import app as cli
 from gradparity.model_spec.errors import InputError
@@ -32,8 +34,10 @@ from gradparity.results.folder import hold
 from gradparity.runner import session
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import settings_from
+from gradparity.truth.lockstep import in_lockstep
 from tests.faults.harness import ended, forks
 
+ROOT = Path(__file__).parents[2]
 CHECK = ("check", "--backends", "numpy", "--data", "toy", "--steps", "2")
 
 
@@ -132,6 +136,21 @@ def test_a_process_that_finds_no_thread_has_failed_and_does_not_live_on(
         assert worker.pid == 0
 
 
+def test_a_thread_whose_first_lines_find_no_memory_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(threading, "_start_new_thread", lambda *_: 1)  # as CPython leaves it then
+    monkeypatch.setattr(threads, "BEGINS_S", 0.1)
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        threads.Thread(target=print).start()
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        in_lockstep([lambda ask: ask(1)], dict)
+
+
+def test_no_thread_of_ours_is_one_that_is_waited_for_without_an_end():
+    ours = [path for folder in ("gradparity", "backends", "bench") for path in (ROOT / folder).rglob("*.py")]
+    by_hand = re.compile(r"from threading import .*\bThread\b|threading\.Thread\b")
+    assert [path for path in ours if by_hand.search(path.read_text())] == [ROOT / "gradparity" / "threads.py"]
+
+
 @forks
 @pytest.mark.parametrize("what", ["memory", "processes"])
 def test_want_of_memory_or_processes_is_no_fault_of_gradparity(tmp_path: Path, what: str):
@@ -142,7 +161,7 @@ def test_want_of_memory_or_processes_is_no_fault_of_gradparity(tmp_path: Path, w
     ran = subprocess.run(
         [sys.executable, "-P", "-m", "gradparity", *CHECK],
         preexec_fn=lambda: resource.setrlimit(which, (most, most)),
-        capture_output=True, text=True, cwd=tmp_path, check=False,
+        capture_output=True, text=True, cwd=tmp_path, check=False, timeout=120,
     )  # fmt: skip
     assert "a fault of gradparity" not in ran.stderr
     assert ran.returncode in (3, 4)

@@ -8,7 +8,9 @@ from functools import cache
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
+
+from gradparity.threads import Thread
 
 _LOCK = Lock()
 

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from threading import Event, RLock, Thread
+from threading import Event, RLock
 from types import TracebackType
 from typing import Self
 
@@ -18,6 +18,7 @@ from gradparity.progress import EXPECTED, Tally
 from gradparity.report.terminal.so_far import SoFar
 from gradparity.report.terminal.tally import Count
 from gradparity.results import Finding, ProblemResult, Training
+from gradparity.threads import Thread
 
 #: How often the live line is drawn: what is timed meanwhile runs on another core, and is to be left in peace.
 _PER_S = 2
