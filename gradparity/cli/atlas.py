@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,14 +30,20 @@ def atlas(
     json: bool = JSON,
     quiet: bool = QUIET,
 ) -> ExitCode:
-    """Hold each function's value and derivatives to certified ones. At some 250 points, most where errors jump."""
+    """Hold each function's value and derivatives to certified ones.
+
+    Those of numbers at some 250 points, most where errors jump; those of whole arrays by the shapes of their inputs.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     from gradparity.cli.printing import console, print_json, require_one, say
     from gradparity.processes.peer import WorkerFailed
     from gradparity.report.atlas.files import write_atlas
     from gradparity.report.atlas.terminal import print_atlas
-    from gradparity.runner.atlas.run import explore
+    from gradparity.report.files import write_reports
+    from gradparity.results.atlas import ARRAYS
+    from gradparity.runner.atlas.arrays import entries
+    from gradparity.runner.atlas.run import everything
 
     require_one(json=json, quiet=quiet)
     err = console(stderr=True)
@@ -47,14 +54,16 @@ def atlas(
     try:
         with shown:
             task = shown.add_task("", total=None)
-            frame, versions = explore(
+            frame, versions, arrays = everything(
                 out, _names(functions), _names(backends),
                 told=lambda label, done, of: shown.update(task, description=label, completed=done, total=of),
             )  # fmt: skip
     except WorkerFailed as failure:
         say(str(failure), "red")
         return ExitCode.BACKEND
-    found = write_atlas(frame, versions, out)
+    found = write_atlas(frame, versions, out, [] if arrays is None else [*entries(arrays)])
+    if arrays is not None:
+        write_reports(arrays, Path(out) / ARRAYS)
     if json:
         print_json(found)
     elif not quiet:

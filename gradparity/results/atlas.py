@@ -15,7 +15,8 @@ from gradparity.results.store import replace_file
 if TYPE_CHECKING:
     import polars as pl
 
-SUMMARY_FILE, POINTS_FILE, PAGE_FILE, PARTS = "atlas.json", "atlas.parquet", "atlas.html", "functions"
+SUMMARY_FILE, POINTS_FILE, PAGE_FILE = "atlas.json", "atlas.parquet", "atlas.html"
+PARTS, ARRAYS = "functions", "arrays"
 #: Columns of the table by the names of Polars' types.
 COLUMNS = {
     "function": "String", "backend": "String", "version": "String", "dtype": "String", "quantity": "String",
@@ -76,6 +77,25 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     nonfinite_at: Worst | None
 
 
+class ArrayEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One quantity of a function of a whole array, in float64, at one input: the finding of a check of its model.
+
+    ``relative`` is the largest error over the largest true value; ``floors``, ``truth`` and ``got`` are of the element
+    that is furthest beyond its noise floor. ``said``: the cause, or else the rule behind the verdict.
+    """
+
+    function: str
+    inputs: str
+    backend: str
+    quantity: str
+    verdict: str
+    relative: float | None
+    floors: float | None
+    truth: float | None
+    got: float | None
+    said: str
+
+
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
     """What is answered in float64 where there is no derivative: at a ``kink``, or at an ``edge`` without a finite one.
 
@@ -110,6 +130,7 @@ class Atlas(msgspec.Struct, frozen=True, kw_only=True):
     entries: list[Entry]
     conventions: list[Convention]
     not_given: list[NotGiven]
+    arrays: list[ArrayEntry] = []
 
 
 def require_folder(out: str) -> Path:

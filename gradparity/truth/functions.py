@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,7 @@ class Known:
     status: str = "known"
 
 
+@cache
 def functions() -> list[Function]:
     """Of one number, then of two by the first and by the second; each once, under the name that is its own."""
     groups: dict[int, list[str]] = {}
@@ -105,10 +107,15 @@ def chosen(wanted: list[str] | None) -> list[Function]:
     if wanted is None:
         return found
     for name in wanted:
-        if not any(_answers_to(each, name) for each in found):
+        if not named(name):
             known = ", ".join(dict.fromkeys(each.name for each in found))
             raise InputError("--functions", got=repr(name), expected=f"names among {known}")
     return [each for each in found if any(_answers_to(each, name) for name in wanted)]
+
+
+def named(name: str) -> bool:
+    """Whether a function has that name, alias or label."""
+    return any(_answers_to(each, name) for each in functions())
 
 
 def _answers_to(function: Function, name: str) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from gradparity.report.atlas.terminal import SAID, totals, worst_table
+from gradparity.report.atlas.terminal import SAID, arrays_table, totals, worst_table
 from gradparity.report.facts.view import Cell, Column, Table, tabulated
 from gradparity.report.page.render import asset, hash_of, packed, template
 from gradparity.results.atlas import Atlas, Convention, Entry
@@ -40,6 +40,7 @@ def page(frame: pl.DataFrame, atlas: Atlas) -> str:
         atlas=atlas,
         lines=[*totals(atlas), "Read it as docs/explanation/atlas.md says."],
         worst=worst_table(atlas),
+        arrays=arrays_table(atlas) if atlas.arrays else None,
         conventions=_conventions(atlas),
         backends=[(name, name) for name in atlas.versions],
         dtypes=[(name, name) for name in ("float64", "float32")],

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradparity.results.atlas import Atlas, Convention, Entry, NotGiven, Worst
+from gradparity.results.atlas import ArrayEntry, Atlas, Convention, Entry, NotGiven, Worst
 from gradparity.version import __version__
 
 if TYPE_CHECKING:
@@ -25,12 +25,13 @@ _TINY = {dtype: float(np.finfo(dtype).tiny) for dtype in ("float64", "float32")}
 _MEASURED = ("right", "off", "zero")
 
 
-def summary(frame: pl.DataFrame, versions: Mapping[str, str]) -> Atlas:
+def summary(frame: pl.DataFrame, versions: Mapping[str, str], arrays: Sequence[ArrayEntry] = ()) -> Atlas:
     """The record of an atlas.
 
     Args:
         frame: its rows, as `gradparity.results.atlas.COLUMNS` has them.
         versions: of each backend.
+        arrays: what was found of functions of whole arrays.
     """
     import polars as pl
 
@@ -51,6 +52,7 @@ def summary(frame: pl.DataFrame, versions: Mapping[str, str]) -> Atlas:
             .unique(maintain_order=True)
             .iter_rows()
         ],
+        arrays=[*arrays],
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from rich.console import Console
@@ -9,7 +10,8 @@ from rich.console import Console
 from gradparity.formatting import apart, large
 from gradparity.report.facts.view import Cell, Column, Figures, Table, tabulated
 from gradparity.report.terminal.style import Shown
-from gradparity.results.atlas import PAGE_FILE, POINTS_FILE, SUMMARY_FILE, Atlas, Entry, Worst
+from gradparity.results import GOOD
+from gradparity.results.atlas import ARRAYS, PAGE_FILE, POINTS_FILE, SUMMARY_FILE, ArrayEntry, Atlas, Entry, Worst
 
 #: Rows that are shown.
 MOST = 20
@@ -45,9 +47,42 @@ def _rank(entry: Entry) -> tuple[bool, float]:
 
 def print_atlas(console: Console, atlas: Atlas, out: str) -> None:
     """The worst entries, and what all of them come to."""
-    console.print(Shown(worst_table(atlas)))
+    files = [PAGE_FILE, SUMMARY_FILE, *([POINTS_FILE] if atlas.functions else [])]
+    if atlas.functions:
+        console.print(Shown(worst_table(atlas)))
+    if atlas.arrays:
+        console.print(Shown(arrays_table(atlas)))
+        files.append(f"{ARRAYS}/report.html")
     console.print(*totals(atlas), sep="\n", style="dim")
-    console.print(f"{out}/: {PAGE_FILE}, {SUMMARY_FILE}, {POINTS_FILE}", style="dim", soft_wrap=True)
+    console.print(f"{out}/: {', '.join(files)}", style="dim", soft_wrap=True)
+
+
+def arrays_table(atlas: Atlas) -> Table:
+    """A row for each function of whole arrays and backend: its quantity that is worst, where that is not good."""
+    rows: dict[tuple[str, str], list[ArrayEntry]] = {}
+    for each in atlas.arrays:
+        if each.verdict not in GOOD:
+            rows.setdefault((each.function, each.backend), []).append(each)
+    found = sorted(rows.values(), key=lambda several: _severity(several[0]))
+    columns: list[Column[list[ArrayEntry]]] = [
+        Column("function", lambda each: Cell(each[0].function.partition(",")[0])),
+        Column("backend", lambda each: Cell(each[0].backend)),
+        Column("verdict", lambda each: Cell(each[0].verdict)),
+        Column("quantity", lambda each: Cell(SAID[each[0].quantity])),
+        Column("at", lambda each: Cell(each[0].inputs)),
+        Figures("true", lambda each: Cell(_number(each[0].truth), each[0].truth)),
+        Figures("given", lambda each: Cell(_apart(each[0].truth, each[0].got), each[0].got)),
+        Figures("relative", lambda each: Cell(_error(each[0].relative), each[0].relative)),
+        Figures("more", lambda each: Cell(f"{len(each) - 1}", len(each) - 1)),
+    ]
+    words = "Functions of whole arrays, by shape, in float64: what does not agree, one quantity of each"
+    return tabulated(words, [sorted(several, key=_severity) for several in found], columns)
+
+
+def _severity(entry: ArrayEntry) -> tuple[int, float]:
+    """The worst first: by the verdict, then by the error."""
+    order = ("wrong", "nonfinite", "failed")
+    return (order.index(entry.verdict) if entry.verdict in order else len(order)), -(entry.relative or 0.0)
 
 
 def worst_table(atlas: Atlas) -> Table:
@@ -70,7 +105,19 @@ def worst_table(atlas: Atlas) -> Table:
 
 
 def totals(atlas: Atlas) -> Iterator[str]:
-    """What all entries come to, and of which versions, in three lines."""
+    """What all entries come to, and of which versions, a line each."""
+    if atlas.functions:
+        yield from _totals_of_numbers(atlas)
+    if atlas.arrays:
+        verdicts = Counter(each.verdict for each in atlas.arrays)
+        inputs = len({(each.function, each.inputs) for each in atlas.arrays})
+        functions = len({each.function.partition(",")[0] for each in atlas.arrays})
+        said = ", ".join(f"{verdict}: {count:,}" for verdict, count in verdicts.most_common())
+        yield f"{functions} functions of whole arrays at {inputs} inputs: {len(atlas.arrays):,} blocks; {said}"
+    yield ", ".join(dict.fromkeys(atlas.versions.values()))
+
+
+def _totals_of_numbers(atlas: Atlas) -> Iterator[str]:
     counted = ("points", "off", "zeros", "nonfinite", "overflow", "flushed", "unknown")
     total = {name: sum(getattr(entry, name) for entry in atlas.entries) for name in counted}
     yield (
@@ -79,7 +126,6 @@ def totals(atlas: Atlas) -> Iterator[str]:
         f"where it is, {total['overflow']:,} wrong where it is beyond the dtype"
     )
     yield f"{total['flushed']:,} more are flushed to zero; not known, and not counted as right: {total['unknown']:,}"
-    yield ", ".join(dict.fromkeys(atlas.versions.values()))
 
 
 def _number(value: float | None) -> str:
@@ -88,9 +134,11 @@ def _number(value: float | None) -> str:
 
 def _given(worst: Worst) -> str:
     """As many digits as show that it is another number."""
-    if worst.got is None or worst.truth is None:
-        return "not finite"
-    return apart(worst.truth, worst.got)[1]
+    return _apart(worst.truth, worst.got)
+
+
+def _apart(truth: float | None, got: float | None) -> str:
+    return "not finite" if got is None or truth is None else apart(truth, got)[1]
 
 
 def _error(value: float | None) -> str:

@@ -18,10 +18,12 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.launch import Launch
 from gradparity.processes.peer import WorkerFailed
 from gradparity.processes.scratch import scratch_folder
-from gradparity.results.atlas import frame_of, part_of, read_part, require_folder, write_frame
+from gradparity.results import RunResult
+from gradparity.results.atlas import ARRAYS, frame_of, part_of, read_part, require_folder, write_frame
+from gradparity.runner.atlas.arrays import FUNCTIONS, in_arrays, surveyed
 from gradparity.runner.atlas.points import Points, of_one, of_two
 from gradparity.runner.atlas.search import next_points
-from gradparity.truth.functions import Known, chosen, known
+from gradparity.truth.functions import Known, chosen, known, named
 from gradparity.version import __version__
 from gradparity.worker.messages import Differentiate, Differentiated
 from gradparity.worker.pointwise import QUANTITIES
@@ -76,7 +78,43 @@ def explore(
                 part = frame_of(list(_explored(function, crew)))
                 write_frame(part, path)
             parts.append(part)
-    return pl.concat(parts), versions
+    return pl.concat(parts) if parts else frame_of([]), versions
+
+
+def everything(
+    out: str, functions: Sequence[str] | None = None, backends: Sequence[str] | None = None, *, told: Told
+) -> tuple[pl.DataFrame, dict[str, str], RunResult | None]:
+    """What `explore` gives, and the checks of functions of whole arrays in the backends that differentiate.
+
+    Args:
+        out: folder; the checks of arrays are a run in ``arrays`` in it.
+        functions: names of either kind; all without.
+        backends: as those of `explore`.
+        told: likewise.
+
+    Raises:
+        InputError: no function of either kind has that name, or as `explore` and `surveyed`.
+        WorkerFailed: a backend's framework could not be imported.
+    """
+    whole = in_arrays(functions)
+    alone = functions
+    if functions is not None:
+        of_arrays = {name for each in whole for name in (each, each.partition(",")[0])}
+        alone = [name for name in functions if named(name)]
+        unknown = next((name for name in functions if name not in of_arrays and name not in alone), None)
+        if unknown is not None:
+            both = {each.name for each in chosen(None)} | {each.partition(",")[0] for each in FUNCTIONS}
+            raise InputError("--functions", got=repr(unknown), expected=f"names among {', '.join(sorted(both))}")
+    deriving = [name for name in _registrations(backends) if name != "numpy"]
+    whole = whole if deriving else []
+    frame, versions = explore(out, alone, backends, told=lambda label, done, of: told(label, done, of + len(whole)))
+    if not whole:
+        return frame, versions, None
+    before = frame["function"].n_unique()
+    return frame, versions, surveyed(
+        Path(out) / ARRAYS, whole, deriving,
+        told=lambda label, done: told(label, before + done, before + len(whole)),
+    )  # fmt: skip
 
 
 def _registrations(backends: Sequence[str] | None) -> dict[str, Registration]:
