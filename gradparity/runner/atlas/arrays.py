@@ -52,6 +52,12 @@ TALL = {"5x3": "rng.standard_normal((5, 3))", "4x1": "rng.standard_normal((4, 1)
 WIDE = {"3x5": "rng.standard_normal((3, 5))"}
 IMAGES = {"1x2x6x6": "rng.standard_normal((1, 2, 6, 6))", "2x1x5x7": "rng.standard_normal((2, 1, 5, 7))"}
 
+PAIRS = {
+    "2x5": "0.5 + rng.random((2, 5))",
+    "2x3 of other sizes": "np.array([[1e-3, 20.0, 0.3], [30.0, 1e-2, 2.0]])",
+}
+TIES = {"2 equal": "np.full((2, 2), 1.5)"}
+
 _T = "xp.swapaxes(x, -1, -2)"
 #: What is asked of each function, in ``xp`` and ``x``, and at which inputs.
 FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
@@ -107,6 +113,12 @@ FUNCTIONS: dict[str, tuple[str, dict[str, str]]] = {
     "linalg.svd": ("xp.linalg.svd(x, full_matrices=False)[0] ** 2", {"3x3": SQUARE["3x3"], "5x3": TALL["5x3"]}),
     "linalg.qr": ("xp.linalg.qr(x)[1] ** 2", {"3x3": SQUARE["3x3"], "6x6": SQUARE["6x6"], "5x3": TALL["5x3"]}),
     "linalg.cond": ("xp.linalg.cond(x)", {name: SQUARE[name] for name in ("3x3", "6x6", "Hilbert 4x4")}),
+}
+
+#: Of two numbers by both at once, for the mixed second derivatives.
+FUNCTIONS |= {
+    f"{name}, by both": (f"xp.{name}(x[0], x[1])", PAIRS | TIES)
+    for name in ("arctan2", "beta", "betaln", "divide", "hypot", "logaddexp", "power", "xlog1py", "xlogy")
 }
 
 _MODEL = '''\
