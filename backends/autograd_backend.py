@@ -167,7 +167,7 @@ class AutogradBackend(HostArrays):
     def namespace(self) -> Any:
         from gradparity.backends.names import autograd_names, widened
 
-        return widened(anp, autograd_names.NAMES)
+        return widened(anp, autograd_names.NAMES, autograd_names.OURS)
 
     def program(self, loss: Loss) -> AutogradProgram:
         return AutogradProgram(loss)

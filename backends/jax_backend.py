@@ -268,7 +268,7 @@ class JaxBackend:
     def namespace(self) -> Any:
         from gradparity.backends.names import jax_names, widened
 
-        return widened(jnp, jax_names.NAMES)
+        return widened(jnp, jax_names.NAMES, jax_names.OURS)
 
     def program(self, loss: Loss) -> JaxProgram:
         return JaxProgram(loss)

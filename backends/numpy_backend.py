@@ -182,7 +182,7 @@ class NumpyBackend(HostArrays):
     def namespace(self) -> Any:
         from gradparity.backends.names import numpy_names, widened
 
-        return widened(np, numpy_names.NAMES)
+        return widened(np, numpy_names.NAMES, numpy_names.OURS)
 
     def program(self, loss: Loss) -> ClosedFormLoss | HandWritten:
         """The closed form itself, or a user's loss with its hand-written gradient.

@@ -284,7 +284,7 @@ class TorchBackend:
 
         from gradparity.backends.names import torch_names, widened
 
-        return widened(array_api_compat.torch, torch_names.NAMES)
+        return widened(array_api_compat.torch, torch_names.NAMES, torch_names.OURS)
 
     def program(self, loss: Loss) -> TorchProgram:
         return TorchProgram(loss)

@@ -28,7 +28,7 @@ float64 on a CPU. A test says for the versions that are installed which of them 
 
 `relative` is the error over the true value, `ulps` the error in units in its last place. The last column is what
 gradparity says of the framework on that model. A tail that the formula itself has lost is
-[`unresolved`](reference/verdicts.md); it `agrees` where it is as good as zero beside the gradient."""
+[`unresolved`](reference/verdicts.md)."""
 
 
 def page(table: Callable[..., str]) -> str:

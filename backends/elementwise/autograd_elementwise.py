@@ -6,6 +6,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import autograd.numpy as anp
 import autograd.scipy.special as asp
 import numpy as np
 from autograd import elementwise_grad, make_jvp
@@ -25,4 +26,5 @@ def derivatives(f: Callable[[Array, Array], Array]) -> dict[str, Callable[..., A
 
 def own_names() -> Any:
     """HIPS autograd's own functions of which the namespace of a neutral loss has other forms."""
-    return SimpleNamespace(beta=asp.beta, betaln=asp.betaln)
+    names = ("beta", "betaln", "digamma", "erf", "erfc", "erfinv", "gammaln", "i0", "i1", "logit", "polygamma")
+    return SimpleNamespace(**{name: getattr(asp, name) for name in names}, sigmoid=asp.expit, sinc=anp.sinc)

@@ -39,4 +39,4 @@ def derivatives(f: Callable[[Array, Array], Array]) -> dict[str, Callable[..., A
 
 def own_names() -> Any:
     """PyTorch's own functions of which the namespace of a neutral loss has other forms."""
-    return SimpleNamespace(softplus=F.softplus)
+    return SimpleNamespace(hard_sigmoid=F.hardsigmoid, hard_silu=F.hardswish, softplus=F.softplus)

@@ -7,22 +7,25 @@ takes its functions from here too. Nothing but a framework's own file imports it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+#: The attribute of a namespace that has the names that are not the framework's own.
+OURS = "__gradparity_formulas__"
 #: Functions that make real arrays out of nothing.
 _REAL = ("eye", "identity", "linspace", "ones", "zeros")
 #: Functions that make arrays of the kind of the numbers that they are given.
 _LIKE_NUMBERS = ("arange", "array", "asarray", "full")
 
 
-def widened(space: ModuleType, names: Mapping[str, Any]) -> ModuleType:
+def widened(space: ModuleType, names: Mapping[str, Any], ours: Collection[str] = ()) -> ModuleType:
     """A namespace with these names added, or in place of its own; what neither has is said with a cure.
 
-    A module, since compilers know what a module's name stands for.
+    A module, since compilers know what a module's name stands for. ``ours``: names whose formula, or derivative rule,
+    is ours and not the framework's.
     """
     wide = ModuleType(space.__name__, space.__doc__)
     wide.__dict__.update(vars(space))
@@ -46,6 +49,7 @@ def widened(space: ModuleType, names: Mapping[str, Any]) -> ModuleType:
             ) from None
 
     wide.__dict__["__getattr__"] = missing
+    wide.__dict__[OURS] = frozenset(ours)
     return wide
 
 

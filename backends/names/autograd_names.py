@@ -136,3 +136,5 @@ NAMES: dict[str, Any] = {
     "ndtri": elementwise(scipys("ndtri"), lambda ans, _: 1 / _density(ans)), "polygamma": polygamma, "sinc": sinc,
     "xlog1py": _of_two(scipys("xlog1py"), lambda x, y: anp.log1p(y), lambda x, y: _share(x, 1 + y)), "xlogy": xlogy,
 }  # fmt: skip
+#: Its derivative rules, at least, are ours.
+OURS = frozenset(NAMES)

@@ -102,3 +102,5 @@ NAMES: dict[str, Any] = {
     "avg_pool": avg_pool, "bincount": bincount, "conv": conv, "max_pool": max_pool,
     "solve_triangular": solve_triangular,
 }  # fmt: skip
+#: What is more than another name or other options.
+OURS = frozenset({"beta", "betaln", "expm"})

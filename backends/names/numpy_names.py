@@ -54,14 +54,17 @@ def pad(x: Any, padding: Any, filling: float) -> Any:
     return np.pad(x, padding, constant_values=filling)
 
 
+_SCIPYS = {name: scipys(name) for name in (
+    "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr",
+    "logit", "ndtr", "ndtri", "polygamma", "xlog1py", "xlogy",
+)}  # fmt: skip
 NAMES: dict[str, Any] = {
     **functions(np, pad),
     **activations(np, expit, lambda x: x),
-    **{name: scipys(name) for name in (
-        "beta", "betaln", "digamma", "entr", "erf", "erfc", "erfinv", "gammaln", "i0", "i0e", "i1", "i1e", "log_ndtr",
-        "logit", "ndtr", "ndtri", "polygamma", "xlog1py", "xlogy",
-    )},
+    **_SCIPYS,
     "expm": expm, "cumlogsumexp": lambda x, axis=-1: np.logaddexp.accumulate(x, axis),
     "gelu": gelu(np, erf), "segment_sum": others(np)["segment_sum"],
     "solve_triangular": solve_triangular,
 }  # fmt: skip
+#: What is neither of NumPy nor of SciPy.
+OURS = frozenset(NAMES) - {*_SCIPYS, "cumlogsumexp", "sigmoid"}

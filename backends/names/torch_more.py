@@ -130,11 +130,11 @@ def percentile(x: Any, q: Any, axis: Any = None, *, keepdims: bool = False) -> A
     return quantile(x, (q if isinstance(q, torch.Tensor) else np.asarray(q)) / 100, axis, keepdims=keepdims)
 
 
+_COMPOSED = {**without_nan(_SPACE, torch.detach), **others(_SPACE)}
 NAMES: dict[str, Any] = {
     **{name: _tensors(function) for name, function in {
         **{name: f for name, f in _SELECTIONS.items() if name not in ("quantile", "percentile")},
-        **without_nan(_SPACE, torch.detach),
-        **others(_SPACE),
+        **_COMPOSED,
         **{name: getattr(base, name) for name in ("concat", "concatenate", "stack", "take", "take_along_axis", "where")
            if hasattr(base, name)},
         "arctan2": torch.arctan2, "nan_to_num": nan_to_num, "isposinf": torch.isposinf, "isneginf": torch.isneginf,
@@ -154,3 +154,5 @@ NAMES: dict[str, Any] = {
     "tril_indices": _triangle(torch.tril_indices), "triu_indices": _triangle(torch.triu_indices),
     "vdot": lambda a, b: torch.dot(torch.ravel(a), torch.ravel(b)),
 }  # fmt: skip
+#: What is more than another name or other options.
+OURS = frozenset({*_SELECTIONS, *_COMPOSED})

@@ -167,3 +167,7 @@ NAMES: dict[str, Any] = CALLS | torch_more.NAMES | {
     "linalg.pinv": lambda a, rcond=None, *, rtol=None: torch.linalg.pinv(a, rtol=rcond if rtol is None else rtol),
     "linalg.svd": svd,
 }  # fmt: skip
+#: What is more than another name or other options.
+OURS = torch_more.OURS | {
+    "beta", "betaln", "cumlogsumexp", "hard_sigmoid", "hard_silu", "linalg.cond", "softplus",
+}  # fmt: skip

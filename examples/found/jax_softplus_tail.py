@@ -18,7 +18,7 @@ FOUND = {
     "kind": "cancellation",
     "true": 4.248354255291589e-18,
     "answer": 0.0,
-    "verdicts": {"hvp x": "agrees"},
+    "verdicts": {"hvp x": "unresolved"},
 }
 
 

@@ -22,7 +22,7 @@ def atlas(
     ] = None,
     backends: Annotated[
         str | None,
-        typer.Option(help="Among numpy, autograd, jax, torch. Default: those that are installed.", metavar="NAMES"),
+        typer.Option(help="Default: numpy, autograd, jax and torch, those that are installed.", metavar="NAMES"),
     ] = None,
     out: Annotated[
         str, typer.Option(help="Folder for the files; functions that it has are not done again.", metavar="DIR")
@@ -39,10 +39,9 @@ def atlas(
     from gradparity.cli.printing import console, print_json, require_one, say
     from gradparity.processes.peer import WorkerFailed
     from gradparity.report.atlas.files import write_atlas
-    from gradparity.report.atlas.terminal import print_atlas
+    from gradparity.report.atlas.terminal import print_atlas, totals
     from gradparity.report.files import write_reports
-    from gradparity.results.atlas import ARRAYS
-    from gradparity.runner.atlas.arrays import entries
+    from gradparity.results.atlas import ARRAYS, LOST, PAGE_FILE
     from gradparity.runner.atlas.run import everything
 
     require_one(json=json, quiet=quiet)
@@ -54,21 +53,28 @@ def atlas(
     try:
         with shown:
             task = shown.add_task("", total=None)
-            frame, versions, arrays = everything(
+            frame, versions, arrays, result = everything(
                 out, _names(functions), _names(backends),
                 told=lambda label, done, of: shown.update(task, description=label, completed=done, total=of),
             )  # fmt: skip
     except WorkerFailed as failure:
         say(str(failure), "red")
         return ExitCode.BACKEND
-    found = write_atlas(frame, versions, out, [] if arrays is None else [*entries(arrays)])
-    if arrays is not None:
-        write_reports(arrays, Path(out) / ARRAYS)
+    found = write_atlas(frame, versions, out, arrays)
+    if result is not None:
+        write_reports(result, Path(out) / ARRAYS)
     if json:
         print_json(found)
-    elif not quiet:
+    elif quiet:
+        console().print(f"{next(totals(found))}: {out}/{PAGE_FILE}", soft_wrap=True)
+    else:
         print_atlas(console(), found, out)
-    return ExitCode.AGREES
+    lost = [each for each in found.not_given if each.why.startswith(LOST)]
+    for each in lost:
+        say(f"{each.backend} has no {each.quantity} of {each.function}: {each.why.removeprefix(LOST)}", "red")
+    if lost:
+        say("The same command asks for these again.", "red")
+    return ExitCode.BACKEND if lost else ExitCode.AGREES
 
 
 def _names(listed: str | None) -> list[str] | None:

@@ -23,8 +23,8 @@ from gradparity.truth.reference import Reference, largest
 SHARES = {"float64": 1e-3, "float32": 1e-2, "tf32": 0.1, "float16": 0.25, "bfloat16": 0.25}
 #: From here on a share is so many times the value, and no percentage: it may have a hundred digits.
 MANY = 100
-#: Roundings of a quantity's largest value below which a block is zero as far as anybody can see, as the gradient of an
-#: intercept is on centred data: 2^12 roundings, a relative 1e-12 in float64.
+#: Roundings of the largest value of its own quantity below which a block is zero as far as anybody can see, as the
+#: gradient of an intercept is on centred data: 2^12 roundings, a relative 1e-12 in float64.
 INVISIBLE = 2.0**12
 #: Smallest normal numbers below which the same holds of any block: what underflows may be flushed to zero, and is
 #: multiplied by data.
@@ -65,10 +65,11 @@ def scale_of(reference: Reference, key: tuple[str, str], dtype: str, *, any_form
     own = max([reference.sizes[key], *map(largest, sides)])
     of_it = rounded_with(key[0])
     quantity = max((size for (name, _), size in reference.sizes.items() if name in of_it), default=0.0)
+    alone = max(size for (name, _), size in reference.sizes.items() if name == key[0])
     everything = max(reference.sizes.values())
     if own <= unit * unit * everything or own <= info.tiny:  # zero by an identity of the loss, or by underflow
         own = everything
-    zero = max(INVISIBLE * unit * quantity, info.tiny)  # XLA flushes subnormal numbers
+    zero = max(INVISIBLE * unit * alone, info.tiny)  # XLA flushes subnormal numbers
     return Scale(max(SHARES[dtype] * own, zero, least), zero, unit * quantity if any_formula else 0.0)
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SUMMARY_FILE, POINTS_FILE, PAGE_FILE = "atlas.json", "atlas.parquet", "atlas.html"
 PARTS, ARRAYS = "functions", "arrays"
+#: Notes: of a function that is gradparity's in that backend, and the beginning of one on a process that died.
+OURS, LOST = "formula of gradparity", "lost: "
 #: Columns of the table by the names of Polars' types.
 COLUMNS = {
     "function": "String", "backend": "String", "version": "String", "dtype": "String", "quantity": "String",
@@ -57,6 +59,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         felt: the worst over the larger of that size and 1.
         ordinary: the same of answers that are off, at inputs of an ordinary size.
         nonfinite_at: such an answer at an input of an ordinary size.
+        ours: the function, or its derivative rule, is made by gradparity of the framework's functions: it has none, or
+            one without some derivative.
     """
 
     function: str
@@ -75,13 +79,15 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     felt: Worst | None
     ordinary: Worst | None
     nonfinite_at: Worst | None
+    ours: bool = False
 
 
 class ArrayEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One quantity of a function of a whole array, in float64, at one input: the finding of a check of its model.
 
     ``relative`` is the largest error over the largest true value; ``floors``, ``truth`` and ``got`` are of the element
-    that is furthest beyond its noise floor. ``said``: the cause, or else the rule behind the verdict.
+    that is furthest beyond its noise floor. ``said``: the cause, or else the rule behind the verdict. ``ours``: as in
+    `Entry`.
     """
 
     function: str
@@ -94,6 +100,7 @@ class ArrayEntry(msgspec.Struct, frozen=True, kw_only=True):
     truth: float | None
     got: float | None
     said: str
+    ours: bool = False
 
 
 class Convention(msgspec.Struct, frozen=True, kw_only=True):
@@ -173,7 +180,8 @@ def read_part(path: Path, versions: dict[str, str]) -> pl.DataFrame | None:
         kept = found.filter(
             pl.struct("backend", "version").is_in([{"backend": b, "version": v} for b, v in versions.items()])
         )
-        return kept if set(kept["backend"].unique()) == set(versions) and found.columns == list(COLUMNS) else None
+        whole = set(kept["backend"].unique()) == set(versions) and found.columns == list(COLUMNS)
+        return kept if whole and not kept["note"].str.starts_with(LOST).any() else None  # a process may live next time
     except (pl.exceptions.PolarsError, OSError):
         return None  # a file that was cut off
 

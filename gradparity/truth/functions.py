@@ -42,7 +42,14 @@ LISTED = (
     *(Function(f"polygamma({n}, x)", "polygamma", (n, MOVING)) for n in range(4)),
     *(Function(f"power(x, {n})", "power", (MOVING, n)) for n in (-1, 0.5, 2, 3)),
     Function("gelu(x, approximate)", "gelu", options={"approximate": True}),
-    Function("own softplus", "softplus", own=True),
+    *(
+        Function(f"own {name}", name, own=True)
+        for name in (
+            *("digamma", "erf", "erfc", "erfinv", "gammaln", "hard_sigmoid", "hard_silu"),
+            *("i0", "i1", "logit", "sigmoid", "sinc", "softplus"),
+        )
+    ),
+    Function("own polygamma(1, x)", "polygamma", (1, MOVING), own=True),
     Function("clip(x, -1, 1)", "clip", (MOVING, -1.0, 1.0)),
     *(
         Function(f"own {name}({', '.join(order)})", name, order, own=True)
@@ -60,7 +67,8 @@ class Known:
     """What is proven of a function at one point.
 
     Attributes:
-        truths: enclosures of the value and both derivatives, None where nothing is known; infinite where proven so.
+        truths: enclosures of the value and both derivatives, None where nothing is known; infinite where proven so, and
+            no number where there is none: a second derivative where the first has a kink.
         left: the one-sided first derivative from the left, where the point is a kink; `truths` has the right one.
         moves: how far each truth moves when the input moves by half an ulp.
         status: ``known``; ``kink``: proven not to be differentiable there; ``edge``: its value, or a derivative, is not
@@ -173,11 +181,13 @@ def _steps(function: Function) -> bool:
 def known(function: Function, x: np.floating[Any], y: np.floating[Any]) -> Known:
     """What is proven at a point; how far the truth moves is seen at the two neighbours of ``x`` in its own dtype."""
     here = _certified(function, x, y)
-    truths = tuple(_part(here, order) for order in range(ORDERS))
+    truths: tuple[arb | None, ...] = tuple(_part(here, order) for order in range(ORDERS))
     if here.is_kink:
         return Known(truths, _settled(here.left.first.ball), status="kink")
     if truths[0] is None:
         return Known(truths, None, status="outside" if here.status == "not_finite" else "unknown")
+    if not here.left.second.ball.overlaps(here.right.second.ball):  # the slopes meet, and turn: none is the second one
+        truths = (truths[0], truths[1], arb("nan"))
     moves = [ZERO] * ORDERS
     for neighbour in _neighbours(x):
         there = _certified(function, neighbour, y)
@@ -188,7 +198,7 @@ def known(function: Function, x: np.floating[Any], y: np.floating[Any]) -> Known
             if truth is not None and beside is not None and truth.is_finite() and beside.is_finite():
                 moves[order] = max(moves[order], abs(beside - truth).mid() / 2)
     status = "known" if None not in truths else "unknown"
-    if here.status == "not_finite" or not truths[0].is_finite():
+    if here.status == "not_finite" or not here.value.is_finite:
         status = "edge"
     return Known(truths, None, tuple(moves), status)
 

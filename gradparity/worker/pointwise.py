@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gradparity.backends.names import OURS
 from gradparity.backends.protocol import Backend
 from gradparity.model_spec.function import Function
 from gradparity.worker.pointwise_messages import Differentiate, Differentiated
@@ -35,7 +36,9 @@ def differentiated(backend: Backend, request: Differentiate) -> Differentiated:
     found = [_at(backend, functions, x, y, without) for x, y in zip(request.x, request.y, strict=True)]
     lacking = {name: "" for name in QUANTITIES if name not in functions}
     return Differentiated(
-        [{name: values for name, values in each.items() if name not in without} for each in found], lacking | without
+        [{name: values for name, values in each.items() if name not in without} for each in found],
+        lacking | without,
+        ours=request.function.name in getattr(names, OURS, ()),
     )
 
 

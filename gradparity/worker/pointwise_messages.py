@@ -11,11 +11,13 @@ from gradparity.worker.wire import Arrays, Host, Reply, Request
 class Differentiated(Reply, frozen=True):
     """For each array of points the ``value``, and the ``reverse``, ``forward`` and ``second`` derivative at each.
 
-    ``without``: why a quantity is not given, ``""`` where the backend differentiates nothing.
+    ``without``: why a quantity is not given, ``""`` where the backend differentiates nothing. ``ours``: the function's
+    formula, or its derivative rule, is gradparity's, for a framework that has none.
     """
 
     found: list[Arrays]
     without: dict[str, str] = msgspec.field(default_factory=dict)
+    ours: bool = False
 
 
 class Differentiate(Request[Differentiated], frozen=True):

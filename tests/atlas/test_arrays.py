@@ -23,7 +23,7 @@ def found(tmp_path: Path, name: str, backend: str) -> dict[tuple[str, str], Arra
     """By input and quantity what is found of one function in one backend."""
     result = surveyed(tmp_path / "arrays", in_arrays([name]), [backend], lambda *_: None)
     assert {each.truth.partition(" in")[0] for each in result.problems} == {"certified"}
-    return {(each.inputs, each.quantity): each for each in entries(result)}
+    return {(each.inputs, each.quantity): each for each in entries(result, {backend: {name}})}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -45,12 +45,14 @@ def test_the_blocks_are_value_and_derivatives_and_a_product_of_zeros_is_found(tm
     assert {quantity for _, quantity in blocks} == {"value", "reverse", "forward", "second"}
     assert {inputs for inputs, _ in blocks} == FUNCTIONS["prod"][1].keys()
     model = load_file(tmp_path / "arrays" / "models" / "prod.py")
-    x = model.parameters(np.random.default_rng(0))["x 4 from 1e-3 to 1e3"]
-    assert blocks["4 from 1e-3 to 1e3", "value"].truth == pytest.approx(np.cos(1) * np.prod(x), rel=1e-14)
+    x = model.parameters(np.random.default_rng(0))["x 4 with a zero"]
+    assert blocks["3 equal", "value"].truth == pytest.approx(np.cos(1) * 0.6**3, rel=1e-14)
+    assert (blocks["4 with a zero", "value"].truth, np.prod(x)) == (0, 0)
     bad = {key for key, each in blocks.items() if each.verdict != "agrees"}
     assert {(inputs, "reverse") for inputs in ("4 with a zero", "4 with two zeros")} <= bad
     assert {inputs for inputs, _ in bad} == {"4 with a zero", "4 with two zeros"}
     assert {blocks[key].verdict for key in bad} == {"nonfinite"}
+    assert all(each.ours for each in blocks.values())
 
 
 @pytest.mark.slow
@@ -69,6 +71,8 @@ def test_the_atlas_has_both_kinds_and_does_nothing_twice(tmp_path: Path) -> None
     said = json.loads(first.stdout)
     assert {each["function"] for each in said["arrays"]} == {"ptp"}
     assert {each["function"] for each in said["entries"]} == {"relu"}
+    assert {each["backend"]: each["ours"] for each in said["entries"]} == {"numpy": True, "autograd": True}
+    assert {each["ours"] for each in said["arrays"]} == {True}
     assert "Functions of whole arrays" not in (tmp_path / "a" / "atlas.html").read_text().partition("<main")[0]
     before = (tmp_path / "a" / "arrays" / "results.json").read_bytes()
     model = (tmp_path / "a" / "arrays" / "models" / "ptp.py").stat().st_mtime_ns
@@ -76,6 +80,12 @@ def test_the_atlas_has_both_kinds_and_does_nothing_twice(tmp_path: Path) -> None
     assert (tmp_path / "a" / "arrays" / "models" / "ptp.py").stat().st_mtime_ns == model
     problems = [json.loads(text)["problems"] for text in (before, (tmp_path / "a/arrays/results.json").read_bytes())]
     assert problems[0] == problems[1]
+
+
+def test_no_name_is_refused(tmp_path: Path) -> None:
+    ran = python("-P", "-m", "gradparity", "atlas", "--functions", "", "--out", "a", cwd=tmp_path)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "--functions: got no name" in ran.stderr
 
 
 def test_a_name_of_neither_kind_is_refused_with_those_of_both(tmp_path: Path) -> None:

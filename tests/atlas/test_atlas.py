@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 import math
+import os
 import re
+import signal
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 from gradparity.cli.atlas import _names
 from gradparity.cli.exits import ExitCode
+from gradparity.judge.pointwise import held
 from gradparity.model_spec.errors import InputError
+from gradparity.processes.backend import WorkerProcess
 from gradparity.report.atlas.files import write_atlas
-from gradparity.report.atlas.terminal import worst_entries
-from gradparity.results.atlas import PARTS, Atlas, Entry, Worst
+from gradparity.report.atlas.terminal import MARKED, print_atlas, worst_entries
+from gradparity.results.atlas import LOST, PARTS, Atlas, Entry, Worst
 from gradparity.runner.atlas.run import explore
+from gradparity.truth.functions import chosen, known
+from gradparity.worker.messages import Differentiate
 from tests.conftest import python
 
 
@@ -126,7 +136,7 @@ def test_the_command_writes_its_files_and_prints_the_worst(tmp_path: Path) -> No
     )
     assert done.returncode == ExitCode.AGREES, done.stderr
     assert "sigmoid" in done.stdout
-    assert "2 functions" in done.stdout
+    assert "functions: 2, at" in done.stdout
     assert json.loads((out / "atlas.json").read_text())["functions"] == 2
     assert not pl.read_parquet(out / "atlas.parquet").is_empty()
 
@@ -184,3 +194,53 @@ def test_where_a_second_derivative_becomes_zero_is_found(real: Atlas) -> None:
     zeros = of(real, "softplus", "jax", "second").relative
     assert zeros is not None
     assert 33 < zeros.x < 34  # where 1 - sigmoid(x) is less than an ulp of 1: not the 40 of a list
+
+
+def test_what_is_not_the_framework_s_own_is_marked_and_its_own_is_beside_it(tmp_path: Path) -> None:
+    frame, versions = explore(str(tmp_path), ["i1", "exp"], ["autograd"])
+    atlas = write_atlas(frame, versions, str(tmp_path))
+    ours = {each.function: each.ours for each in atlas.entries}
+    assert ours == {"exp": False, "i1": True, "own i1": False}
+    shown = Console(width=150, record=True, file=io.StringIO())
+    print_atlas(shown, atlas, "a")
+    said = " ".join(shown.export_text().split())
+    assert "autograd †" in said
+    assert MARKED in said
+
+
+@pytest.mark.parametrize("name", ["elu", "celu", "soft_sign", "i1e"])
+def test_where_the_slope_has_a_kink_there_is_no_second_derivative_to_be_held_to(name: str) -> None:
+    (function,) = chosen([name])
+    zero = np.float64(0)
+    here = known(function, zero, zero)
+    assert here.status == "known"
+    assert here.truths[1] is not None
+    assert here.truths[1].is_finite()
+    assert here.truths[2] is not None
+    assert not here.truths[2].is_finite()
+    assert held(np.float64(1), here.truths[2], here.moves[2]).status == "unjudged"
+
+
+def test_a_process_that_dies_is_started_again_and_what_it_lost_is_said_and_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    died: list[str] = []
+    receive = WorkerProcess.receive
+
+    def dying(worker: WorkerProcess, **limits: Any) -> Any:
+        if worker._pending is Differentiate and len(died) < deaths:
+            died.append(worker.backend)
+            os.kill(worker.pid, signal.SIGKILL)
+        return receive(worker, **limits)
+
+    monkeypatch.setattr(WorkerProcess, "receive", dying)
+    deaths = 1
+    frame, versions = explore(str(tmp_path / "once"), ["relu"], ["autograd"])
+    assert died == ["autograd"]
+    assert not write_atlas(frame, versions, str(tmp_path / "once")).not_given
+    deaths = 3  # and the one that is asked once more
+    frame, versions = explore(str(tmp_path / "twice"), ["relu"], ["autograd"])
+    lost = write_atlas(frame, versions, str(tmp_path / "twice")).not_given
+    assert {each.why.partition(" by")[0] for each in lost} == {f"{LOST}killed"}
+    again, versions = explore(str(tmp_path / "twice"), ["relu"], ["autograd"])
+    assert "not given" not in again["status"]

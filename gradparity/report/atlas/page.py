@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from gradparity.report.atlas.terminal import SAID, arrays_table, totals, worst_table
+from gradparity.report.atlas.terminal import MARK, SAID, arrays_table, marked, totals, worst_table
 from gradparity.report.facts.view import Cell, Column, Table, tabulated
 from gradparity.report.page.render import asset, hash_of, packed, template
 from gradparity.results.atlas import Atlas, Convention, Entry
@@ -51,6 +51,8 @@ def page(frame: pl.DataFrame, atlas: Atlas) -> str:
         script_hashes=[*map(hash_of, scripts)],
         answers=packed({
             "heads": _HEADS,
+            "mark": MARK,
+            "backends": list(atlas.versions),
             "entries": [_row(entry, labels) for entry in atlas.entries],
             "functions": _functions(frame, labels),
         }),
@@ -64,7 +66,7 @@ def _row(entry: Entry, labels: list[str]) -> list[Any]:
         held = "" if worst.y is None else worst.y
         figures = [worst.relative, worst.ulps, worst.x, held, worst.truth, worst.got]
     return [
-        labels.index(entry.function), entry.backend, entry.dtype, entry.quantity, *figures,
+        labels.index(entry.function), marked(entry), entry.dtype, entry.quantity, *figures,
         round(entry.off / entry.points, 4) if entry.points else 0, entry.nonfinite,
     ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradparity.results.atlas import ArrayEntry, Atlas, Convention, Entry, NotGiven, Worst
+from gradparity.results.atlas import OURS, ArrayEntry, Atlas, Convention, Entry, NotGiven, Worst
 from gradparity.version import __version__
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def summary(frame: pl.DataFrame, versions: Mapping[str, str], arrays: Sequence[A
     return Atlas(
         gradparity_version=__version__,
         versions={name: said.partition(" (")[0] for name, said in versions.items()},
-        functions=frame["function"].n_unique(),
+        functions=given["function"].n_unique(),
         points=len(places),
         answers=len(given),
         entries=_entries(given),
@@ -65,11 +65,13 @@ def _entries(given: pl.DataFrame) -> list[Entry]:
     judged = ("right", "off", "zero", "flushed", "nonfinite", "overflow")
     counts = given.group_by(_ENTRY, maintain_order=True).agg(
         points=count(*judged), off=count("off", "zero", "nonfinite", "overflow"), zeros=count("zero"),
-        unknown=(pl.col("point") == "unknown").sum(),
+        unknown=(pl.col("point") == "unknown").sum(), ours=(pl.col("note") == OURS).any(),
         **{name: count(name) for name in ("flushed", "nonfinite", "overflow")},
     )  # fmt: skip
     measured = given.filter(pl.col("status").is_in(_MEASURED))
-    ordinary = (pl.col("x") == 0) | pl.col("x").abs().is_between(*ORDINARY)
+    ordinary = pl.lit(value=True)
+    for axis in (pl.col("x"), pl.col("y").fill_null(0.0)):
+        ordinary &= (axis == 0) | axis.abs().is_between(*ORDINARY)
     whole = pl.col("truth").abs() >= pl.when(pl.col("dtype") == "float64").then(_TINY["float64"]).otherwise(
         _TINY["float32"]
     )

@@ -15,6 +15,11 @@ from gradparity.results.atlas import ARRAYS, PAGE_FILE, POINTS_FILE, SUMMARY_FIL
 
 #: Rows that are shown.
 MOST = 20
+MARK = "†"
+MARKED = (
+    f"{MARK} the formula, or its derivative rule, is gradparity's, made of that framework's functions: it has none, or "
+    "one without some derivative"
+)
 SAID = {"value": "value", "reverse": "derivative", "forward": "derivative, forward", "second": "second derivative"}
 
 
@@ -66,7 +71,7 @@ def arrays_table(atlas: Atlas) -> Table:
     found = sorted(rows.values(), key=lambda several: _severity(several[0]))
     columns: list[Column[list[ArrayEntry]]] = [
         Column("function", lambda each: Cell(each[0].function.partition(",")[0])),
-        Column("backend", lambda each: Cell(each[0].backend)),
+        Column("backend", lambda each: Cell(marked(each[0]))),
         Column("verdict", lambda each: Cell(each[0].verdict)),
         Column("quantity", lambda each: Cell(SAID[each[0].quantity])),
         Column("at", lambda each: Cell(each[0].inputs)),
@@ -79,6 +84,11 @@ def arrays_table(atlas: Atlas) -> Table:
     return tabulated(words, [sorted(several, key=_severity) for several in found], columns)
 
 
+def marked(entry: Entry | ArrayEntry) -> str:
+    """The backend, with a mark where the function is gradparity's in it."""
+    return f"{entry.backend} {MARK}" if entry.ours else entry.backend
+
+
 def _severity(entry: ArrayEntry) -> tuple[int, float]:
     """The worst first: by the verdict, then by the error."""
     order = ("wrong", "nonfinite", "failed")
@@ -89,7 +99,7 @@ def worst_table(atlas: Atlas) -> Table:
     """A row for each of the worst entries."""
     columns: list[Column[tuple[Entry, Worst]]] = [
         Column("function", lambda each: Cell(each[0].function)),
-        Column("backend", lambda each: Cell(each[0].backend)),
+        Column("backend", lambda each: Cell(marked(each[0]))),
         Column("quantity", lambda each: Cell(SAID[each[0].quantity])),
         Figures("at", lambda each: Cell(f"{each[1].x:.6g}", each[1].x)),
         Figures("y", lambda each: Cell("" if each[1].y is None else f"{each[1].y:g}", each[1].y)),
@@ -113,17 +123,19 @@ def totals(atlas: Atlas) -> Iterator[str]:
         inputs = len({(each.function, each.inputs) for each in atlas.arrays})
         functions = len({each.function.partition(",")[0] for each in atlas.arrays})
         said = ", ".join(f"{verdict}: {count:,}" for verdict, count in verdicts.most_common())
-        yield f"{functions} functions of whole arrays at {inputs} inputs: {len(atlas.arrays):,} blocks; {said}"
-    yield ", ".join(dict.fromkeys(atlas.versions.values()))
+        yield f"functions of whole arrays: {functions}, at {inputs} inputs; blocks: {len(atlas.arrays):,}; {said}"
+    if any(each.ours for each in atlas.entries) or any(each.ours for each in atlas.arrays):
+        yield MARKED
+    yield ", ".join(dict.fromkeys(each for said in atlas.versions.values() for each in said.split(", ")))
 
 
 def _totals_of_numbers(atlas: Atlas) -> Iterator[str]:
     counted = ("points", "off", "zeros", "nonfinite", "overflow", "flushed", "unknown")
     total = {name: sum(getattr(entry, name) for entry in atlas.entries) for name in counted}
     yield (
-        f"{atlas.functions} functions at {atlas.points:,} points: of {total['points']:,} answers {total['off']:,} are "
-        f"beyond 8 floors, of these {total['zeros']:,} zero where the truth is not, {total['nonfinite']:,} not finite "
-        f"where it is, {total['overflow']:,} wrong where it is beyond the dtype"
+        f"functions: {atlas.functions}, at {atlas.points:,} points; of {total['points']:,} answers {total['off']:,} "
+        f"are beyond 8 floors, of these {total['zeros']:,} zero where the truth is not, {total['nonfinite']:,} not "
+        f"finite where it is, {total['overflow']:,} wrong where it is beyond the dtype"
     )
     yield f"{total['flushed']:,} more are flushed to zero; not known, and not counted as right: {total['unknown']:,}"
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +19,18 @@ from gradparity.processes.launch import Launch
 from gradparity.processes.peer import WorkerFailed
 from gradparity.processes.scratch import scratch_folder
 from gradparity.results import RunResult
-from gradparity.results.atlas import ARRAYS, frame_of, part_of, read_part, require_folder, write_frame
-from gradparity.runner.atlas.arrays import FUNCTIONS, in_arrays, surveyed
+from gradparity.results.atlas import (
+    ARRAYS,
+    LOST,
+    OURS,
+    ArrayEntry,
+    frame_of,
+    part_of,
+    read_part,
+    require_folder,
+    write_frame,
+)
+from gradparity.runner.atlas.arrays import FUNCTIONS, entries, in_arrays, surveyed
 from gradparity.runner.atlas.points import Points, of_one, of_two
 from gradparity.runner.atlas.search import next_points
 from gradparity.truth.functions import Known, chosen, known, named
@@ -52,38 +62,50 @@ def explore(
     Args:
         out: folder.
         functions: names, aliases or labels; all without.
-        backends: names of those of `BACKENDS`; without, those that are installed.
+        backends: names; without, those of `BACKENDS` that are installed.
         told: called with each function's label, how many were done, and of how many.
 
     Raises:
         InputError: there is no such function or backend, or the folder cannot be written or has something else in it.
         WorkerFailed: a backend's framework could not be imported.
     """
-    import polars as pl
-
     asked, registrations = chosen(None if functions is None else list(functions)), _registrations(backends)
-    folder, parts = require_folder(out), []
+    folder = require_folder(out)
+    with _crew(registrations) as crew:
+        frame = _all_explored(asked, crew, folder, told)
+    return frame, {name: hand.version for name, hand in crew.items()}
+
+
+@contextmanager
+def _crew(registrations: Mapping[str, Registration]) -> Iterator[dict[str, _Hand]]:
     with scratch_folder() as scratch, ExitStack() as stack:
-        crew = {
+        yield {
             name: stack.enter_context(_Hand(name, registration, scratch))
             for name, registration in registrations.items()
         }
-        versions = {name: hand.version for name, hand in crew.items()}
-        for done, function in enumerate(asked):
-            if told is not None:
-                told(function.label, done, len(asked))
-            path = part_of(folder, function.label)
-            part = read_part(path, versions)
-            if part is None:
-                part = frame_of(list(_explored(function, crew)))
-                write_frame(part, path)
-            parts.append(part)
-    return pl.concat(parts) if parts else frame_of([]), versions
+
+
+def _all_explored(
+    asked: Sequence[Function], crew: Mapping[str, _Hand], folder: Path, told: Told | None
+) -> pl.DataFrame:
+    import polars as pl
+
+    versions, parts = {name: hand.version for name, hand in crew.items()}, []
+    for done, function in enumerate(asked):
+        if told is not None:
+            told(function.label, done, len(asked))
+        path = part_of(folder, function.label)
+        part = read_part(path, versions)
+        if part is None:
+            part = frame_of(list(_explored(function, crew)))
+            write_frame(part, path)
+        parts.append(part)
+    return pl.concat(parts) if parts else frame_of([])
 
 
 def everything(
     out: str, functions: Sequence[str] | None = None, backends: Sequence[str] | None = None, *, told: Told
-) -> tuple[pl.DataFrame, dict[str, str], RunResult | None]:
+) -> Explored:
     """What `explore` gives, and the checks of functions of whole arrays in the backends that differentiate.
 
     Args:
@@ -97,39 +119,57 @@ def everything(
         WorkerFailed: a backend's framework could not be imported.
     """
     whole = in_arrays(functions)
-    alone = functions
+    alone = None
     if functions is not None:
+        if not functions:
+            raise InputError("--functions", got="no name", expected="names of functions, with commas between them")
         of_arrays = {name for each in whole for name in (each, each.partition(",")[0])}
         alone = [name for name in functions if named(name)]
         unknown = next((name for name in functions if name not in of_arrays and name not in alone), None)
         if unknown is not None:
             both = {each.name for each in chosen(None)} | {each.partition(",")[0] for each in FUNCTIONS}
             raise InputError("--functions", got=repr(unknown), expected=f"names among {', '.join(sorted(both))}")
-    deriving = [name for name in _registrations(backends) if name != "numpy"]
+    registrations = _registrations(backends)
+    deriving = [name for name in registrations if name != "numpy"]
     whole = whole if deriving else []
-    frame, versions = explore(out, alone, backends, told=lambda label, done, of: told(label, done, of + len(whole)))
+    asked, folder = chosen(alone), require_folder(out)
+    with _crew(registrations) as crew:
+        frame = _all_explored(asked, crew, folder, lambda label, done, of: told(label, done, of + len(whole)))
+        plain = {each.partition(",")[0] for each in whole}
+        ours = {name: {each for each in plain if crew[name].ours(each)} for name in deriving}
+    versions = {name: hand.version for name, hand in crew.items()}
     if not whole:
-        return frame, versions, None
-    before = frame["function"].n_unique()
-    return frame, versions, surveyed(
-        Path(out) / ARRAYS, whole, deriving,
-        told=lambda label, done: told(label, before + done, before + len(whole)),
+        return Explored(frame, versions, [], None)
+    result = surveyed(
+        folder / ARRAYS, whole, deriving,
+        told=lambda label, done: told(label, len(asked) + done, len(asked) + len(whole)),
     )  # fmt: skip
+    return Explored(frame, versions, [*entries(result, ours)], result)
 
 
 def _registrations(backends: Sequence[str] | None) -> dict[str, Registration]:
     found = {name: lookup(name) for name in backends or BACKENDS}
     for name, registration in found.items():
-        if name not in BACKENDS:
-            raise InputError("--backends", got=name, expected=f"some of {', '.join(BACKENDS)}")
+        if name not in BACKENDS and not registration.package:
+            expected = f"some of {', '.join(BACKENDS)}, or backends of other packages"
+            raise InputError("--backends", got=name, expected=expected)
         cure = missing(registration)
         if cure and backends:
             raise InputError("--backends", got=f"{name}, which is not installed", expected=cure)
     return {name: each for name, each in found.items() if not missing(each)}
 
 
+class Explored(NamedTuple):
+    """Every answer, each backend's versions, and what there is of arrays: entries, and the run that they are of."""
+
+    frame: pl.DataFrame
+    versions: dict[str, str]
+    arrays: list[ArrayEntry]
+    result: RunResult | None
+
+
 class _Hand:
-    """One backend's process, started again where a function has ended it."""
+    """One backend's process; where it has died another is started and asked once more: the function may be to blame."""
 
     def __init__(self, name: str, registration: Registration, scratch: Path) -> None:
         self.name, self._registration, self._scratch, self._starts = name, registration, scratch, 0
@@ -151,18 +191,31 @@ class _Hand:
         self._worker.close()
 
     def send(self, request: Differentiate) -> None:
-        self._worker.send(request)
+        """Ask; a process that has died meanwhile is seen when its answer is waited for."""
+        self._asked = request
+        with suppress(WorkerFailed):
+            self._worker.send(request)
 
     def receive(self) -> Differentiated:
         """The answer; of a failure every quantity is not given."""
-        try:
-            return self._worker.receive()  # type: ignore[no-any-return]
-        except WorkerFailed as failure:
-            if not failure.alive:
+        for last in (False, True):
+            try:
+                return self._worker.receive()  # type: ignore[no-any-return]
+            except WorkerFailed as failure:
+                if failure.alive:
+                    return Differentiated([], dict.fromkeys(QUANTITIES, failure.reason))
                 self._worker.close()
                 self._worker = self._started()
                 self._worker.configured()
-            return Differentiated([], dict.fromkeys(QUANTITIES, failure.reason))
+                if last:
+                    return Differentiated([], dict.fromkeys(QUANTITIES, LOST + failure.reason))
+                self.send(self._asked)
+        raise AssertionError
+
+    def ours(self, name: str) -> bool:
+        """Whether a function's formula, or its derivative rule, is gradparity's."""
+        self.send(Differentiate(Function(name, name), [], []))
+        return self.receive().ours
 
 
 class _Survey:
@@ -204,7 +257,7 @@ def _judged(truth: Known, order: int) -> Any:
 def _explored(function: Function, crew: Mapping[str, _Hand]) -> Iterator[tuple[Any, ...]]:
     """The rows of one function."""
     surveys = [_Survey(function, dtype) for dtype in DTYPES]
-    without: dict[str, dict[str, str]] = {}
+    without, ours = dict[str, dict[str, str]](), set[str]()
     for _ in range(ROUNDS + 1):
         request = Differentiate(function, [each.new[0] for each in surveys], [each.new[1] for each in surveys])
         asked = {name: hand for name, hand in crew.items() if set(without.get(name, ())) != set(QUANTITIES)}
@@ -212,17 +265,18 @@ def _explored(function: Function, crew: Mapping[str, _Hand]) -> Iterator[tuple[A
             hand.send(request)
         truths = [survey.certify() for survey in surveys]  # while they compile
         answers = {name: hand.receive() for name, hand in asked.items()}
+        ours |= {name for name, answer in answers.items() if answer.ours}
         without |= {name: {**without.get(name, {}), **answer.without} for name, answer in answers.items()}
         for place, (survey, found) in enumerate(zip(surveys, truths, strict=True)):
             survey.take(found, {name: each.found[place] for name, each in answers.items() if each.found})
         if not any(len(survey.new[0]) for survey in surveys):
             break
     for survey in surveys:
-        yield from _rows(survey, {name: hand.version for name, hand in crew.items()}, without)
+        yield from _rows(survey, {name: hand.version for name, hand in crew.items()}, without, ours)
 
 
 def _rows(
-    survey: _Survey, versions: Mapping[str, str], without: Mapping[str, Mapping[str, str]]
+    survey: _Survey, versions: Mapping[str, str], without: Mapping[str, Mapping[str, str]], ours: Collection[str]
 ) -> Iterator[tuple[Any, ...]]:
     """A row for each point in the domain and each answer, and one for each quantity that is not given."""
     label, dtype, nan = survey.function.label, str(survey.x.dtype), math.nan
@@ -242,5 +296,6 @@ def _rows(
                 left = float(truth.left.mid()) if side and truth.left is not None else nan
                 yield (
                     *shared, float(x), float(y) if survey.function.has_held else None, truth.status, exact, left,
-                    answer.got, answer.ulps, answer.relative, answer.felt, answer.floors, answer.status, "",
+                    answer.got, answer.ulps, answer.relative, answer.felt, answer.floors, answer.status,
+                    OURS if backend in ours else "",
                 )  # fmt: skip

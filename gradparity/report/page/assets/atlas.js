@@ -3,13 +3,13 @@
 document.addEventListener("DOMContentLoaded", async () => {
   const packed = Uint8Array.from(atob(document.getElementById("answers").textContent), (c) => c.charCodeAt(0));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const { heads, entries, functions } = JSON.parse(await new Response(stream).text());
+  const { heads, mark, backends, entries, functions } = JSON.parse(await new Response(stream).text());
   const MOST = 150;
   const form = document.querySelector("#explore > .filter");
   const table = document.getElementById("entries");
   const picture = document.getElementById("picture");
   const controls = picture.querySelector("form").elements;
-  const [BACKENDS, QUANTITY] = [["numpy", "autograd", "jax", "torch"], 3];
+  const [BACKENDS, QUANTITY] = [backends, 3];
   let by = heads.indexOf("relative");
   let down = true;
   let chosen = null;
@@ -29,7 +29,7 @@ document.addEventListener("DOMContentLoaded", async () => {
   const list = () => {
     const words = form.elements.q.value.trim().toLowerCase();
     const asked = ["backend", "dtype", "quantity"].map((name) => form.elements[name].value);
-    const fits = (entry) => functions[entry[0]].label.toLowerCase().includes(words) && asked.every((each, place) => !each || entry[place + 1] === each);
+    const fits = (entry) => functions[entry[0]].label.toLowerCase().includes(words) && asked.every((each, place) => !each || entry[place + 1].replace(` ${mark}`, "") === each);
     const found = entries.filter(fits).sort(order);
     table.tBodies[0].replaceChildren(...found.slice(0, MOST).map((entry) => {
       const row = document.createElement("tr");
