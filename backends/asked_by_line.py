@@ -12,7 +12,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from gradparity.formatting import printable, shortened
@@ -51,16 +51,20 @@ def quoted(text: bytes | bytearray) -> str:
 class AskedByLine:
     """One such program, started at once; after what broke the order of question and answer it is asked no more.
 
+    Args:
+        words: what starts it.
+        without: variables of this process's environment that it does not get.
+
     Raises:
         ProgramFailed: it cannot be started.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], without: Collection[str] = ()) -> None:
         self._broken = ""
         self._tail = b""
-        pipe = subprocess.PIPE
+        pipe, environment = subprocess.PIPE, {name: os.environ[name] for name in os.environ if name not in without}
         try:
-            self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0)
+            self._process = subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=environment)
         except OSError as error:
             raise ProgramFailed(f"{words[0]} could not be started: {error.strerror}") from None
         assert self._process.stdin is not None  # noqa: S101

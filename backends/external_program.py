@@ -52,7 +52,7 @@ class AnsweredLoss:
         """
         begin = json.dumps({**self._begin, "params": _lists(params)})
         line = self.program.ask(f"{begin[:-1]}, {self._data(data)}}}".encode(), self._most)
-        found = self._read(line)
+        found = read_object(self.program, line)
         if found.get("error") is not None:
             raise ProgramFailed(f"the program says: {found['error']}")
         gradient = found.get("gradient")
@@ -65,8 +65,8 @@ class AnsweredLoss:
             expected = ", ".join(self.spec.shapes)
             raise ProgramFailed(f"the program's gradient: got {' and '.join(what)}, expected those of {expected}")
         sure = b"true" not in line and b"false" not in line  # among numbers NumPy takes them for 1 and 0
-        return _array("loss", found["loss"], (), self.spec.dtype, sure=sure), {
-            name: _array(f"gradient of {name}", gradient[name], shape, self.spec.dtypes[name], sure=sure)
+        return array_of("loss", found["loss"], (), self.spec.dtype, sure=sure), {
+            name: array_of(f"gradient of {name}", gradient[name], shape, self.spec.dtypes[name], sure=sure)
             for name, shape in self.spec.shapes.items()
         }
 
@@ -91,17 +91,23 @@ class AnsweredLoss:
             self._written = data, written
         return self._written[1]
 
-    def _read(self, line: bytes) -> dict[str, Any]:
-        """An answer as an object."""
-        try:
-            found = json.loads(line.decode(), object_pairs_hook=_once)
-        except _Twice as error:
-            raise ProgramFailed(f"the program answers with two of {error}: {quoted(line)}") from None
-        except (ValueError, RecursionError):
-            raise self.program.broken(f"answers with what is no JSON: {quoted(line)}") from None
-        if not isinstance(found, dict):
-            raise self.program.broken(f"answers with what is no JSON object: {quoted(line)}")
-        return found
+
+def read_object(program: AskedByLine, line: bytes) -> dict[str, Any]:
+    """An answer as an object.
+
+    Raises:
+        ProgramFailed: a name stands twice in it.
+        ProgramLost: it is no JSON, or no object.
+    """
+    try:
+        found = json.loads(line.decode(), object_pairs_hook=_once)
+    except _Twice as error:
+        raise ProgramFailed(f"the program answers with two of {error}: {quoted(line)}") from None
+    except (ValueError, RecursionError):
+        raise program.broken(f"answers with what is no JSON: {quoted(line)}") from None
+    if not isinstance(found, dict):
+        raise program.broken(f"answers with what is no JSON object: {quoted(line)}")
+    return found
 
 
 class _Twice(Exception):
@@ -120,7 +126,7 @@ def _lists(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in tree.items()}
 
 
-def _array(what: str, value: Any, shape: tuple[int, ...], dtype: str, *, sure: bool) -> HostArray:
+def array_of(what: str, value: Any, shape: tuple[int, ...], dtype: str, *, sure: bool) -> HostArray:
     """Nested lists as an array, rounded to its dtype.
 
     Raises:
@@ -152,6 +158,9 @@ def _number(what: str, value: Any) -> float:
 class ExternalProgram(HostArrays):
     """A program behind the protocol of the others: started by ``configure``, asked until the worker ends."""
 
+    #: Variables of a worker that it does not get.
+    without: tuple[str, ...] = ()
+
     def __init__(self, command: Sequence[str]) -> None:
         self.command = tuple(command)
         self._asked: AskedByLine
@@ -162,7 +171,7 @@ class ExternalProgram(HostArrays):
         Raises:
             ProgramFailed: it cannot be started.
         """
-        self._asked = AskedByLine(self.command)
+        self._asked = AskedByLine(self.command, self.without)
 
     def versions(self) -> dict[str, str]:
         return files_of(self.command)

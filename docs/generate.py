@@ -52,7 +52,7 @@ def command_line() -> str:
     """Every command with its arguments and options, and the exit codes."""
     command = typer.main.get_command(app)
     parts = ["# Command line", ABOUT]
-    for name, each in command.commands.items():  # type: ignore[attr-defined]
+    for name, each in _each(command):
         parts.append(f"## gradparity {name}")
         parts.append(_plain(each.help))
         shown = [parameter for parameter in each.params if parameter.name != "help"]
@@ -66,6 +66,14 @@ def command_line() -> str:
     rows = [(f"`{code.value}`", said) for code, said in EXITS.items()]
     parts += ["## Exit codes", _table(("code", "means"), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _each(group: Any, before: str = "") -> Iterable[tuple[str, Any]]:
+    """Every command with the words that call it, those of groups after these."""
+    for name, command in group.commands.items():
+        yield f"{before}{name}", command
+        if hasattr(command, "commands"):
+            yield from _each(command, f"{before}{name} ")
 
 
 def _option(parameter: Any) -> tuple[str, str]:

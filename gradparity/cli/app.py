@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import errno
 import gc
-import os
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradparity.cli import atlas, streams
+from gradparity.cli import atlas, gradbench, streams
+from gradparity.cli.execution import PRINTED, execute
 from gradparity.cli.exits import ExitCode, exit_code
 from gradparity.cli.options import EXAMPLES, JSON, QUIET, VERBOSE, Panelled, given_of, with_options
 from gradparity.model_spec.errors import InputError
 from gradparity.version import __version__
 
 if TYPE_CHECKING:
+    from gradparity.runner.defaults import Asked
     from gradparity.runner.settings import Command
 
 app = typer.Typer(
@@ -57,24 +57,25 @@ def gradparity(
 @with_options
 def run(**words: Any) -> ExitCode:
     """Check gradients, train, time and recommend. Data: toy and breast_cancer unless told otherwise."""
-    return _execute("run", **words)
+    return _measure("run", **words)
 
 
 @app.command(cls=Panelled, epilog=EXAMPLES["check"])
 @with_options
 def check(**words: Any) -> ExitCode:
     """Check derivatives and training against the truth. Loss, gradient, JVP and HVP; nothing is timed."""
-    return _execute("check", **words)
+    return _measure("check", **words)
 
 
 @app.command(cls=Panelled, epilog=EXAMPLES["bench"])
 @with_options
 def bench(**words: Any) -> ExitCode:
     """Time gradient steps and training loops of every backend, in turns. Every ratio has an interval."""
-    return _execute("bench", **words)
+    return _measure("bench", **words)
 
 
 app.command(cls=Panelled, epilog=atlas.EXAMPLES)(atlas.atlas)
+app.add_typer(gradbench.app, name="gradbench")
 
 
 @app.command(name="backends")
@@ -224,70 +225,15 @@ def baseline(
     return ExitCode.AGREES
 
 
-def _execute(
-    command: Command,
-    *,
-    context: typer.Context,
-    path: list[str] | None,
-    resume: bool,
-    force: bool,
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    export: tuple[str, str] | None = None,
-    **words: Any,
-) -> ExitCode:
-    """Settings from words, the run, its report and its exit code."""
-    started_s = time.monotonic()  # what follows is slow to import, and part of a time budget
-    # This process calls BLAS on little but vectors, and OpenBLAS takes 60 ms to start its threads: 160 ms of an import
-    # of NumPy, and 100 ms without. Workers get an environment of their own.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from gradparity.cli import printing
-    from gradparity.report.page.plotly import prepare
-    from gradparity.report.terminal.progress import Watch
-    from gradparity.results import FEW
-    from gradparity.results.store import RESULTS_FILE, encode
-    from gradparity.runner.defaults import with_defaults
-    from gradparity.runner.paths import models_at
-    from gradparity.runner.settings import settings_from
+def _measure(command: Command, *, context: typer.Context, path: list[str] | None, **words: Any) -> ExitCode:
+    """A command's words, and what a project's file adds to them."""
 
-    asked = with_defaults(command, given_of(context, words), path or [], Path())
-    out, err = printing.console(), printing.console(stderr=True)
-    exported = None
-    with printing.interruption_said(asked.given.get("out", words["out"])) as ended:
-        printing.require_one(json=json, quiet=quiet, verbose=verbose)
-        settings = settings_from(command, asked.given, models_at(asked.models), asked.defaults)
-        if export is not None:
-            from gradparity.report.export import export_to, write_export
+    def asked() -> Asked:
+        from gradparity.runner.defaults import with_defaults
 
-            exported = export_to(*export, out=settings.out)
-        prepare()
-        # The suite has one table for all its problems, and of many models not each is shown.
-        each = verbose and not settings.stress_suite and len(settings.models) <= FEW
-        errors, said = None if quiet else err, settings.budget_said()
-        with Watch(out if each else None, errors, brief=command == "bench", at_first=said) as watch:
-            from gradparity.runner.session import run
+        return with_defaults(command, given_of(context, words), path or [], Path())
 
-            ended.append(result := run(settings, watch, started_s, resume=resume, force=force))
-        from gradparity.report.files import write_reports
-        from gradparity.report.terminal.tables import print_problems
-
-        written = write_reports(result, Path(settings.out))
-    if json:
-        printing.print_document(encode(result))
-    else:
-        if verbose and result.many and not each:
-            print_problems(out, result)
-        printing.print_result(result, settings.out, [RESULTS_FILE, *written], quiet=quiet, verbose=verbose)
-    if os.environ.get("GITHUB_ACTIONS") == "true":
-        from gradparity.report.annotations import annotations_of
-
-        printing.print_commands(annotations_of(result, os.environ))
-    if export is not None and exported is not None:
-        write_export(result, exported)
-        if not (json or quiet):
-            out.print(f"Timings for {export[0]}: {export[1]}", style="dim", soft_wrap=True)
-    return exit_code(result)
+    return execute(command, asked, **{name: words[name] for name in words if name in PRINTED})
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, Signature
 from typing import Any, TypeVar
 
@@ -80,9 +80,13 @@ MODEL_PATH = typer.Argument(
 def with_options(command: Command) -> Command:
     """Give a function of any keywords the signature that its name has in the table of options, for Typer to read."""
     path = Parameter("path", Parameter.KEYWORD_ONLY, default=MODEL_PATH, annotation=list[str] | None)
+    return with_parameters(command, [path], options_of(command.__name__))
+
+
+def with_parameters(command: Command, first: Sequence[Parameter], options: Sequence[Option]) -> Command:
+    """The same with some parameters before those of some options, and with Typer's context."""
     context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
-    options = [_parameter(option) for option in options_of(command.__name__)]
-    command.__signature__ = Signature([context, path, *options])  # type: ignore[attr-defined]
+    command.__signature__ = Signature([context, *first, *map(_parameter, options)])  # type: ignore[attr-defined]
     return command
 
 

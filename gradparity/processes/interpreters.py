@@ -1,6 +1,7 @@
 """Backends of ``--backend``: in another interpreter (``NAME=BACKEND@/path/to/python``), or a program of any language.
 
-``NAME=command:WORDS`` is the latter; see `gradparity.backends.external_program`. The former compares two versions of a
+``NAME=command:WORDS`` is the latter; see `gradparity.backends.external_program`. ``NAME=gradbench:WORDS`` is one that
+speaks GradBench's protocol; see `gradparity.backends.gradbench`. The former compares two versions of a
 framework. Such an interpreter needs Python 3.11, NumPy, msgspec and the framework; SciPy too for the numpy and autograd
 backends and for L-BFGS. Our own packages it gets from here, by a folder on ``PYTHONPATH`` that has them and nothing
 else.
@@ -26,8 +27,9 @@ from gradparity.model_spec.errors import InputError
 #: What every worker imports of others.
 _NEEDED = ("numpy", "msgspec")
 _OLDEST = (3, 11)
-#: What asks a program that is no Python interpreter.
-_PROGRAM = "gradparity.backends.external_program:ExternalProgram"
+#: What asks a program that is no Python interpreter, by the protocol that it speaks.
+TOOL = "gradparity.backends.gradbench.external_tool:GradBenchTool"
+_PROGRAMS = {"command": "gradparity.backends.external_program:ExternalProgram", "gradbench": TOOL}
 #: Seconds that an interpreter may take to say what it has.
 _PROBE_S = 60
 
@@ -47,11 +49,12 @@ def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Regist
     """
     found: dict[str, Registration] = {}
     for text in texts:
-        match = re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_.-]*)=(?:command:(.*)|([^@=]+)@(.+))", text, re.DOTALL)
+        form = r"([A-Za-z0-9][A-Za-z0-9_.-]*)=(?:(command|gradbench):(.*)|([^@=]+)@(.+))"
+        match = re.fullmatch(form, text, re.DOTALL)
         if match is None:
             expected = "NAME=BACKEND@/path/to/python or NAME=command:PROGRAM, such as jax-old=jax@/opt/old/bin/python"
             raise InputError("--backend", got=repr(text), expected=expected)
-        name, command, backend, python = match.groups()
+        name, protocol, command, backend, python = match.groups()
         if name in found or name in registered():
             raise InputError("--backend", got=repr(name), expected="a name that no other backend has")
         if backend is None:
@@ -60,7 +63,7 @@ def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Regist
                 raise InputError(
                     f"--backend {name}", got=got, expected="another backend", cure="gradparity check takes it."
                 )
-            found[name] = Registration(_PROGRAM, command=_words(name, command))
+            found[name] = Registration(_PROGRAMS[protocol], command=_words(name, protocol, command))
         else:
             base = lookup(backend)
             path = _program(name, python, "a Python interpreter")
@@ -68,9 +71,9 @@ def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Regist
     return found
 
 
-def _words(name: str, command: str) -> tuple[str, ...]:
+def _words(name: str, protocol: str, command: str) -> tuple[str, ...]:
     """The words of a command line, as a shell would split it."""
-    rule, expected = f"--backend {name}", "command:PROGRAM with its options, quoted as for a shell"
+    rule, expected = f"--backend {name}", f"{protocol}:PROGRAM with its options, quoted as for a shell"
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from gradparity.processes.interpreters import TOOL, variants
 from gradparity.runner.settings import Command, Settings
 
 
@@ -40,8 +41,12 @@ _PLANS: dict[Command, Plan] = {
 }
 #: To start a framework for each of some sixty problems would take many times as long as to check them.
 _STRESS = Plan(trains="nothing", shared=True)
+#: A tool of GradBench knows an evaluation's gradient at its inputs, and no parameters beside them.
+_ANSWERS = Plan(trains="nothing")
 
 
 def plan_of(settings: Settings) -> Plan:
     """The plan of a command and its options."""
+    if any(each.target == TOOL for each in variants(settings.interpreters).values()):
+        return _ANSWERS
     return _STRESS if settings.stress_suite else _PLANS[settings.command]

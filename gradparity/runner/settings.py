@@ -44,7 +44,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """One run, as asked for. ``projection`` is ``None`` for the plain logistic model; ``backends`` for all there are.
 
     ``interpreters`` are ``NAME=BACKEND@/path/to/python``, backends more, each in an interpreter of its own, and
-    ``NAME=command:WORDS``, each a program of any language.
+    ``NAME=command:WORDS`` or ``NAME=gradbench:WORDS``, each a program of any language.
 
     ``references`` are files of answers recorded elsewhere, ``FILE`` or ``NAME=FILE``, of a model of the user's.
 

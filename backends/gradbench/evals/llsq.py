@@ -1,0 +1,56 @@
+"""GradBench's ``llsq``: a polynomial's squared distance to a step, half of it.
+
+    t_i = -1 + 2 i / (n - 1),   s_i = sign(t_i),   loss = 1/2 sum_i (s_i - sum_j x_j t_i^j)^2
+
+The points are part of the formula: their rounding counts in the noise floor. GradBench has m = 128, and n from 16 on.
+"""
+
+import numpy as np
+
+from gradparity.backends.gradbench.wire import Wire, count
+
+POINTS, TERMS = 32, 16
+
+
+def parameters(rng):
+    """Coefficients `x (16,)`."""
+    return {"x": rng.random(TERMS)}
+
+
+def data(rng):
+    """Numbers of the points, `i (32,)`."""
+    return {"i": np.arange(float(POINTS))}
+
+
+def loss(params, data, xp):
+    """Half the sum of squared residuals."""
+    residuals, _ = _residuals(params["x"], data["i"], xp)
+    return 0.5 * xp.sum(residuals * residuals)
+
+
+def gradient(params, data):
+    """`-sum_i r_i t_i^j`."""
+    residuals, t = _residuals(params["x"], data["i"], np)
+    return {"x": -residuals @ t[:, None] ** np.arange(len(params["x"]))}
+
+
+def _residuals(x, i, xp):
+    """`s_i - p(t_i)`, by Horner's rule, and `t`."""
+    last = i.shape[0] - 1
+    t = 2.0 * i / last - 1.0
+    value = x[x.shape[0] - 1]
+    for j in range(x.shape[0] - 2, -1, -1):
+        value = value * t + x[j]
+    return xp.sign(2.0 * i - last) - value, t
+
+
+class _Wire(Wire):
+    def written(self, params, data):
+        return {"x": params["x"].tolist(), "n": len(data["i"])}
+
+    def read(self, given):
+        params, _ = super().read(given)
+        return params, {"i": np.arange(float(count(given, "n", 2)))}
+
+
+WIRE = _Wire()

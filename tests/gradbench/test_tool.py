@@ -1,0 +1,358 @@
+"""A backend as a tool of GradBench: answers that other formulas give too, and a line for whatever is at fault."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import logsumexp, softmax
+from scipy.stats import multivariate_normal, wishart
+
+from gradparity.backends import load, lookup
+from gradparity.backends.gradbench import EVALS, module_of, wire_of
+from gradparity.worker.gradbench import LONG_LOOP, Refused, Tool, serve
+from tests.conftest import Command, plain
+
+RUNS = {"min_runs": 1, "min_seconds": 0}
+
+
+def backend_tool(name: str) -> Tool:
+    backend = load(lookup(name).target)
+    backend.configure(1)
+    return Tool(name, backend)
+
+
+VARIED = (pytest.mark.slow, pytest.mark.variation)
+
+
+@pytest.fixture(
+    scope="module", params=["autograd", pytest.param("jax", marks=VARIED), pytest.param("torch", marks=VARIED)]
+)
+def tool(request: pytest.FixtureRequest) -> Tool:
+    return backend_tool(request.param)
+
+
+def asked(tool: Tool, **message: Any) -> dict[str, Any]:
+    return tool.respond(json.dumps({"id": 7, **message}).encode())
+
+
+def both(tool: Tool, name: str, given: Any) -> tuple[Any, Any]:
+    """What both functions of an evaluation give."""
+    assert asked(tool, kind="define", module=name) == {"id": 7, "success": True}
+    found = []
+    for function in (wire_of(name).primal, wire_of(name).derivative):
+        answer = asked(tool, kind="evaluate", module=name, function=function, input=given)
+        assert answer["success"], answer
+        assert [each["name"] for each in answer["timings"]] == ["first call", "evaluate"]
+        found.append(answer["output"])
+    return found[0], found[1]
+
+
+def drawn(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def slopes(function: Any, x: np.ndarray, step: float = 1e-6) -> np.ndarray:
+    """The gradient by central differences."""
+    found = np.zeros(x.size)
+    for place in range(x.size):
+        moved = [x.ravel().copy() for _ in range(2)]
+        moved[0][place] += step
+        moved[1][place] -= step
+        found[place] = (function(moved[0].reshape(x.shape)) - function(moved[1].reshape(x.shape))) / (2 * step)
+    return found
+
+
+def test_hello(tool: Tool):
+    assert both(tool, "hello", -1.5) == (2.25, -3.0)
+    assert both(tool, "hello", 3) == (9.0, 6.0)
+
+
+def test_lse(tool: Tool):
+    x = 50 * drawn().standard_normal(20) + 700
+    primal, gradient = both(tool, "lse", {"x": x.tolist(), **RUNS})
+    np.testing.assert_allclose(primal, logsumexp(x), rtol=1e-14)
+    np.testing.assert_allclose(gradient, softmax(x), rtol=1e-11, atol=1e-300)
+
+
+@pytest.mark.parametrize("points", [2, 8, 9])
+def test_llsq(tool: Tool, points: int):
+    x = drawn().random(5)
+    primal, gradient = both(tool, "llsq", {"x": x.tolist(), "n": points, **RUNS})
+    t = np.linspace(-1, 1, points)
+    residuals = np.sign(np.round(t, 12)) - np.polynomial.Polynomial(x)(t)
+    np.testing.assert_allclose(primal, 0.5 * np.sum(residuals**2), rtol=1e-13)
+    np.testing.assert_allclose(gradient, -np.vander(t, 5, increasing=True).T @ residuals, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 6])
+def test_det(tool: Tool, rows: int):
+    A = drawn().random((rows, rows))
+    primal, gradient = both(tool, "det", {"A": A.ravel().tolist(), "ell": rows, **RUNS})
+    np.testing.assert_allclose(primal, np.linalg.det(A), rtol=1e-12)
+    np.testing.assert_allclose(gradient, (np.linalg.det(A) * np.linalg.inv(A).T).ravel(), rtol=1e-11)
+
+
+def test_kmeans(tool: Tool):
+    points = drawn().random((40, 3))
+    centroids = points[-4:]
+    primal, step = both(tool, "kmeans", {"points": points.tolist(), "centroids": centroids.tolist(), **RUNS})
+    squares = np.sum((points[:, None] - centroids) ** 2, axis=2)
+    nearest = np.argmin(squares, axis=1)
+    means = np.array([points[nearest == each].mean(axis=0) for each in range(4)])
+    np.testing.assert_allclose(primal, np.sum(np.min(squares, axis=1)), rtol=1e-13)
+    np.testing.assert_allclose(step, centroids - means, rtol=1e-11, atol=1e-15)
+
+
+def test_ode(tool: Tool):
+    """Of degree 4 and less Runge and Kutta's method is exact: `y_i = x_0 ... x_i t^(i+1) / (i+1)!`."""
+    x = drawn().random(4)
+    primal, gradient = both(tool, "ode", {"x": x.tolist(), "s": 3, **RUNS})
+    np.testing.assert_allclose(primal, np.cumprod(x) * [2, 2, 8 / 6, 16 / 24], rtol=1e-13)
+    np.testing.assert_allclose(gradient, np.prod(x) * 16 / 24 / x, rtol=1e-13)
+
+
+@pytest.mark.parametrize("d", [1, 3])
+def test_gmm(tool: Tool, d: int):
+    """By the densities that the evaluation is defined by."""
+    rng, k, n, m, gamma = drawn(), 2, 5, 2, 1.3
+    x, alpha, mu = rng.standard_normal((n, d)), rng.standard_normal(k), rng.random((k, d))
+    q, below = 0.5 * rng.standard_normal((k, d)), rng.standard_normal((k, d * (d - 1) // 2))
+    independent = {"alpha": alpha, "mu": mu, "q": q, "l": below}
+
+    def posterior(alpha: Any, mu: Any, q: Any, below: Any) -> float:
+        densities, prior = np.zeros((n, k)), 0.0
+        for each in range(k):
+            root = np.diag(np.exp(q[each]))
+            entries = iter(below[each])
+            for column in range(d):
+                for row in range(column + 1, d):
+                    root[row, column] = next(entries)
+            precision = root.T @ root
+            densities[:, each] = multivariate_normal(mu[each], np.linalg.inv(precision)).logpdf(x)
+            prior += wishart(d + m + 1, np.eye(d) / gamma**2).logpdf(precision)
+        weights = alpha - logsumexp(alpha)
+        return float(np.sum(logsumexp(weights + densities, axis=1)) + prior)
+
+    message = {name: value.tolist() for name, value in independent.items()}
+    message |= {"x": x.tolist(), "d": d, "k": k, "n": n, "m": m, "gamma": gamma, **RUNS}
+    primal, gradient = both(tool, "gmm", message)
+    np.testing.assert_allclose(primal, posterior(*independent.values()), rtol=1e-12)
+    assert gradient.keys() == independent.keys()
+    for place, (name, value) in enumerate(independent.items()):
+        rest = list(independent.values())
+        expected = slopes(lambda v, rest=rest, place=place: posterior(*rest[:place], v, *rest[place + 1 :]), value)
+        np.testing.assert_allclose(np.ravel(gradient[name]), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_lstm(tool: Tool):
+    """Unit by unit, in numbers."""
+    rng, layers, bits, letters = drawn(), 2, 3, 4
+    main, extra = rng.random((2 * layers, 4 * bits)), rng.random((3, bits))
+    state, sequence = rng.random((2 * layers, bits)), rng.integers(0, 2, (letters, bits)).astype(float)
+
+    def objective(flat: Any) -> float:
+        main_, extra_ = flat[: main.size].reshape(main.shape), flat[main.size :].reshape(extra.shape)
+        held, total = state.copy(), 0.0
+        for t in range(letters - 1):
+            x = [sequence[t, j] * extra_[0, j] for j in range(bits)]
+            for layer in range(layers):
+                w, b, h, c = main_[2 * layer], main_[2 * layer + 1], held[2 * layer], held[2 * layer + 1]
+                for j in range(bits):
+                    forget, ingate, outgate = (
+                        1 / (1 + np.exp(-(v * w[part * bits + j] + b[part * bits + j])))
+                        for part, v in enumerate((x[j], h[j], x[j]))
+                    )
+                    c[j] = c[j] * forget + ingate * np.tanh(h[j] * w[3 * bits + j] + b[3 * bits + j])
+                    h[j] = outgate * np.tanh(c[j])
+                x = list(h)
+            y = [x[j] * extra_[1, j] + extra_[2, j] for j in range(bits)]
+            normal = np.log(2 + sum(np.exp(y)))
+            total += sum(sequence[t + 1, j] * (y[j] - normal) for j in range(bits))
+        return float(-total / ((letters - 1) * bits))
+
+    given = {"main_params": main, "extra_params": extra, "state": state, "sequence": sequence}
+    primal, gradient = both(tool, "lstm", {name: value.tolist() for name, value in given.items()} | RUNS)
+    flat = np.concatenate([main.ravel(), extra.ravel()])
+    np.testing.assert_allclose(primal, objective(flat), rtol=1e-13)
+    np.testing.assert_allclose(gradient, slopes(objective, flat), rtol=1e-7, atol=1e-10)
+
+
+def test_a_long_loop_is_not_compiled_and_computes_the_same(tool: Tool, monkeypatch: pytest.MonkeyPatch):
+    long = {"x": drawn().random(6).tolist(), "s": 4, **RUNS}
+    compiled = both(tool, "ode", long)
+    monkeypatch.setattr("gradparity.worker.gradbench.LONG_LOOP", 3)
+    for found, expected in zip(both(tool, "ode", long), compiled, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+def test_what_would_unroll_a_long_loop_and_has_no_other_way_says_so():
+    tool = backend_tool("torch-compile")
+    asked(tool, kind="define", module="ode")
+    answer = asked(tool, kind="evaluate", module="ode", function="primal", input={"x": [1.0], "s": LONG_LOOP + 1})
+    assert answer["error"] == f"undefined: a loop of {LONG_LOOP + 1} rounds, all of which would be compiled"
+
+
+def test_it_is_repeated_as_often_and_as_long_as_is_asked():
+    tool = backend_tool("numpy")
+    asked(tool, kind="define", module="lse")
+    message = {"kind": "evaluate", "module": "lse", "function": "gradient"}
+    often = asked(tool, **message, input={"x": [1, 2], "min_runs": 5, "min_seconds": 0})["timings"]
+    assert [each["name"] for each in often] == ["first call", *["evaluate"] * 5]
+    long = asked(tool, **message, input={"x": [1, 2], "min_runs": 1, "min_seconds": 0.01})["timings"]
+    assert sum(each["nanoseconds"] for each in long[1:]) >= 10**7 > sum(each["nanoseconds"] for each in long[1:-1])
+
+
+def test_numpy_has_those_that_are_derived_by_hand_and_says_so_of_others():
+    tool = backend_tool("numpy")
+    found = {name: asked(tool, kind="define", module=name) for name in EVALS}
+    by_hand = [name for name, answer in found.items() if answer["success"]]
+    assert by_hand == [name for name in EVALS if hasattr(module_of(name), "gradient")] == ["hello", "lse", "llsq"]
+    assert "numpy has no autodiff" in found["det"]["error"]
+    np.testing.assert_allclose(both(tool, "lse", {"x": [0.0, 0.0]})[1], [0.5, 0.5])
+    np.testing.assert_allclose(both(tool, "llsq", {"x": [0.5], "n": 2})[1], [1.0])
+
+
+def test_a_centroid_without_points_has_no_step(tool: Tool):
+    asked(tool, kind="define", module="kmeans")
+    given = {"points": [[0.0], [0.1]], "centroids": [[0.0], [9.0]], **RUNS}
+    answer = asked(tool, kind="evaluate", module="kmeans", function="dir", input=given)
+    assert answer == {"id": 7, "success": False, "error": "the answer is not finite, which JSON has no number for"}
+
+
+INPUTS = {
+    "lse": [
+        *(None, 3, [], {}, {"x": 1}, {"x": [[1]]}, {"x": ["a"]}, {"x": [None]}, {"x": [True]}, {"x": [[1], [1, 2]]}),
+        *({"x": [float("nan")]}, {"x": [10**400]}, {"x": {}}, {"x": [1], "min_runs": -1}, {"x": [1], "min_runs": "2"}),
+        *({"x": [1], "min_seconds": float("inf")}, {"x": [1], "min_runs": True}, {"x": []}),
+    ],
+    "hello": [None, "1", [1], {}, True, float("inf")],
+    "llsq": [{"x": [1]}, {"x": [1], "n": 1}, {"x": [1], "n": 2.5}, {"x": [1], "n": 10**9}, {"x": [], "n": 4}],
+    "det": [{"A": [1, 2, 3], "ell": 2}, {"A": [], "ell": 0}, {"A": [[1]], "ell": 1}, {"A": [1] * 400, "ell": 20}],
+    "kmeans": [{"points": [[1, 2]], "centroids": [[1]]}, {"points": [[1]], "centroids": []}, {"points": []}],
+    "ode": [{"x": [], "s": 1}, {"x": [1], "s": 0}, {"x": [1]}],
+    "gmm": [{"alpha": [1], "mu": [[1]], "q": [[1]], "l": [[]], "x": [[1]], "gamma": 0, "m": 0, "d": 1, "k": 1, "n": 1}],
+    "lstm": [{"main_params": [[1]], "extra_params": [[1]], "state": [[1]], "sequence": [[1]]}],
+}
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_an_input_that_is_none_is_refused_in_a_line(name: str):
+    tool = backend_tool("autograd")
+    asked(tool, kind="define", module=name)
+    for each in INPUTS[name]:
+        for function in (wire_of(name).primal, wire_of(name).derivative):
+            answer = asked(tool, kind="evaluate", module=name, function=function, input=each)
+            assert answer["success"] is False, (each, answer)
+            assert answer["error"]
+            assert "\n" not in answer["error"]
+
+
+def test_messages_out_of_order_have_an_answer():
+    tool = backend_tool("numpy")
+    for message, said in (
+        (
+            {"kind": "evaluate", "module": "lse", "function": "primal", "input": {"x": [1]}},
+            "its module was not defined",
+        ),
+        ({"kind": "evaluate", "module": ["lse"]}, "its module was not defined"),
+        ({"kind": "define", "module": "ht"}, "no model of it: hello, lse,"),
+        ({"kind": "define", "module": {"a": 1}}, "no model of it"),
+        ({"kind": "define"}, "no model of it"),
+    ):
+        answer = asked(tool, **message)
+        assert answer["success"] is False
+        assert said in answer["error"]
+    for kind in ("analysis", "end", None, ["start"], 4):
+        assert asked(tool, kind=kind) == {"id": 7}
+    asked(tool, kind="define", module="lse")
+    answer = asked(tool, kind="evaluate", module="lse", function="hessian", input={"x": [1]})
+    assert answer["error"] == "no function 'hessian': primal, gradient"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["x", "n", "A", "ell"]), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture(scope="module")
+def ready() -> Tool:
+    """All that numpy has, defined."""
+    tool = backend_tool("numpy")
+    for name in EVALS[:3]:
+        asked(tool, kind="define", module=name)
+    return tool
+
+
+@given(
+    kind=st.sampled_from(["evaluate", "define", "start"]) | JSON,
+    module=st.sampled_from(EVALS[:3]) | JSON,
+    function=st.sampled_from(["primal", "gradient", "square"]) | JSON,
+    value=JSON,
+)
+def test_whatever_a_message_has_it_has_one_response(ready: Tool, kind: Any, module: Any, function: Any, value: Any):
+    answer = asked(ready, kind=kind, module=module, function=function, input=value)
+    assert answer["id"] == 7
+    json.dumps(answer, allow_nan=False)
+
+
+@given(line=st.binary(max_size=40) | st.sampled_from([b"[]", b"{}", b'{"id": 1.0}', b'{"id": true}', b"[" * 10**5]))
+def test_a_line_that_is_no_message_ends_it_with_a_line(ready: Tool, line: bytes):
+    with pytest.raises(Refused, match="expected a JSON object on one line, with a whole number as its id"):
+        ready.respond(line)
+
+
+def test_an_end_of_input_is_the_end_and_what_was_asked_before_is_answered(capsys: pytest.CaptureFixture[str]):
+    tool, heard = backend_tool("numpy"), io.BytesIO()
+    assert serve(tool, io.BytesIO(b'{"id": 0, "kind": "start"}\n{"id": 1, "kind": "end"}\n'), heard) == 0
+    assert [json.loads(line)["id"] for line in heard.getvalue().splitlines()] == [0, 1]
+    assert serve(tool, io.BytesIO(b'{"id": 2, "kind": "end"}\nnothing\n{"id": 3, "kind": "end"}\n'), heard) == 2
+    assert json.loads(heard.getvalue().splitlines()[-1]) == {"id": 2}
+    assert capsys.readouterr().err == (
+        "gradparity: line 2: got 'nothing', expected a JSON object on one line, with a whole number as its id.\n"
+    )
+
+
+def test_it_is_a_process_that_writes_nothing_but_responses():
+    words = [sys.executable, "-P", "-m", "gradparity", "gradbench", "tool", "numpy"]
+    lines = [{"id": 0, "kind": "start", "eval": "hello"}, {"id": 1, "kind": "define", "module": "hello"}]
+    text = "".join(f"{json.dumps(line)}\n" for line in lines)
+    ran = subprocess.run(words, input=text, env=plain(), capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    first, second = map(json.loads, ran.stdout.splitlines())
+    assert (first["id"], first["tool"], first["config"]["numpy"]) == (0, "gradparity-numpy", np.__version__)
+    assert second == {"id": 1, "success": True}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jx"], "backend: got 'jx', expected one of numpy"),
+        (["torch-distributed"], "got torch-distributed, which is several processes"),
+        (["numpy", "--threads", "0"], "--threads: got 0"),
+    ],
+)
+def test_a_backend_that_is_none_is_refused(words: list[str], said: str, command: Command):
+    code, shown, err = command("gradbench", "tool", *words)
+    assert (code, shown) == (2, "")
+    assert said in err
+
+
+def test_expansion_by_minors_is_the_sum_over_permutations():
+    A, total = drawn(3).standard_normal((4, 4)), 0.0
+    for order in permutations(range(4)):
+        sign = np.linalg.det(np.eye(4)[list(order)])
+        total += sign * np.prod([A[row, column] for row, column in enumerate(order)])
+    np.testing.assert_allclose(module_of("det").loss({"A": A}, {}, np), total, rtol=1e-12)
