@@ -182,8 +182,9 @@ def _source(file: Path, text: str) -> str:
 
 def _interpreter(file: Path, text: str) -> str:
     """``NAME=BACKEND@PYTHON``, where PYTHON is a path or a program's name; or a command, whose words may be files."""
-    name, mark, command = text.partition("=command:")
+    mark = next((each for each in ("=command:", "=gradbench:") if each in text), "")
     if mark:
+        name, _, command = text.partition(mark)
         try:
             places = [(word, file.parent.absolute() / word) for word in shlex.split(command)]
         except ValueError:  # which is said where it is read

@@ -256,6 +256,8 @@ def test_it_is_not_timed(tmp_path: Path):
 
 def test_a_projects_file_names_files_beside_it(tmp_path: Path):
     program(tmp_path)
+    other = _interpreter(tmp_path / "pyproject.toml", "plain=gradbench:python3 program.py")
+    assert other == f"plain=gradbench:python3 {tmp_path / 'program.py'}"
     moved = _interpreter(tmp_path / "pyproject.toml", "plain=command:python3 program.py --at home@here ./program.py")
     file = tmp_path / "program.py"
     assert moved == f"plain=command:python3 {file} --at home@here {file}"

@@ -155,7 +155,7 @@ def test_our_tool_and_our_evaluations_understand_each_other(tmp_path: Path, comm
 @pytest.mark.parametrize("backend", ["autograd", "torch", "jax"])
 def test_every_evaluation_agrees_in_every_framework(tmp_path: Path, command: Command, backend: str):
     result = evaluated(command, tmp_path, "all", "--tool", f"ours={OURS} {backend}")
-    assert [Path(each["label"]).stem for each in result["problems"]] == sorted(EVALS, key=EVALS.index)
+    assert [Path(each["name"]).stem for each in result["problems"]] == sorted(EVALS, key=EVALS.index)
     found = {finding["verdict"] for each in result["problems"] for finding in each["findings"]}
     assert found == {"agrees"}
 

@@ -30,18 +30,20 @@ def loss(params, data, xp):
 
 def gradient(params, data):
     """`-sum_i r_i t_i^j`."""
-    residuals, t = _residuals(params["x"], data["i"], np)
-    return {"x": -residuals @ t[:, None] ** np.arange(len(params["x"]))}
+    residuals, powers = _residuals(params["x"], data["i"], np)
+    return {"x": -residuals @ powers}
 
 
 def _residuals(x, i, xp):
-    """`s_i - p(t_i)`, by Horner's rule, and `t`."""
+    """`s - P x`, and the powers `P_ij = t_i^j`, doubled in number until there are enough: a loop would be long."""
     last = i.shape[0] - 1
-    t = 2.0 * i / last - 1.0
-    value = x[x.shape[0] - 1]
-    for j in range(x.shape[0] - 2, -1, -1):
-        value = value * t + x[j]
-    return xp.sign(2.0 * i - last) - value, t
+    factor = (2.0 * i / last - 1.0)[:, None]
+    powers = xp.ones_like(factor)
+    while powers.shape[1] < x.shape[0]:
+        powers = xp.concatenate([powers, powers * factor], axis=1)
+        factor = factor * factor
+    powers = powers[:, : x.shape[0]]
+    return xp.sign(2.0 * i - last) - powers @ x, powers
 
 
 class _Wire(Wire):
