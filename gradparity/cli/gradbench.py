@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     help="Speak the protocol of GradBench, a benchmark suite of autodiff tools: as one of them, or as who asks them.",
     rich_markup_mode=None,
-    no_args_is_help=True,
 )
 
 EXAMPLES = """\b

@@ -113,6 +113,7 @@ def test_one_that_does_not_define_it_has_given_nothing(tmp_path: Path, command: 
         (["lse", "--tool", "jax=cat"], "got 'jax', expected a name that no other backend has"),
         (["lse", "--tool", "cat 'x"], "No closing quotation, expected gradbench:PROGRAM"),
         (["lse"], "Missing option '--tool'"),
+        (["--tool", "cat"], "Missing argument"),
     ],
 )
 def test_what_is_no_evaluation_and_no_tool_is_refused_in_a_line(words: list[str], said: str, command: Command):
@@ -152,7 +153,9 @@ def test_our_tool_and_our_evaluations_understand_each_other(tmp_path: Path, comm
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["autograd", "torch", "jax"])
+@pytest.mark.parametrize(
+    "backend", ["autograd", *(pytest.param(name, marks=pytest.mark.variation) for name in ("jax", "torch"))]
+)
 def test_every_evaluation_agrees_in_every_framework(tmp_path: Path, command: Command, backend: str):
     result = evaluated(command, tmp_path, "all", "--tool", f"ours={OURS} {backend}")
     assert [Path(each["name"]).stem for each in result["problems"]] == sorted(EVALS, key=EVALS.index)

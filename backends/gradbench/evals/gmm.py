@@ -52,11 +52,12 @@ def loss(params, data, xp):
 
 def _lower(below, k, d, xp):
     """Strictly lower triangles (K, D, D) of their entries (K, D (D - 1) / 2), column by column."""
-    rows, columns = np.tril_indices(d, -1)
-    order = np.lexsort((rows, columns))
-    places = np.zeros((d, d), dtype=int)
-    places[rows[order], columns[order]] = 1 + np.arange(len(order))
-    return xp.concatenate([xp.zeros_like(below[:, :1]) if d > 1 else xp.zeros((k, 1)), below], axis=1)[:, places]
+    begins = [column * d - column * (column + 1) // 2 for column in range(d)]
+    columns = [
+        xp.concatenate([xp.zeros((k, column + 1)), below[:, begin : begin + d - 1 - column]], axis=1)
+        for column, begin in enumerate(begins)
+    ]
+    return xp.stack(columns, axis=2)
 
 
 def _lse(a, xp):
