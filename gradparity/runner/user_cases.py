@@ -79,7 +79,7 @@ def user_cases(
             raise no_loss(settings.model)
         idle = {name: reason for name in names if (reason := nothing_to_run(name, settings.registration(name), drawn))}
         runs = [name for name in names if name not in idle]
-        idle |= nobodys(place_of_model(problem.spec.path), settings.order())
+        idle |= nobodys(place_of_model(problem.spec.path), settings)
         if names and not runs:
             raise InputError(
                 f"backends for {settings.model}",
@@ -199,10 +199,12 @@ def stressed(problem: UserProblem, process: ModelProcess, settings: Settings) ->
     yield in_other_precision(problem)
 
 
-def nobodys(path: Path, known: Sequence[str]) -> dict[str, str]:
-    """Ports in a model's folder that no backend is called by, and why they did not run."""
+def nobodys(path: Path, settings: Settings) -> dict[str, str]:
+    """Ports in a model's folder that no backend is called by, nor its framework, and why they did not run."""
+    known = settings.order()
+    taken = {*known, *(settings.registration(name).family for name in known)}
     files = sorted((path / BACKENDS_FOLDER).glob("*.py")) if path.is_dir() else []
-    strange = [file.stem for file in files if not file.stem.startswith("_") and file.stem not in known]
+    strange = [file.stem for file in files if not file.stem.startswith("_") and file.stem not in taken]
     return {stem: f"no backend has the name of {BACKENDS_FOLDER}/{stem}.py: {', '.join(known)}" for stem in strange}
 
 

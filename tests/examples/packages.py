@@ -24,8 +24,10 @@ def installed_by_hand(package: Path, site: Path) -> None:
         for group, entries in project["entry-points"].items()
     )
     (metadata / "entry_points.txt").write_text("\n".join(groups))
-    for module in package.glob("*.py"):
-        shutil.copy(module, site)
+    for module in package.rglob("*.py"):
+        place = site / module.relative_to(package)
+        place.parent.mkdir(exist_ok=True)
+        shutil.copy(module, place)
 
 
 def command(site: Path, cwd: Path, *words: str, code: int = 0) -> Any:

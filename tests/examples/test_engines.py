@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 import tomllib
 from importlib.util import find_spec
@@ -18,7 +19,15 @@ from tests.examples.packages import command, installed_by_hand
 
 #: The packages by their frameworks, and the framework of each backend of theirs.
 ENGINES = {path.parent.name: path.parent for path in sorted(EXAMPLES.glob("engines/*/pyproject.toml"))}
-BACKENDS = {"casadi": "casadi", "tensorflow": "tensorflow", "tensorflow-xla": "tensorflow", "tinygrad": "tinygrad"}
+BACKENDS = {
+    "casadi": "casadi",
+    "keras-tensorflow": "keras",
+    "tensorflow": "tensorflow",
+    "tensorflow-xla": "tensorflow",
+    "tinygrad": "tinygrad",
+}
+#: The engines of Keras over which it has no float64.
+KERAS = {"keras-jax": "keras", "keras-torch": "keras"}
 #: What a compiler of C++, called for every kernel, would take longer than all else here.
 ENVIRONMENT = {"mlx": ["--env", "MLX_DISABLE_COMPILE=1"]}
 QUANTITIES = {"loss", "gradient", "jvp", "hvp"}
@@ -28,13 +37,19 @@ LACKING = {"tinygrad": {"jvp"}}
 
 def checked(engine: str, tmp_path: Path, *words: str, code: int = 0) -> dict[str, Any]:
     """The problem of a check by one engine."""
-    framework = BACKENDS.get(engine, engine)
-    if find_spec(framework) is None:
-        pytest.skip(f"{framework} is not installed: pip install ./examples/engines/{framework}")
+    framework = {**BACKENDS, **KERAS}.get(engine, engine)
+    for needed in {framework, *([engine.partition("-")[2]] if framework == "keras" else [])}:
+        if find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed: pip install ./examples/engines/{framework}")
     installed_by_hand(ENGINES[framework], tmp_path / "site")
     asked = ["check", *words, "--backends", engine, "--steps", "3", "--out", str(tmp_path / "out")]
     (problem,) = command(tmp_path / "site", tmp_path, *asked, *ENVIRONMENT.get(engine, []), code=code)["problems"]
     return dict(problem)
+
+
+def entries_of(engine: str) -> dict[str, dict[str, str]]:
+    """What a package registers, by groups."""
+    return dict(tomllib.loads((ENGINES[engine] / "pyproject.toml").read_text())["project"]["entry-points"])
 
 
 def of(engine: str, problem: dict[str, Any]) -> list[dict[str, Any]]:
@@ -46,13 +61,14 @@ def of(engine: str, problem: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 MODELS = ["--data=toy", str(EXAMPLES / "mlp.py"), str(EXAMPLES / "gaussian_mixture.py")]
+KERAS_MODEL = str(EXAMPLES / "keras_mlp")
 VARIATION = [pytest.mark.slow, pytest.mark.variation]
 #: CI installs its engines before the slow tests.
 MARKS = {"--data=toy": [pytest.mark.slow]}
 CASES = [
     pytest.param(engine, model, marks=MARKS.get(model, VARIATION), id=f"{engine}-{Path(model).stem}")
     for engine in BACKENDS
-    for model in MODELS
+    for model in [*MODELS, *([KERAS_MODEL] if BACKENDS[engine] == "keras" else [])]
 ]
 
 
@@ -87,6 +103,30 @@ def test_that_mlx_rounds_the_exponential_to_float32_is_found_wherever_there_is_o
         assert any(said)
 
 
+@pytest.mark.parametrize(
+    "engine, model",
+    [
+        pytest.param(engine, model, marks=marks, id=f"{engine}-{Path(model).stem}")
+        for engine in KERAS
+        for model, marks in [(KERAS_MODEL, [pytest.mark.slow]), *((each, VARIATION) for each in MODELS)]
+    ],
+)
+def test_that_keras_has_no_float64_over_jax_and_torch_is_found_and_in_float32_it_agrees(
+    engine: str, model: str, tmp_path: Path
+) -> None:
+    problem = checked(engine, tmp_path / "single", model, "--dtype", "float32")
+    assert problem["idle"] == {}  # backends/keras.py is the port of a framework that no backend is called
+    assert {each["verdict"] for each in of(engine, problem)} == {"agrees"}
+    rounds = python("-c", "import keras; print(keras.backend.result_type('float64', 'float64'))", KERAS_BACKEND="numpy")
+    single = rounds.stdout.strip() == "float32"
+    found = of(engine, checked(engine, tmp_path / "double", model, code=int(single)))
+    assert {each["verdict"] for each in found} == {"wrong" if single else "agrees"}
+    if single:
+        said = {each["cause"].partition(" by ")[0] for each in found}
+        assert "float32 leak: every entry is a float32 number" in said
+        assert said <= {"float32 leak: every entry is a float32 number", "its answers scatter", ""}
+
+
 @pytest.mark.slow
 @pytest.mark.variation
 def test_that_float32_is_right_where_float64_is_not_tells_a_format_from_a_rule(tmp_path: Path) -> None:
@@ -104,15 +144,20 @@ def test_an_engine_takes_no_part_in_a_precision_that_it_has_not(tmp_path: Path) 
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_an_engine_is_one_file_that_imports_its_framework_and_nothing_of_ours(engine: str) -> None:
-    (module,) = ENGINES[engine].glob("*.py")
-    source = module.read_text()
-    assert "import gradparity" not in source
-    assert "from gradparity" not in source
-    assert len(source.splitlines()) <= 150
-    entries = tomllib.loads((ENGINES[engine] / "pyproject.toml").read_text())["project"]["entry-points"]
-    of_engine = {name for name, framework in BACKENDS.items() if framework == engine} or {engine}
+    modules = {
+        ".".join(path.relative_to(ENGINES[engine]).with_suffix("").parts): path.read_text()
+        for path in ENGINES[engine].rglob("*.py")
+    }
+    for source in modules.values():
+        assert "import gradparity" not in source
+        assert not re.search(r"from gradparity\b(?!_)", source)
+        assert len(source.splitlines()) <= 150
+    entries = entries_of(engine)
+    of_engine = {name for name, framework in {**BACKENDS, **KERAS}.items() if framework == engine} or {engine}
     assert entries["gradparity.backends"].keys() == of_engine
-    assert {target.partition(":")[0] for target in entries["gradparity.backends"].values()} == {module.stem}
+    named = {target.partition(":")[0] for target in entries["gradparity.backends"].values()}
+    assert modules.keys() - named == ({"gradparity_keras.__init__"} if engine == "keras" else set())
+    assert named <= modules.keys()
     assert entries.get("gradparity.families", {}) == {name: engine for name in of_engine if name != engine}
 
 
@@ -122,5 +167,6 @@ def test_an_engine_that_is_not_installed_is_listed_with_what_it_needs(
 ) -> None:
     monkeypatch.syspath_prepend(ENGINES[engine])
     monkeypatch.setitem(sys.modules, engine, None)
-    registration = Registration(f"gradparity_{engine}:backend", package=f"gradparity-{engine}")
-    assert missing(registration) == f"install what has the module {engine}, which gradparity-{engine} imports"
+    for target in entries_of(engine)["gradparity.backends"].values():
+        registration = Registration(target, package=f"gradparity-{engine}")
+        assert missing(registration) == f"install what has the module {engine}, which gradparity-{engine} imports"

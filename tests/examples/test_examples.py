@@ -102,7 +102,7 @@ def listed() -> set[str]:
 
 
 def test_no_example_is_without_a_test() -> None:
-    assert listed() == {*MODELS, "broken_port", "checkpoint"}
+    assert listed() == {*MODELS, "broken_port", "checkpoint", "keras_mlp"}
 
 
 def test_the_checkpoint_is_of_a_network_that_reads_digits_and_small_enough_to_be_certified() -> None:
