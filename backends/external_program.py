@@ -2,6 +2,7 @@
 
 ``{"protocol": 1, "evaluate": "value_and_gradient", "model": {...}, "dtype": "float64", "params": {...},
 "constants": {...}, "data": {...}}`` is answered with ``{"loss": 0.5, "gradient": {...}}`` or ``{"error": "words"}``.
+What else a program can be asked for its answer says: ``"can": ["jvp", "hvp", "echo"]``; of the rest nothing is asked.
 Arrays are nested lists in C order and scalars numbers. Numbers are shortest decimals that round-trip, so that every bit
 travels; ``NaN``, ``Infinity`` and ``-Infinity`` stand as Python's ``json`` writes them, and an answer may have them as
 strings. See docs/howto/external_program.md.
@@ -31,10 +32,10 @@ _NO_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": m
 class AnsweredLoss:
     """The loss of a model as the program computes it: called, it is the loss, and its methods are the derivatives."""
 
-    def __init__(self, program: AskedByLine, spec: Logistic | UserSpec) -> None:
-        self.program, self.spec = program, spec
+    def __init__(self, program: AskedByLine, spec: Logistic | UserSpec, can: set[str]) -> None:
+        self.program, self.spec, self.can = program, spec, can
         model = {k: v for k, v in to_dict(spec).items() if k not in ("dtype", "block_bytes", "parameters", "forms")}
-        self._begin = {"protocol": PROTOCOL, "evaluate": "value_and_gradient", "model": model, "dtype": spec.dtype}
+        self._about = {"model": model, "dtype": spec.dtype}
         self._most = OTHER_BYTES + NUMBER_BYTES * (spec.size + 1)
         self._written: tuple[Data | None, str] = None, ""
 
@@ -50,30 +51,88 @@ class AnsweredLoss:
             ProgramFailed: the program said that it cannot, or answered what is not that.
             ProgramLost: it ended, or answered what is no answer.
         """
-        begin = json.dumps({**self._begin, "params": _lists(params)})
-        line = self.program.ask(f"{begin[:-1]}, {self._data(data)}}}".encode(), self._most)
+        answer = self._asked("value_and_gradient", params, data)
+        found, line = answer
+        if "loss" not in found or not isinstance(found.get("gradient"), dict):
+            raise ProgramFailed(f"the program answers without a loss and a gradient by name: {quoted(line)}")
+        can = found.get("can", [])
+        if not (isinstance(can, list) and all(isinstance(word, str) for word in can)):
+            got = quoted(json.dumps(can).encode())
+            raise ProgramFailed(f"the program's can: got {got}, expected a list of words, such as jvp, hvp and echo")
+        self.can.update(can)
+        return self._scalar("loss", answer), self._by_name("gradient", answer)
+
+    def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
+        """The directional derivative, of a program that can."""
+        return self._scalar("jvp", self._more("jvp", params, data, tangents))
+
+    def hvp(self, params: Params, data: Data, tangents: Params) -> Params:
+        """The Hessian-vector product, of a program that can."""
+        return self._by_name("hvp", self._more("hvp", params, data, tangents))
+
+    def require_timed(self) -> None:
+        """See that the way of the numbers can be timed by itself, or nobody knows what of a step is the program's.
+
+        Raises:
+            ProgramFailed: it cannot.
+        """
+        if "echo" not in self.can:
+            raise ProgramFailed(
+                'it is not timed: the program does not say "can": ["echo"], and how much of a step is the way of its '
+                "numbers through the pipe is not known. gradparity check takes it"
+            )
+
+    def communicate(self, params: Params, data: Data) -> tuple[Array, Params]:
+        """The way of the numbers alone: the question of a step, answered with its own parameters in a gradient's place.
+
+        Raises:
+            ProgramFailed: they are not those that it was sent.
+        """
+        answer = self._asked("echo", params, data)
+        found = self._by_name("gradient", answer)
+        if any(found[name].tobytes() != np.asarray(params[name]).tobytes() for name in found):
+            raise ProgramFailed("the program's echo: got other numbers than it was sent, expected the same")
+        return self._scalar("loss", answer), found
+
+    def _more(self, what: str, params: Params, data: Data, tangents: Params) -> tuple[dict[str, Any], bytes]:
+        """The answer to what not every program can be asked for."""
+        if what not in self.can:
+            raise NotImplementedError(f'the program does not say "can": ["{what}"]')
+        return self._asked(what, params, data, {"tangents": _lists(tangents)})
+
+    def _asked(
+        self, what: str, params: Params, data: Data, more: Mapping[str, Any] | None = None
+    ) -> tuple[dict[str, Any], bytes]:
+        """The answer to a question, as an object and as it was written."""
+        begin = {"protocol": PROTOCOL, "evaluate": what, **self._about, "params": _lists(params), **(more or {})}
+        line = self.program.ask(f"{json.dumps(begin)[:-1]}, {self._data(data)}}}".encode(), self._most)
         found = read_object(self.program, line)
         if found.get("error") is not None:
             raise ProgramFailed(f"the program says: {found['error']}")
-        gradient = found.get("gradient")
-        if "loss" not in found or not isinstance(gradient, dict):
-            raise ProgramFailed(f"the program answers without a loss and a gradient by name: {quoted(line)}")
-        lacking = [name for name in self.spec.shapes if name not in gradient]
-        unknown = [name for name in gradient if name not in self.spec.shapes]
+        return found, line
+
+    def _scalar(self, what: str, answer: tuple[dict[str, Any], bytes]) -> HostArray:
+        found, line = answer
+        if what not in found:
+            raise ProgramFailed(f"the program answers without a {what}: {quoted(line)}")
+        return array_of(what, found[what], (), self.spec.dtype, sure=_sure(line))
+
+    def _by_name(self, what: str, answer: tuple[dict[str, Any], bytes]) -> Params:
+        """Arrays shaped like the parameters, by their names."""
+        found, line = answer
+        tree = found.get(what)
+        if not isinstance(tree, dict):
+            raise ProgramFailed(f"the program answers without {what} by name: {quoted(line)}")
+        lacking = [name for name in self.spec.shapes if name not in tree]
+        unknown = [name for name in tree if name not in self.spec.shapes]
         if lacking or unknown:
-            what = [*(f"none of {name}" for name in lacking), *(f"one of {name}" for name in unknown)]
+            said = [*(f"none of {name}" for name in lacking), *(f"one of {name}" for name in unknown)]
             expected = ", ".join(self.spec.shapes)
-            raise ProgramFailed(f"the program's gradient: got {' and '.join(what)}, expected those of {expected}")
-        sure = b"true" not in line and b"false" not in line  # among numbers NumPy takes them for 1 and 0
-        return array_of("loss", found["loss"], (), self.spec.dtype, sure=sure), {
-            name: array_of(f"gradient of {name}", gradient[name], shape, self.spec.dtypes[name], sure=sure)
+            raise ProgramFailed(f"the program's {what}: got {' and '.join(said)}, expected those of {expected}")
+        return {
+            name: array_of(f"{what} of {name}", tree[name], shape, self.spec.dtypes[name], sure=_sure(line))
             for name, shape in self.spec.shapes.items()
         }
-
-    def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
-        raise NotImplementedError("a program is asked for loss and gradient alone")
-
-    hvp = jvp
 
     def descend(self, params: Params, data: Data, steps: int, learning_rate: float) -> tuple[Array, Params]:
         return descend(self.value_and_gradient, params, data, steps, learning_rate)
@@ -122,6 +181,11 @@ def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _sure(line: bytes) -> bool:
+    """Whether there is no truth value among the numbers, which NumPy takes for 1 and 0."""
+    return b"true" not in line and b"false" not in line
+
+
 def _lists(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in tree.items()}
 
@@ -163,6 +227,7 @@ class ExternalProgram(HostArrays):
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = tuple(command)
+        self._can: set[str] = set()
         self._asked: AskedByLine
 
     def configure(self, threads: int) -> None:
@@ -177,7 +242,7 @@ class ExternalProgram(HostArrays):
         return files_of(self.command)
 
     def loss(self, spec: Logistic | UserSpec) -> AnsweredLoss:
-        return AnsweredLoss(self._asked, spec)
+        return AnsweredLoss(self._asked, spec, self._can)
 
     user_loss = loss
 

@@ -41,6 +41,9 @@ class Program(Protocol):
     One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
     called once, before any clock starts.
 
+    One whose calls have more in them than the backend's own work has ``communicate(params, data)``, which makes that
+    part alone and gives a value and arrays like a gradient, and ``require_timed()``, which raises where it cannot.
+
     One of a sharded backend has ``own(data)``, a `gradparity.backends.shards.Shard` with its rank's rows of data on the
     host; ``combination``, whether the loss is a sum or a mean over rows; and ``communicate(params, data)``, which gives
     what ``value_and_gradient`` does and makes its exchange between ranks alone, to be timed. What its functions return

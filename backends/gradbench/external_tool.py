@@ -70,7 +70,7 @@ class EvaluatedLoss(AnsweredLoss):
     """The loss and the gradient of an evaluation as the tool gives them."""
 
     def __init__(self, conversation: Conversation, name: str, spec: UserSpec) -> None:
-        super().__init__(conversation.program, spec)
+        super().__init__(conversation.program, spec, set())
         self._conversation, self._name, self._wire = conversation, name, wire_of(name)
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:

@@ -40,12 +40,11 @@ print(json.dumps([list(sys.version_info[:2]), [name for name in sys.argv[1:] if 
 """
 
 
-def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Registration]:
+def variants(texts: tuple[str, ...]) -> dict[str, Registration]:
     """Registrations of ``NAME=BACKEND@/path/to/python`` and ``NAME=command:WORDS``, by name; nothing is started.
 
     Raises:
-        InputError: a text is not of that form, its backend is unknown, its name is taken, or there is no such file; or
-            a program is to be ``timed``, which would time how its numbers are written and read.
+        InputError: a text is not of that form, its backend is unknown, its name is taken, or there is no such file.
     """
     found: dict[str, Registration] = {}
     for text in texts:
@@ -58,11 +57,6 @@ def variants(texts: tuple[str, ...], *, timed: bool = False) -> dict[str, Regist
         if name in found or name in registered():
             raise InputError("--backend", got=repr(name), expected="a name that no other backend has")
         if backend is None:
-            if timed:
-                got = "a program, which gets its numbers as text: nothing of it is timed"
-                raise InputError(
-                    f"--backend {name}", got=got, expected="another backend", cure="gradparity check takes it."
-                )
             found[name] = Registration(_PROGRAMS[protocol], command=_words(name, protocol, command))
         else:
             base = lookup(backend)

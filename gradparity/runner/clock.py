@@ -100,7 +100,8 @@ class CellClock(Listener):
         self._started(member, self.pair, beside=False)
 
     def _started(self, member: Member, pair: int, *, beside: bool) -> None:
-        timing = self.timings.setdefault(member.name, Timing(backend=member.name, starts=[]))
+        piped = self.crew.piped(member.name)
+        timing = self.timings.setdefault(member.name, Timing(backend=member.name, starts=[], piped=piped))
         timing.starts.append(member.start(pair, beside=beside))
         timing.import_resident_bytes = timing.starts[0].resident_bytes
 
@@ -126,7 +127,7 @@ class CellClock(Listener):
             self._add_checked()
         proof_s = (THREADS_USED_S + STEP_S) * len(self.workers)
         if self.cell.settings.threads == 1 and self._allowed("counting threads", proof_s):
-            for name in [name for name in self.workers if self.timings[name].one_thread is None]:
+            for name in [n for n, t in self.timings.items() if n in self.workers and not (t.one_thread or t.piped)]:
                 self._prove_one_thread(name)
         deadline, first = self.crew.deadline, True
         while self.workers:
@@ -134,12 +135,12 @@ class CellClock(Listener):
             self._time_pair()
             pair_s = sum(self.took_s.values()) + deadline.clock() - began_s
             if first:
+                names = [name for name in self.workers if not is_twin(name)]
+                self._time_beside("communication", "communication alone", self.crew.communicating(names))
                 self._measure_limits()
             if first and self.cell.plan.closely:
-                names = [name for name in self.workers if not is_twin(name)]
                 self._time_beside("primal", "loss alone", names)
                 self._time_beside("collected", "garbage collector on", [n for n in names if self._tapes(n)])
-                self._time_beside("communication", "communication alone", self.crew.sharded(names))
                 self._time_formulations()
             for worker in self.workers.values():
                 worker.stop()
@@ -148,8 +149,7 @@ class CellClock(Listener):
             self.pair, self._open, first = self.pair + 1, [], False
             wanted = self._wanted()
             if wanted and pair_s > deadline.left_s():
-                needed = max(map(self._needed, self._challengers()))
-                self.recorder.leave_out(f"process pairs: {self.pair} of {needed}")
+                self.recorder.leave_out(f"process pairs: {self.pair} of {max(map(self._needed, self._challengers()))}")
                 return
             self.start(wanted)
         if not self.recorder.outcome.left_out:
@@ -300,7 +300,7 @@ class CellClock(Listener):
         if not isinstance(spec, Logistic) or outcome.formulations or len(self.cell.settings.formulations) > 1:
             return  # only a built-in model has others, and they may be cells of the run
         self._assemble()
-        chosen = [n for n in ranked(outcome) if n in self.workers and not self.crew.registration(n).compiler]
+        chosen = [n for n in ranked(outcome) if n in self.workers and self.crew.plain(n)]
         found = []
         for other in others(spec) if chosen else ():
             self.recorder.begin(f"{other} formulation", chosen[0])
@@ -344,7 +344,7 @@ class CellClock(Listener):
         outcome.reference, outcome.twin = self.crew.reference, self.timings.get(self.crew.control)
         peaks = {each.backend: each.peak_resident_bytes for each in outcome.checked}
         for timing in outcome.timings:
-            timing.peak_resident_bytes = peaks.get(timing.backend)
+            timing.peak_resident_bytes = None if timing.piped else peaks.get(timing.backend)
         summarise(outcome, self.profile)
         outcome.recommendation = recommend(outcome, self.cell.settings.steps)
         self.recorder.save()

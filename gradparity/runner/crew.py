@@ -21,6 +21,7 @@ from gradparity.processes.launch import Launch
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import BackendInfo, Start, Trouble
 from gradparity.runner.cases import Cell
+from gradparity.runner.plan import plan_of
 from gradparity.runner.record import Recorder
 from gradparity.runner.settings import Settings
 from gradparity.worker import messages as m
@@ -203,6 +204,19 @@ class Crew:
     def sharded(self, names: Iterable[str]) -> list[str]:
         """Those of some backends that are several processes."""
         return [name for name in names if self.registration(name).sharded]
+
+    def piped(self, name: str) -> bool:
+        """Whether a backend is a program of any language, to which its numbers go through a pipe."""
+        return bool(self.registration(name).command)
+
+    def plain(self, name: str) -> bool:
+        """Whether a backend is called as it is, with neither a compiler nor a pipe before it."""
+        return not (self.registration(name).compiler or self.piped(name))
+
+    def communicating(self, names: Iterable[str]) -> list[str]:
+        """Those of which it is told how much of a step is communication: in a benchmark, and always of a program."""
+        closely = plan_of(self.settings).closely
+        return [name for name in names if self.piped(name) or (closely and self.registration(name).sharded)]
 
     def compiled(self, recorder: Recorder) -> dict[str, Member]:
         """Processes that can be asked and are compiled as they should be; the others are left out."""

@@ -90,7 +90,7 @@ OPTIONS = (
     Option(
         "backend",
         "One backend more, in another interpreter, which has NumPy, msgspec and the framework: "
-        "jax-old=jax@/opt/old/bin/python. Or, of a check, a program of any language: stan=command:./my_gradient, with "
+        "jax-old=jax@/opt/old/bin/python. Or a program of any language: stan=command:./my_gradient, with "
         "its options in quotes. Repeatable.",
         list[str],
         parse=several,

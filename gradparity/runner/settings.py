@@ -110,7 +110,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     defaults: dict[str, str] = {}
 
     def __post_init__(self) -> None:
-        others = variants(self.interpreters, timed=self.command != "check")
+        others = variants(self.interpreters)
         for name in self.backends or []:
             if name not in others:
                 lookup(name)

@@ -25,7 +25,7 @@ _CURES = (
     ("callback", "Give the callback a jax.custom_jvp whose rule JAX can differentiate."),
     ("no other backend", "Write a loss(params, data, xp) that can be certified, or check it beside another backend."),
     ("time budget", "--budget SECONDS allows more."),
-    ("a program is asked", "A backend in Python may have second derivatives."),
+    ('does not say "can"', "A program whose answers have it is asked for it (docs/howto/external_program.md)."),
     ("its program has no", "The backend's protocol says what such a method returns."),
 )
 _SCALARS = ("loss", "jvp")

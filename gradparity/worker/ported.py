@@ -1,4 +1,4 @@
-"""What is timed of a port with a layout of its own: its loss of arrays as it has them, nothing moved."""
+"""What is timed: of a port with a layout of its own its loss of arrays as it has them, nothing moved."""
 
 from __future__ import annotations
 
@@ -13,11 +13,20 @@ from gradparity.worker.wire import Arrays
 def in_its_layout(
     backend: Backend, loss: Loss, program: Program, problem: AnyProblem, placed: tuple[Params, Data]
 ) -> tuple[Program, Params, Data]:
-    """The program to time, and its arguments: those given, where the port has no layout of its own."""
+    """The program to time, and its arguments: those given, where the port has no layout of its own.
+
+    Raises:
+        ProgramFailed: it is a program of any language of which no time can be told.
+    """
+    getattr(program, "require_timed", _nothing)()
     ported = getattr(loss, "ported", None)
     if ported is None:
         return program, *placed
     return backend.program(ported.loss), backend.put(ported.layout.into(problem.params)), placed[1]
+
+
+def _nothing() -> None:
+    """What a program of ours requires to be timed."""
 
 
 def by_name(loss: Loss, output: Mapping[str, Any]) -> Arrays:

@@ -1,4 +1,4 @@
-"""Programs that compute a loss and its gradient outside of gradparity: right ones, and every way to answer wrongly."""
+"""Programs that compute a loss and its derivatives by themselves: right ones, and every way to answer wrongly."""
 
 from __future__ import annotations
 
@@ -23,6 +23,23 @@ for line in sys.stdin:
     asked = json.loads(line)
     found = computed(asked)
     {answer}
+"""
+
+#: The answer of one that says what it can beside, and does that. The gradient is affine: H t is that at t with y = 0.
+ABLE = """
+def product(asked):
+    still = {**asked["data"], "y": [0.0] * len(asked["data"]["y"])}
+    return computed({"params": asked["tangents"], "data": still})["gradient"]
+def slope(found, asked):
+    along = zip(found["gradient"]["w"], asked["tangents"]["w"])
+    return sum(g * t for g, t in along) + found["gradient"]["b"] * asked["tangents"]["b"]
+what = asked["evaluate"]
+found = {
+    "value_and_gradient": lambda: {**found, "can": ["jvp", "hvp", "echo", "sing"]},
+    "jvp": lambda: {"jvp": slope(found, asked)},
+    "hvp": lambda: {"hvp": product(asked)},
+    "echo": lambda: {"loss": 0, "gradient": asked["params"]},
+}[what]()
 """
 
 

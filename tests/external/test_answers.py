@@ -20,7 +20,7 @@ from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.spec import ProjectedLogistic
 from gradparity.model_spec.user.drawing import draw_problem
 from gradparity.model_spec.user.model import load_model
-from tests.external.programs import program
+from tests.external.programs import ABLE, program
 from tests.user_model.models import HEAD, LOSS, model_file
 
 Started = Callable[..., AnsweredLoss]
@@ -116,6 +116,61 @@ def test_what_is_no_number_may_be_words_and_whole_numbers_are_numbers(started: S
     assert np.isnan(value)
     assert gradient["w"].tolist() == [-math.inf, 2, math.inf]
     assert gradient["b"] == 2.0**70
+
+
+def test_it_is_asked_for_what_it_says_that_it_can_and_for_nothing_else(
+    started: Started, problem: UserProblem, tmp_path: Path
+):
+    inputs = problem.params, problem.data
+    note = f"open({str(tmp_path / 'asked')!r}, 'a').write(line)\n"
+    able = started(note + ABLE + "send(found)")
+    able(*inputs)
+    r = problem.data["X"] @ problem.params["w"] + problem.params["b"] - problem.data["y"]
+    along = problem.data["X"] @ problem.tangents["w"] + problem.tangents["b"]
+    assert able.jvp(*inputs, problem.tangents) == pytest.approx(float(r @ along) / len(r), rel=1e-13)
+    product = able.hvp(*inputs, problem.tangents)
+    np.testing.assert_allclose(product["w"], problem.data["X"].T @ along / len(r), rtol=1e-13)
+    np.testing.assert_allclose(product["b"], along.mean(), rtol=1e-13)
+    able.require_timed()
+    assert able.communicate(*inputs)[1]["w"].tobytes() == problem.params["w"].tobytes()
+    asked = [json.loads(line) for line in (tmp_path / "asked").read_text().splitlines()]
+    assert [each["evaluate"] for each in asked] == ["value_and_gradient", "jvp", "hvp", "echo"]
+    assert asked[1]["tangents"] == {name: value.tolist() for name, value in problem.tangents.items()}
+    assert ["tangents" in each for each in asked] == [False, True, True, False]
+    plain = started("open('/dev/null')\nsend(found)")
+    plain(*inputs)
+    for ask in (plain.jvp, plain.hvp):
+        with pytest.raises(NotImplementedError, match=r'the program does not say "can": \["(jvp|hvp)"\]'):
+            ask(*inputs, problem.tangents)
+    with pytest.raises(ProgramFailed, match=r"it is not timed: .* gradparity check takes it"):
+        plain.require_timed()
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ("found['can'] = 'hvp'", "the program's can: got '\"hvp\"', expected a list of words"),
+        ("if what == 'jvp': found = {}", "the program answers without a jvp: '{}'"),
+        ("if what == 'hvp': found = {'hvp': 3}", "the program answers without hvp by name"),
+        ("if what == 'hvp': found['hvp'].pop('b')", "the program's hvp: got none of b, expected those of w, b"),
+        ("if what == 'hvp': found['hvp']['w'] = 1", r"hvp of w: got shape \(\), expected \(3,\)"),
+        ("if what == 'hvp': found = {'error': 'no second order'}", "the program says: no second order"),
+        ("if what == 'echo': found['gradient']['b'] += 1e-9", "the program's echo: got other numbers than it was sent"),
+    ],
+)
+def test_a_fault_in_what_it_can_beside_is_one_line(started: Started, problem: UserProblem, answer: str, words: str):
+    loss = started(f"{ABLE}{answer}\nsend(found)")
+    inputs = problem.params, problem.data
+
+    def all_of_it() -> None:
+        loss.value_and_gradient(*inputs)
+        loss.communicate(*inputs)
+        loss.jvp(*inputs, problem.tangents)
+        loss.hvp(*inputs, problem.tangents)
+
+    with pytest.raises(ProgramFailed, match=words) as raised:
+        all_of_it()
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def said(what: str) -> str:

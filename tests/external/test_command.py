@@ -19,7 +19,7 @@ from gradparity.model_spec.errors import InputError
 from gradparity.results import Finding, RunResult
 from gradparity.runner.defaults import _interpreter
 from tests.conftest import Command, plain
-from tests.external.programs import PROGRAM, option, program
+from tests.external.programs import ABLE, PROGRAM, option, program
 from tests.user_model.models import HEAD, LOSS, model_file, model_folder
 
 #: The built-in model, in NumPy.
@@ -81,7 +81,7 @@ def test_programs_are_held_to_the_truth_with_reasons_and_what_they_do_not_give_i
     assert "the gradient times the direction: " in finding(result, "plain", "jvp").rule
     (missing,) = [each for each in problem.not_given if each.backend == "plain"]
     assert missing.quantity == "hvp"
-    assert "a program is asked for loss and gradient alone" in missing.reason
+    assert 'the program does not say "can": ["hvp"]' in missing.reason
     assert {each.verdict for each in problem.training if each.backend == "plain"} == {"agrees"}
     (info,) = [each for each in result.backends if each.name == "plain"]
     assert info.versions["plain.py"].startswith("sha256:")
@@ -249,9 +249,53 @@ def test_a_run_goes_on_with_the_same_program_only(tmp_path: Path):
         checked(path, words, out=out, resume=True)
 
 
-def test_it_is_not_timed(tmp_path: Path):
-    with pytest.raises(InputError, match=r"nothing of it is timed, .* gradparity check takes it"):
-        gradparity.bench(backends=["numpy"], backend=option(program(tmp_path)), out=tmp_path / "out")
+def test_second_derivatives_of_one_that_can_are_held_to_the_truth(tmp_path: Path):
+    doubled = "if what == 'hvp': found['hvp']['w'] = [2 * each for each in found['hvp']['w']]\n"
+    able = option(program(tmp_path, ABLE + "send(found)"))
+    wrong = option(program(tmp_path, ABLE + doubled + "send(found)", name="wrong.py"), "wrong")
+    result = checked(model_file(tmp_path, HEAD + LOSS), able, wrong)
+    assert verdicts(result) == {**AGREES, "hvp": {"agrees"}}
+    assert result.problems[0].not_given == []
+    assert "the gradient times the direction" not in finding(result, "plain", "jvp").rule
+    assert verdicts(result, "wrong") == {**AGREES, "hvp": {"wrong", "agrees"}}
+    assert finding(result, "wrong", "hvp w").cause == "factor 2"
+
+
+#: What it takes over its gradient beside what it takes over its numbers: that makes it the longer of the two by far.
+THINKS = "if what == 'value_and_gradient': time.sleep(0.02)\n"
+
+
+@pytest.mark.slow
+def test_a_step_is_timed_with_the_way_of_its_numbers_beside_it_and_none_is_chosen(tmp_path: Path):
+    able = option(program(tmp_path, ABLE + THINKS + "send(found)"))
+    path, out = model_file(tmp_path, HEAD + LOSS), str(tmp_path / "out")
+    options = {"backends": ["autograd", "plain"], "backend": able, "profile": "brief", "budget": 60, "out": out}
+    (problem,) = gradparity.bench(path, **options).problems
+    (timing,) = [each for each in problem.timings if each.backend == "plain"]
+    assert timing.piped
+    assert timing.step is not None
+    assert timing.step.step_ns is not None
+    assert timing.communication is not None
+    assert timing.communication.step_ns is not None
+    assert timing.step.step_ns.median > 2e7 > 4 * timing.communication.step_ns.median > 0
+    assert (timing.one_thread, timing.step.cpu_per_wall, timing.peak_resident_bytes) == (None, None, None)
+    assert problem.recommendation is not None
+    assert "plain" not in problem.recommendation.choice
+    said = [reason for reason in problem.recommendation.reasons if reason.startswith("plain is none to choose")]
+    assert len(said) == 1
+    assert "its numbers go through a pipe, which takes" in said[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["bench", pytest.param("run", marks=[pytest.mark.variation])])
+def test_one_of_which_the_way_of_its_numbers_is_not_known_is_not_timed(what: str, tmp_path: Path, command: Command):
+    words = ["--backend", option(program(tmp_path)), "--backends", "plain", "--out", str(tmp_path / "out")]
+    code, shown, err = command(what, model_file(tmp_path, HEAD + LOSS), *words, "--budget", "30")
+    assert code == 3, shown + err
+    said = " ".join(shown.split())
+    assert 'it is not timed: the program does not say "can": ["echo"]' in said
+    assert "gradparity check takes it" in said
+    assert left_behind(tmp_path) == []
 
 
 def test_a_projects_file_names_files_beside_it(tmp_path: Path):

@@ -30,10 +30,11 @@ def recommend(problem: ProblemResult, steps: int) -> Recommendation | None:
     is empty.
     """
     bad = {found.backend: found for found in reversed(problem.not_good)}  # the first of each
+    out = bad.keys() | _no_choice(problem)
     correct = {
         timing.backend: timing
         for timing in problem.timings
-        if timing.backend not in bad and timing.backend != BY_HAND and _step(timing.step) is not None
+        if timing.backend not in out and _step(timing.step) is not None
     }
     if not correct:
         return None
@@ -71,7 +72,7 @@ def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None])
     Returns:
         The backends, best first, those that cannot be told from it among them; and nanoseconds.
     """
-    bad = {found.backend for found in problem.not_good} | {BY_HAND}
+    bad = {found.backend for found in problem.not_good} | _no_choice(problem)
     bad |= {timing.backend for timing in problem.timings if _unstable(problem, timing)}
     found = {timing.backend: timed_of(timing) for timing in problem.timings if timing.backend not in bad}
     timed = {name: (step.median, each.ratio) for name, each in found.items() if each and (step := each.step_ns)}
@@ -225,12 +226,26 @@ def doubts(timings: Iterable[Timing]) -> list[str]:
     ]
 
 
+def _no_choice(problem: ProblemResult) -> set[str]:
+    """Backends that are timed and not recommended, whatever they give."""
+    return {BY_HAND, *(timing.backend for timing in problem.timings if timing.piped)}
+
+
 def _by_hand(problem: ProblemResult) -> list[str]:
-    found = next((timing for timing in problem.timings if timing.backend == BY_HAND), None)
-    step = _step(found.step) if found else None
-    if step is None:
-        return []
-    return [f"{BY_HAND} is none to choose: its gradient is derived by hand ({duration(step.median)} a step)"]
+    """Why each of them is not, with how long it takes."""
+    found = []
+    for timing in problem.timings:
+        step, way = _step(timing.step), _step(timing.communication)
+        if step is None:
+            continue
+        if timing.backend == BY_HAND:
+            took = duration(step.median)
+            found.append(f"{BY_HAND} is none to choose: its gradient is derived by hand ({took} a step)")
+        elif timing.piped:
+            alone = duration(way.median) if way else "nobody knows how much"
+            said = f"its numbers go through a pipe, which takes {alone} of {duration(step.median)} a step"
+            found.append(f"{timing.backend} is none to choose: {said}")
+    return found
 
 
 def _excluded(found: Finding | Training) -> str:

@@ -29,6 +29,9 @@ def summarise(problem: ProblemResult, profile: Profile) -> None:
         for timed in (timing.primal, timing.collected, timing.communication):
             if timed is not None:
                 _summarise(timed, [], profile, None)
+        for timed in (timing.step, timing.loop, timing.communication):
+            if timing.piped and timed is not None:
+                timed.cpu_per_wall = None  # the process that asks has been looked at
         limits = problem.limits
         timing.times_floor, timing.loop_times_floor = (
             timed.step_ns.median / limits.floor_ns if limits and timed and timed.step_ns else None
