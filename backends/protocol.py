@@ -4,7 +4,8 @@ A backend differentiates losses of the form ``loss(params, data) -> scalar`` wit
 named data, both dictionaries of its own arrays. ``loss(spec)`` gives the built-in model in the
 framework's own idiom, ``namespace()`` what losses are written in that are written once; ``program(loss)``
 gives what the harness calls. A loss of the user's own may carry
-``gradient(params, data)``, derived by hand, for a backend that differentiates nothing.
+``gradient(params, data)``, derived by hand: a backend that differentiates nothing takes it, and of
+another it replaces ``value_and_gradient`` and ``descend`` of its program.
 """
 
 from __future__ import annotations

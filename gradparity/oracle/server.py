@@ -108,7 +108,7 @@ class ModelWorker:
         self.drawn_by = request
         usual = self.model.loss_name == LOSS
         ported = self.model.written_for()
-        gradient = "numpy" in ported or (usual and self.model.function("gradient", "params, data") is not None)
+        gradient = "numpy" in ported or self.model.own_gradient("numpy") is not None
         batches = usual and self.model.function("batches", "rng") is not None
         return mm.Drawn(load_request(self.drawn), self.loss is not None, gradient, ported, batches, missed)
 

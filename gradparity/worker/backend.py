@@ -22,6 +22,7 @@ from gradparity.model_spec.problem import UserProblem
 from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
 from gradparity.worker import reasons
+from gradparity.worker.by_hand import program_of
 from gradparity.worker.halved import in_precision
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.ported import by_name, in_its_layout
@@ -113,7 +114,7 @@ class Worker:
         self.loss, self.program = self.build(self.problem.spec)
         self.eager = request.eager
         if self.eager:
-            self.program = self.backend.uncompiled(self.loss, self.eager)  # type: ignore[attr-defined]
+            self.program = program_of(self.backend, self.loss, self.eager)
         self.placed = self.backend.put(self.problem.params), place(self.backend, self.program, self.problem.data)
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
@@ -152,7 +153,7 @@ class Worker:
                 from gradparity.backends.built_in import built_in_loss
 
                 loss = built_in_loss(self.backend, spec)
-            self._built[spec] = loss, self.backend.program(loss)
+            self._built[spec] = loss, program_of(self.backend, loss)
         return self._built[spec]
 
     def _evaluate(self, request: m.Evaluate) -> m.Evaluated:
@@ -179,7 +180,7 @@ class Worker:
         assert isinstance(problem, UserProblem)  # noqa: S101  # of the built-in models the truth is known
         wide, ends_s = problem.cast("float64"), time.monotonic() + request.seconds
         loss, program = self.build(wide.spec)
-        program = self.backend.uncompiled(loss, self.eager) if self.eager else program  # type: ignore[attr-defined]
+        program = program_of(self.backend, loss, self.eager) if self.eager else program
         if request.taps:
             return m.Extrapolated(held=with_taps_held(self.backend, loss, wide, ends_s=ends_s))
         slopes = own_derivatives(self.backend, program, wide, loss, ends_s=ends_s)

@@ -57,7 +57,8 @@ class Asked:
             if not second_order:
                 asked.without[name] = ""
             elif getattr(program, name, None) is None:  # of a gradient written by hand nobody expects more
-                asked.without[name] = "" if hasattr(loss, "gradient") else f"its program has no {name}"
+                by_hand = hasattr(loss, "gradient")
+                asked.without[name] = getattr(loss, "lacking", "") if by_hand else f"its program has no {name}"
         return asked
 
     def attempt(self, way: str, function: Callable[..., Any], *arguments: Any) -> Any:

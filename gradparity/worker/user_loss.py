@@ -61,6 +61,13 @@ class HandWrittenLoss(UserLoss):
         self.gradient = gradient
 
 
+class OwnGradientLoss(HandWrittenLoss):
+    """The same on a backend that differentiates by itself: its program is made in `gradparity.worker.by_hand`."""
+
+    #: Why it has no derivative but its gradient.
+    lacking = "its gradient is derived by hand"
+
+
 @dataclass(frozen=True)
 class Ported:
     """A loss of arrays by name in the port, and how these are found."""
@@ -72,7 +79,8 @@ class Ported:
 def user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLoss:
     """The loss for a backend: its own, by any of its ``names``, or the neutral one in its namespace.
 
-    One that is sharded may have a gradient of its own beside it, which reduces: in its file, or ``gradient_NAME``.
+    There may be a gradient by hand beside it: in the backend's file, or ``gradient_NAME``. One for a sharded backend
+    reduces, and is that of its own name.
 
     Raises:
         InputError: a file of the user's does not import, or lacks its loss.
@@ -86,10 +94,8 @@ def user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLos
 def _user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLoss:
     model = load_model(spec.path)
     layout = layout_of(model, spec, names)
-    own, gradient = model.own_loss(*names), model.gradient() if "numpy" in names else None
-    sharded = hasattr(backend, "alone")
-    if sharded:
-        gradient = model.own("gradient", "params, data", names[:1])
+    sharded, on_host = hasattr(backend, "alone"), "numpy" in names
+    own, gradient = model.own_loss(*names), model.own_gradient(*(names[:1] if sharded else names))
     if own is None:
         loss, place = _neutral(model, backend, names, spec)
     else:
@@ -100,9 +106,10 @@ def _user_loss(spec: UserSpec, backend: Backend, names: Sequence[str]) -> UserLo
         return UserLoss(loss, place, Ported(UserLoss(layout.as_it_is(own), place), layout))
     where, found = place_of_function(gradient), layout.nested(gradient)
     back: Callable[[Any], Any] = layout.back
-    if sharded:  # whose arrays are its framework's
+    if not on_host:  # but of its framework's arrays
         back = dict if layout.as_given else lambda tree: backend.put(layout.back(backend.get(tree)))
-    return HandWrittenLoss(loss, place, lambda params, data: back(layout.flat(where, found(params, data), "gradient")))
+    made = HandWrittenLoss if sharded or on_host else OwnGradientLoss
+    return made(loss, place, lambda params, data: back(layout.flat(where, found(params, data), "gradient")))
 
 
 def _neutral(

@@ -113,20 +113,26 @@ class UserModel:
         file = None if self.folder is None else self.folder / BACKENDS_FOLDER / f"{name}.py"
         return file if file is not None and file.is_file() else None
 
-    def gradient(self) -> Callable[..., Any] | None:
-        """The gradient written by hand, in the model's file or in ``backends/numpy.py``.
+    def own_gradient(self, *names: str) -> Callable[..., Any] | None:
+        """The gradient written by hand for a backend: ``gradient`` in its file, or ``gradient_NAME`` by its first name
+        that has one; numpy's may be called ``gradient`` alone.
 
         Raises:
-            InputError: that file does not import.
+            InputError: that file does not import, it is no such function, or there are two.
         """
-        if self.loss_name != LOSS:
-            return None
-        file = None if self.folder is None else self.folder / BACKENDS_FOLDER / "numpy.py"
-        if file is not None and file.is_file():
-            found = getattr(execute(file, self.root), "gradient", None)
-            if callable(found):
-                return _taking(found, "params, data")
-        return self.function("gradient", "params, data")
+        for name in names if self.loss_name == LOSS else ():
+            port = self._port(name)
+            places = [(self, f"gradient_{name.replace('-', '_')}"), *([(self, "gradient")] if name == "numpy" else [])]
+            if port is not None:
+                places.append((UserModel(port, None, execute(port, self.root)), "gradient"))
+            known = [model.function(called, "params, data") for model, called in places]
+            found = [function for function in known if function is not None]
+            if len(found) > 1:
+                got = " and ".join(map(place_of_function, found))
+                raise InputError(f"gradient by hand for {name}", got=got, expected="one of them")
+            if found:
+                return found[0]
+        return None
 
     def written_for(self) -> list[str]:
         """Names of the backends that have a loss of their own, as file names and functions have them."""

@@ -53,6 +53,47 @@ def test_a_neutral_loss_agrees_with_the_certified_truth_and_a_gradient_by_hand_i
     assert loss == pytest.approx(0.5 * np.mean((X @ w + 0.5 - y) ** 2), rel=1e-14)
 
 
+def test_a_gradient_by_hand_is_in_place_of_the_backends_own_whose_name_it_has(tmp_path: Path):
+    hands = GRADIENT.replace("gradient(", "gradient_autograd(") + GRADIENT.replace("gradient(", "gradient_jax(")
+    hands = hands.replace("len(r)}", "len(r) / SCALE}", 1).replace("len(r)}", "(0.5 * len(r))}")
+    result = check(model_file(tmp_path, HEAD + LOSS + GRADIENT + "\nSCALE = 1\n" + hands), "numpy", "autograd", "jax")
+    (problem,) = result.problems
+    assert verdicts(result) == {"numpy": {"agrees"}, "autograd": {"agrees"}, "jax": {"agrees", "wrong"}}
+    assert {f.block: f.cause for f in problem.findings if f.verdict == "wrong"} == {"gradient w": "factor 2"}
+    said = {(each.backend, each.quantity, each.reason) for each in problem.not_given}
+    reason = "its gradient is derived by hand"
+    assert said == {(name, quantity, reason) for name in ("autograd", "jax") for quantity in ("jvp", "hvp")}
+    assert {(ran.backend, ran.verdict) for ran in problem.training if ran.own_loop} == {
+        ("numpy", "agrees"),
+        ("autograd", "agrees"),
+        ("jax", "wrong"),
+    }
+
+
+def test_a_gradient_by_hand_beside_a_port_has_the_ports_own_layout_and_arrays(tmp_path: Path):
+    layouts = HEAD.rstrip() + "\n\nlayouts = {'torch': {'w': 'linear/slope', 'b': 'linear/level'}}\n"
+    port = """
+def residual(params, data):
+    return data["X"] @ params["linear"]["slope"] + params["linear"]["level"] - data["y"]
+
+def loss(params, data):
+    return 0.5 * (residual(params, data) ** 2).mean()
+
+def gradient(params, data):
+    r = residual(params, data)
+    assert not r.requires_grad
+    return {"linear": {"slope": data["X"].T @ r / len(r), "level": r.mean()}}
+"""
+    result = check(model_folder(tmp_path / "m", layouts + LOSS, torch=port), "torch", "autograd")
+    assert result.ok, result
+    assert {each.backend for each in result.problems[0].not_given} == {"torch"}
+    text = port.replace('"level": r.mean()', '"constant": r.mean()')
+    broken = check(model_folder(tmp_path / "n", layouts + LOSS, torch=text), "torch", "autograd")
+    (trouble,) = broken.problems[0].troubles
+    assert "gradient" in trouble.reason
+    assert "linear/constant" in trouble.reason
+
+
 def test_a_port_that_sums_where_the_model_takes_a_mean_is_wrong_by_a_factor_with_a_name(tmp_path: Path):
     result = check(model_folder(tmp_path / "m", HEAD + LOSS + GRADIENT, autograd=SUMMED_PORT), "numpy", "autograd")
     assert verdicts(result) == {"numpy": {"agrees"}, "autograd": {"wrong"}}

@@ -207,7 +207,51 @@ def test_a_backends_own_file_comes_before_a_function_and_a_family_after_the_name
     assert model.own_loss("jax")(0, 0) == "file"
     assert model.own_loss("autograd") is None
     assert model.written_for() == ["torch", "jax"]
-    assert model.gradient() is not None
+    assert model.own_gradient("numpy") is not None
+    assert model.own_gradient("jax") is None
+
+
+def by(words: str) -> str:
+    """A function ``gradient``, by its words."""
+    return f"\ndef {words}(params, data):\n    return {words!r}\n"
+
+
+def test_a_gradient_by_hand_is_of_the_backend_whose_name_it_has_and_in_its_file_of_that(tmp_path: Path):
+    text = HEAD + LOSS + by("gradient") + by("gradient_torch") + by("gradient_torch_distributed")
+    port = "def loss(params, data): return 1\n"
+    model = load_model(model_folder(tmp_path / "m", text, jax=port + by("gradient"), autograd=port))
+    found = {
+        names: function and (function(0, 0), Path(function.__code__.co_filename).name)
+        for names in [("numpy",), ("torch",), ("torch-compile", "torch"), ("jax",), ("autograd",)]
+        for function in [model.own_gradient(*names)]
+    }
+    assert found == {
+        ("numpy",): ("gradient", "model_spec.py"),
+        ("torch",): ("gradient_torch", "model_spec.py"),
+        ("torch-compile", "torch"): ("gradient_torch", "model_spec.py"),
+        ("jax",): ("gradient", "jax.py"),
+        ("autograd",): None,
+    }
+    assert load_model(f"{tmp_path / 'm'}::smooth").own_gradient("torch") is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "text", "ports"),
+    [
+        ("numpy", by("gradient") + by("gradient_numpy"), {}),
+        ("numpy", by("gradient"), {"numpy": "def loss(params, data): return 1\n" + by("gradient")}),
+        ("jax", by("gradient_jax"), {"jax": "def loss(params, data): return 1\n" + by("gradient")}),
+    ],
+)
+def test_two_gradients_by_hand_for_one_backend_are_refused(
+    backend: str, text: str, ports: dict[str, str], tmp_path: Path
+):
+    model = load_model(model_folder(tmp_path / "m", HEAD + LOSS + text, **ports))
+    said = (
+        rf"gradient by hand for {backend}: got .*, line \d+: gradient.* and .*, line \d+: gradient.*, expected one of"
+    )
+    with pytest.raises(InputError, match=said):
+        model.own_gradient(backend)
 
 
 def test_a_backends_file_without_a_loss_is_named(tmp_path: Path):
