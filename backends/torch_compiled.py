@@ -7,6 +7,7 @@ steps, and no recompilation for another number of them, since each call runs up 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import cache, wraps
 from typing import Any
@@ -120,6 +121,24 @@ def require_compilation() -> None:
     # The limits count for a function's code, which all programs of this process share: one a model, size and dtype.
     dynamo.config.recompile_limit = dynamo.config.accumulated_recompile_limit = 10_000
     dynamo.config.automatic_dynamic_shapes = False  # what dynamic=False says at every call, for 10 us each
+    try_one_instruction_set()
+
+
+def try_one_instruction_set() -> None:
+    """Have Inductor compile a trial program for the instruction set that it takes, and not for every one it could.
+
+    It takes the first of its list that works, and tries all others too: four of five trials of 2 s on a new machine, a
+    second in every process after that. What it takes is the same. A set that is named is left to it to find.
+    """
+    from torch._inductor import config, cpu_vec_isa
+
+    known = set(cpu_vec_isa.x86_isa_checker())  # none on other processors, which have one set and no trial
+    if not known or config.cpp.simdlen is not None or os.environ.get("ATEN_CPU_CAPABILITY"):
+        return
+    for each in cpu_vec_isa.supported_vec_isa_list:
+        if set(str(each).split()) <= known and each:  # its truth value is the trial, made once
+            cpu_vec_isa.supported_vec_isa_list[:] = [each]
+            return
 
 
 def in_one_graph(function: Callable[..., Any]) -> Callable[..., Any]:

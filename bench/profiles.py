@@ -32,7 +32,7 @@ class Profile:
     either side (0.05 is about 5%). ``rounds_max`` rounds per comparison and pair; of calls so long that this takes
     over ``comparison_s``, fewer, but never under ``rounds_min``. ``long_loops``: time the loop also where a single step
     fills a block, so that it cannot be told from the step. ``short_windows``: hold long calls against one another alone
-    when warming up.
+    when warming up. ``threads_s``: for how long CPU time is held against wall-clock time.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Profile:
     rewarm_calls: int
     long_loops: bool
     short_windows: bool
+    threads_s: float
 
     def rounds(self, call_s: float) -> int:
         """Rounds to measure of a comparison whose two calls take ``call_s`` on average, in seconds."""
@@ -92,6 +93,7 @@ _STANDARD = Profile(
     rewarm_calls=3,
     long_loops=True,
     short_windows=False,
+    threads_s=0.5,
 )
 
 #: One pair of processes, because their starts are most of the cost: five backends and a twin at three sizes are 18
@@ -110,6 +112,7 @@ _QUICK = replace(
     rewarm_calls=1,
     long_loops=False,
     short_windows=True,
+    threads_s=0.2,
 )
 
 #: A first look: as few rounds as give an interval at all, which is wide.

@@ -14,7 +14,6 @@ import pytest
 from gradparity.benchmark import profiles
 from gradparity.processes.machine import usable_cores
 from gradparity.results import ProblemResult, RunResult, Timed, Timing, store
-from gradparity.runner import clock as cell_clock
 from tests.conftest import Command
 
 pytestmark = pytest.mark.slow
@@ -26,7 +25,6 @@ def bench(
 ) -> Callable[..., tuple[RunResult, str, float]]:
     """Runs ``bench`` from this process: what it wrote, what it printed, and how many seconds it took."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cell_clock, "THREADS_USED_S", 0.05)  # of half a second, for every process
 
     def run(*arguments: str) -> tuple[RunResult, str, float]:
         began_s = time.monotonic()

@@ -103,6 +103,8 @@ def test_a_quick_run_takes_one_pair_and_says_that_its_interval_rests_on_it(tmp_p
     computer = Computer(NOISY, PAIR, seed=2)
     problem = clocked(computer, tmp_path, profile=profile).outcome
     assert Counter(name for name, _ in computer.started)["jax"] == 1
+    threads_s = {request.seconds for _, request in computer.asked if isinstance(request, m.CountThreads)}
+    assert threads_s == {0.2}
     for call in ("step", "loop"):
         ratio = timed_of(problem, "jax", call).ratio
         assert ratio.within_process

@@ -94,6 +94,42 @@ def test_two_models_that_differ_in_a_constant_alone_do_not_share_compiled_code()
         assert values[0] == pytest.approx(values[1], rel=1e-12)
 
 
+# Which instruction sets Inductor compiles trial programs for, and which it takes, in a process that compiles nothing.
+TRIED = """
+import sys
+from torch._inductor import cpu_vec_isa
+
+tried = []
+
+def trial(self, code):
+    tried.append(str(self))
+    return True
+
+cpu_vec_isa.VecISA.check_build = trial
+if sys.argv[1] == "ours":
+    from gradparity.backends.torch_compiled import require_compilation
+
+    require_compilation()
+taken = cpu_vec_isa.pick_vec_isa()
+print(cpu_vec_isa.x86_isa_checker(), len(set(tried)), taken, taken.build_arch_flags(), sep=";")
+"""
+
+
+@pytest.mark.slow
+def test_a_trial_is_compiled_for_the_instruction_set_that_is_taken_and_for_no_other() -> None:
+    configured("torch-compile")
+    found = []
+    for whose in ("its own", "ours"):
+        ran = subprocess.run([sys.executable, "-c", TRIED, whose], capture_output=True, text=True, timeout=240)
+        assert ran.returncode == 0, ran.stderr
+        found.append(ran.stdout.strip().split(";"))
+    if found[0][0] == "[]":
+        pytest.skip("this processor has one set")
+    (_, all_tried, *taken), (_, tried, *taken_by_us) = found
+    assert taken_by_us == taken
+    assert int(tried) == 1 <= int(all_tried)
+
+
 # --- counts ----------------------------------------------------------------------------------------------------------
 
 

@@ -32,8 +32,8 @@ from gradparity.worker import messages as m
 if TYPE_CHECKING:
     from gradparity.runner.judging import Judging
 
-#: CPU over wall-clock time above which a second thread worked, and for how long it is looked at.
-ONE_THREAD, THREADS_USED_S = 1.05, 0.5
+#: CPU over wall-clock time above which a second thread worked.
+ONE_THREAD = 1.05
 #: Rounds in which another kind of call is timed against the step, one fewer of long calls.
 ROUNDS_BESIDE, LONG_CALL_S = 3, 0.1
 #: How many times as long as the turns of one kind of call a pair takes: both kinds, warming up, what is beside them.
@@ -125,7 +125,7 @@ class CellClock(Listener):
             self.workers.pop(name).close()
         if self.cell.plan.apart:
             self._add_checked()
-        proof_s = (THREADS_USED_S + STEP_S) * len(self.workers)
+        proof_s = (self.profile.threads_s + STEP_S) * len(self.workers)
         if self.cell.settings.threads == 1 and self._allowed("counting threads", proof_s):
             for name in [n for n, t in self.timings.items() if n in self.workers and not (t.one_thread or t.piped)]:
                 self._prove_one_thread(name)
@@ -177,7 +177,7 @@ class CellClock(Listener):
     def _prove_one_thread(self, name: str) -> None:
         """Hold CPU time against wall-clock time; where more than one thread works, start again on one core."""
         self.recorder.begin("counting threads", name)
-        request = m.CountThreads(THREADS_USED_S)
+        request = m.CountThreads(self.profile.threads_s)
         try:
             used = self.workers[name].ask(request).cpu_per_wall
             pinned = used > ONE_THREAD

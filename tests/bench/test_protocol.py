@@ -67,6 +67,20 @@ def test_a_call_that_keeps_getting_faster_is_warmed_until_it_stops() -> None:
     assert warm.seconds > 0.9
 
 
+def test_the_heap_is_set_aside_before_the_first_call_is_timed() -> None:
+    clock, frozen = SimulatedClock(), list[int]()
+
+    def call() -> None:
+        frozen.append(gc.get_freeze_count())
+        clock.spend(10 * MS)
+
+    for timed in (lambda: warm_up(call, clock, STANDARD), lambda: cpu_per_wall(call, clock, 0.1)):
+        gc.unfreeze()
+        frozen.clear()
+        timed()
+        assert frozen[0] > 0
+
+
 def test_a_call_that_never_settles_is_flagged_after_five_seconds() -> None:
     clock = SimulatedClock()
     call = SimulatedCall(clock, lambda _n, now: 10 * MS * 3 ** (now / S))
