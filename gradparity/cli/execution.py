@@ -51,7 +51,6 @@ def execute(
     # of NumPy, and 100 ms without. Workers get an environment of their own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from gradparity.cli import printing
-    from gradparity.report.page.plotly import prepare
     from gradparity.report.terminal.progress import Watch
     from gradparity.results import FEW
     from gradparity.results.store import RESULTS_FILE, encode
@@ -68,7 +67,6 @@ def execute(
             from gradparity.report.export import export_to, write_export
 
             exported = export_to(*export, out=settings.out)
-        prepare()
         # The suite has one table for all its problems, and of many models not each is shown.
         each = verbose and not settings.stress_suite and len(settings.models) <= FEW
         errors, said = None if quiet else err, settings.budget_said()

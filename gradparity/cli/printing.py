@@ -15,6 +15,7 @@ from gradparity.formatting import printable
 from gradparity.model_spec.errors import InputError
 from gradparity.report.terminal.plain import Printable
 from gradparity.results import RunResult
+from gradparity.results.folder import BLOCKS_FILE
 from gradparity.results.store import RESULTS_FILE, SAVED
 
 
@@ -105,6 +106,8 @@ def print_result(result: RunResult, out: str, files: Sequence[str], *, quiet: bo
         quiet: whether one line is to do.
         verbose: whether every line of the first screen is to be shown, and not the most important ones.
     """
+    from gradparity.model_spec.extras import cure
+    from gradparity.report.blocks import has_blocks
     from gradparity.report.facts.overview import overview
     from gradparity.report.terminal.first_screen import MOST_LINES, print_first_screen, print_one_line
 
@@ -116,5 +119,7 @@ def print_result(result: RunResult, out: str, files: Sequence[str], *, quiet: bo
         from gradparity.report.terminal.tables import print_stress
 
         print_stress(console(), result)
-    saved = f"{place}/: {', '.join(files)}" + ("" if verbose else "; every table: --verbose")
-    print_first_screen(console(), found, [saved], most=None if verbose else MOST_LINES)
+    saved = [f"{place}/: {', '.join(files)}" + ("" if verbose else "; every table: --verbose")]
+    if BLOCKS_FILE not in files and has_blocks(result):
+        saved.append(f"{BLOCKS_FILE}, of the blocks that {RESULTS_FILE} has: {cure('polars')}")
+    print_first_screen(console(), found, saved, most=None if verbose else MOST_LINES)

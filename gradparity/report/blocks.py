@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.schedule import reference_first
+from gradparity.model_spec.extras import installed
 from gradparity.results import ProblemResult, RunResult, Timed, Timing
 from gradparity.results.store import remove_file, replace_file
 
@@ -46,19 +47,26 @@ def blocks_frame(result: RunResult) -> pl.DataFrame:
 def write_blocks(result: RunResult, path: Path) -> bool:
     """Write the Parquet file whole or not at all; where nothing was timed, take away the one of an earlier run.
 
+    Without Polars there is none either: ``results.json`` has the same blocks.
+
     Returns:
         Whether there is a file now.
 
     Raises:
         InputError: it cannot be written, or taken away.
     """
-    if next(_rows(result), None) is None:  # before Polars is imported, which a check has no need of
+    if not has_blocks(result) or not installed("polars"):  # which a check has no need of
         remove_file(path)
         return False
     content = io.BytesIO()
     blocks_frame(result).write_parquet(content)
     replace_file(path, content.getvalue())
     return True
+
+
+def has_blocks(result: RunResult) -> bool:
+    """Whether anything was timed."""
+    return next(_rows(result), None) is not None
 
 
 def _rows(result: RunResult) -> Iterator[dict[str, Any]]:

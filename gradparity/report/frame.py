@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gradparity.model_spec.extras import require
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -13,7 +15,12 @@ if TYPE_CHECKING:
 
 
 def frame(result: RunResult) -> pl.DataFrame:
-    """Every finding of every problem; the index of the worst entry as text, since blocks differ in dimensions."""
+    """Every finding of every problem; the index of the worst entry as text, since blocks differ in dimensions.
+
+    Raises:
+        InputError: Polars is not installed.
+    """
+    require("polars", "to_frame()")
     import polars as pl
 
     text, number = pl.String, pl.Float64

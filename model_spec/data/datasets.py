@@ -1,11 +1,12 @@
 """Data to fit: bundled sets, a seeded synthetic one, or the user's own file.
 
 ``load`` gives features ``X (S, F)`` and labels ``y (S,)`` in {0, 1}, both float64 and read-only.
-Nothing is downloaded: the bundled sets come with scikit-learn.
+Nothing is downloaded: the bundled sets are files of this package.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import re
@@ -28,6 +29,7 @@ BUNDLED: dict[str, str] = {
     "digits": "1797 rows, 64 features: handwritten digits of 8 x 8 pixels, even (0) against odd (1)",
 }
 
+_FOLDER = Path(__file__).parent / "bundled"
 _SYNTHETIC = "synthetic:SxF, such as synthetic:1000x20: S rows and F features, each 1 or more"
 
 
@@ -113,10 +115,10 @@ def _bundled(name: str) -> Dataset:
         X = np.array([[0.52, 1.12, 0.77], [0.88, -1.08, 0.15], [0.52, 0.06, -1.30], [0.74, -2.49, 1.39]])
         y, names, labels = np.array([1.0, 1.0, 0.0, 1.0]), numbered(3), ("0", "1")
     else:
-        from sklearn import datasets
-
-        read = getattr(datasets, f"load_{name}")()
-        X, target, names = read.data, read.target, tuple(map(str, read.feature_names))
+        with gzip.open(_FOLDER / f"{name}.csv.gz", "rt", encoding="utf-8") as rows:
+            names = tuple(next(rows).rstrip().split(",")[:-1])
+            X, target = np.split(np.loadtxt(rows, delimiter=","), [-1], axis=1)
+        target = target[:, 0]
         if name == "iris":
             X, target = X[target != 0], target[target != 0]  # without setosa, which a line separates from both others
             y, labels = (target == 2).astype(np.float64), ("versicolor", "virginica")

@@ -11,7 +11,10 @@ from gradparity.model_spec.data.npy import open_rows, read_npy
 from gradparity.model_spec.data.row_file import RowFile
 from gradparity.model_spec.data.tables import Table
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.extras import require
 
+#: What some kinds of files are read by.
+_PACKAGES = {".csv": "polars", ".parquet": "polars", **dict.fromkeys((".svmlight", ".svm", ".libsvm"), "sklearn")}
 #: Readers by file extension.
 READERS: dict[str, Callable[[Path, str | None], Table]] = {
     ".csv": read_csv,
@@ -64,6 +67,8 @@ def _reader(source: str) -> Callable[[Path, str | None], Table]:
             )
         with path.open("rb") as stream:
             start = stream.read(1)
+        if path.suffix.lower() in _PACKAGES:
+            require(_PACKAGES[path.suffix.lower()], source)
     except InputError:
         raise
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have

@@ -44,6 +44,16 @@ def test_a_bundled_set_has_the_published_shape_and_class_counts(name, shape, zer
     assert data.source.endswith(BUNDLED[name])
 
 
+@pytest.mark.parametrize("name", ["iris", "breast_cancer", "digits"])
+def test_a_bundled_set_has_the_bits_and_the_names_that_scikit_learn_has(name):
+    from sklearn import datasets
+
+    ours, theirs = load(name), getattr(datasets, f"load_{name}")()
+    taken = theirs.target != 0 if name == "iris" else slice(None)
+    assert ours.X.tobytes() == theirs.data[taken].tobytes()
+    assert ours.feature_names == tuple(theirs.feature_names)
+
+
 def test_the_first_benign_row_of_breast_cancer_is_row_20():
     # The 20th record of wdbc.data, 8510426, is its first with diagnosis B: mean radius 13.54.
     data = load("breast_cancer")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
+from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import pairwise
 from typing import Any
@@ -153,6 +154,21 @@ def test_beside_a_true_value_of_nothing_no_error_is_told_in_ulps(fields: dict[st
     shown = made.run(zero)
     for text in (document(shown), markdown(shown), terminal(shown)):
         assert "e+308" not in text
+
+
+def test_the_script_for_the_plots_is_the_one_of_the_plotly_package_and_the_page_names_its_hash():
+    from importlib.util import find_spec
+    from pathlib import Path
+
+    from gradparity.report.page.plotly import HASH, plotly
+
+    script = gzip.decompress(b64decode(plotly()))
+    assert f"sha256-{b64encode(sha256(script).digest()).decode()}" == HASH
+    assert HASH in PAGES["run"]
+    found = find_spec("plotly")
+    if found is None or found.origin is None:
+        pytest.skip("the package plotly is not installed: it is in the extra test")
+    assert script == (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
 def test_plotly_is_given_no_markup_of_others():

@@ -17,7 +17,7 @@ from gradparity.formatting import printable
 from gradparity.report.facts.view import Cell
 from gradparity.report.facts.words import brief
 from gradparity.report.page.assembly import LEAN, LEAN_MANY, first_screen, receipt, sections
-from gradparity.report.page.plotly import plotly
+from gradparity.report.page.plotly import HASH, plotly
 from gradparity.results import RunResult
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -28,11 +28,7 @@ MOST_BYTES = 5_900_000
 
 
 def render(result: RunResult) -> str:
-    """The whole page; of a run so large that it would not fit, without what is least missed, which the page says.
-
-    Raises:
-        FileNotFoundError: the ``plotly`` package lacks its script.
-    """
+    """The whole page; of a run so large that it would not fit, without what is least missed, which the page says."""
     page, steps = "", LEAN_MANY if result.many else LEAN
     for lean in range(len(steps)):
         page = _render(result, lean, steps[lean])
@@ -46,7 +42,6 @@ def _render(result: RunResult, lean: int, left_out: str) -> str:
     plots = [plot for section in found for panel in section.panels for plot in panel.plots]
     screen = first_screen(result, linked=len(found) > 1)
     style, scripts = asset("page.css"), [asset("page.js"), *([asset("campaign.js")] if screen.many else [])]
-    library, library_hash = plotly() if plots else ("", "")
     return template("page.html").render(
         result=result,
         screen=screen,
@@ -56,8 +51,8 @@ def _render(result: RunResult, lean: int, left_out: str) -> str:
         receipt=receipt(result),
         style=Markup(style),  # noqa: S704  # packaged
         scripts=[Markup(script) for script in scripts],  # noqa: S704  # packaged
-        script_hashes=[*map(hash_of, scripts), *([library_hash] if library_hash else [])],
-        library=Markup(library),  # noqa: S704  # base64
+        script_hashes=[*map(hash_of, scripts), *([HASH] if plots else [])],
+        library=Markup(plotly() if plots else ""),  # noqa: S704  # base64
         figures=packed({f"plot-{plot.key}": plot.figure for plot in plots}),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import numpy as np
 from gradparity.backends import Registration, lookup, missing
 from gradparity.judge.pointwise import Answer, held
 from gradparity.model_spec.errors import InputError
+from gradparity.model_spec.extras import require
 from gradparity.model_spec.function import Function
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.launch import Launch
@@ -66,9 +67,11 @@ def explore(
         told: called with each function's label, how many were done, and of how many.
 
     Raises:
-        InputError: there is no such function or backend, or the folder cannot be written or has something else in it.
+        InputError: there is no such function or backend, the folder cannot be written or has something else in it, or
+            Polars is not installed.
         WorkerFailed: a backend's framework could not be imported.
     """
+    require("polars", "gradparity atlas")
     asked, registrations = chosen(None if functions is None else list(functions)), _registrations(backends)
     folder = require_folder(out)
     with _crew(registrations) as crew:
