@@ -17,7 +17,7 @@ import typer
 from gradparity.cli import atlas, gradbench, streams
 from gradparity.cli.execution import PRINTED, execute
 from gradparity.cli.exits import ExitCode, exit_code
-from gradparity.cli.options import EXAMPLES, JSON, QUIET, VERBOSE, Panelled, given_of, with_options
+from gradparity.cli.options import EXAMPLES, JSON, QUIET, VERBOSE, Grouped, Panelled, given_of, with_options
 from gradparity.model_spec.errors import InputError
 from gradparity.version import __version__
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="gradparity",
+    cls=Grouped,
     help="Do autograd, JAX and PyTorch compute the same gradient? Which is wrong where they differ, and which is "
     "fastest here?",
     pretty_exceptions_enable=False,

@@ -174,14 +174,16 @@ _IGNORED = frozenset(("device", "copy", "like", "dtype", "order", "optimize", "p
 
 def _checked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """`function`, refusing an option it does not know instead of computing something else."""
-    parameters = inspect.signature(function).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return function
+
+    @functools.cache  # once it is needed: there are 276 of these
+    def known() -> Any:
+        parameters = inspect.signature(function).parameters
+        return None if any(each.kind is each.VAR_KEYWORD for each in parameters.values()) else parameters
 
     @functools.wraps(function)
     def wrapper(*args: Any, **options: Any) -> Any:
         for option in list(options):
-            if option not in parameters:
+            if known() is not None and option not in known():
                 if option not in _IGNORED:
                     raise NotCertifiableError(f"xp.{name} with the option {option}=", "Write it without the option.")
                 del options[option]
