@@ -71,7 +71,6 @@ def explore(
             Polars is not installed.
         WorkerFailed: a backend's framework could not be imported.
     """
-    require("polars", "gradparity atlas")
     asked, registrations = chosen(None if functions is None else list(functions)), _registrations(backends)
     folder = require_folder(out)
     with _crew(registrations) as crew:
@@ -151,6 +150,7 @@ def everything(
 
 
 def _registrations(backends: Sequence[str] | None) -> dict[str, Registration]:
+    require("polars", "gradparity atlas")
     found = {name: lookup(name) for name in backends or BACKENDS}
     for name, registration in found.items():
         if name not in BACKENDS and not registration.package:
