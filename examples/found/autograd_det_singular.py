@@ -1,7 +1,7 @@
-"""autograd: the gradient of det raises at a singular matrix.
+"""autograd: the gradient of det raises at a singular matrix whose LU has a pivot of exactly zero.
 
-It is `det(A) inv(A)^T`, and inv raises `LinAlgError: Singular matrix`. The gradient is the matrix of cofactors,
-[[4, -2], [-2, 1]] at [[1, 2], [2, 4]].
+It is `det(A) inv(A)^T`, and inv raises `LinAlgError: Singular matrix`. The gradient is the matrix of cofactors, [[4,
+-2], [-2, 1]] at [[1, 2], [2, 4]].
 
     import autograd.numpy as np
     from autograd import grad

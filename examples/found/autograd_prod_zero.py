@@ -1,7 +1,7 @@
 """autograd: the gradient of prod is nan where a factor is zero.
 
-It is `prod / x`, 0/0 there. The product is a polynomial, and its gradient at (0, 3, 2) is (6, 0, 0). JAX and torch
-have it.
+It is `prod / x`, 0/0 there. The product is a polynomial, and its gradient at (0, 3, 2) is (6, 0, 0), which JAX and
+torch give.
 
     import autograd.numpy as np
     from autograd import grad

@@ -1,8 +1,8 @@
 """jax: log_ndtr is off by 7 % at 8 and by 1.5e-10 at 5.
 
-Up to 8 it is the logarithm of ndtr, which is near 1 there: 1.5e-10 off at 5, 7 % at 8, where the truth is -6.2e-16,
-and at 8.1, where it is `-ndtr(-x)`, right again. The values are small, and are what a log-likelihood adds; the
-slope is right. `jax.scipy.stats.norm.logcdf` is the same function, and `logsf` its mirror. SciPy's has all digits.
+Up to 8 it is the logarithm of ndtr, which is near 1 there: 1.5e-10 off at 5, 7 % at 8, where the truth is -6.2e-16, and
+above 8, where it is `-ndtr(-x)`, right again. The values are small, and are what a log-likelihood adds; the slope is
+right. `jax.scipy.stats.norm.logcdf` is the same function, and `logsf` its mirror. SciPy's has all digits.
 
     import jax
     from jax.scipy.special import log_ndtr

@@ -4,7 +4,7 @@ The gradient of `jnp.max` goes to the entries that equal the maximum, bit by bit
 entries once more for that comparison, rounded another way (a fused multiply-add), and then none is equal, or not in
 every loop: the gradient lacks whole components here, and elsewhere it is 0/0, nan. Without jit it is right, and
 with XLA_FLAGS=--xla_cpu_use_fusion_emitters=false too. Distances to unrolled centres, as here, and unrolled
-mixtures (jax_mixture_jit.py) meet it. On a GPU the same is reported as jax-ml/jax#40564, of `jnp.maximum`.
+mixtures (jax_mixture_jit.py) meet it. Of `jnp.maximum` on a GPU it is in jax-ml/jax#40564.
 
     import jax
     import jax.numpy as jnp

@@ -1,10 +1,10 @@
 """jax: under jit on a CPU the gradient and the HVP of an unrolled Gaussian mixture are nan.
 
-A log-sum-exp over two components with a triangular root of the precision each, written out in a loop. Without jit
-it is right, so are autograd and torch; with XLA_FLAGS=--xla_cpu_use_fusion_emitters=false it is right under jit
-too. With `jax.nn.logsumexp`, or `stop_gradient` about the maximum, there is no nan. The cause is that of
-jax_max_jit.py: no entry equals the maximum, bit by bit, which gives 0/0. At random parameters, a quarter to a half
-have it. `jax.value_and_grad` is compiled otherwise, and right here. Met in the Gaussian mixture of ADBench.
+A log-sum-exp over two components with a triangular root of the precision each, written out in a loop. Without jit it is
+right, so are autograd and torch; with XLA_FLAGS=--xla_cpu_use_fusion_emitters=false it is right under jit too. With
+`jax.nn.logsumexp`, or `stop_gradient` about the maximum, there is no nan. The cause is that of jax_max_jit.py: no entry
+equals the maximum, bit by bit, which gives 0/0. Of 400 random parameters 18 % had it with 2 points, 38 % with 5 and 82
+% with 20. `jax.value_and_grad` is compiled otherwise, and right here. Met in the Gaussian mixture of ADBench.
 
     import jax
     import jax.numpy as jnp

@@ -1,8 +1,8 @@
 """jax: the slope of sigmoid is 0 from 37 on.
 
-It is `s (1 - s)` of the rounded s: 4e-9 off at 20.5, 0.1 % at 30, zero at 40, where the truth is 4.2e-18. The
-entries are small beside 0.25; on the left all digits are there. Reported as jax-ml/jax#40342. `sigmoid(-x)` for `1
-- s` mends it. torch and autograd do the same.
+It is `s (1 - s)` of the rounded s: 4e-9 off at 20.5, 0.1 % at 30, zero at 40, where the truth is 4.2e-18. The entries
+are small beside 0.25; on the left all digits are there. See jax-ml/jax#40342. `sigmoid(-x)` for `1 - s` mends it. torch
+and autograd do the same.
 
     import jax
 

@@ -1,7 +1,8 @@
-"""jax: the gradient of spence is nan just above 1.
+"""jax: the gradient of spence is nan above 1 up to 2.
 
-Values are right, and slopes below 1. From 1.0001 to 1.5, under jit to 2, the slope is nan where `log(x) / (1 - x)`
-is true, -0.91 at 1.2; at 1 itself it is 0 where -1 is true.
+From the first number above 1 up to 2, with jit and without, the slope by reverse mode is nan where `log(x) / (1 - x)`
+is true, -0.91 at 1.2. Values are right, and so are slopes by forward mode, below 1 and above 2. At 1 itself both modes
+give 0 where -1 is true.
 
     import jax
     from jax.scipy.special import spence

@@ -1,9 +1,9 @@
 """torch: the Hessian of det by torch.func is nan where singular values are equal.
 
-Under `torch.func` the backward of det goes by the SVD for every matrix, singular or not, and the derivative of an
-SVD divides by differences of squared singular values: nan where they are equal, as at the identity and at a
-permutation. Double backward without `torch.func` is right. At diag(1, 1.000001), where gradparity looks, digits are
-lost. The Hessian is that of a polynomial: for 2x2, d2 det / da dd = 1. Reported as pytorch/pytorch#192521.
+Under `torch.func` the backward of det goes by the SVD for every matrix, singular or not, and the derivative of an SVD
+divides by differences of squared singular values: nan where they are equal, as at the identity and at a permutation.
+Double backward without `torch.func` is right. At diag(1, 1.000001), where gradparity looks, digits are lost. The
+Hessian is that of a polynomial: for 2x2, d2 det / da dd = 1. See pytorch/pytorch#192521.
 
     import torch
 

@@ -1,9 +1,9 @@
-"""torch: the gradient of det is zero at every singular matrix.
+"""torch: the gradient of det is zero at a singular matrix whose computed determinant is exactly zero.
 
-It is the matrix of cofactors, which is zero only where the rank is at most n - 2. At [[1, 2], [2, 4]] it is [[4,
--2], [-2, 1]]; torch gives four zeros, and so it does for 3x3 matrices of rank 2. JAX has the cofactors. With
-`create_graph=True` torch takes another way, by the SVD, and is right: the second derivative agrees and the first
-does not.
+It is the matrix of cofactors, which is zero only where the rank is at most n - 2. At [[1, 2], [2, 4]] it is [[4, -2],
+[-2, 1]]; torch gives four zeros, and so it did at 243 of 300 random 3x3 matrices of small integers with rank 2. At [[1,
+3], [2, 6]], of which it finds the determinant -3e-16, it is right. JAX has the cofactors. With `create_graph=True`
+torch takes another way, by the SVD, and is right: the second derivative agrees and the first does not.
 
     import torch
 

@@ -1,9 +1,8 @@
 """torch: the gradient of a JVP of layer_norm is wrong; so it is for batch_norm and instance_norm.
 
-The forward rule takes the saved mean and reciprocal deviation for constants when it is differentiated again. `grad`
-of `jvp` and `jvp` of `jvp` are off by as much as the value, without a word; forward over reverse and double
-backward are right, and so is group_norm. The `jvp` of `jvp` is reported as pytorch/pytorch#196700 and, for
-batch_norm, #196699.
+The forward rule takes the saved mean and reciprocal deviation for constants when it is differentiated again. `grad` of
+`jvp` and `jvp` of `jvp` are off by as much as the value or more, without a word; forward over reverse and double
+backward are right, and so is group_norm. Of the `jvp` of `jvp` see pytorch/pytorch#196700 and, for batch_norm, #196699.
 
     import torch
     from torch.func import grad, jvp

@@ -1,8 +1,8 @@
 """torch: the second derivative of logsigmoid is 0 from 37 on, and has half its digits at 19.
 
-It is `-s (1 - s)` with s near 1: 7.7e-9 off at 19, 0.1 % at 30, zero at 40, where the truth is -4.2e-18. The
-entries are small beside the 0.25 of the middle; `exp(-x) / (1 + exp(-x))^2` has all digits on both sides. The
-slopes of `sigmoid` and `silu` have the same tail.
+It is `-s (1 - s)` with s near 1: 7.7e-9 off at 19, 0.1 % at 30, zero at 40, where the truth is -4.2e-18. The entries
+are small beside the 0.25 of the middle; `exp(-|x|) / (1 + exp(-|x|))^2` has all digits on both sides. The slope of
+`sigmoid` and the second derivative of `silu` have the same tail.
 
     import torch
 

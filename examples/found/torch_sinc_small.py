@@ -1,8 +1,8 @@
-"""torch: the slope of sinc is off by a third at 1e-8.
+"""torch: the slope of sinc is off by a third at 1e-8, the second derivative by more than half.
 
-`(cos(pi x) pi x - sin(pi x)) / (pi x^2)` cancels near zero: 1.7e-9 off at 1e-4, 7e-6 at 1e-6, 36 % at 1e-8. The
-slope is about -3.29 x there, small beside 1; the second derivative, -3.29, is not small and is off by as much. A
-few terms of the series have all digits.
+`(cos(pi x) pi x - sin(pi x)) / (pi x^2)` cancels near zero: 1.7e-9 off at 1e-4, 7e-6 at 1e-6, 36 % at 1e-8. The slope
+is about -3.29 x there, small beside 1; the second derivative, -3.29, is not small and is 58 % off. A few terms of the
+series have all digits.
 
     import torch
 

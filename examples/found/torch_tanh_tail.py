@@ -1,6 +1,6 @@
 """torch: the slope of tanh, 1 - tanh^2, has no digit left at 19.
 
-3.2e-7 off at 12, 77 % at 19, zero from 20 on, where the truth is 4 e^-2x. The entries are small beside 1. A formula
+3.2e-7 off at 12, 77 % at 19, zero from 19.07 on, where the truth is 4 e^-2x. The entries are small beside 1. A formula
 from x, `1 / cosh^2`, has all digits; torch keeps the result only. autograd has that formula.
 
     import torch
