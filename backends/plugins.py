@@ -67,8 +67,9 @@ def _plugin(package: str, entry: EntryPoint, family: str) -> Plugin:
     fault = ""
     if match is None or not match["attr"]:
         fault = f"have {package} mended: {entry.value!r} is no module:attribute"
-    elif not entry.name.isprintable() or not re.fullmatch("[^,~]+", entry.name):
-        fault = f"have {package} mended: a name has no comma, no ~ and nothing that cannot be printed"
+    elif not entry.name.isprintable() or not re.fullmatch(r"[^,~\s]+", entry.name):
+        odd = "a space, a comma, ~ or what cannot be printed"
+        fault = f"have {package} mended: rename {entry.name!r}, since --backends takes no name with {odd}"
     elif family and not re.fullmatch("[A-Za-z0-9_-]+", family):
         fault = f"have {package} mended: {family!r} in {FAMILY_GROUP} is no name of a framework"
     target = "" if match is None or fault else f"{match['module']}:{match['attr']}"

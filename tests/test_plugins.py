@@ -143,6 +143,7 @@ def test_hostile_entry_points_are_nobodys_backend(install: Install):
                 "nothing =",
                 "= fine_backend:backend",
                 "a,b = fine_backend:backend",
+                "bad name = fine_backend:backend",
                 "numpy~twin = fine_backend:backend",
                 "red\x1b[31m = fine_backend:backend",
                 "../../etc/passwd = fine_backend:backend",
@@ -165,7 +166,9 @@ def test_hostile_entry_points_are_nobodys_backend(install: Install):
     assert found.pop("numpy of gp-two") == f"{mended}numpy is a backend of gradparity's own"
     assert registered()["numpy"] is BACKENDS["numpy"]
     assert all(str(said).startswith(mended) for said in found.values()), found
-    assert found.keys() == {"no module", "no attribute", "nothing", "''", "a,b", "numpy~twin", "red\x1b[31m"}
+    assert str(found["bad name"]).startswith(f"{mended}rename 'bad name', since --backends takes no name with a space")
+    odd = {"a,b", "bad name", "numpy~twin", "red\x1b[31m"}
+    assert found.keys() == {"no module", "no attribute", "nothing", "''", *odd}
     assert not {*found} & {*available()}
 
 

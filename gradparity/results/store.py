@@ -89,11 +89,18 @@ def new_file(path: Path, content: bytes, *, durably: bool = False) -> None:
             os.fsync(file.fileno())
 
 
+#: An atlas goes on from what is in its folder, and has no ``--resume``.
+GO_ON = (
+    "What was saved before is still there: make room, then go on with --resume, or of a command that has none "
+    "with the same command."
+)
+
+
 def replace_file(
     path: Path,
     content: bytes,
     option: str = "--out",
-    cure: str = "What was saved before is still there: make room, then go on with --resume.",
+    cure: str = GO_ON,
     *,
     durably: bool = False,
 ) -> None:

@@ -38,6 +38,8 @@ WITHOUT = {
 }
 #: A disk so slow that reading from one is still waited for, and how often loading and evaluating read the file.
 DISK_BYTES_PER_S, PASSES = 10**8, {m.Load: 1, m.Evaluate: 8}
+#: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
+FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
 
 
 def patience_s(problem: AnyProblem, request: m.Load | m.Evaluate) -> float | None:
@@ -120,6 +122,20 @@ class Member:
             assert self.loaded is not None  # noqa: S101
             recorder.uncompiled(self.name, what, failure.share_s, self.loaded.operations)
             return self.loaded if isinstance(request, m.Load) else self.worker.ask(request)  # type: ignore[return-value]
+
+    def peak_bytes(self, problem: AnyProblem) -> tuple[int, WorkerFailed | None]:
+        """The peak memory of a process that has called its step; of one that raised then 0, and how.
+
+        Raises:
+            WorkerFailed: it has ended, and can be asked nothing more.
+        """
+        try:
+            calls = FOOTPRINT_CALLS_ON_DISK if problem.on_disk else FOOTPRINT_CALLS
+            return self.worker.ask(m.MeasureMemory(calls)).peak_bytes, None
+        except WorkerFailed as failure:
+            if not failure.alive:
+                raise
+            return 0, failure
 
     def start(self, pair: int | None, *, beside: bool) -> Start:
         """What it took until it could step: timed in that process pair or in none, ``beside`` others or alone."""

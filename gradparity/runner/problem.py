@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from gradparity.oracle.messages import DrawnBatches
     from gradparity.runner.judging import Judging
 
-#: Calls after which a process that has only loaded is as large as stepping makes it; one over a file has many chunks.
-FOOTPRINT_CALLS, FOOTPRINT_CALLS_ON_DISK = 3, 0
-
-
 #: Seconds of a first call from which loss and gradient are asked for before the second order.
 LONG_CALL_S = 1.0
 #: Share of what is left that the second order may then take: what follows is about the gradient.
@@ -44,6 +40,10 @@ class _Answer(NamedTuple):
     evaluation: m.Evaluated
     peak_bytes: int
     start: Start
+
+    def without(self, why: str) -> _Answer:
+        """The same where the second order did not come."""
+        return self._replace(evaluation=msgspec.structs.replace(self.evaluation, without={"jvp": why, "hvp": why}))
 
 
 class ProblemRun:
@@ -95,15 +95,19 @@ class ProblemRun:
             if is_twin(name) or name in self.recorder.done:
                 return
             start = member.start(None, beside=True)
-            calls = FOOTPRINT_CALLS_ON_DISK if self.cell.problem.on_disk else FOOTPRINT_CALLS
-            peak_bytes = member.worker.ask(m.MeasureMemory(calls)).peak_bytes
+            peak_bytes, raised = member.peak_bytes(self.cell.problem)
+            self.failures |= {name: raised} if raised is not None else {}
             self._evaluate(member, peak_bytes, start)
         except WorkerFailed as failure:
-            if isinstance(failure, OutOfTime) and name in self.answers:  # what it has answered is judged
+            answer = self.answers.get(name)  # which is judged
+            if answer is not None and isinstance(failure, OutOfTime):
                 self.recorder.leave_out(f"{name}: cut off in {failure.stage}, JVP and HVP are not compared")
-                self.crew.members[name].stop()
             else:
-                self.failures[name] = failure
+                self.failures.setdefault(name, failure)
+                if answer is not None:
+                    self.answers[name] = answer.without(failure.reason)
+            if answer is not None and not failure.alive:
+                self.crew.members[name].stop()
         self.recorder.end(name)
         if name in self.crew.members:
             self.crew.members[name].took_s += time.monotonic() - began_s
@@ -121,19 +125,18 @@ class ProblemRun:
             share_s = self.crew.deadline.left_s() * SECOND_ORDER if name in self.answers else None
             timeout_s = patience_s(self.cell.problem, request)
             evaluation = member.worker.ask(request, timeout_s=timeout_s, share_s=share_s)
-            if second_order and not request.second_order:
-                evaluation = msgspec.structs.replace(evaluation, without=dict.fromkeys(("jvp", "hvp"), OUT_OF_TIME))
-            self.answers[name] = _Answer(evaluation, peak_bytes, start)
+            whole, answer = request.second_order or not second_order, _Answer(evaluation, peak_bytes, start)
+            self.answers[name] = answer if whole else answer.without(OUT_OF_TIME)
 
     def check(self, name: str) -> None:
         """Judgement of what one backend has answered, and its training; its verdicts are saved at once."""
         if name not in self.asked:
             self.ask(name)
         began_s = time.monotonic()
+        if name in self.answers:
+            self._judge(name, self.crew.members[name])
         if name in self.failures:
             self.lost(name, self.failures[name])
-        elif name in self.answers:
-            self._judge(name, self.crew.members[name])
         self.recorder.end(name)
         self.recorder.tell(name)
         if name in self.crew.members:
@@ -147,7 +150,7 @@ class ProblemRun:
             if self.cell.plan.apart and not member.ended:  # another process of it is timed
                 member.stop()
         except WorkerFailed as failure:
-            self.lost(name, failure)
+            self.failures.setdefault(name, failure)
 
     def _check(self, member: Member, answer: _Answer) -> None:
         name = member.name
@@ -164,7 +167,8 @@ class ProblemRun:
                 self.recorder.trained(train(self.judging, member, known))
         if found:
             self.recorder.found(name, self.judging.tell_apart(member, found))
-        self.recorder.checked(Checked(backend=name, peak_resident_bytes=answer.peak_bytes, start=answer.start))
+        if name not in self.failures:
+            self.recorder.checked(Checked(backend=name, peak_resident_bytes=answer.peak_bytes, start=answer.start))
 
     def _living(self, member: Member) -> Member:
         """A backend's process to be asked more: another one, where that was cut off after what it has answered.

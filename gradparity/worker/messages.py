@@ -254,7 +254,7 @@ class Descended(Reply, frozen=True):
 class Descend(Request[Descended], frozen=True):
     """Gradient descent from the loaded problem's parameters, of as many of the steps as some seconds allow."""
 
-    stage = "training"
+    stage = "training in its own loop"
 
     steps: int
     learning_rate: float

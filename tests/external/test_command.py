@@ -155,7 +155,10 @@ FAULTS = {
     "dies": ("os._exit(7)", "build and first call on model.py: the program ended with code 7 before it had answered"),
     "explains": ("sys.exit('no such model')", "the program ended with code 1 before it had answered: no such model"),
     "evaluated": (dying(7), "failed in evaluation on model.py: the program ended with code 9 before it had answered"),
-    "trained": (dying(12), "failed in training on model.py: the program ended with code 9 before it had answered"),
+    "trained": (
+        dying(12),
+        "failed in training in its own loop on model.py: the program ended with code 9 before it had answered",
+    ),
     "silent": ("time.sleep(60)", "(--timeout compile=2); killed. A program has to flush its output"),
     "garbage": ("print('hello', flush=True)", "answers with what is no JSON: 'hello'"),
     "refuses": (
@@ -182,6 +185,17 @@ def test_those_that_fail_are_a_line_each_with_exit_code_3_and_leave_nothing(tmp_
     assert [name for name, (_, line) in FAULTS.items() if line not in said] == [], shown
     assert "Traceback" not in shown + err
     assert left_behind(tmp_path) == []
+
+
+def test_what_one_answers_beside_a_single_request_that_fails_is_judged_all_the_same(tmp_path: Path):
+    once = "left = globals().get('left', 3) - 1\nsend({'error': 'not now'} if left == 0 else found)"
+    result = checked(model_file(tmp_path, HEAD + LOSS), option(program(tmp_path, once)))
+    assert verdicts(result) == AGREES
+    assert [(each.stage, each.reason) for each in result.troubles] == [
+        ("measuring memory", "the program says: not now")
+    ]
+    assert result.problems[0].checked == []  # so that --resume asks it again
+    assert not result.ok
 
 
 @pytest.mark.slow

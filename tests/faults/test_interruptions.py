@@ -224,7 +224,7 @@ def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_go
     code, _, err = ended(*words, cwd=tmp_path, file_bytes=90_000)
     assert code == 2
     assert "File too large" in err
-    assert "make room, then go on with --resume" in err
+    assert "make room, then go on with --resume, or of a command that has none with the same command" in err
     before = saved(tmp_path)
     assert not before.complete
     assert ended(*words, "--resume", cwd=tmp_path)[0] == 0

@@ -102,9 +102,9 @@ def test_a_third_party_is_listed_and_runs_under_any_name(plugins: Path, tmp_path
     with command("backends", "--json", cwd=tmp_path) as process:
         listed = {info["name"] for info in json.loads(process.communicate(timeout=60)[0])}
     assert listed > set(BACKENDS)
-    assert "a/b [red]" in listed
-    result = check(tmp_path / "out", "a/b [red]")
-    assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("a/b [red]", "agrees")}
+    assert "a/b[red]" in listed
+    result = check(tmp_path / "out", "a/b[red]")
+    assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("a/b[red]", "agrees")}
 
 
 def test_a_hang_in_the_import_in_compiling_and_in_a_step_ends_by_the_limit_of_each_and_is_said_with_it(tmp_path: Path):

@@ -11,7 +11,7 @@ import gradparity
 from gradparity.backends import BACKENDS
 from gradparity.cli.app import ExitCode, exit_code
 from gradparity.report.facts.overview import overview
-from gradparity.results import BackendInfo
+from gradparity.results import BackendInfo, Trouble
 from tests.conftest import Command
 from tests.report.samples import problem, run
 from tests.user_model.models import GRADIENT, HEAD, LOSS, SUMMED_PORT, model_file, model_folder
@@ -93,6 +93,31 @@ def test_what_a_budget_cut_is_counted_in_the_headline():
     assert headline.startswith("1 of 3 backends does not agree: jax")
     assert headline.endswith("; 3 not compared: out of budget.")
     assert exit_code(bad) == ExitCode.DISAGREES
+
+
+def test_that_nobody_takes_part_is_not_laid_to_the_budget():
+    infos = [BackendInfo(name=name, versions={name: "1"}) for name in ("a", "b")]
+    none = structs.replace(
+        problem("toy", ["a"], clock=False), findings=[], training=[], checked=[], idle={"a": "it has no float64."}
+    )
+    settings = {"steps": 5, "budget_s": 60.0}
+    said = run(none, planned=1, backends=infos[:1], settings=settings)
+    assert overview(said).headline == "Nothing was compared: a takes no part, it has no float64."
+    left = structs.replace(none, left_out=["b: cut off in evaluation"])
+    for result in (run(left, planned=1, backends=infos), run(none, planned=2, backends=infos)):
+        said = structs.replace(result, settings=settings)
+        assert overview(said).headline == "Nothing was compared: out of budget."
+
+
+def test_a_backend_whose_own_loop_fails_is_not_said_to_agree_in_training():
+    ran = problem("toy", ["a"], clock=False)
+    broken = structs.replace(
+        ran, troubles=[Trouble(backend="a", stage="training in its own loop", reason="no descend")]
+    )
+    for each, said in ((ran, "agrees"), (broken, "failed")):
+        (line,) = overview(run(each, planned=1)).lines
+        assert line.training == said
+    assert overview(run(broken, planned=1)).headline == "a failed on toy; what else was checked agrees."
 
 
 def test_what_a_run_that_was_ended_did_not_come_to_is_not_laid_to_its_budget():

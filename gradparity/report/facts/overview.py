@@ -228,8 +228,12 @@ def _nothing(result: RunResult) -> str:
     left = [*result.left_out, *(what for problem in result.problems for what in problem.left_out)]
     if not result.complete:
         said = []  # whatever ended it did
-    elif (left or not said) and limited(result) and not result.troubles:
-        said = ["out of budget"]
+    elif (left or not said) and not result.troubles:
+        idle = {name: why for problem in reversed(result.problems) for name, why in problem.idle.items()}
+        if idle and not left and result.planned <= len(result.problems):
+            said = ["; ".join(f"{name} takes no part, {why.rstrip('.')}" for name, why in idle.items())]
+        elif limited(result):
+            said = ["out of budget"]
     return f"Nothing was compared{': ' + said[0].rstrip('.') if said else ''}."
 
 

@@ -72,7 +72,9 @@ def _standing(backend: str, result: RunResult, undecided: Collection[str]) -> St
     shown = worst([found for _, found in findings]) if findings else None
     good = "kink" if any(found.verdict == "kink" for _, found in findings) else "agrees"
     verdict = ", ".join(verdicts) or good * judged
-    bad = dict.fromkeys(ran.verdict for ran in trainings if ran.verdict not in GOOD)
+    bad: dict[str, None] = dict.fromkeys(ran.verdict for ran in trainings if ran.verdict not in GOOD)
+    stages = (trouble.stage for trouble in result.troubles if trouble.backend == backend)
+    bad |= dict.fromkeys("failed" for stage in stages if stage.startswith("training"))
     return Standing(
         backend=backend,
         verdict="undecided" if backend in undecided and verdict == "wrong" else verdict,
