@@ -221,7 +221,7 @@ def test_two_runs_in_one_folder_do_not_mix(plugins: Path, tmp_path: Path):
 
 def test_where_there_is_no_more_room_the_run_ends_with_what_it_could_save_and_goes_on_later(tmp_path: Path):
     words = ("check", "--backends", "numpy,sound", "--data", "toy", "--steps", "500")
-    code, _, err = ended(*words, cwd=tmp_path, file_bytes=90_000)
+    code, _, err = ended(*words, cwd=tmp_path, file_bytes=95_000)
     assert code == 2
     assert "File too large" in err
     assert "make room, then go on with --resume, or of a command that has none with the same command" in err
