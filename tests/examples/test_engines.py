@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import sys
@@ -22,6 +23,7 @@ ENGINES = {path.parent.name: path.parent for path in sorted(EXAMPLES.glob("engin
 BACKENDS = {
     "casadi": "casadi",
     "keras-tensorflow": "keras",
+    "pytensor": "pytensor",
     "tensorflow": "tensorflow",
     "tensorflow-xla": "tensorflow",
     "tinygrad": "tinygrad",
@@ -78,6 +80,19 @@ def test_an_engine_agrees_with_the_truth_in_all_that_it_has(engine: str, model: 
     assert problem["truth"].startswith("certified in ball arithmetic")
     assert {each["verdict"] for each in of(engine, problem)} == {"agrees"}
     assert {each["verdict"] for each in problem["training"]} == {"agrees"}
+
+
+@pytest.mark.parametrize("model", [pytest.param(model, marks=VARIATION if "mlp" in model else ()) for model in MODELS])
+def test_a_program_of_no_framework_agrees(model: str, tmp_path: Path) -> None:
+    program = f"tape=command:{sys.executable} {EXAMPLES / 'engines' / 'program' / 'tape.py'}"
+    asked = ["check", model, "--backend", program, "--backends", "tape", "--steps", "3", "--out", "out", "--json"]
+    ran = python("-P", "-m", "gradparity", *asked, cwd=tmp_path)
+    (problem,) = json.loads(ran.stdout)["problems"]
+    assert {each["quantity"]: each["verdict"] for each in problem["findings"]} == dict.fromkeys(
+        ("loss", "gradient", "jvp"), "agrees"
+    )
+    assert {each["quantity"] for each in problem["not_given"]} == {"hvp"}
+    assert ran.returncode == 0
 
 
 def error_of_mlx(function: str, at: float) -> float:

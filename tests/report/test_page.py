@@ -171,24 +171,6 @@ def test_the_script_for_the_plots_is_the_one_of_the_plotly_package_and_the_page_
     assert script == (Path(found.origin).parent / "package_data" / "plotly.min.js").read_bytes()
 
 
-def test_templates_are_compiled_once_for_all_runs_of_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from gradparity.report.page import render
-
-    def refused(*_: object, **__: object) -> str:
-        raise AssertionError("compiled again")
-
-    monkeypatch.setattr("sys.dont_write_bytecode", False)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    for again in (False, True):
-        render._environment.cache_clear()
-        if again:
-            monkeypatch.setattr("jinja2.Environment.compile", refused)
-        assert document(SAMPLES["run"]) == PAGES["run"]
-    (folder,) = tmp_path.iterdir()
-    assert folder.stat().st_mode & 0o777 == 0o700
-    render._environment.cache_clear()
-
-
 def test_plotly_is_given_no_markup_of_others():
     """Plotly makes tags of some text itself: a name's angle brackets are entities before it sees them."""
 

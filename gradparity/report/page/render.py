@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import sys
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
@@ -96,26 +94,9 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        bytecode_cache=_compiled(),
     )
     made.filters |= {"coded": _coded, "brief": brief}
     return made
-
-
-class _Compiled(jinja2.FileSystemBytecodeCache):
-    """Templates compiled by an earlier run, which takes longer than to fill them in; without room there are none."""
-
-    def dump_bytecode(self, bucket: Any) -> None:
-        with contextlib.suppress(OSError):
-            super().dump_bytecode(bucket)
-
-
-def _compiled() -> _Compiled | None:
-    """In a folder for temporary files that is this user's alone, unless nothing compiled is to be written."""
-    try:
-        return None if sys.dont_write_bytecode else _Compiled()
-    except (OSError, RuntimeError):  # the folder cannot be made, or is another's
-        return None
 
 
 @cache
