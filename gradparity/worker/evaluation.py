@@ -27,6 +27,8 @@ from gradparity.worker.wire import Arrays, Host
 
 #: What answers to many evaluations may take: the parent has them of every backend.
 MOST_BYTES = 2**31
+#: Share of a loss by which rounding in another order moves it, 2^8 roundings; half precision has no digits for that.
+ROUNDED = {"float64": 2.0**-44, "float32": 2.0**-15}
 #: Calls of a step, at most, from which it is told how many fit into some time.
 CALLS = 5
 
@@ -93,7 +95,9 @@ def evaluate(
     """
     params, tangents = backend.put(problem.params), backend.put(problem.tangents)
     data = place(backend, program, problem.data)
-    impurity = _loss_impurity(backend, loss, params, data)
+    impurity, rounds = _loss_impurity(backend, loss, params, data)
+    if rounds:
+        return Evaluated({}, impurity=f"{impurity}: it rounds in another order each time", verdict="nondeterministic")
     if impurity:
         draws = _draws(backend, loss, params, data)
         words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
@@ -202,15 +206,19 @@ def _copied(found: dict[str, Any]) -> Quantities:
     return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
 
 
-def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> str:
-    """How a second call of the plain loss differed from the first, or ``""``."""
+def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> tuple[str, bool]:
+    """How a second call of the plain loss differed from the first, or ``""``; and whether by roundings."""
     values, raised = _twice(backend, loss, params, data)
     first, second = values[0], values[-1]
     if raised is not None:
-        return f"the loss returned {first} at first, and raised on the second call: {_first_line(raised)}"
-    if first.tobytes() != second.tobytes():
-        return f"the loss returned {first}, then {second}, for the same arguments"
-    return ""
+        return f"the loss returned {first} at first, and raised on the second call: {_first_line(raised)}", False
+    if first.tobytes() == second.tobytes():
+        return "", False
+    rounds = bool(abs(first - second) <= ROUNDED.get(first.dtype.name, 0.0) * abs(first))
+    if rounds:  # by what it keeps it would go on to others
+        again = [_scalar(backend, loss(params, data)).tobytes() for _ in range(CALLS)]
+        rounds = len({first.tobytes(), second.tobytes(), *again}) < 2 + CALLS
+    return f"the loss returned {first}, then {second}, for the same arguments", rounds
 
 
 def _twice(backend: Backend, loss: Loss, params: Params, data: Data) -> tuple[list[Host], Exception | None]:

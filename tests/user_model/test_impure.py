@@ -9,7 +9,7 @@ import pytest
 import gradparity
 from gradparity.model_spec.errors import InputError
 from tests.conftest import Command
-from tests.user_model.models import model_file
+from tests.user_model.models import model_file, model_folder
 
 HEAD = """import time
 import functools
@@ -142,3 +142,22 @@ def test_the_command_ends_with_2_and_one_line(tmp_path: Path, command: Command):
     said = err.splitlines()[-1]
     assert "at one call and" in said
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize("share, verdict", [("2.0**-50", "nondeterministic"), ("1e-6", "impure")])
+def test_a_port_that_differs_by_roundings_is_said_to_round_and_not_to_keep_state(
+    tmp_path: Path, share: str, verdict: str
+):
+    neutral = "\ndef loss(params, data, xp):\n    return xp.sum((data['X'] @ params['w'] - data['y']) ** 2)\n"
+    port = f"""
+import autograd.numpy as anp
+calls = [0]
+
+def loss(params, data):
+    calls[0] += 1
+    return (1 + calls[0] % 2 * {share}) * anp.sum((data["X"] @ params["w"] - data["y"]) ** 2)
+"""
+    folder = model_folder(tmp_path / "m", HEAD + neutral, autograd=port)
+    (problem,) = gradparity.check(folder, backends=["autograd"], steps=2).problems
+    assert {each.verdict for each in problem.findings} == {verdict}
+    assert all(("rounds in another order" in each.rule) == (verdict == "nondeterministic") for each in problem.findings)
