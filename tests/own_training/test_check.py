@@ -163,7 +163,9 @@ def test_a_step_that_hangs_is_in_the_headline_and_in_the_exit_code(tmp_path: Pat
     options = ("--backends", "autograd,numpy", "--budget", "8", "--out", str(tmp_path / "o"))
     code, out, _ = command("check", folder, *options)
     assert code == 3
-    assert "! Both backends agree on m; not compared: own steps of autograd and numpy." in out
+    assert (
+        "! Both backends agree on m; not compared: jvp and hvp of autograd and own steps of autograd and numpy." in out
+    )
     said = (tmp_path / "o" / "report.md").read_text(encoding="utf-8").replace("\\", "")
     assert "numpy: not compared: " in said
 
