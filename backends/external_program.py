@@ -32,6 +32,9 @@ _NO_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": m
 class AnsweredLoss:
     """The loss of a model as the program computes it: called, it is the loss, and its methods are the derivatives."""
 
+    #: Why it is not asked for a derivative more.
+    lacks = 'the program does not say "can": ["{}"]'
+
     def __init__(self, program: AskedByLine, spec: Logistic | UserSpec, can: set[str]) -> None:
         self.program, self.spec, self.can = program, spec, can
         model = {k: v for k, v in to_dict(spec).items() if k not in ("dtype", "block_bytes", "parameters", "forms")}
@@ -97,7 +100,7 @@ class AnsweredLoss:
     def _more(self, what: str, params: Params, data: Data, tangents: Params) -> tuple[dict[str, Any], bytes]:
         """The answer to what not every program can be asked for."""
         if what not in self.can:
-            raise NotImplementedError(f'the program does not say "can": ["{what}"]')
+            raise NotImplementedError(self.lacks.format(what))
         return self._asked(what, params, data, {"tangents": _lists(tangents)})
 
     def _asked(

@@ -69,6 +69,8 @@ def said(found: Mapping[str, Any]) -> str:
 class EvaluatedLoss(AnsweredLoss):
     """The loss and the gradient of an evaluation as the tool gives them."""
 
+    lacks = "no evaluation of GradBench has a function for the {}"
+
     def __init__(self, conversation: Conversation, name: str, spec: UserSpec) -> None:
         super().__init__(conversation.program, spec, set())
         self._conversation, self._name, self._wire = conversation, name, wire_of(name)

@@ -193,11 +193,13 @@ class WorkerGroup(WorkerProcess):
 
     def _where(self) -> str:
         """Which ranks wait for no other, and where they are: at fault for a silence. ``""`` where none is told."""
-        busy = {rank: place for rank, (place, waits) in (self._places or {}).items() if place and not waits}
-        places = busy or {rank: place for rank, (place, _) in (self._places or {}).items() if place}
+        seen = self._places or {}
+        busy = {rank: place for rank, (place, waits) in seen.items() if place and not waits}
+        all_wait = bool(seen) and all(waits for _, waits in seen.values())
+        places = {rank: place for rank, (place, _) in seen.items() if place} if all_wait else busy
         where = "; ".join(f"rank {rank} of {self.ranks} is {place}" for rank, place in sorted(places.items()))
-        if where and not busy:
-            return f"each waits for another: {where}"
+        if where and all_wait:
+            return f"all wait: {where}"
         if where and len(busy) < self.ranks:
             where += ", and the others wait for it" if len(busy) == 1 else ", and the others wait for them"
         return where

@@ -25,7 +25,7 @@ from gradparity.model_spec.spec import (
 from gradparity.numerics.optimisers import Optimiser, optimiser
 from gradparity.processes.deadline import USUAL_S
 from gradparity.processes.environment import require_variables
-from gradparity.processes.interpreters import variants
+from gradparity.processes.interpreters import TOOL, variants
 from gradparity.processes.limits import Allowance, timeouts_from
 from gradparity.processes.machine import usable_cores
 from gradparity.runner.options import DEFAULT_PROJECTION, Option, options_of
@@ -114,6 +114,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         for name in self.backends or []:
             if name not in others:
                 lookup(name)
+        for name, other in others.items():
+            if other.target == TOOL and self.command != "check":
+                raise InputError(
+                    f"--backend {name}",
+                    got="a tool of GradBench, of which nothing is timed here",
+                    expected="another backend",
+                    cure="gradparity check takes it, and GradBench times its tools.",
+                )
         for name, value, kind in (
             ("--formulation", self.formulation, Formulation),
             ("--numerics", self.numerics, Numerics),

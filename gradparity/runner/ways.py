@@ -26,6 +26,7 @@ _CURES = (
     ("no other backend", "Write a loss(params, data, xp) that can be certified, or check it beside another backend."),
     ("time budget", "--budget SECONDS allows more."),
     ('does not say "can"', "A program whose answers have it is asked for it (docs/howto/external_program.md)."),
+    ("no evaluation of GradBench", "It is no fault of the tool: the protocol asks for loss and gradient."),
     ("derived by hand", "Without it the backend's own derivatives are compared."),
     ("its program has no", "The backend's protocol says what such a method returns."),
 )

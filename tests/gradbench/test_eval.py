@@ -172,3 +172,19 @@ def test_the_help_imports_no_framework_and_none_of_what_measures():
     ran = subprocess.run([sys.executable, "-c", text], env=plain(), capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "NAME" in ran.stdout
+
+
+@pytest.mark.parametrize("asks", ["run", "bench"])
+def test_a_tool_is_not_timed_and_that_is_said(command: Command, tmp_path: Path, asks: str):
+    other = "mine=gradbench:" + tool(tmp_path).partition("=")[2]
+    code, shown, err = command(asks, path_of("lse"), "--backend", other, "--out", str(tmp_path / "out"))
+    assert (code, shown) == (2, "")
+    assert "--backend mine: got a tool of GradBench, of which nothing is timed here" in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_no_evaluation_has_is_said_in_the_words_of_gradbench(command: Command, tmp_path: Path):
+    (lacking,) = evaluated(command, tmp_path, "lse", "--tool", tool(tmp_path))["problems"][0]["not_given"]
+    assert lacking["quantity"] == "hvp"
+    assert "no evaluation of GradBench has a function for the hvp" in lacking["reason"]
+    assert lacking["cure"] == "It is no fault of the tool: the protocol asks for loss and gradient."

@@ -27,7 +27,7 @@ FAULTS = {
     ),
     "waits for what no one sends": (
         "dist.recv(torch.zeros(1), src=0)",
-        "each waits for another: rank 0 of 2 is in torch-distributed.py, line 24, gradient; rank 1 of 2 is in",
+        "all wait: rank 0 of 2 is in torch-distributed.py, line 24, gradient; rank 1 of 2 is in",
     ),
     "is slow": (
         "for _ in range(10**9):\n            pass",

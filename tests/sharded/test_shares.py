@@ -234,6 +234,6 @@ def test_who_was_waited_for_when_the_budget_ended_is_named(share_s: float | None
     assert all(each.kill.called for each in group._all)
     group._places = {0: ("in port.py, line 9, f", True), 1: ("in port.py, line 3, g", True)}
     both = "rank 0 of 2 is in port.py, line 9, f; rank 1 of 2 is in port.py, line 3, g"
-    assert group._where() == f"each waits for another: {both}"
-    group._places = {0: ("", False), 1: ("", False)}  # nothing is known
+    assert group._where() == f"all wait: {both}"
+    group._places = {0: ("", False), 1: ("in port.py, line 3, g", True)}  # of rank 0 nothing is known
     assert group._where() == ""
