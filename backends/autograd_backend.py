@@ -58,35 +58,39 @@ class BuiltInLoss:
         self.spec = spec
 
     def __call__(self, params: Params, data: Data) -> Array:
-        X, y = data["X"], data["y"]
+        X = data["X"]
         if self.spec.formulation == "as_written" and "W" in params:
             z = anp.dot(anp.dot(X, params["W"]), params["w"])
         else:
             z = anp.dot(X, direction(params))
-        return self.finish(self.nll(z, y), params, data)
+        return self.finish(self.nll(z, data), params, data)
 
     def blocked_value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         """Value and gradient block by block, so that the backward pass finds its rows still in the cache."""
-        X, y, rows = data["X"], data["y"], self.spec.block_rows
-        if len(y) <= rows:
+        size, count = self.spec.block_rows, len(data["y"])
+        if count <= size:
             return value_and_grad(self)(params, data)
         u = direction(params)
-        block = value_and_grad(lambda u, X, y: self.nll(anp.dot(X, u), y))
+        block = value_and_grad(lambda u, rows: self.nll(anp.dot(rows["X"], u), rows))
         total, g = 0.0, 0.0
-        for i in range(0, len(y), rows):
-            value, cotangent = block(u, X[i : i + rows], y[i : i + rows])
+        for i in range(0, count, size):
+            value, cotangent = block(u, {name: each[i : i + size] for name, each in data.items()})
             total, g = total + value, g + cotangent
         # <g, u> has the data term's gradient in the parameters, and finish() its scale and its penalty.
         surrogate = value_and_grad(lambda params: self.finish(anp.dot(g, direction(params)), params, data))
         return self.finish(total, params, data), surrogate(params)[1]
 
-    def nll(self, z: Array, y: Array) -> Array:
+    def nll(self, z: Array, rows: Data) -> Array:
         """Negative log-likelihood of rows with projections ``z``, summed."""
-        c = self.spec.logit_scale
         if self.spec.numerics == "stable":
-            return summed_softplus(z, c - 2 * c * y)
-        p = 1 / (1 + anp.exp(-c * z))
+            return summed_softplus(z, rows["s"] if "s" in rows else self.signs(rows))
+        y = rows["y"]
+        p = 1 / (1 + anp.exp(-self.spec.logit_scale * z))
         return -anp.sum(anp.log(p * y + (1 - p) * (1 - y)))
+
+    def signs(self, rows: Data) -> Array:
+        """``c - 2 c y``, which is c or -c."""
+        return self.spec.logit_scale - 2 * self.spec.logit_scale * rows["y"]
 
     def finish(self, total: Array, params: Params, data: Data) -> Array:
         value = total / len(data["y"]) if self.spec.reduction == "mean" else total
@@ -109,6 +113,10 @@ class AutogradProgram:
         self.value_and_gradient = value_and_grad(loss)
         if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
             self.value_and_gradient = loss.blocked_value_and_gradient
+
+    def arrange(self, data: Data) -> Data:
+        """Of the built-in model with the labels' signs, which no step changes."""
+        return {**data, "s": self.loss.signs(data)} if isinstance(self.loss, BuiltInLoss) else data
 
     def jvp(self, params: Params, data: Data, tangents: Params) -> Array:
         value, slope = make_jvp(self.loss)(params, data)(tangents)

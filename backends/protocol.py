@@ -39,8 +39,8 @@ class Program(Protocol):
     One with several ways to the HVP may have ``hvps`` more, from the name of each to a function like ``hvp``, the one
     that the framework's users get first. The first two that do not raise are both judged.
 
-    One that reads data faster in another memory layout may have a method ``arrange(data) -> data`` more, which is
-    called once, before any clock starts.
+    One that reads data faster in another memory layout, or with an array more that no step changes, may have a method
+    ``arrange(data) -> data`` more, which is called once, before any clock starts.
 
     One whose calls have more in them than the backend's own work has ``communicate(params, data)``, which makes that
     part alone and gives a value and arrays like a gradient, and ``require_timed()``, which raises where it cannot.

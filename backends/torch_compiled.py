@@ -57,20 +57,19 @@ def traced_block_sums(loss: BuiltInLoss, u: Array, data: Data) -> tuple[Array, A
     """The same as a loop that is traced once, and the rows left over."""
     size = even_block_rows(len(data["y"]), loss.spec.block_rows)
     count, rest = divmod(len(data["y"]), size)
-    rows = grad_and_value(lambda u, X, y: loss.nll({"w": u}, X, y))
+    rows = grad_and_value(lambda u, block: loss.nll({"w": u}, block))
 
     def add(i: Array, total: Array, cotangent: Array) -> tuple[Array, Array, Array]:
         begin = i.item()
         torch._check(begin >= 0)
         torch._check(begin < count)
-        block = (data[name].narrow(0, begin * size, size) for name in ("X", "y"))
-        gradient, value = rows(u, *block)
+        gradient, value = rows(u, {name: each.narrow(0, begin * size, size) for name, each in data.items()})
         return i + 1, total + value, cotangent + gradient
 
     zero = torch.zeros((), dtype=torch.int64), u.new_zeros(()), torch.zeros_like(u)
     _, total, cotangent = while_loop(lambda i, *_: i < count, add, zero)
     if rest:
-        gradient, value = rows(u, data["X"][-rest:], data["y"][-rest:])
+        gradient, value = rows(u, {name: each[-rest:] for name, each in data.items()})
         total, cotangent = total + value, cotangent + gradient
     return total, cotangent
 

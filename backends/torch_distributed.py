@@ -58,8 +58,8 @@ class TorchDistributedProgram:
         return data if isinstance(data, Shard) else Shard(data, self.names, self.rank)
 
     def arrange(self, data: Data) -> Data:
-        """In the layout that one process has them in."""
-        return self._own.arrange(data)
+        """In the layout that one process has them in, and nothing more: rows are cut by the names they came with."""
+        return {name: value for name, value in self._own.arrange(data).items() if name in data}
 
     def value(self, params: Params, data: Data) -> Array:
         return self._summed(lambda rows: {"": self._own.value(params, rows)}, data)[""]

@@ -1,5 +1,5 @@
-"""JAX: ``jit`` of ``value_and_grad``, and the three ways to write the descent: a Python loop over a jitted step,
-``lax.scan`` and ``lax.fori_loop``.
+"""JAX: ``jit`` of ``value_and_grad``, and the four ways to write the descent: a Python loop over a jitted step,
+``lax.scan``, plain and unrolled, and ``lax.fori_loop``.
 
 Reference: the JAX documentation's sections on just-in-time compilation and on control flow; the loss is
 ``optax.sigmoid_binary_cross_entropy``'s.
@@ -59,7 +59,7 @@ def blocked(block_rows: int) -> ValueAndGradient:
 
 
 def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -> Iterator[Baseline]:
-    """Three loops around one jitted step."""
+    """Four loops around one jitted step."""
     X, y = data["X"], data["y"]
     of: dict[str, ValueAndGradient] = {
         "as_written": jax.value_and_grad(as_written),
@@ -82,9 +82,9 @@ def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -
             losses.append(value)
         return jax.block_until_ready((jnp.stack(losses), at))
 
-    @partial(jax.jit, static_argnums=3)
-    def scanned(params: Any, X: Any, y: Any, steps: int, learning_rate: Any) -> tuple[Any, Any]:
-        params, losses = lax.scan(lambda at, _: update(at, X, y, learning_rate), params, length=steps)
+    @partial(jax.jit, static_argnums=(3, 5))
+    def scanned(params: Any, X: Any, y: Any, steps: int, learning_rate: Any, unroll: int) -> tuple[Any, Any]:
+        params, losses = lax.scan(lambda at, _: update(at, X, y, learning_rate), params, length=steps, unroll=unroll)
         return losses, params
 
     @partial(jax.jit, static_argnums=3)
@@ -102,7 +102,8 @@ def baselines(formulation: str, params: Arrays, data: Arrays, block_rows: int) -
 
     loops = {
         "jit": python_loop,
-        "scan": lambda steps, rate: jax.block_until_ready(scanned(params, X, y, steps, rate)),
+        "scan": lambda steps, rate: jax.block_until_ready(scanned(params, X, y, steps, rate, 1)),
+        "scan, unrolled": lambda steps, rate: jax.block_until_ready(scanned(params, X, y, steps, rate, 4)),
         "fori_loop": lambda steps, rate: jax.block_until_ready(fori(params, X, y, steps, rate)),
     }
     for name, loop in loops.items():

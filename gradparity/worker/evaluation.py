@@ -7,7 +7,7 @@ import math
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradparity.backends import place
-from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
+from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
 from gradparity.formatting import first_line
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
@@ -95,6 +95,8 @@ def evaluate(
     """
     params, tangents = backend.put(problem.params), backend.put(problem.tangents)
     data = place(backend, program, problem.data)
+    more = backend.get({name: value for name, value in data.items() if name not in problem.data})  # by `arrange`
+    given = problem.data if not more else {**problem.data, **{name: value.copy() for name, value in more.items()}}
     impurity, rounds = _loss_impurity(backend, loss, params, data)
     if rounds:
         return Evaluated({}, impurity=f"{impurity}: it rounds in another order each time", verdict="nondeterministic")
@@ -113,7 +115,9 @@ def evaluate(
         raise
     hvps = tuple(way for way in _hvps(program) if way not in asked.failed)[:2] if OTHER_HVP in first else ()
     answer = Evaluated(first, asked.without, instead=asked.instead, hvps=hvps)
-    touched = _inputs_touched(backend, problem, params, data, tangents)
+    touched = _inputs_touched(
+        backend, ("parameter", problem.params, params), ("data", given, data), ("tangent", problem.tangents, tangents)
+    )
     if touched:
         return replace(answer, impurity=touched, verdict="impure")
     difference = _difference(first, second)
@@ -276,13 +280,9 @@ def _difference(first: Quantities, second: Quantities) -> str:
     return ""
 
 
-def _inputs_touched(backend: Backend, problem: AnyProblem, params: Params, data: Data, tangents: Params) -> str:
-    """Which argument no longer holds what was put there, or ``""``."""
-    for kind, original, current in (
-        ("parameter", problem.params, params),
-        ("data", problem.data, data),
-        ("tangent", problem.tangents, tangents),
-    ):
+def _inputs_touched(backend: Backend, *arguments: tuple[str, Mapping[str, HostArray], Params]) -> str:
+    """Which argument no longer holds what was put there, or ``""``: of each its kind, what was put, and where."""
+    for kind, original, current in arguments:
         held = getattr(current, "of", None)  # of the data, a rank has some rows
         original = original if held is None else held(original)
         for name, value in backend.get(current).items():

@@ -45,8 +45,7 @@ class WeightsCaptured(Passing):
 
 class LabelsShifted(Passing):
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Any, Params]:
-        y = data["y"]
-        return self.program.value_and_gradient(params, {**data, "y": 1 - y})
+        return self.program.value_and_gradient(params, {"X": data["X"], "y": 1 - data["y"]})
 
 
 class TangentsForgotten(Passing):
