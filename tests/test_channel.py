@@ -21,8 +21,8 @@ from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import Allowance
-from gradparity.processes.log import MOST, Log, opened
-from gradparity.processes.peer import OutOfTime, WorkerFailed, signal_name
+from gradparity.processes.log import MOST, Log, opened, signal_name
+from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.worker import channel
 from gradparity.worker import messages as m
 from gradparity.worker.channel import _LENGTH, MARK, Channel, Garbled

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import signal
 import stat
 from pathlib import Path
 from typing import IO
@@ -81,3 +82,12 @@ def opened(path: Path) -> IO[bytes]:
 def said(line: str) -> str:
     """A line of a worker's own words, fit for a table: no control sequences, and not too long."""
     return shortened(printable(line), 300)
+
+
+def signal_name(number: int) -> str:
+    """``SIGTERM``; a real-time signal has no name but by its distance from the first."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        first = getattr(signal, "SIGRTMIN", None)
+        return f"signal {number}" if first is None or number < first else f"SIGRTMIN+{number - first}"

@@ -14,9 +14,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from threading import Lock
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -25,9 +25,9 @@ import psutil
 from gradparity.formatting import first_line
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import out_of_memory, refused
-from gradparity.processes.log import Log, said
+from gradparity.processes.log import Log, said, signal_name
 from gradparity.worker.channel import Channel, Garbled
-from gradparity.worker.wire import Failed, Progress, ReplyT, Request, Stop, encode
+from gradparity.worker.wire import Arrays, Failed, Part, Progress, ReplyT, Request, Stop, encode
 
 #: Characters of a traceback that are kept: its end, where the error is.
 MOST_DETAIL = 20_000
@@ -90,6 +90,9 @@ class Peer:
 
     #: What may be the matter where no answer comes in time.
     hint = ""
+    #: What it has sent ahead of its answers: quantities by name, until whoever asks forgets them.
+    given: Mapping[str, Arrays] = MappingProxyType({})
+    _begun = ""
 
     def __init__(
         self, name: str, module: str, decode: Callable[[bytes], Any], launch: Launch, *, python: str = sys.executable
@@ -148,7 +151,7 @@ class Peer:
         Raises:
             WorkerFailed: the process is gone, or was closed; one that was cut off is `OutOfTime` as it was then.
         """
-        self._pending = type(request)
+        self._pending, self._begun = type(request), ""
         if self._process is None:
             raise self._lost()
         began_s = time.monotonic()
@@ -178,12 +181,11 @@ class Peer:
         ends_s = time.monotonic() + min(limit.seconds - self._sending_s, limit.left_s, limit.share_s)
         try:
             answer: Any = None
-            while answer is None or isinstance(answer, Progress):
+            while answer is None or isinstance(answer, Progress | Part):
                 if answer is not None and time.monotonic() > ends_s:
                     raise TimeoutError
                 answer = self._decode(self._channel.receive(ends_s))
-                if isinstance(answer, Progress) and self.launch.listener is not None:
-                    self.launch.listener(self.backend, answer)
+                self._ahead(answer)
         except TimeoutError:
             raise self._overdue(limit) from None
         except Garbled:
@@ -199,6 +201,13 @@ class Peer:
             raise self._end(f"answered with {named} where {asked} was asked for; killed")
         self._pending = None
         return answer
+
+    def _ahead(self, answer: Any) -> None:
+        """Take what is sent ahead of an answer."""
+        if isinstance(answer, Part):
+            self.given, self._begun = {**self.given, **answer.quantities}, answer.begun
+        elif isinstance(answer, Progress) and self.launch.listener is not None:
+            self.launch.listener(self.backend, answer)
 
     def ask(self, request: Request[ReplyT], *, timeout_s: float | None = None, share_s: float | None = None) -> ReplyT:
         """Send a request and wait for its reply; raises as `send` and `receive` do."""
@@ -289,7 +298,8 @@ class Peer:
 
     @property
     def _stage(self) -> str:
-        return self._pending.stage if self._pending else "start"
+        stage = self._pending.stage if self._pending else "start"
+        return f"{stage} of {self._begun}" if self._begun else stage
 
     def _has_ended(self) -> bool:
         """Whether the process has, of which no notice is taken: until then no other can have its number."""
@@ -335,12 +345,3 @@ def _life_of(pid: int) -> int | None:
     with contextlib.suppress(AttributeError, OSError):
         return os.pidfd_open(pid)
     return None
-
-
-def signal_name(number: int) -> str:
-    """``SIGTERM``; a real-time signal has no name but by its distance from the first."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        first = getattr(signal, "SIGRTMIN", None)
-        return f"signal {number}" if first is None or number < first else f"SIGRTMIN+{number - first}"

@@ -66,10 +66,10 @@ class Member:
     took_s: float = 0.0
     eager: tuple[str, ...] = ()
 
-    def load(self, cell: Cell, recorder: Recorder, share_s: float | None = None) -> None:
+    def load(self, cell: Cell, recorder: Recorder, share_s: float | None = None, *, early: bool = False) -> None:
         """Wait for the import, the first time, then build the cell's program and make the first call.
 
-        Past ``share_s``, if given, the program is not compiled.
+        Past ``share_s``, if given, the program is not compiled. ``early``: what that gives is kept, whatever follows.
 
         Raises:
             WorkerFailed: it failed in one of them.
@@ -79,7 +79,8 @@ class Member:
             self.configured = self.worker.configured()
             recorder.record.imported(self.name, self.configured.versions)
         recorder.begin("first call, not compiled," if self.eager else "first call", self.name)
-        request = msgspec.structs.replace(cell.load, eager=self.eager)
+        request = msgspec.structs.replace(cell.load, eager=self.eager, early=early)
+        self.worker.given = {}
         self.loaded = self.ask_compiled("value_and_gradient", request, cell, recorder, share_s)
 
     def compile(self, cell: Cell, recorder: Recorder, share_s: float) -> None:
@@ -115,7 +116,7 @@ class Member:
             recorder.begin("import, to go on without compiling,", self.name)
             try:
                 self.worker.configured()
-                self.load(cell, recorder, share_s)
+                self.load(cell, recorder, share_s, early=getattr(request, "early", False))
             except OutOfTime as again:
                 both = f"{failure.stage}, which compiles, and without compiling in {again.stage}"
                 raise OutOfTime(self.name, both, again.share_s) from None

@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, NamedTuple
-
-import msgspec
+from typing import TYPE_CHECKING
 
 from gradparity.benchmark.schedule import is_twin
 from gradparity.model_spec.precisions import HALVES
@@ -18,6 +16,7 @@ from gradparity.numerics.optimisers import OUT_OF_TIME
 from gradparity.processes.machine import usable_cores
 from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.results import DIFFERS, UNREPEATABLE, Checked, Start
+from gradparity.runner.answers import SECOND, Answer, kept
 from gradparity.runner.cases import Cell
 from gradparity.runner.crew import Crew, Member, patience_s
 from gradparity.runner.record import Record, Recorder
@@ -34,18 +33,6 @@ LONG_CALL_S = 1.0
 SECOND_ORDER = 0.5
 
 
-class _Answer(NamedTuple):
-    """What a backend has answered before anything is judged."""
-
-    evaluation: m.Evaluated
-    peak_bytes: int
-    start: Start
-
-    def without(self, why: str) -> _Answer:
-        """The same where the second order did not come."""
-        return self._replace(evaluation=msgspec.structs.replace(self.evaluation, without={"jvp": why, "hvp": why}))
-
-
 class ProblemRun:
     """The check of one problem: what each worker answers is judged and saved as it arrives."""
 
@@ -56,7 +43,7 @@ class ProblemRun:
         self.reached = False
         #: What each backend has answered so far, and the failures of those that have not.
         self.asked: set[str] = set()
-        self.answers: dict[str, _Answer] = {}
+        self.answers: dict[str, Answer] = {}
         self.failures: dict[str, WorkerFailed] = {}
 
     def find_truth(self) -> None:
@@ -91,7 +78,7 @@ class ProblemRun:
         self.asked.add(name)
         try:
             member = self.crew.member(name)
-            member.load(self.cell, self.recorder, deadline.stage_s("first call"))
+            member.load(self.cell, self.recorder, deadline.stage_s("first call"), early=True)
             if is_twin(name) or name in self.recorder.done:
                 return
             start = member.start(None, beside=True)
@@ -99,18 +86,28 @@ class ProblemRun:
             self.failures |= {name: raised} if raised is not None else {}
             self._evaluate(member, peak_bytes, start)
         except WorkerFailed as failure:
-            answer = self.answers.get(name)  # which is judged
-            if answer is not None and isinstance(failure, OutOfTime):
-                self.recorder.leave_out(f"{name}: cut off in {failure.stage}, JVP and HVP are not compared")
-            else:
-                self.failures.setdefault(name, failure)
-                if answer is not None:
-                    self.answers[name] = answer.without(failure.reason)
-            if answer is not None and not failure.alive:
-                self.crew.members[name].stop()
+            self._keep(name, failure)
         self.recorder.end(name)
         if name in self.crew.members:
             self.crew.members[name].took_s += time.monotonic() - began_s
+
+    def _keep(self, name: str, failure: WorkerFailed) -> None:
+        """Go on with what a backend had answered when it failed, or was cut off, which is judged."""
+        member, second_order = self.crew.members.get(name), self.cell.plan.second_order
+        answer = kept(self.answers.get(name), member) if member is not None else None
+        cut = answer is not None and isinstance(failure, OutOfTime)
+        if answer is not None and second_order:
+            answer = answer.without(OUT_OF_TIME if cut else f"it failed before: {failure.reason}")
+        if answer is not None and cut:
+            lacking = " and ".join(what.upper() for what in SECOND if what in answer.evaluation.without)
+            more = f", {lacking} {'are' if ' ' in lacking else 'is'} not compared" if lacking else ""
+            self.recorder.leave_out(f"{name}: cut off in {failure.stage}{more}")
+        else:
+            self.failures.setdefault(name, failure)
+        if answer is not None and member is not None:
+            self.answers[name] = answer
+            if not failure.alive:
+                member.stop()
 
     def _evaluate(self, member: Member, peak_bytes: int, start: Start) -> None:
         """Loss and gradient, and the second order; where a call takes long apart, so that it cannot take them along."""
@@ -125,7 +122,7 @@ class ProblemRun:
             share_s = self.crew.deadline.left_s() * SECOND_ORDER if name in self.answers else None
             timeout_s = patience_s(self.cell.problem, request)
             evaluation = member.worker.ask(request, timeout_s=timeout_s, share_s=share_s)
-            whole, answer = request.second_order or not second_order, _Answer(evaluation, peak_bytes, start)
+            whole, answer = request.second_order or not second_order, Answer(evaluation, peak_bytes, start)
             self.answers[name] = answer if whole else answer.without(OUT_OF_TIME)
 
     def check(self, name: str) -> None:
@@ -152,10 +149,10 @@ class ProblemRun:
         except WorkerFailed as failure:
             self.failures.setdefault(name, failure)
 
-    def _check(self, member: Member, answer: _Answer) -> None:
+    def _check(self, member: Member, answer: Answer) -> None:
         name = member.name
-        if self.judging.pairwise is not None:
-            member = self._living(member)
+        if self.judging.pairwise is not None and member.ended:  # its noise is that of what another one is asked for
+            member, answer = self._living(member), answer.first_order("its process had ended")
         self.recorder.begin("judgement", name)
         found = self.judging.judge(name, member.worker, answer.evaluation)
         self.recorder.found(name, found)

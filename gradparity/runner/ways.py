@@ -15,6 +15,7 @@ from gradparity.results import GOOD, Diagnosis, Finding, NotGiven, worst
 
 #: Words of the frameworks' own messages, and what gives the derivative that they refuse.
 _CURES = (
+    (r"^it failed before", "See what failed."),
     (
         "scaled_dot_product",
         "The plain kernel has it: call it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH).",

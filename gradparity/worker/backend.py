@@ -25,6 +25,7 @@ from gradparity.worker import reasons
 from gradparity.worker.by_hand import program_of
 from gradparity.worker.halved import in_precision
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
+from gradparity.worker.parts import give_first
 from gradparity.worker.ported import by_name, in_its_layout
 from gradparity.worker.serve import serve
 from gradparity.worker.wire import Reply, Request, encode, failure
@@ -119,11 +120,13 @@ class Worker:
         step = timed_call(self.backend, self.program.value_and_gradient, *self.placed)
         built = time.perf_counter()
         try:
-            step()
+            first = step()
         except Exception:
             say_no_scalar(self.loss, *self.placed)
             raise
         called = time.perf_counter()
+        if request.early:
+            give_first(self.backend, first)
         self.calls, self.timed = {"step": step}, set()
         count = getattr(self.backend, "operations", None) if self.eager else None
         operations = count(self.loss, *self.placed) if count is not None else 0
@@ -206,10 +209,8 @@ class Worker:
         if missing:
             return m.Perturbed([], [], [], missing)
         inputs, raised = (problem.params, problem.data, problem.tangents), list[Exception]()
-        drawn, line, near = (
-            evaluations_at(self.backend, self.program, moved(*inputs, seed=problem.seed), self.asked, raised)
-            for moved in (perturbed, along_line, beside)
-        )
+        at = (moved(*inputs, seed=problem.seed) for moved in (perturbed, along_line, beside))
+        drawn, line, near = (evaluations_at(self.backend, self.program, each, self.asked, raised) for each in at)
         said = f"{type(raised[0]).__name__}: {self._said(raised[0])}" if raised else ""
         # Of points in a row, one without an answer makes the others no line, and no sides.
         line, near = line if len(line) == LINE_POINTS else [], near if len(near) == POINTS else []

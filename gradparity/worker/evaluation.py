@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import math
-import random
-import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,20 +13,18 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradparity.backends import place
-from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params, Program
-from gradparity.formatting import first_line
+from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.progress import advance
 from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
-from gradparity.worker.user_loss import require_scalar
-from gradparity.worker.wire import Arrays, Host
+from gradparity.worker.parts import give
+from gradparity.worker.repeated import difference, draws, first_words, inputs_touched, loss_impurity
+from gradparity.worker.wire import Arrays
 
 #: What answers to many evaluations may take: the parent has them of every backend.
 MOST_BYTES = 2**31
-#: Share of a loss by which rounding in another order moves it, 2^8 roundings; half precision has no digits for that.
-ROUNDED = {"float64": 2.0**-44, "float32": 2.0**-15}
 #: Calls of a step, at most, from which it is told how many fit into some time.
 CALLS = 5
 
@@ -50,6 +46,8 @@ class Asked:
     without: dict[str, str] = field(default_factory=dict)
     instead: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    #: Whether what has been given once is asked for again: a way that raises now is there all the same.
+    again: bool = False
 
     @classmethod
     def of(cls, loss: Loss, program: Program, problem: AnyProblem, *, second_order: bool = True) -> Asked:
@@ -70,10 +68,15 @@ class Asked:
         try:
             return function(*arguments)
         except Exception as error:
-            forgiven = self.forgiving and not isinstance(error, InputError | MemoryError) and not _is_leak(error)
-            if not (forgiven or isinstance(error, NotImplementedError)):
+            forgiven = (
+                self.forgiving
+                and not self.again
+                and not isinstance(error, InputError | MemoryError)
+                and not _is_leak(error)
+            )
+            if not (forgiven or (isinstance(error, NotImplementedError) and not self.again)):
                 raise
-            self.failed[way] = _first_line(error)
+            self.failed[way] = first_words(error)
             return None
 
 
@@ -91,37 +94,40 @@ def evaluate(
     Without ``second_order``, the loss and the gradient only; ``asked`` comes to know what the backend does not give.
 
     The plain loss is called first, untransformed and uncompiled: a compiled one would hide a loss that changes the
-    state it reads, since it runs its Python only once (`_twice`).
+    state it reads, since it runs its Python only once (`gradparity.worker.repeated`).
     """
     params, tangents = backend.put(problem.params), backend.put(problem.tangents)
     data = place(backend, program, problem.data)
     more = backend.get({name: value for name, value in data.items() if name not in problem.data})  # by `arrange`
-    given = problem.data if not more else {**problem.data, **{name: value.copy() for name, value in more.items()}}
-    impurity, rounds = _loss_impurity(backend, loss, params, data)
+    held = problem.data if not more else {**problem.data, **{name: value.copy() for name, value in more.items()}}
+    impurity, rounds = loss_impurity(backend, loss, params, data)
     if rounds:
         return Evaluated({}, impurity=f"{impurity}: it rounds in another order each time", verdict="nondeterministic")
     if impurity:
-        draws = _draws(backend, loss, params, data)
-        words = f"{impurity}; with its random generators seeded it repeats itself" if draws else impurity
-        return Evaluated({}, impurity=words, verdict="nondeterministic" if draws else "impure")
+        drawn = draws(backend, loss, params, data)
+        words = f"{impurity}; with its random generators seeded it repeats itself" if drawn else impurity
+        return Evaluated({}, impurity=words, verdict="nondeterministic" if drawn else "impure")
 
     asked = asked or Asked.of(loss, program, problem, second_order=second_order)
     try:
-        first, second = (quantities_at(backend, program, params, data, tangents, asked=asked, most=2) for _ in range(2))
+        given = backend, program, params, data, tangents
+        first = quantities_at(*given, asked=asked, most=2, tell=give)
+        again = dataclasses.replace(asked, again=True)
+        second = quantities_at(*given, asked=again, most=2, tell=lambda _, begun: give({}, f"{begun} once more"))
     except Exception as error:
         if _is_leak(error):
-            words = f"a traced value leaked out of the loss: {_first_line(error)}"
+            words = f"a traced value leaked out of the loss: {first_words(error)}"
             return Evaluated({}, impurity=words, verdict="impure")
         raise
     hvps = tuple(way for way in _hvps(program) if way not in asked.failed)[:2] if OTHER_HVP in first else ()
     answer = Evaluated(first, asked.without, instead=asked.instead, hvps=hvps)
-    touched = _inputs_touched(
-        backend, ("parameter", problem.params, params), ("data", given, data), ("tangent", problem.tangents, tangents)
+    touched = inputs_touched(
+        backend, ("parameter", problem.params, params), ("data", held, data), ("tangent", problem.tangents, tangents)
     )
     if touched:
         return replace(answer, impurity=touched, verdict="impure")
-    difference = _difference(first, second)
-    return replace(answer, impurity=difference, verdict="nondeterministic" if difference else "")
+    differs = difference(first, second)
+    return replace(answer, impurity=differs, verdict="nondeterministic" if differs else "")
 
 
 def evaluations_at(
@@ -179,13 +185,27 @@ def _hvps(program: Program) -> dict[str, Callable[..., Params]]:
 
 
 def quantities_at(
-    backend: Backend, program: Program, params: Params, data: Data, tangents: Params, *, asked: Asked, most: int = 1
+    backend: Backend,
+    program: Program,
+    params: Params,
+    data: Data,
+    tangents: Params,
+    *,
+    asked: Asked,
+    most: int = 1,
+    tell: Callable[[Quantities, str], None] = lambda *_: None,
 ) -> Quantities:
-    """Copies, since a backend may give the same buffers again at the next call; by at most so many ways to the HVP."""
+    """Copies, since a backend may give the same buffers again at the next call; by at most so many ways to the HVP.
+
+    ``tell`` hears of each quantity once it is known, and of what is asked for next.
+    """
+    tell({}, "loss and gradient")
     value, gradient = program.value_and_gradient(params, data)
     found: dict[str, Arrays] = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
     found = _copied(found)
+    tell(found, "")
     if "jvp" not in asked.without:
+        tell({}, "the JVP")
         slope = asked.attempt("jvp", program.jvp, params, data, tangents)
         if slope is None:
             asked.instead["jvp"] = f"the gradient times the direction: {asked.failed['jvp']}"
@@ -194,13 +214,16 @@ def quantities_at(
             found["jvp"] = {"": np.asarray(sum(terms), found["loss"][""].dtype)}
         else:
             found |= _copied({"jvp": backend.get({"": slope})})
+            tell({"jvp": found["jvp"]}, "")
     if "hvp" not in asked.without:
         ways = _hvps(program)
+        tell({}, "the HVP")
         given = (asked.attempt(way, function, params, data, tangents) for way, function in ways.items())
         names = ("hvp", OTHER_HVP)[:most]
-        found |= _copied(
-            {name: backend.get(each) for name, each in zip(names, (p for p in given if p is not None), strict=False)}
-        )
+        for name, each in zip(names, (p for p in given if p is not None), strict=False):
+            found |= _copied({name: backend.get(each)})
+            if name == "hvp":
+                tell({"hvp": found["hvp"]}, "the HVP")
         if "hvp" not in found:
             asked.without["hvp"] = asked.failed[next(iter(ways))]
     return found
@@ -210,96 +233,9 @@ def _copied(found: dict[str, Any]) -> Quantities:
     return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
 
 
-def _loss_impurity(backend: Backend, loss: Loss, params: Params, data: Data) -> tuple[str, bool]:
-    """How a second call of the plain loss differed from the first, or ``""``; and whether by roundings."""
-    values, raised = _twice(backend, loss, params, data)
-    first, second = values[0], values[-1]
-    if raised is not None:
-        return f"the loss returned {first} at first, and raised on the second call: {_first_line(raised)}", False
-    if first.tobytes() == second.tobytes():
-        return "", False
-    rounds = bool(abs(first - second) <= ROUNDED.get(first.dtype.name, 0.0) * abs(first))
-    if rounds:  # by what it keeps it would go on to others
-        again = [_scalar(backend, loss(params, data)).tobytes() for _ in range(CALLS)]
-        rounds = len({first.tobytes(), second.tobytes(), *again}) < 2 + CALLS
-    return f"the loss returned {first}, then {second}, for the same arguments", rounds
-
-
-def _twice(backend: Backend, loss: Loss, params: Params, data: Data) -> tuple[list[Host], Exception | None]:
-    """What two calls of the plain loss give, and what the second raised.
-
-    Where a backend compiles every operation by itself, which takes longer than anything else here, both are evaluated
-    on the host if they can be.
-    """
-
-    def scalar(params: Params, data: Data) -> Array:
-        value = loss(params, data)
-        require_scalar(loss, value)
-        return value
-
-    with contextlib.suppress(Exception):  # what the loss raises there it raises below, and is said there
-        interpreted = getattr(backend, "interpreted", None)
-        found = interpreted(scalar).twice(params, data) if interpreted is not None else None
-        if found is not None:
-            values, raised = found
-            return [value[()] for value in values], raised
-    values = [_scalar(backend, scalar(params, data))]
-    try:
-        values.append(_scalar(backend, scalar(params, data)))
-    except Exception as error:
-        return values, error
-    return values, None
-
-
-def _draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
-    """Whether two calls agree once the global generators are seeded before each: then it draws, and keeps no state."""
-    answers = []
-    for _ in range(2):
-        random.seed(0)
-        np.random.seed(0)  # noqa: NPY002  # the legacy generator is the one that such a loss would use
-        if "torch" in sys.modules:
-            sys.modules["torch"].manual_seed(0)
-        try:
-            answers.append(_scalar(backend, loss(params, data)).tobytes())
-        except Exception:
-            return False
-    return answers[0] == answers[1]
-
-
-def _scalar(backend: Backend, value: Array) -> Host:
-    return np.asarray(backend.get({"": backend.wait(value)})[""])[()]
-
-
-def _difference(first: Quantities, second: Quantities) -> str:
-    """The first quantity whose second evaluation has other bits, or ``""``."""
-    for quantity, tree in first.items():
-        for name, value in tree.items():
-            if value.tobytes() != second[quantity][name].tobytes():
-                worst = np.max(np.abs(value - second[quantity][name]))
-                return f"{quantity} {name}".rstrip() + f" differed by up to {worst:.3g} between two identical calls"
-    return ""
-
-
-def _inputs_touched(backend: Backend, *arguments: tuple[str, Mapping[str, HostArray], Params]) -> str:
-    """Which argument no longer holds what was put there, or ``""``: of each its kind, what was put, and where."""
-    for kind, original, current in arguments:
-        held = getattr(current, "of", None)  # of the data, a rank has some rows
-        original = original if held is None else held(original)
-        for name, value in backend.get(current).items():
-            if value is original.get(name):  # opened for reading only
-                continue
-            if name not in original or value.tobytes() != original[name].tobytes():
-                return f"the loss changed its argument: {kind} {name}"
-    return ""
-
-
 def _is_leak(error: Exception) -> bool:
     """Whether a tracer or a box outlived the function that it was made for."""
     return type(error).__name__ in {"UnexpectedTracerError", "TracerArrayConversionError"} or "leaked" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {first_line(str(error))}"
 
 
 def train(

@@ -114,7 +114,7 @@ class Loaded(Reply, frozen=True):
 class Load(Request[Loaded], frozen=True):
     """Take a problem, build its program and make the first call. With ``rows``, its data are read from that file.
 
-    ``eager``: functions of the program that are not compiled.
+    ``eager``: functions of the program that are not compiled. ``early``: send ahead what the first call gives.
     """
 
     stage = "build and first call"
@@ -128,6 +128,7 @@ class Load(Request[Loaded], frozen=True):
     seed: int
     rows: RowFile | None = None
     eager: tuple[str, ...] = ()
+    early: bool = False
 
 
 class Compiled(Reply, frozen=True):

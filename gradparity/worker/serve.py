@@ -18,7 +18,8 @@ from typing import Any
 from gradparity.progress import heard_by
 from gradparity.threads import Thread
 from gradparity.worker.channel import Channel
-from gradparity.worker.wire import Progress, Request, Stop, Stopped, encode
+from gradparity.worker.parts import sent_by
+from gradparity.worker.wire import Progress, Reply, Request, Stop, Stopped, encode
 
 
 def serve(
@@ -43,9 +44,12 @@ def serve(
     own = os.getpid()
     with closing(Channel(socket.socket(fileno=descriptor))) as channel:
 
-        def tell(what: str, done: int, of: int) -> None:
+        def send(ahead: Reply) -> None:
             if os.getpid() == own:
-                channel.send(encode(Progress(what, done, of)))
+                channel.send(encode(ahead))
+
+        def tell(what: str, done: int, of: int) -> None:
+            send(Progress(what, done, of))
 
         while True:
             try:
@@ -53,7 +57,7 @@ def serve(
             except (EOFError, ConnectionResetError):
                 return
             try:
-                with heard_by(tell):
+                with heard_by(tell), sent_by(send):
                     found = encode(Stopped()) if isinstance(request, Stop) else answer(request)
                 if os.getpid() != own:  # a copy of this process, which the user's code has made: it answers nothing
                     os._exit(0)

@@ -70,6 +70,16 @@ class Progress(Reply, frozen=True):
     of: int
 
 
+class Part(Reply, frozen=True):
+    """What is known of the answer to the last request, which is still to come: it outlives a process that fails then.
+
+    ``quantities`` by name, then by parameter; ``begun``: what is asked for now, in words.
+    """
+
+    quantities: dict[str, Arrays]
+    begun: str
+
+
 class Stopped(Reply, frozen=True):
     """The last word of a process."""
 
@@ -137,4 +147,4 @@ def decoder(kinds: Iterable[type[msgspec.Struct]]) -> Callable[[bytes], Any]:
 
 def reply_decoder(requests: Iterable[type[Request[Any]]], *also: type[Reply]) -> Callable[[bytes], Any]:
     """A decoder of the replies to these requests, of failures, and of how far an answer is."""
-    return decoder([*(request.reply() for request in requests), Failed, Progress, *also])
+    return decoder([*(request.reply() for request in requests), Failed, Progress, Part, *also])

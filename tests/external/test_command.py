@@ -154,7 +154,10 @@ def dying(count: int) -> str:
 FAULTS = {
     "dies": ("os._exit(7)", "build and first call on model.py: the program ended with code 7 before it had answered"),
     "explains": ("sys.exit('no such model')", "the program ended with code 1 before it had answered: no such model"),
-    "evaluated": (dying(7), "failed in evaluation on model.py: the program ended with code 9 before it had answered"),
+    "evaluated": (
+        dying(7),
+        "failed in evaluation of loss and gradient once more on model.py: the program ended with code 9 before it had",
+    ),
     "trained": (
         dying(12),
         "failed in training in its own loop on model.py: the program ended with code 9 before it had answered",

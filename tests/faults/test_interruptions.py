@@ -264,7 +264,8 @@ def test_a_folder_that_is_taken_away_is_made_again_with_all_that_was_measured(pl
     assert process.returncode == 3
     assert "Traceback" not in said
     (problem,) = saved(tmp_path).problems
-    assert {found.backend: found.verdict for found in problem.findings} == {"sound": "agrees", "hanging": "failed"}
+    assert {found.backend: found.verdict for found in problem.findings} == {"sound": "agrees", "hanging": "agrees"}
+    assert [(trouble.backend, trouble.stage) for trouble in problem.troubles] == [("hanging", "evaluation of the HVP")]
 
 
 @pytest.fixture(scope="module")
