@@ -116,7 +116,7 @@ _QUICK = replace(
 )
 
 #: A first look: as few rounds as give an interval at all, which is wide.
-_BRIEF = replace(_QUICK, name="brief", rounds_min=4, rounds_max=4, block_ns=10_000_000, warm_cap_s=1.0)
+_BRIEF = replace(_QUICK, name="brief", rounds_min=4, rounds_max=4, block_ns=10_000_000, warm_cap_s=1.0, threads_s=0.1)
 
 #: Half the width: a difference of 10% stands clear of the 5% floor on a machine half as quiet.
 _FULL = replace(_STANDARD, name="full", pairs_min=8, pairs_max=30, half_width=0.025)
