@@ -41,7 +41,10 @@ def page(table: Callable[..., str]) -> str:
     for name in order:
         title, words, lines = parted(read[name]["__doc__"])
         parts += [f"## {name}", f"**{title}**", words, f"```python\n{lines}\n```"]
-        parts.append(f"`gradparity check examples/found/{name}.py --backends {read[name]['FOUND']['framework']}`")
+        record = read[name]["FOUND"]
+        parts.append(
+            f"`gradparity check examples/found/{name}.py --backends {record.get('backend', record['framework'])}`"
+        )
     return "\n\n".join(parts) + "\n"
 
 
