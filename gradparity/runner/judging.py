@@ -28,6 +28,7 @@ from gradparity.processes.peer import WorkerFailed
 from gradparity.results import GOOD, Diagnosis, Finding, Verdict
 from gradparity.runner.cases import Cell, unreached
 from gradparity.runner.crew import Member, patience_s
+from gradparity.runner.elsewhere import Elsewhere
 from gradparity.runner.ranks import of_all_ranks, with_shares, with_stale
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED, UNTIMELY
@@ -69,6 +70,7 @@ class Judging:
         self._lock = Lock()
         self._other: tuple[AnyProblem, Reference] | None = None
         self.values: dict[str, dict[str, Arrays]] = {}  #: what each backend gave, by quantity
+        self._elsewhere = Elsewhere(cell, recorder)
         recorder.begin("truth")
         self.truth = self._asked(self._find_truth())
         recorder.outcome.truth = self.truth.method
@@ -89,8 +91,7 @@ class Judging:
                     cure = "Backends are compared with each other instead. --budget SECONDS allows more."
                     self.recorder.leave_out(str(error))
                     self.recorder.mark(UNTIMELY)
-                said = Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure)
-                self.recorder.diagnose(said)
+                self.recorder.diagnose(Diagnosis(name="no certified truth", finding=str(error).rstrip("."), cure=cure))
             self.recorder.mark(UNCERTIFIED)
             from gradparity.runner.pairwise import PairwiseRun, unknown
 
@@ -148,8 +149,7 @@ class Judging:
         except NoTimeForTruth as error:
             self.recorder.leave_out(f"{whose}{error}")
         except NotCertified as error:
-            said = Diagnosis(name=f"no {what}", finding=f"{whose}{error}".rstrip("."), cure=UNHELD)
-            self.recorder.diagnose(said)
+            self.recorder.diagnose(Diagnosis(name=f"no {what}", finding=f"{whose}{error}".rstrip("."), cure=UNHELD))
 
     def judge(self, name: str, worker: WorkerProcess, evaluation: m.Evaluated) -> list[Finding]:
         """The verdicts on what a backend has answered; none yet where there is no truth.
@@ -160,11 +160,13 @@ class Judging:
         return self._judge(name, worker, evaluation, self.cell.problem, self.truth)
 
     def tell_apart(self, member: Member, found: Sequence[Finding]) -> Sequence[Finding]:
-        """The same verdicts, ``unstable`` told from ``wrong`` by a run in the other precision.
+        """The same verdicts, held elsewhere too; ``unstable`` told from ``wrong`` by a run in the other precision.
 
         That run is ours, and nobody asked for it: a loss that has one precision only is no worse for it, and what the
         run would have told is left open.
         """
+        if self.cell.plan.elsewhere and member.name in self.values and not member.ended:
+            found = self._elsewhere.held(member.name, member.worker, found, self.values[member.name])
         if self.pairwise is not None or self.cell.expected or not needs_other_precision(found):
             return found
         self.recorder.begin("evaluation in the other precision", member.name)

@@ -22,6 +22,7 @@ class Plan:
     ``closely``: loops are timed as long as steps, and beside the step the loss alone, the garbage collector and the
     other formulations.
     ``shared``: one process a backend serves all problems.
+    ``elsewhere``: it is asked at the points of other seeds, too, where training would ask at others.
     """
 
     second_order: bool = True
@@ -30,6 +31,7 @@ class Plan:
     apart: bool = False
     closely: bool = False
     shared: bool = False
+    elsewhere: bool = False
 
 
 _PLANS: dict[Command, Plan] = {
@@ -42,7 +44,7 @@ _PLANS: dict[Command, Plan] = {
 #: To start a framework for each of some sixty problems would take many times as long as to check them.
 _STRESS = Plan(trains="nothing", shared=True)
 #: A tool of GradBench knows an evaluation's gradient at its inputs, and no parameters beside them.
-_ANSWERS = Plan(trains="nothing")
+_ANSWERS = Plan(trains="nothing", elsewhere=True)
 
 
 def plan_of(settings: Settings) -> Plan:

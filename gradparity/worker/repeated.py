@@ -11,11 +11,10 @@ import numpy as np
 
 from gradparity.backends.protocol import Array, Backend, Data, HostArray, Loss, Params
 from gradparity.formatting import first_line
+from gradparity.worker.earlier import ROUNDED
 from gradparity.worker.user_loss import require_scalar
 from gradparity.worker.wire import Arrays, Host
 
-#: Share of a loss by which rounding in another order moves it, 2^8 roundings; half precision has no digits for that.
-ROUNDED = {"float64": 2.0**-44, "float32": 2.0**-15}
 #: Calls more by which such a loss is told from one that goes on to other values.
 CALLS = 5
 

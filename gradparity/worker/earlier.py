@@ -1,0 +1,63 @@
+"""Answers to one question held against each other: beyond roundings, two that differ are of something else than it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from gradparity.worker.wire import Arrays, Host
+
+#: Share of a loss by which rounding in another order moves it, 2^8 roundings; half precision has no digits for that.
+ROUNDED = {"float64": 2.0**-44, "float32": 2.0**-15}
+#: The same in half precision for who wants to tell an answer of twice the size all the same.
+ROUNDED_COARSELY = 2.0**-2
+#: Numbers of a block that are kept of an answer, at most: a copy of a large gradient would count as the step's memory.
+MOST_KEPT = 2**20
+
+Answer = Mapping[str, Mapping[str, Host]]
+
+
+def kept(answer: Answer) -> dict[str, Arrays]:
+    """Loss and gradient of an answer as copies, of a large block entries at equal distances.
+
+    Args:
+        answer: arrays by quantity, then by parameter.
+
+    Returns:
+        The same names, each array flat and of at most `MOST_KEPT` entries.
+    """
+    return {
+        quantity: {name: _thinned(np.asarray(value)) for name, value in answer[quantity].items()}
+        for quantity in ("loss", "gradient")
+    }
+
+
+def _thinned(value: Host) -> Host:
+    return value.reshape(-1)[:: 1 + value.size // MOST_KEPT].copy()
+
+
+def moved(one: Answer, other: Answer, rounding: str) -> str:
+    """In which block two answers differ by more than roundings of their largest number, and by how much; or ``""``.
+
+    Args:
+        one: loss and gradient, as `kept` gives them.
+        other: likewise.
+        rounding: name of the precision that they are computed in.
+    """
+    finite = [value[np.isfinite(value)] for tree in other.values() for value in tree.values()]
+    room = ROUNDED.get(rounding, ROUNDED_COARSELY) * max(
+        (np.abs(each).max() for each in finite if each.size), default=0
+    )
+    for quantity, tree in one.items():
+        for name, value in tree.items():
+            again = other[quantity][name]
+            block = f"{quantity} {name}".rstrip()
+            if value.shape != again.shape:
+                return f"{block} had {value.size} numbers, then {again.size}"
+            same = (value == again) | (np.isnan(value) & np.isnan(again))
+            with np.errstate(invalid="ignore", over="ignore"):
+                apart = np.where(same, 0, np.abs(value - again))
+            if not np.all(apart <= room):
+                return f"{block} differed by up to {np.max(apart):.3g}"
+    return ""

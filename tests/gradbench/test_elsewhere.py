@@ -1,0 +1,78 @@
+"""Tools of GradBench that keep something of an earlier question, or are wrong at some points only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradparity.backends.gradbench import EVALS, path_of, wire_of
+from gradparity.model_spec.user.drawing import draw_problem
+from gradparity.model_spec.user.model import load_model
+from tests.conftest import Command
+from tests.gradbench.programs import tool
+from tests.gradbench.test_eval import evaluated
+
+#: What a tool does in place of its answer, what is said of it, and of which blocks.
+KEEPS = {
+    "frozen": (
+        "known = globals().setdefault('answers', {}).setdefault(message['function'], found)\n"
+        "send(known | {'id': found['id']})",
+        "asked at the values of seed {second}, it answers with the loss of seed {first}",
+    ),
+    "late": (
+        "if gradient: found['output'], before = globals().get('before', slopes), slopes\nsend(found)",
+        "asked again at the values of seed {first}, after those of {second} and {third}: gradient x differed by up to",
+    ),
+    "shares": (
+        "first = globals().setdefault('first', x)\nif gradient and x != first: found['output'] = terms\nsend(found)",
+        "",
+    ),
+}
+
+
+def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_processes(tmp_path: Path, command: Command):
+    words = [word for name, (answer, _) in KEEPS.items() for word in ("--tool", tool(tmp_path, answer, name))]
+    result = evaluated(command, tmp_path, "lse", *words, "--tool", tool(tmp_path), "--seed", "0,3", code=1)
+    assert [each["seed"] for each in result["problems"]] == [0, 3]
+    for problem in result["problems"]:
+        first, found = problem["seed"], problem["findings"]
+        assert {each["verdict"] for each in found if each["backend"] == "tool"} == {"agrees"}
+        for name in ("frozen", "late"):
+            mine = [each for each in found if each["backend"] == name]
+            assert [each["verdict"] for each in mine] == ["impure"] * 3
+            said = KEEPS[name][1].format(first=first, second=first + 1, third=first + 2)
+            assert all(each["rule"].startswith(said) for each in mine), mine[0]["rule"]
+        mine = [each for each in found if each["backend"] == "shares"]
+        assert [(each["quantity"], each["verdict"]) for each in mine if each["verdict"] != "agrees"] == [
+            ("gradient", "wrong")
+        ]
+
+
+def test_the_point_at_which_a_tool_is_wrong_is_named(tmp_path: Path, command: Command):
+    answer = "if gradient and x[0] < 0.6: found['output'] = [2 * v for v in slopes]\nsend(found)"
+    more = ("--out", str(tmp_path / "out"))
+    code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
+    assert code == 1, shown + err
+    assert "factor 2, at the values of seed 1" in " ".join(shown.split())
+
+
+def test_one_that_dies_at_another_point_has_failed(tmp_path: Path, command: Command):
+    answer = "if x != globals().setdefault('first', x): sys.exit('of one point')\nsend(found)"
+    more = ("--out", str(tmp_path / "out"))
+    code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
+    assert code == 3, shown + err
+    assert "in evaluation at other points on lse.py: " in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("name", EVALS)
+def test_what_is_asked_elsewhere_is_another_question_in_all_that_has_no_fixed_value(name: str):
+    model, wire = load_model(path_of(name)), wire_of(name)
+    here, there = (draw_problem(model, name, seed) for seed in (0, 1))
+    drawn = {key: value for key, value in here.params.items() if key != "weights"}  # of ode: the last number's gradient
+    for key, value in drawn.items():
+        assert not np.any(value == there.params[key]), key
+    same = {key for key in wire.data if np.array_equal(here.data[key], there.data[key])}
+    assert same <= {"gamma"}
+    assert wire.written(here.params, here.data) != wire.written(there.params, there.data)
