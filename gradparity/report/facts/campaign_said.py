@@ -210,7 +210,8 @@ def notes(result: RunResult) -> Iterator[Note]:
         same = [(label, each) for label, each in diagnoses if each.name == name]
         first_said = same[0][1]
         where = _several([label for label, _ in same])
-        yield _remark(f"{name} on {where}:", words.sentence(first_said.finding), first_said.cure)
+        whose = f"on {same[0][0]}: " * (len({each.finding for _, each in same}) > 1)
+        yield _remark(f"{name} on {where}:", words.sentence(whose + first_said.finding), first_said.cure)
 
 
 def _several(names: Iterable[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from msgspec import structs
 
@@ -22,12 +22,12 @@ _AT_A_TAP = "diverges at"
 
 @dataclass(frozen=True)
 class Fault:
-    """One backend with one fault, on all ``problems`` where it shows.
+    """One backend with one fault, on all ``problems`` where it shows: in the same blocks, for the same reasons.
 
     ``findings`` and ``trainings`` are all that do not agree. Of the ``decided`` findings something says that it is this
     backend that is to blame; where nothing says so of any, they are all. ``undecided``: backends differ, and nothing
     says that it is this one. ``outlier`` is what the comparison of backends says of it, ``lines`` where ports
-    diverge and what would make them agree, ``divergences`` what taps say.
+    diverge and what would make them agree, ``divergences`` what taps say. Figures are those of the problem ``at``.
     """
 
     backend: str
@@ -39,6 +39,7 @@ class Fault:
     divergences: tuple[str, ...]
     outlier: str
     undecided: bool
+    at: str = ""
 
     @property
     def shown(self) -> Finding | None:
@@ -114,11 +115,13 @@ class Fault:
 def faults(result: RunResult) -> list[Fault]:
     """Every backend that gave values which disagree, those that may not be to blame last; failures are not among them.
 
-    A backend is there twice where it disagrees for two reasons on different problems.
+    A backend is there twice where something that is said of it on one problem is not so on another.
     """
-    groups: dict[tuple[str, str, bool], list[Fault]] = {}
+    groups: dict[tuple[object, ...], list[Fault]] = {}
     for fault in (each for problem in result.problems for each in faults_on(problem)):
-        groups.setdefault((fault.backend, fault.why, fault.shown is None), []).append(fault)
+        said = fault.shown is None, fault.why, *fault.reasons, *fault.verdicts, *fault.blocks, fault.undecided
+        optimisers = tuple(ran.optimiser for ran in fault.trainings)
+        groups.setdefault((fault.backend, optimisers, *said), []).append(fault)
     return sorted(map(_merged, groups.values()), key=lambda fault: fault.undecided)
 
 
@@ -165,13 +168,14 @@ def _note(group: Sequence[Fault]) -> Note:
     if fault.unresolved:
         verb = "are unresolved" if several else "is unresolved"
     shown = fault.shown
-    block = words.entry(shown) if shown else f"training {fault.trainings[0].optimiser}"
+    block, many = f"training {fault.trainings[0].optimiser}" if shown is None else shown.block, len(fault.problems) > 1
+    entry = block if shown is None else words.entry(shown)
     most = several and not (fault.undecided and len({each.floors for each in group}) == 1)
-    size = [*fault.size, *([f"{fault.backend} the most"] if most else [])]
+    which = [f"{fault.backend} the most"] * most + [f"{entry} on {fault.at}"] * many
     left = len(fault.blocks) - 1
     how = "" if fault.undecided or fault.unresolved else f": {', '.join(fault.verdicts)}"
-    text = f"on {words.listed(fault.problems)}{how} in {block}"
-    text += f" ({', '.join(size)})" * (bool(fault.size) and not fault.unresolved)
+    text = f"on {words.listed(fault.problems)}{how} in {block if many else entry}"
+    text += f" ({', '.join([*fault.size, *which])})" * (bool(fault.size) and not fault.unresolved)
     text += f", and {words.counted(left, 'more block')}" * (left > 0)
     verdict = fault.verdicts[0]
     return Note(
@@ -230,17 +234,18 @@ def of_both(rule: str) -> str:
 
 def _merged(group: Sequence[Fault]) -> Fault:
     """One fault of one backend, from those on each problem."""
-    return Fault(
+    merged = Fault(
         backend=group[0].backend,
         problems=tuple(label for fault in group for label in fault.problems),
         findings=tuple(found for fault in group for found in fault.findings),
         decided=tuple(found for fault in group for found in fault.decided),
         trainings=tuple(ran for fault in group for ran in fault.trainings),
-        lines=tuple(dict.fromkeys(said for fault in group for said in fault.lines)),
-        divergences=tuple(dict.fromkeys(said for fault in group for said in fault.divergences)),
-        outlier=next((fault.outlier for fault in group if fault.outlier), ""),
-        undecided=all(fault.undecided for fault in group),
+        lines=group[0].lines,
+        divergences=group[0].divergences,
+        outlier=group[0].outlier,
+        undecided=group[0].undecided,
     )
+    return replace(merged, at=next(fault.problems[0] for fault in group if fault.shown is merged.shown))
 
 
 def _diverges(trainings: Iterable[Training]) -> str:

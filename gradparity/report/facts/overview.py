@@ -185,6 +185,8 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
     where = on(found)
     if all(fault.unresolved for fault in found):
         blocks = list(dict.fromkeys(block for fault in found for block in fault.blocks)) or ["training"]
+        if len({fault.problems for fault in found}) > 1 < len({tuple(fault.blocks) for fault in found}):
+            blocks = ["all that is compared"]
         asked = list(dict.fromkeys(fault.backend for fault in found))
         verb = "is" if len(asked) == 1 else "are"
         return f"Not resolved on {where}: nothing here says whether {listed(asked)} {verb} right in {listed(blocks)}."
@@ -197,14 +199,12 @@ def _disagree(problems: Sequence[ProblemResult], found: Sequence[Fault], count: 
             decided.setdefault(fault.backend, []).append(fault)
     if not decided:
         names = listed(list(dict.fromkeys(fault.backend for fault in found)))
-        relations = [p.pairwise.relation for p in problems if p.pairwise is not None and p.pairwise.relation]
+        relations = {p.pairwise.relation if p.pairwise is not None else "" for p in problems if p.not_good}
+        relation = relations.pop() if len(relations) == 1 else ""
         said = (
-            f": {relations[0]}; nothing here says which is right"
-            if relations
-            else ", and nothing here says which is wrong"
+            f": {relation}; nothing here says which is right" if relation else ", and nothing here says which is wrong"
         )
-        alone = [fault.outlier for fault in found if fault.undecided and fault.outlier]
-        if alone:
+        if all(fault.outlier for fault in found):
             differs = "differs" if len({fault.backend for fault in found}) == 1 else "differ"
             return f"{names} {differs} from the others on {where}: another loss, and nothing here says which is meant."
         return f"{names} differ on {where}{said}."
@@ -251,14 +251,21 @@ def not_given(problems: Iterable[ProblemResult]) -> dict[str, tuple[str, str]]:
 
 
 def _quantities(problems: Iterable[ProblemResult]) -> list[str]:
-    """What was not compared, in few words: ``jvp and hvp of a and b``."""
-    lacking: dict[str, dict[str, None]] = {}
-    for each in (each for problem in problems for each in problem.not_given):
-        lacking.setdefault(each.backend, {})[each.quantity] = None
-    whose: dict[str, list[str]] = {}
+    """What was not compared, in few words: ``jvp and hvp of a and b``, with on which problems, if not on all."""
+    problems, lacking = list(problems), dict[str, dict[str, list[str]]]()
+    for problem in problems:
+        for each in problem.not_given:
+            lacking.setdefault(each.backend, {}).setdefault(each.quantity, []).append(problem.label)
+    whose: dict[tuple[str, str], list[str]] = {}
     for backend, quantities in lacking.items():
-        whose.setdefault(listed([*quantities]), []).append(backend)
-    return [" of ".join(filter(None, [what, listed(list(filter(None, names)))])) for what, names in whose.items()]
+        for labels in quantities.values():
+            what = listed([quantity for quantity, where in quantities.items() if where == labels])
+            some = listed(labels) if len(labels) <= words.NAMED else f"{len(labels)} of {len(problems)} problems"
+            names = whose.setdefault((what, f" on {some}" * (len(labels) < len(problems))), [])
+            names += [backend] * (backend not in names)
+    return [
+        " of ".join(filter(None, [what, listed(list(filter(None, names)))])) + on for (what, on), names in whose.items()
+    ]
 
 
 def _asked(result: RunResult, good: Sequence[str]) -> tuple[str, str, str]:
@@ -309,8 +316,9 @@ def _notes(result: RunResult) -> Iterable[Note]:
         same = [(label, each) for label, each in diagnoses if each.name == name]
         first = same[0][1]  # the same of several problems once: the first's words, and where else it holds
         where = listed([label for label, _ in same])
-        short = words.sentence(words.clause(first.finding))
-        yield _remark(f"{name} on {where}:", words.sentence(first.finding), first.cure, short=short)
+        whose = f"on {same[0][0]}: " * (len({each.finding for _, each in same}) > 1)
+        short = words.sentence(whose + words.clause(first.finding))
+        yield _remark(f"{name} on {where}:", words.sentence(whose + first.finding), first.cure, short=short)
     for problem in result.problems:
         for said in doubts(timing for timing in problem.timings if timing.starts):
             yield _remark(f"{problem.label}:", said)
