@@ -32,6 +32,8 @@ _NO_NUMBER = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf, "infinity": m
 class AnsweredLoss:
     """The loss of a model as the program computes it: called, it is the loss, and its methods are the derivatives."""
 
+    #: Whether the program computes the gradient too whenever it is asked for the loss.
+    gives_both = True
     #: Why it is not asked for a derivative more.
     lacks = 'the program does not say "can": ["{}"]'
 

@@ -57,15 +57,15 @@ class Elsewhere:
         home = cast("UserProblem", self.cell.problem)
         places = [*(point for point, _ in points), home]
         answers = worker.ask(m.Points([(dict(each.params), dict(each.data)) for each in places])).evaluations
-        impurity, before = "", [(home.seed, first)]
+        impurity, right = "", [(home.seed, first, {each.block for each in found if each.verdict in GOOD})]
         if differs := moved(kept(first), kept(answers[-1]), home.spec.rounding):
             between = " and ".join(str(point.seed) for point, _ in points)
             impurity = f"asked again at the values of seed {home.seed}, after those of {between}: {differs}"
         for (point, truth), answer in zip(points, answers, strict=False):
             bad = [each for each in judge(name, answer, truth, point) if each.verdict in DIFFERS]
-            impurity = impurity or _repeated(bad, answer, before, point.seed)
+            impurity = impurity or _repeated(bad, answer, right, point.seed)
             found = [_also(each, bad, point.seed) for each in found]
-            before.append((point.seed, answer))
+            right.append((point.seed, answer, {each.block for each in found} - {each.block for each in bad}))
         if not impurity:
             return found
         return [
@@ -98,11 +98,18 @@ def _also(found: Finding, bad: Sequence[Finding], seed: int) -> Finding:
     return found
 
 
-def _repeated(bad: Sequence[Finding], answer: Answer, before: Sequence[tuple[int, Answer]], seed: int) -> str:
-    """That a wrong block has the bits of the answer to an earlier question, or ``""``."""
+def _repeated(bad: Sequence[Finding], answer: Answer, right: Sequence[tuple[int, Answer, set[str]]], seed: int) -> str:
+    """That a wrong block has the bits of the answer to an earlier question, to which it was right; or ``""``.
+
+    Args:
+        bad: the findings on blocks that are wrong.
+        answer: that has them.
+        right: earlier questions by their seeds, the answers to them, and the blocks in which these are right.
+        seed: of the question.
+    """
     for each in bad:
         value = np.asarray(answer[each.quantity][each.parameter])
-        for asked, earlier in reversed(before):
-            if value.tobytes() == np.asarray(earlier[each.quantity][each.parameter]).tobytes():
+        for asked, earlier, blocks in reversed(right):
+            if each.block in blocks and value.tobytes() == earlier[each.quantity][each.parameter].tobytes():
                 return f"asked at the values of seed {seed}, it answers with the {each.block} of seed {asked}"
     return ""

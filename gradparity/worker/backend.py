@@ -23,6 +23,7 @@ from gradparity.model_spec.spec import UserSpec
 from gradparity.worker import messages as m
 from gradparity.worker import reasons
 from gradparity.worker.by_hand import program_of
+from gradparity.worker.earlier import noted
 from gradparity.worker.halved import in_precision
 from gradparity.worker.memory import limit_memory, peak_resident_bytes, resident_bytes
 from gradparity.worker.parts import give_first
@@ -127,7 +128,7 @@ class Worker:
         called = time.perf_counter()
         if request.early:
             give_first(self.backend, first)
-        self.calls, self.timed = {"step": step}, set()
+        self.calls, self.timed, self.answers = {"step": step}, set(), noted(self.backend, first)
         count = getattr(self.backend, "operations", None) if self.eager else None
         operations = count(self.loss, *self.placed) if count is not None else 0
         return m.Loaded(built - started, called - built, _compile_cache(), operations, *reasons.as_written(self))
@@ -166,7 +167,7 @@ class Worker:
         from gradparity.worker.ranks import called_before
 
         kind = called_before(self.backend, self.program, self.problem)
-        found = evaluate(self.backend, self.loss, self.program, self.problem, asked=self.asked)
+        found = evaluate(self.backend, self.loss, self.program, self.problem, asked=self.asked, before=self.answers)
         printed, missed = self.printed is not None and self.printed.any, getattr(self.loss, "missed", {})
         return msgspec.structs.replace(found, printed=printed, missed=missed, over_rows=kind)
 
@@ -233,7 +234,7 @@ class Worker:
 
     def _measure_memory(self, request: m.MeasureMemory) -> m.MeasuredMemory:
         for _ in range(request.calls):
-            self.calls["step"]()
+            self.answers += noted(self.backend, self.calls["step"]())
         return m.MeasuredMemory(peak_resident_bytes())
 
     def _count_threads(self, request: m.CountThreads) -> m.CountedThreads:

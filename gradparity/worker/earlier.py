@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
+from gradparity.backends.protocol import Backend
 from gradparity.worker.wire import Arrays, Host
 
 #: Share of a loss by which rounding in another order moves it, 2^8 roundings; half precision has no digits for that.
@@ -33,6 +36,17 @@ def kept(answer: Answer) -> dict[str, Arrays]:
     }
 
 
+def noted(backend: Backend, answer: Any) -> list[dict[str, Arrays]]:
+    """The same of a call's value and gradient on the backend; none where they are something else.
+
+    What is the matter with those the evaluation says, which follows.
+    """
+    with suppress(Exception):
+        value, gradient = answer
+        return [kept({"loss": backend.get({"": value}), "gradient": backend.get(gradient)})]
+    return []
+
+
 def _thinned(value: Host) -> Host:
     return value.reshape(-1)[:: 1 + value.size // MOST_KEPT].copy()
 
@@ -51,13 +65,28 @@ def moved(one: Answer, other: Answer, rounding: str) -> str:
     )
     for quantity, tree in one.items():
         for name, value in tree.items():
-            again = other[quantity][name]
+            again = other[quantity].get(name, np.empty(0))
             block = f"{quantity} {name}".rstrip()
             if value.shape != again.shape:
-                return f"{block} had {value.size} numbers, then {again.size}"
+                return f"{block} had {value.size} numbers, then {again.size},"
             same = (value == again) | (np.isnan(value) & np.isnan(again))
             with np.errstate(invalid="ignore", over="ignore"):
                 apart = np.where(same, 0, np.abs(value - again))
             if not np.all(apart <= room):
                 return f"{block} differed by up to {np.max(apart):.3g}"
+    return ""
+
+
+def earlier_difference(earlier: Sequence[Answer], last: Answer, rounding: str) -> str:
+    """Which call, and in which block, gave something else than the last of them, beyond roundings; or ``""``.
+
+    Args:
+        earlier: loss and gradient of each call with these arguments, in their order, as `kept` gives them.
+        last: those of the last, after one more that gave the same.
+        rounding: name of the precision that they are computed in.
+    """
+    count, final = len(earlier) + 2, kept(last)
+    for place, answer in enumerate(earlier, 1):
+        if said := moved(answer, final, rounding):
+            return f"{said} between call {place} and call {count} with the same arguments"
     return ""

@@ -13,11 +13,12 @@ import numpy as np
 from msgspec.structs import replace
 
 from gradparity.backends import place
-from gradparity.backends.protocol import Backend, Data, Loss, Params, Program
+from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.progress import advance
+from gradparity.worker.earlier import Answer, earlier_difference, noted
 from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
 from gradparity.worker.parts import give
 from gradparity.worker.repeated import difference, draws, first_words, inputs_touched, loss_impurity
@@ -88,8 +89,11 @@ def evaluate(
     *,
     second_order: bool = True,
     asked: Asked | None = None,
+    before: Iterable[Answer] = (),
 ) -> Evaluated:
     """Loss, gradient, JVP and HVP at the problem's parameters, with a note on whatever differed the second time.
+
+    ``before`` are loss and gradient as earlier calls with the same arguments gave them, which are held to these.
 
     Without ``second_order``, the loss and the gradient only; ``asked`` comes to know what the backend does not give.
 
@@ -100,7 +104,15 @@ def evaluate(
     data = place(backend, program, problem.data)
     more = backend.get({name: value for name, value in data.items() if name not in problem.data})  # by `arrange`
     held = problem.data if not more else {**problem.data, **{name: value.copy() for name, value in more.items()}}
-    impurity, rounds = loss_impurity(backend, loss, params, data)
+    answers, plain = list(before), loss
+    if getattr(loss, "gives_both", False):  # so that the gradient is looked at too
+
+        def plain(params: Params, data: Data) -> Array:
+            answer = program.value_and_gradient(params, data)
+            answers.extend(noted(backend, answer))
+            return answer[0]
+
+    impurity, rounds = loss_impurity(backend, plain, params, data)
     if rounds:
         return Evaluated({}, impurity=f"{impurity}: it rounds in another order each time", verdict="nondeterministic")
     if impurity:
@@ -126,8 +138,10 @@ def evaluate(
     )
     if touched:
         return replace(answer, impurity=touched, verdict="impure")
-    differs = difference(first, second)
-    return replace(answer, impurity=differs, verdict="nondeterministic" if differs else "")
+    if differs := difference(first, second):
+        return replace(answer, impurity=differs, verdict="nondeterministic")
+    differs = earlier_difference(answers, second, problem.spec.rounding)
+    return replace(answer, impurity=differs, verdict="impure" if differs else "")
 
 
 def evaluations_at(

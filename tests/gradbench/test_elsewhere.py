@@ -25,6 +25,11 @@ KEEPS = {
         "if gradient: found['output'], before = globals().get('before', slopes), slopes\nsend(found)",
         "asked again at the values of seed {first}, after those of {second} and {third}: gradient x differed by up to",
     ),
+    "first": (
+        "calls = globals().get('calls', 0) + gradient\n"
+        "if gradient and calls == 1: found['output'] = [2 * each for each in slopes]\nsend(found)",
+        "gradient x differed by up to",
+    ),
     "shares": (
         "first = globals().setdefault('first', x)\nif gradient and x != first: found['output'] = terms\nsend(found)",
         "",
@@ -36,12 +41,12 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
     words = [word for name, (answer, _) in KEEPS.items() for word in ("--tool", tool(tmp_path, answer, name))]
     result = evaluated(command, tmp_path, "lse", *words, "--tool", tool(tmp_path), "--seed", "0,3", code=1)
     assert [each["seed"] for each in result["problems"]] == [0, 3]
-    for problem in result["problems"]:
+    for problem in result["problems"]:  # each of another process of the tool
         first, found = problem["seed"], problem["findings"]
         assert {each["verdict"] for each in found if each["backend"] == "tool"} == {"agrees"}
-        for name in ("frozen", "late"):
+        for name in ("frozen", "late", "first"):
             mine = [each for each in found if each["backend"] == name]
-            assert [each["verdict"] for each in mine] == ["impure"] * 3
+            assert {each["verdict"] for each in mine} == {"impure"}
             said = KEEPS[name][1].format(first=first, second=first + 1, third=first + 2)
             assert all(each["rule"].startswith(said) for each in mine), mine[0]["rule"]
         mine = [each for each in found if each["backend"] == "shares"]
@@ -56,6 +61,15 @@ def test_the_point_at_which_a_tool_is_wrong_is_named(tmp_path: Path, command: Co
     code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
     assert code == 1, shown + err
     assert "factor 2, at the values of seed 1" in " ".join(shown.split())
+
+
+def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_keeps_nothing(
+    tmp_path: Path, command: Command
+):
+    answer = "if gradient: found['output'] = [0.0] * len(x)\nsend(found)"
+    result = evaluated(command, tmp_path, "lse", "--tool", tool(tmp_path, answer), code=1)
+    (found,) = [each for each in result["problems"][0]["findings"] if each["quantity"] == "gradient"]
+    assert (found["verdict"], found["cause"]) == ("wrong", "zero block")
 
 
 def test_one_that_dies_at_another_point_has_failed(tmp_path: Path, command: Command):

@@ -161,3 +161,29 @@ def loss(params, data):
     (problem,) = gradparity.check(folder, backends=["autograd"], steps=2).problems
     assert {each.verdict for each in problem.findings} == {verdict}
     assert all(("rounds in another order" in each.rule) == (verdict == "nondeterministic") for each in problem.findings)
+
+
+ONCE = """calls = []
+
+def loss(params, data, xp):
+    return xp.sum((data["X"] @ params["w"] - data["y"]) ** 2)
+
+def loss_autograd(params, data):
+    import autograd.numpy as anp
+    calls.append(1)
+    return (2 if len(calls) == 1 else 1) * anp.sum((anp.dot(data["X"], params["w"]) - data["y"]) ** 2)
+
+def gradient_numpy(params, data):
+    calls.append(1)
+    return {"w": (3 if len(calls) == 1 else 2) * data["X"].T @ (data["X"] @ params["w"] - data["y"])}
+"""
+
+
+def test_a_port_or_a_gradient_by_hand_that_is_another_at_its_first_call_is_impure(tmp_path: Path):
+    result = gradparity.check(model_file(tmp_path, HEAD + ONCE), backends=["autograd", "numpy"], steps=2)
+    (problem,) = result.problems
+    for name, block in (("autograd", "loss"), ("numpy", "gradient w")):
+        mine = [each for each in problem.findings if each.backend == name]
+        assert {each.verdict for each in mine} == {"impure"}
+        assert all(each.rule.startswith(f"{block} differed by up to ") for each in mine)
+        assert all("between call 1 and call 6 with the same arguments" in each.rule for each in mine)

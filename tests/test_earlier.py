@@ -1,0 +1,67 @@
+"""Answers to one question held against each other: roundings are let pass, and nothing else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradparity.worker.earlier import MOST_KEPT, earlier_difference, kept, moved
+
+W = np.array([[1.0, -2.0], [3.0, 1e-9]])
+
+
+def answer(loss: float = 0.5, w: object = W) -> dict[str, dict[str, np.ndarray]]:
+    return {"loss": {"": np.asarray(loss)}, "gradient": {"w": np.asarray(w)}}
+
+
+@pytest.mark.parametrize(
+    ("rounding", "factor", "passes"),
+    [
+        ("float64", 1 + 2.0**-46, True),
+        ("float64", 1 + 2.0**-42, False),
+        ("float32", 1 + 2.0**-17, True),
+        ("float32", 1 + 2.0**-13, False),
+        ("bfloat16", 1 + 2.0**-4, True),
+        ("bfloat16", 2.0, False),
+    ],
+)
+def test_what_a_precision_rounds_in_another_order_passes_and_more_does_not(rounding: str, factor: float, passes: bool):
+    said = moved(kept(answer(w=factor * W)), kept(answer()), rounding)
+    assert bool(said) != passes
+    assert passes or said.startswith("gradient w differed by up to ")
+
+
+def test_the_measure_is_the_largest_number_of_the_answer():
+    nearly = W + np.array([[0, 0], [0, 1e-14]])
+    assert not moved(kept(answer(w=nearly)), kept(answer()), "float64")
+    assert moved(kept(answer(w=1e-9 * nearly, loss=0.0)), kept(answer(w=1e-9 * W, loss=0.0)), "float64") == ""
+    assert moved(kept(answer(w=nearly, loss=0.0)), kept(answer(w=W / 1e3, loss=0.0)), "float64")
+
+
+def test_numbers_that_are_none_are_the_same_where_both_have_them_and_nowhere_else():
+    none = [np.nan, np.inf, -np.inf, 1.0]
+    assert not moved(kept(answer(w=none)), kept(answer(w=none)), "float64")
+    for place in range(4):
+        other = [0.0 if place == each else value for each, value in enumerate(none)]
+        assert moved(kept(answer(w=none)), kept(answer(w=other)), "float64")
+        assert moved(kept(answer(w=other)), kept(answer(w=none)), "float64")
+
+
+def test_a_shape_that_is_another_is_said():
+    assert moved(kept(answer(w=W)), kept(answer(w=W[0])), "float64") == "gradient w had 4 numbers, then 2,"
+
+
+def test_of_a_large_block_entries_from_all_over_it_are_kept_as_copies():
+    large = np.arange(3 * MOST_KEPT, dtype="float32").reshape(3, -1)
+    (found,) = kept(answer(w=large))["gradient"].values()
+    assert MOST_KEPT / 2 < found.size <= MOST_KEPT
+    assert found[-1] > 0.99 * large.max()
+    large[:] = 0
+    assert found[-1] > 0
+
+
+def test_the_call_that_gave_something_else_is_named():
+    calls = [kept(answer(w=W * factor)) for factor in (1, 1 + 1e-16, 2, 3)]
+    said = earlier_difference(calls, answer(), "float64")
+    assert said == "gradient w differed by up to 3 between call 3 and call 6 with the same arguments"
+    assert earlier_difference(calls[:2], answer(), "float64") == ""
