@@ -67,10 +67,7 @@ class BuiltInLoss:
 
     def blocked_value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         """Value and gradient block by block, so that the backward pass finds its rows still in the cache."""
-        size, count = self.spec.block_rows, len(data["y"])
-        if count <= size:
-            return value_and_grad(self)(params, data)
-        u = direction(params)
+        size, count, u = self.spec.block_rows, len(data["y"]), direction(params)
         block = value_and_grad(lambda u, rows: self.nll(anp.dot(rows["X"], u), rows))
         total, g = 0.0, 0.0
         for i in range(0, count, size):
@@ -110,9 +107,14 @@ class AutogradProgram:
     def __init__(self, loss: Loss) -> None:
         self.loss = loss
         self.value = loss
-        self.value_and_gradient = value_and_grad(loss)
+        self.value_and_gradient = whole = value_and_grad(loss)
         if isinstance(loss, BuiltInLoss) and loss.spec.formulation == "blocked":
-            self.value_and_gradient = loss.blocked_value_and_gradient
+
+            def by_blocks(params: Params, data: Data) -> tuple[Array, Params]:
+                one = len(data["y"]) <= loss.spec.block_rows
+                return whole(params, data) if one else loss.blocked_value_and_gradient(params, data)
+
+            self.value_and_gradient = by_blocks
 
     def arrange(self, data: Data) -> Data:
         """Of the built-in model with the labels' signs, which no step changes."""
