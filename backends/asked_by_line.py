@@ -110,6 +110,11 @@ class AskedByLine:
                 elif self._process.poll() is not None:  # whose output another process may hold open
                     raise self._ended("")
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that was started."""
+        return self._process.pid
+
     def broken(self, how: str) -> ProgramLost:
         """End it: whatever it says next would be taken for the answer to another question."""
         self._broken = f"the program {how}"

@@ -243,6 +243,11 @@ class ExternalProgram(HostArrays):
         """
         self._asked = AskedByLine(self.command, self.without)
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that does the work, so that its CPU time counts."""
+        return self._asked.process_id
+
     def versions(self) -> dict[str, str]:
         return files_of(self.command)
 

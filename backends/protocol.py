@@ -97,6 +97,9 @@ class Backend(Protocol):
     sets, and joins its group in ``configure``. It has ``agreed(number) -> int`` more, the whole number of rank 0 on
     every rank, and ``alone(loss) -> Program``, that of one process. Every rank is asked the same in the same order.
 
+    One whose work another process does, for which this one waits, has ``process_id`` more, once it is configured: CPU
+    time of that process and of those that it has started counts as its own.
+
     One that has half precision has ``converted(tree, old, new)`` more: the arrays, those of dtype ``old`` as ``new``,
     where one of the two is ``bfloat16`` or ``float16`` and the other ``float32``.
 

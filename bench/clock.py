@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,9 @@ _PROC_STAT = Path("/proc/stat")
 #: Position of "steal" after the name in a cpu line of /proc/stat: user nice system idle iowait irq softirq steal.
 _STEAL_FIELD = 8
 
+#: Linux's clock of a process's CPU time is its inverted id with this in the lower three bits: clock_getcpuclockid(3).
+_CPU_CLOCK = 2
+
 
 @dataclass(frozen=True)
 class Counters:
@@ -19,17 +23,28 @@ class Counters:
 
     ``stolen_ns`` is time the hypervisor gave to others, averaged over the CPUs this process may use; None where
     the system does not tell.
+
+    Where the work is another program's, ``program_cpu_ns`` is CPU time of its processes, and ``waited_ns`` how long
+    they and this process were ready while no processor ran them, over all threads; both ``None`` where the system does
+    not tell.
     """
 
     minor_faults: int
     context_switches: int
     stolen_ns: int | None
+    program_cpu_ns: int | None = 0
+    waited_ns: int | None = None
 
 
 class Clock:
-    """The machine's own clocks: ``perf_counter_ns``, ``process_time_ns``, ``getrusage`` and ``/proc/stat``."""
+    """The machine's own clocks: ``perf_counter_ns``, ``process_time_ns``, ``getrusage`` and ``/proc``.
 
-    def __init__(self) -> None:
+    Args:
+        program: process id of a program that does the work while this process waits for it, if there is one.
+    """
+
+    def __init__(self, program: int | None = None) -> None:
+        self._program = program
         self._usable = _usable_cpus()
         self._tick_ns = _tick_ns()
 
@@ -44,7 +59,11 @@ class Clock:
     def counters(self) -> Counters:
         """Totals of this process so far; zero faults and switches where the system has no ``getrusage``."""
         faults, switches = _usage()
-        return Counters(minor_faults=faults, context_switches=switches, stolen_ns=self._stolen_ns())
+        stolen_ns = self._stolen_ns()
+        if self._program is None:
+            return Counters(minor_faults=faults, context_switches=switches, stolen_ns=stolen_ns)
+        cpu_ns, waited_ns = _of_program(self._program) or (None, None)
+        return Counters(faults, switches, stolen_ns, cpu_ns, waited_ns)
 
     def _stolen_ns(self) -> int | None:
         try:
@@ -68,6 +87,37 @@ def parse_stolen_ticks(proc_stat: str, cpus: frozenset[int]) -> float | None:
         if name != "cpu" and int(name[3:]) in cpus and len(figures) >= _STEAL_FIELD:
             stolen.append(int(figures[_STEAL_FIELD - 1]))
     return sum(stolen) / len(stolen) if stolen else None
+
+
+def _of_program(pid: int) -> tuple[int, int] | None:
+    """CPU time of a program's processes, and how long they and this one waited for a processor; None where unknown.
+
+    The CPU time is that of whole processes: /proc/PID/schedstat has the first thread's alone.
+    """
+    try:
+        family = [pid, *_started_by(pid)]
+        cpu_ns = sum(time.clock_gettime_ns(~each << 3 | _CPU_CLOCK) for each in family)
+        return cpu_ns, sum(map(_waited_ns, [os.getpid(), *family]))
+    except (AttributeError, OSError, ValueError, IndexError):  # no such clock, no such file, or a process that ended
+        return None
+
+
+def _started_by(pid: int) -> Iterator[int]:
+    """The processes that one has started, and those that they have: the program behind a script, or a pool of it."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        children = task / "children"
+        for child in map(int, children.read_text(encoding="ascii").split() if children.exists() else ()):
+            yield child
+            yield from _started_by(child)
+
+
+def _waited_ns(pid: int) -> int:
+    """Time that the threads of a process were ready and not run, of those that there are now.
+
+    Reference: Linux, Documentation/scheduler/sched-stats.rst, the second figure of ``schedstat``.
+    """
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[1]) for task in tasks)
 
 
 def _usage() -> tuple[int, int]:

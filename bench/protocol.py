@@ -46,19 +46,37 @@ class WarmUp:
 
 @dataclass(frozen=True)
 class Block:
-    """``inner`` calls timed together. ``stolen_ns`` is None where the system does not tell."""
+    """``inner`` calls timed together. ``stolen_ns`` is None where the system does not tell.
+
+    Where the work is another program's, ``cpu_ns`` is that of its processes too, and ``waited_ns`` how long they and
+    the process that asks were ready while no processor ran them, added up. ``cpu_ns`` is None where the system does not
+    tell of it, and ``waited_ns`` of everyone else.
+    """
 
     wall_ns: int
-    cpu_ns: int
+    cpu_ns: int | None
     inner: int
     minor_faults: int
     context_switches: int
     stolen_ns: int | None
+    waited_ns: int | None = None
 
     @property
     def call_ns(self) -> float:
         """Wall-clock nanoseconds per call."""
         return self.wall_ns / self.inner
+
+    @property
+    def away_ns(self) -> int:
+        """Nanoseconds in which its work was kept from a processor, as far as the system tells.
+
+        In one process that is all but its CPU time. A program and the process that asks it wait for each other too, and
+        until the other core has woken up: only that part of their idle time counts for which one of them was ready.
+        """
+        if self.cpu_ns is None:
+            return 0
+        idle_ns = self.wall_ns - self.cpu_ns
+        return idle_ns if self.waited_ns is None else min(idle_ns, self.waited_ns)
 
 
 @contextmanager
@@ -214,15 +232,21 @@ def sample(
         ended_ns = clock.wall_ns()
         cpu_ended_ns = clock.cpu_ns()
         after = clock.counters()
-    known = before.stolen_ns is not None and after.stolen_ns is not None
+    program_ns = _between(before.program_cpu_ns, after.program_cpu_ns)
     return (
         Block(
             wall_ns=ended_ns - started_ns,
-            cpu_ns=cpu_ended_ns - cpu_started_ns,
+            cpu_ns=None if program_ns is None else cpu_ended_ns - cpu_started_ns + program_ns,
             inner=inner,
             minor_faults=after.minor_faults - before.minor_faults,
             context_switches=after.context_switches - before.context_switches,
-            stolen_ns=(after.stolen_ns or 0) - (before.stolen_ns or 0) if known else None,
+            stolen_ns=_between(before.stolen_ns, after.stolen_ns),
+            waited_ns=_between(before.waited_ns, after.waited_ns),
         ),
         output,
     )
+
+
+def _between(before: int | None, after: int | None) -> int | None:
+    """How much a counter went up, of threads and processes that have not ended; None where it is not known."""
+    return None if before is None or after is None else max(0, after - before)

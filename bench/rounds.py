@@ -13,9 +13,9 @@ from statistics import median, stdev
 
 from gradparity.benchmark.protocol import Block
 
-#: A round is discarded where a block got less than this share of CPU in its wall-clock time. On a shared virtual
-#: machine such rounds scattered two to five times as much as the others; a stricter 0.9 discards up to twice as many
-#: and leaves the rest no better.
+#: A round is discarded where a block was away from a processor for all but this share of its wall-clock time. On a
+#: shared virtual machine such rounds scattered two to five times as much as the others; a stricter 0.9 discards up to
+#: twice as many and leaves the rest no better.
 CPU_LIMIT = 0.85
 #: And where more than this share was stolen, beyond one tick: the counter moves by 10 ms, which may have been stolen
 #: before the round began. Stolen time is no CPU time, so that cpu/wall finds most of it: a limit of 1% discarded half
@@ -47,12 +47,29 @@ class Round:
 
     @property
     def disturbed(self) -> bool:
-        """Whether the machine was taken away meanwhile, by the hypervisor or by other processes."""
+        """Whether the machine was taken away meanwhile, by the hypervisor or by other processes: it gives no ratio."""
+        return self.reference_disturbed or self.challenger_disturbed
+
+    @property
+    def reference_disturbed(self) -> bool:
+        """Whether it was taken away from the reference, or from both by the hypervisor."""
+        return self._stolen or any(map(_away, self.reference))
+
+    @property
+    def challenger_disturbed(self) -> bool:
+        """Whether it was taken away from the challenger, or from both by the hypervisor."""
+        return self._stolen or any(map(_away, self.challenger))
+
+    @property
+    def _stolen(self) -> bool:
+        """By ticks, which are too coarse to say in whose block."""
         blocks = self.reference + self.challenger
-        wall_ns = sum(block.wall_ns for block in blocks)
         stolen_ns = sum(block.stolen_ns or 0 for block in blocks)
-        stolen = stolen_ns > STEAL_LIMIT * wall_ns + STEAL_TICK_NS
-        return stolen or any(block.cpu_ns < CPU_LIMIT * block.wall_ns for block in blocks)
+        return stolen_ns > STEAL_LIMIT * sum(block.wall_ns for block in blocks) + STEAL_TICK_NS
+
+
+def _away(block: Block) -> bool:
+    return block.wall_ns - block.away_ns < CPU_LIMIT * block.wall_ns
 
 
 @dataclass(frozen=True)

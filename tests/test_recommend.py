@@ -11,7 +11,7 @@ from msgspec import structs
 from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import Comparison, MedianInterval
-from gradparity.judge.speed.choice import recommend
+from gradparity.judge.speed.choice import quickest, recommend
 from gradparity.results import Finding, OneThread, ProblemResult, Recommendation, Span, Start, Timed, Timing, Training
 
 Interval = tuple[float, float]
@@ -168,8 +168,21 @@ def test_starts_a_twentieth_apart_either_way_are_a_tie(other_s: float, tie: bool
     assert found.choice == (["jax", "torch"] if tie else ["jax"])
 
 
-def unstable(step_us: float, discarded: int) -> Timed:
-    return timed(step_us, ratio=(3, 5), discarded=discarded, speed="unstable")
+CALM = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)
+LOST = replace(CALM, cpu_ns=50)
+
+
+def rounds_with(*, reference: int = 0, challenger: int = 0) -> list[Round]:
+    """Eight rounds, the reference disturbed in so many of the first, the challenger in so many of the last."""
+    return [
+        Round(0, i, (LOST if i < reference else CALM, CALM), (CALM, LOST if i >= 8 - challenger else CALM))
+        for i in range(8)
+    ]
+
+
+def unstable(step_us: float, discarded: int, *, by: str = "challenger") -> Timed:
+    rounds = rounds_with(**{by: discarded})
+    return timed(step_us, ratio=(3, 5), discarded=discarded, speed="unstable", rounds=rounds)
 
 
 DISTURBED = "unstable, too many rounds were disturbed ({}): time again on a quieter machine"
@@ -206,18 +219,46 @@ def test_no_choice_is_recommended_from_timings_that_are_unstable() -> None:
     assert (none.choice, none.spans, none.step_spans) == ([], [], [])
 
 
-def test_a_reference_whose_rounds_were_disturbed_is_unstable_too() -> None:
-    # More than a quarter of the rounds that it took part in: it has no ratio of its own to be discarded.
-    calm = Block(wall_ns=100, cpu_ns=100, inner=1, minor_faults=0, context_switches=0, stolen_ns=None)
-    lost = replace(calm, cpu_ns=50)
-    for disturbed, choice in ((1, ["autograd"]), (2, [])):
-        rounds = [Round(0, i, (lost if i < disturbed else calm, calm), (calm, calm)) for i in range(4)]
-        other = timing("jax", timed(100, ratio=(3, 5), rounds=rounds, speed="unstable"))
-        run = problem(timing("autograd", timed(400, speed=None)), other)
+def beside_a_reference(jax: Timed, *, jax_start_s: float = 1.0) -> Recommendation:
+    run = problem(timing("autograd", timed(400, speed=None)), timing("jax", jax, start_s=jax_start_s))
+    run.reference = "autograd"
+    found = recommend(run, 100)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize(("disturbed", "choice"), [(2, "autograd"), (3, "jax")])
+def test_a_reference_that_was_disturbed_is_unstable_too(disturbed: int, choice: str) -> None:
+    # In more than a quarter of the rounds that it took part in: it has no ratio of its own to be discarded.
+    found = beside_a_reference(unstable(100, disturbed, by="reference"))
+    assert found.choice == [choice]
+    left_out = [reason for reason in found.reasons if "left out" in reason]
+    expected = f"autograd is left out: its step is unstable, {disturbed} of 8 rounds were disturbed"
+    assert left_out == ([expected] if choice == "jax" else [])
+
+
+def test_rounds_in_which_one_was_disturbed_are_not_held_against_the_other() -> None:
+    found = beside_a_reference(unstable(100, 8))
+    assert found.choice == ["autograd"]
+    assert said(found, "jax is left out: its step is unstable")
+    assert not any("autograd is left out" in reason for reason in found.reasons)
+    # The other way about jax has its own times, and no ratio to tell them by.
+    found = beside_a_reference(unstable(100, 8, by="reference"))
+    assert found.choice == ["jax"]
+    assert said(
+        found, "no ratio, it or the reference was disturbed in too many rounds (jax's step 8 of 8): its own times hold"
+    )
+    assert not any("quieter machine" in reason for reason in found.reasons)
+
+
+def test_none_is_called_quickest_by_a_ratio_that_is_unstable() -> None:
+    slower = timing("torch", timed(110, ratio=(1, 2)))
+    for jax, tied in ((timed(100, ratio=(3, 5)), []), (unstable(100, 8, by="reference"), ["torch"])):
+        run = problem(timing("autograd", timed(400, speed=None)), timing("jax", jax), slower)
         run.reference = "autograd"
-        found = recommend(run, 100)
+        found = quickest(run, lambda each: each.step)
         assert found is not None
-        assert found.choice == choice
+        assert found[0] == ["jax", *tied]
 
 
 def test_nothing_is_said_of_many_more_steps_than_were_asked_for() -> None:

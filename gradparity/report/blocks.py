@@ -29,8 +29,8 @@ def blocks_frame(result: RunResult) -> pl.DataFrame:
     one process ``pair``, and ``order`` is a block's place in it, 0 to 3. ``backend`` is who ran the block, in the
     ``role`` of ``challenger``, ``reference`` or ``twin``; in rounds of the last three kinds the reference is the same
     backend's step. ``inner`` is gradient steps in the block, or losses of ``primal``, and ``step_ns`` wall-clock
-    nanoseconds of one. ``disturbed`` is of the whole round. Blocks outside any round have no ``pair``, ``round``,
-    ``order``, ``challenger`` and ``disturbed``.
+    nanoseconds of one. ``waited_ns`` is of a program that is asked. ``disturbed`` is of the whole round. Blocks outside
+    any round have no ``pair``, ``round``, ``order``, ``challenger`` and ``disturbed``.
     """
     import polars as pl
 
@@ -39,7 +39,7 @@ def blocks_frame(result: RunResult) -> pl.DataFrame:
         "problem": text, "digest": text, "formulation": text, "threads": whole, "dtype": text, "rows": whole,
         "call": text, "challenger": text, "pair": whole, "round": whole, "order": whole, "backend": text, "role": text,
         "inner": whole, "wall_ns": whole, "cpu_ns": whole, "step_ns": pl.Float64, "stolen_ns": whole,
-        "minor_faults": whole, "context_switches": whole, "disturbed": pl.Boolean,
+        "waited_ns": whole, "minor_faults": whole, "context_switches": whole, "disturbed": pl.Boolean,
     }  # fmt: skip
     return pl.DataFrame(list(_rows(result)), schema=schema)
 

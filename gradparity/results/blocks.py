@@ -31,6 +31,13 @@ def rounds_of(problem: ProblemResult, backend: str, call: Call) -> list[Round]:
     return [each for timed in seen for each in timed.rounds]
 
 
+def disturbed_of(problem: ProblemResult, backend: str, call: Call) -> tuple[int, int]:
+    """Rounds that the backend took part in, and in how many of them itself was disturbed, alone or with the other."""
+    rounds = rounds_of(problem, backend, call)
+    reference = backend == problem.reference
+    return len(rounds), sum(each.reference_disturbed if reference else each.challenger_disturbed for each in rounds)
+
+
 def blocks_of(problem: ProblemResult, backend: str, call: Call) -> list[Block]:
     """Every block of the backend, in process order as far as rounds tell it; each counts gradient steps."""
     timed = timed_of(timing_of(problem, backend), call)

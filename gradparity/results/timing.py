@@ -72,7 +72,7 @@ class Timing(msgspec.Struct, kw_only=True):
     step with the garbage collector on, as in a user's program, for a backend that tapes; all else is timed with it off.
     ``communication`` is what the ranks of a sharded backend exchange in a step, by itself, against the step. ``piped``:
     it is a program of any language, and all its calls have the way of their numbers through a pipe in them; then
-    ``communication`` is that way alone, and CPU time and memory, which are its own, are not known.
+    ``communication`` is that way alone, and CPU time over wall-clock time and memory, which are its own, are not told.
     ``peak_resident_bytes`` is that of a process which only loaded and stepped, ``import_resident_bytes`` its size after
     the import. ``times_floor`` is ``step`` over what this machine could do it in at best.
     """

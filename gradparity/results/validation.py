@@ -67,8 +67,9 @@ class _Users(msgspec.Struct):
 
 
 def _is_block(block: Block) -> bool:
-    counts = (block.wall_ns, block.inner, block.cpu_ns, block.minor_faults, block.context_switches)
-    return block.wall_ns >= 1 and block.inner >= 1 and max(*counts, block.stolen_ns or 0) <= _MOST_WHOLE
+    counts = (block.wall_ns, block.inner, block.minor_faults, block.context_switches)
+    known = (each or 0 for each in (block.cpu_ns, block.stolen_ns, block.waited_ns))
+    return block.wall_ns >= 1 and block.inner >= 1 and max(*counts, *known) <= _MOST_WHOLE
 
 
 def _is_comparison(found: Comparison) -> bool:

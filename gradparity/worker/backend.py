@@ -293,7 +293,7 @@ class Worker:
         from gradparity.benchmark.protocol import rewarm, sample
         from gradparity.worker.ranks import deciding_clock
 
-        clock, call = Clock(), self.calls[request.call]
+        clock, call = Clock(getattr(self.backend, "process_id", None)), self.calls[request.call]
         if request.rewarm_calls:
             rewarm(call, deciding_clock(self.backend), calls=request.rewarm_calls)
         collect = request.call == "collected"

@@ -26,6 +26,8 @@ class SimulatedClock:
         self.now_ns = 0
         self.cpu_total_ns = 0
         self.stolen_total_ns: int | None = 0
+        self.program_cpu_total_ns: int | None = 0
+        self.waited_total_ns: int | None = None
         self.minor_faults = 0
         self.context_switches = 0
 
@@ -36,7 +38,13 @@ class SimulatedClock:
         return self.cpu_total_ns
 
     def counters(self) -> Counters:
-        return Counters(self.minor_faults, self.context_switches, self.stolen_total_ns)
+        return Counters(
+            self.minor_faults,
+            self.context_switches,
+            self.stolen_total_ns,
+            self.program_cpu_total_ns,
+            self.waited_total_ns,
+        )
 
     def spend(self, wall_ns: int, *, cpu_share: float = 1.0, stolen_ns: int = 0) -> None:
         self.now_ns += wall_ns

@@ -20,6 +20,7 @@ from gradparity.benchmark.protocol import (
     sample,
     warm_up,
 )
+from gradparity.benchmark.rounds import Round
 from tests.bench.simulation import SimulatedCall, SimulatedClock
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
@@ -161,6 +162,40 @@ def test_a_block_holds_what_its_calls_took_and_nothing_else() -> None:
     assert block.call_ns == 10 * MS
 
 
+class AskedProgram:
+    """A program on a simulated clock: 4 ms of each 10 are those of who asks, 5 its own, and so many others'."""
+
+    def __init__(self, others_ms: int = 0) -> None:
+        self.clock, self.others_ns = SimulatedClock(), others_ms * MS
+        self.clock.program_cpu_total_ns, self.clock.waited_total_ns = 3 * S, 2 * S
+
+    def __call__(self) -> None:
+        self.clock.spend(4 * MS)
+        self.clock.spend(6 * MS + self.others_ns, cpu_share=0.0)
+        if self.clock.program_cpu_total_ns is not None and self.clock.waited_total_ns is not None:
+            self.clock.program_cpu_total_ns += 5 * MS
+            self.clock.waited_total_ns += self.others_ns
+
+
+@pytest.mark.parametrize("others_ms", [0, 1, 5])
+def test_a_program_that_others_keep_from_its_core_is_disturbed_and_one_that_is_left_alone_is_not(
+    others_ms: int,
+) -> None:
+    program = AskedProgram(others_ms)
+    block, _ = sample(program, 5, program.clock)
+    assert (block.wall_ns, block.cpu_ns, block.waited_ns) == ((50 + 5 * others_ms) * MS, 45 * MS, 5 * others_ms * MS)
+    assert block.away_ns == 5 * others_ms * MS
+    assert Round(0, 0, (block, block), (block, block)).disturbed is (others_ms == 5)
+
+
+def test_of_a_program_whose_cpu_time_is_not_told_no_disturbance_is_claimed() -> None:
+    program = AskedProgram(others_ms=5)
+    program.clock.program_cpu_total_ns = program.clock.waited_total_ns = None
+    block, _ = sample(program, 5, program.clock)
+    assert (block.cpu_ns, block.waited_ns, block.away_ns) == (None, None, 0)
+    assert not Round(0, 0, (block, block), (block, block)).disturbed
+
+
 def test_stolen_time_is_unknown_where_the_system_does_not_tell() -> None:
     clock, call = steady(1 * MS)
     clock.stolen_total_ns = None
@@ -232,7 +267,8 @@ def test_the_systems_clock_goes_forward_and_counts_page_faults() -> None:
     assert all(a <= b for a, b in pairwise(readings))
     block, data = sample(lambda: bytearray(os.urandom(4096) * 4096), 1, clock)
     assert isinstance(data, bytearray)
-    assert block.cpu_ns > 0
+    assert block.cpu_ns
+    assert block.waited_ns is None  # there is no other process
     assert 0 < block.wall_ns < 60 * S
     assert block.minor_faults >= 0
 

@@ -87,6 +87,37 @@ def test_one_disturbed_block_spoils_its_round(odd: Block, disturbed: bool) -> No
         assert a_round(*blocks).disturbed is disturbed
 
 
+def test_a_disturbed_block_is_laid_to_whose_it_is() -> None:
+    calm, lost = block(50), block(50, cpu_share=0.5)
+    for blocks, who in (((lost, calm, calm, calm), (True, False)), ((calm, calm, lost, calm), (False, True))):
+        found = a_round(*blocks)
+        assert (found.reference_disturbed, found.challenger_disturbed, found.disturbed) == (*who, True)
+    stolen = a_round(calm, block(50, stolen_ms=21), calm, calm)  # ticks are too coarse to tell in whose block
+    assert stolen.reference_disturbed
+    assert stolen.challenger_disturbed
+
+
+# A program's block of 50 ms: CPU time of it and of who asks, and how long they were ready while others ran.
+@pytest.mark.parametrize(
+    ("cpu_ms", "waited_ms", "disturbed"),
+    [
+        (30, 0, False),  # they wait for each other, each for the other's core to wake up
+        (49, 20, False),  # on one core, each while the other runs
+        (30, 20, True),  # while somebody else ran
+        (42, 20, True),
+        (43, 20, False),
+        (90, 60, False),  # several threads of the program
+        (None, None, False),  # not known, and not claimed
+    ],
+)
+def test_a_program_is_disturbed_where_it_was_ready_and_nobody_of_both_ran(
+    cpu_ms: int | None, waited_ms: int | None, disturbed: bool
+) -> None:
+    cpu_ns, waited_ns = (None if ms is None else ms * MS for ms in (cpu_ms, waited_ms))
+    found = a_round(block(50), replace(block(50), cpu_ns=cpu_ns, waited_ns=waited_ns), block(50), block(50))
+    assert (found.challenger_disturbed, found.reference_disturbed) == (disturbed, False)
+
+
 # --- pairs -----------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,9 @@ def disturbed(measured: Round, cpu_limit: float, steal_limit: float, tick_ns: in
     """`Round.disturbed` with other limits."""
     blocks = measured.reference + measured.challenger
     wall_ns, stolen_ns = sum(b.wall_ns for b in blocks), sum(b.stolen_ns or 0 for b in blocks)
-    return stolen_ns > steal_limit * wall_ns + tick_ns or any(b.cpu_ns < cpu_limit * b.wall_ns for b in blocks)
+    return stolen_ns > steal_limit * wall_ns + tick_ns or any(
+        b.wall_ns - b.away_ns < cpu_limit * b.wall_ns for b in blocks
+    )
 
 
 def scatter(rounds: Iterable[Round]) -> float | None:

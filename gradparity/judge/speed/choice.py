@@ -13,7 +13,7 @@ from gradparity.benchmark.break_even import Cost, crossing, envelope, total_s
 from gradparity.benchmark.stats import DISCARD_LIMIT, Comparison, MedianInterval, between
 from gradparity.formatting import duration, ratio, three
 from gradparity.results import Finding, ProblemResult, Recommendation, Span, Timed, Timing, Training
-from gradparity.results.blocks import CALLS, rounds_of, timed_of
+from gradparity.results.blocks import CALLS, disturbed_of, timed_of
 
 #: The closed form needs its gradient derived by hand: it is timed as the yardstick and not recommended.
 BY_HAND = "numpy"
@@ -75,12 +75,17 @@ def quickest(problem: ProblemResult, timed_of: Callable[[Timing], Timed | None])
     bad = {found.backend for found in problem.not_good} | _no_choice(problem)
     bad |= {timing.backend for timing in problem.timings if _unstable(problem, timing)}
     found = {timing.backend: timed_of(timing) for timing in problem.timings if timing.backend not in bad}
-    timed = {name: (step.median, each.ratio) for name, each in found.items() if each and (step := each.step_ns)}
+    timed = {name: (step.median, each) for name, each in found.items() if each and (step := each.step_ns)}
     if not timed:
         return None
     best = min(timed, key=lambda name: timed[name][0])
-    ties = (name for name in timed if name != best and _overlap(timed[best][1], timed[name][1]))
+    ties = (name for name in timed if name != best and _tied(timed[best][1], timed[name][1]))
     return [best, *ties], timed[best][0]
+
+
+def _tied(best: Timed, other: Timed) -> bool:
+    """Whether neither is known to be quicker: by their ratios, or for want of one that can be trusted."""
+    return "unstable" in (best.speed, other.speed) or _overlap(best.ratio, other.ratio)
 
 
 def _overlap(best: Comparison | None, other: Comparison | None) -> bool:
@@ -173,19 +178,19 @@ def _said(spans: list[Span], correct: Mapping[str, Timing], steps: int) -> str:
 
 
 def _unstable(problem: ProblemResult, timing: Timing) -> str:
-    """Which of a backend's calls are unstable; the reference's rounds are those of all the others."""
+    """Which of a backend's calls are unstable, by the rounds in which itself was disturbed.
+
+    The reference's are those of all the others: one of them that is disturbed says nothing of it, nor it of them.
+    """
     found = []
     for call in CALLS:
         timed = timed_of(timing, call)
-        if timed is None:
-            continue
-        if timed.speed == "unstable":
-            found.append(f"its {call} is unstable")  # `doubts` has the figures
-        elif timing.backend == problem.reference:
-            rounds = rounds_of(problem, timing.backend, call)
-            disturbed = sum(each.disturbed for each in rounds)
-            if disturbed > DISCARD_LIMIT * len(rounds):
-                found.append(f"its {call} is unstable, {disturbed} of {len(rounds)} rounds were disturbed")
+        rounds, disturbed = disturbed_of(problem, timing.backend, call)
+        if timed is not None and disturbed > DISCARD_LIMIT * rounds:
+            told = timed.speed == "unstable"  # `doubts` has the figures
+            found.append(
+                f"its {call} is unstable" + ("" if told else f", {disturbed} of {rounds} rounds were disturbed")
+            )
     return " and ".join(found)
 
 
@@ -193,7 +198,7 @@ def _lead(timed: Mapping[str, Timed | None], what: str) -> list[str]:
     """How much faster the fastest is than the next; nothing is claimed without both intervals."""
     steps = {name: step.median for name, found in timed.items() if (step := _step(found)) is not None}
     names = sorted(steps, key=lambda name: steps[name])[:2]
-    ratios = [found.ratio for name in names if (found := timed[name]) is not None]
+    ratios = [found.ratio for name in names if (found := timed[name]) is not None and found.speed != "unstable"]
     lead = between(*ratios) if len(ratios) == 2 else None
     if lead is None:
         return []
@@ -203,13 +208,17 @@ def _lead(timed: Mapping[str, Timed | None], what: str) -> list[str]:
 
 def doubts(timings: Iterable[Timing]) -> list[str]:
     """What makes timings less than they look, each kind once."""
-    unstable, restless, threaded = [], [], []
+    unstable: list[str] = []
+    unrelated: list[str] = []
+    restless, threaded = [], []
     for timing in timings:
         for call, timed in (("step", timing.step), ("loop", timing.loop)):
             if timed is None:
                 continue
             if timed.speed == "unstable" and timed.ratio is not None:
-                unstable.append(f"{timing.backend}'s {call} {timed.ratio.discarded} of {timed.ratio.rounds}")
+                own = sum(each.challenger_disturbed for each in timed.rounds) > DISCARD_LIMIT * len(timed.rounds)
+                figures = f"{timing.backend}'s {call} {timed.ratio.discarded} of {timed.ratio.rounds}"
+                (unstable if own else unrelated).append(figures)
             if not all(warm.converged for warm in timed.warm_ups):
                 longest_s = max(warm.seconds for warm in timed.warm_ups)
                 restless.append(f"{timing.backend}'s {call} after {duration(1e9 * longest_s)}")
@@ -219,6 +228,7 @@ def doubts(timings: Iterable[Timing]) -> list[str]:
         f"{what} ({', '.join(found)}): {cure}"
         for what, found, cure in (
             ("unstable, too many rounds were disturbed", unstable, "time again on a quieter machine"),
+            ("no ratio, it or the reference was disturbed in too many rounds", unrelated, "its own times hold"),
             ("not settled when warming up ended", restless, "its first blocks may be slow ones"),
             ("more than one thread worked, even on one core", threaded, "compare with that in mind"),
         )

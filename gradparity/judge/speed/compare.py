@@ -20,7 +20,7 @@ from gradparity.benchmark.stats import Verdict as SpeedVerdict
 from gradparity.benchmark.stats import verdict as speed_verdict
 from gradparity.judge.changes import ABSENT, BlockChange, Kind, backends_of, changes
 from gradparity.results import GOOD, ProblemResult, RunResult, Timed, label
-from gradparity.results.blocks import Call, rounds_of, timed_of, timing_of
+from gradparity.results.blocks import Call, disturbed_of, rounds_of, timed_of, timing_of
 
 #: Facts of the machine that change timings.
 _MACHINE = ("cpu", "cores", "usable_cores", "system", "python")
@@ -263,6 +263,11 @@ def _half_width(runs: list[tuple[MedianInterval, Timed, Control]]) -> float | No
 
 
 def _disturbed(problem: ProblemResult, backend: str, call: Call) -> tuple[int, int]:
-    """Rounds that the backend took part in, and how many of them were disturbed."""
+    """Rounds that the backend took part in, and how many of them say nothing of it: it was disturbed, or its ratio.
+
+    A round of the reference in which the other alone was disturbed is a good one of the reference.
+    """
+    if backend == problem.reference:
+        return disturbed_of(problem, backend, call)
     rounds = rounds_of(problem, backend, call)
     return len(rounds), sum(each.disturbed for each in rounds)

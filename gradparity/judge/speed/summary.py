@@ -31,7 +31,7 @@ def summarise(problem: ProblemResult, profile: Profile) -> None:
                 _summarise(timed, [], profile, None)
         for timed in (timing.step, timing.loop, timing.communication):
             if timing.piped and timed is not None:
-                timed.cpu_per_wall = None  # the process that asks has been looked at
+                timed.cpu_per_wall = None  # that of two processes, which wait for each other
         limits = problem.limits
         timing.times_floor, timing.loop_times_floor = (
             timed.step_ns.median / limits.floor_ns if limits and timed and timed.step_ns else None
@@ -44,7 +44,9 @@ def _summarise(timed: Timed, others: Sequence[Block], profile: Profile, aa: Cont
     blocks = [*timed.blocks, *(block for each in timed.rounds for block in each.challenger), *others]
     if blocks:
         timed.step_ns = median_interval([block.call_ns for block in blocks])
-        timed.cpu_per_wall = sum(b.cpu_ns for b in blocks) / sum(b.wall_ns for b in blocks)
+        cpus_ns = [block.cpu_ns for block in blocks if block.cpu_ns is not None]
+        known = len(cpus_ns) == len(blocks)
+        timed.cpu_per_wall = sum(cpus_ns) / sum(block.wall_ns for block in blocks) if known else None
     if timed.rounds:
         timed.ratio = compare(pair_values(timed.rounds), profile, aa)
         timed.speed = verdict(timed.ratio, aa.floor) if aa is not None else None
