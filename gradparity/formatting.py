@@ -7,6 +7,8 @@ import re
 #: Control sequences of terminals (ECMA-48): colours, cursor movements, window titles.
 _SEQUENCES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
 _DURATIONS = ((1e9, "s"), (1e6, "ms"), (1e3, "us"), (1.0, "ns"))
+#: How a rule begins by which a JVP was had where the backend has none.
+BY_GRADIENT = "the gradient times the direction"
 _SIZES = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 

@@ -11,7 +11,7 @@ from msgspec import structs
 from gradparity.benchmark.protocol import Block, WarmUp
 from gradparity.benchmark.rounds import Round
 from gradparity.benchmark.stats import Comparison, MedianInterval
-from gradparity.judge.speed.choice import quickest, recommend
+from gradparity.judge.speed.choice import quickest, recommend, share_of
 from gradparity.results import Finding, OneThread, ProblemResult, Recommendation, Span, Start, Timed, Timing, Training
 
 Interval = tuple[float, float]
@@ -259,6 +259,26 @@ def test_none_is_called_quickest_by_a_ratio_that_is_unstable() -> None:
         found = quickest(run, lambda each: each.step)
         assert found is not None
         assert found[0] == ["jax", *tied]
+
+
+@pytest.mark.parametrize(
+    ("step_us", "echo_us", "ratio", "words"),
+    [
+        (125, 105, 1.2, "its numbers go through a pipe, which takes 105 us of 125 us a step"),
+        # By itself it took longer; the step of its turns did; and what was timed in turns says otherwise.
+        (103, 196, 0.5, "a pipe, whose share of 103 us a step is not known: by itself it took no less, 196 us"),
+        (125, 105, 0.9, "a pipe, whose share of 125 us a step is not known: by itself it took no less, 105 us"),
+        (103, 103, 1.1, "a pipe, whose share of 103 us a step is not known: by itself it took no less, 103 us"),
+    ],
+)
+def test_of_a_step_the_way_of_its_numbers_takes_no_more_than_the_step(
+    step_us: float, echo_us: float, ratio: float, words: str
+) -> None:
+    echo = timed(echo_us, ratio=(ratio, ratio))
+    found = chosen(100, timing("jax", 100), timing("able", step_us, piped=True, communication=echo))
+    assert said(found, words)
+    share = share_of(echo)
+    assert share == (pytest.approx(1 / ratio) if ratio > 1 else None)
 
 
 def test_nothing_is_said_of_many_more_steps_than_were_asked_for() -> None:

@@ -17,6 +17,10 @@ from gradparity.results import GOOD, Diagnosis, Finding, NotGiven, worst
 _CURES = (
     (r"^it failed before", "See what failed."),
     (
+        "ProgramFailed: the program",
+        'Its "can" says that it does: a word that it does not answer does not belong there.',
+    ),
+    (
         "scaled_dot_product",
         "The plain kernel has it: call it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH).",
     ),

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from gradparity.backends import place
 from gradparity.backends.protocol import Array, Backend, Data, Loss, Params, Program
+from gradparity.formatting import BY_GRADIENT
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import AnyProblem, UserProblem
 from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
@@ -222,7 +223,7 @@ def quantities_at(
         tell({}, "the JVP")
         slope = asked.attempt("jvp", program.jvp, params, data, tangents)
         if slope is None:
-            asked.instead["jvp"] = f"the gradient times the direction: {asked.failed['jvp']}"
+            asked.instead["jvp"] = f"{BY_GRADIENT}: {asked.failed['jvp']}"
             along = backend.get(tangents)
             terms = [np.vdot(g, along[name]) for name, g in found["gradient"].items()]
             found["jvp"] = {"": np.asarray(sum(terms), found["loss"][""].dtype)}

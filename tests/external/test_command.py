@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import html
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -276,6 +278,22 @@ def test_second_derivatives_of_one_that_can_are_held_to_the_truth(tmp_path: Path
     assert "the gradient times the direction" not in finding(result, "plain", "jvp").rule
     assert verdicts(result, "wrong") == {**AGREES, "hvp": {"wrong", "agrees"}}
     assert finding(result, "wrong", "hvp w").cause == "factor 2"
+
+
+def test_what_one_says_it_can_and_does_not_answer_is_said_on_every_screen(tmp_path: Path, command: Command):
+    claims = "send({'error': 'no callback yet'} if what in ('jvp', 'hvp') else found)"
+    words = ["--backend", option(program(tmp_path, ABLE + claims)), "--backends", "plain", "--steps", "2"]
+    code, shown, err = command("check", model_file(tmp_path, HEAD + LOSS), *words, "--out", str(tmp_path / "out"))
+    assert code == 0, shown + err
+    reports = [(tmp_path / "out" / f"report.{kind}").read_text() for kind in ("md", "html")]
+    for text in (shown, *reports):
+        plainly = html.unescape(re.sub(r"<[^>]+>", " ", text)).replace("\\", "").replace("**", "")
+        said = " ".join(plainly.split())
+        assert (
+            "jvp of plain: the gradient times the direction: ProgramFailed: the program says: no callback yet." in said
+        )
+        assert 'no callback yet. Its "can" says that it does' in said
+        assert "the framework" not in said.partition("no callback yet. ")[2][:200]
 
 
 #: What it takes over its gradient beside what it takes over its numbers: that makes it the longer of the two by far.

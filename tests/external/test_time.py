@@ -24,13 +24,17 @@ os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 program = AskedByLine(json.loads(sys.argv[1]))
 clock = Clock(program.process_id)
 
+def disturbed(block):
+    return Round(0, 0, (block, block), (block, block)).disturbed
+
 def blocks(count):
     found = []
     for _ in range(count):
+        here, _ = sample(lambda: sum(range(20_000)), 50, Clock())
         own_ns = time.process_time_ns()
         block, _ = sample(lambda: program.ask(b"?", 100), 200, clock)
         own = (time.process_time_ns() - own_ns) / block.wall_ns
-        found.append((own, block.cpu_ns / block.wall_ns, Round(0, 0, (block, block), (block, block)).disturbed))
+        found.append((own, block.cpu_ns / block.wall_ns, disturbed(block), disturbed(here)))
     return found
 
 alone = blocks(20)
@@ -54,5 +58,8 @@ def test_a_program_is_disturbed_by_a_busy_loop_on_its_core_and_not_by_who_asks_i
         words = ["sh", str(tmp_path / "run.sh"), *words]
     done = subprocess.run([sys.executable, "-c", TIMED, json.dumps(words)], capture_output=True, text=True, check=True)
     alone, beside = json.loads(done.stdout)
-    assert any(cpu > 0.9 and own < 0.7 and not disturbed for own, cpu, disturbed in alone), alone
-    assert sum(disturbed for *_, disturbed in beside) >= 8, beside
+    # On a busy machine as few are left alone as of work in one process.
+    calm = [(own, cpu) for own, cpu, disturbed, _ in alone if not disturbed]
+    assert 2 * len(calm) >= sum(not here for *_, here in alone), alone
+    assert all(cpu > own + 0.1 and own < 0.85 for own, cpu in calm), alone  # who asks is not all that counts
+    assert sum(disturbed for *_, disturbed, _ in beside) >= 8, beside

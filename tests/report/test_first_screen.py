@@ -11,7 +11,9 @@ import pytest
 from rich.console import Console
 
 from gradparity.cli.app import ExitCode, exit_code
+from gradparity.report.facts.clock import STEP, steps
 from gradparity.report.facts.overview import overview
+from gradparity.report.facts.standings import problem_times
 from gradparity.report.facts.verdicts import status
 from gradparity.report.markdown import markdown
 from gradparity.report.notebook import html
@@ -182,3 +184,24 @@ def test_nothing_that_a_terminal_obeys_gets_through_in_the_long_form_either():
 def test_a_problem_that_is_there_to_fail_does_not_make_a_backend_wrong():
     shown = problem("naive, logits +800", ["numpy"], bad="numpy", clock=False, expected="naive fails here", training=[])
     assert screen(run(shown)).splitlines()[1].startswith("✓")
+
+
+def test_a_backend_that_was_not_timed_is_no_reference_and_nobody_else_is_called_one():
+    found = run(problem("p", ["jax", "torch"]))
+    assert "speed, jax = 1" in screen(found)
+    assert screen(found).count("reference") == 1
+    # The reference failed when it was warmed up: the others were timed by themselves.
+    (lost,) = run(problem("p", ["jax", "torch"])).problems
+    lost.reference, lost.control = "failed", None
+    for each in lost.timings:
+        for timed in (each.step, each.loop):
+            assert timed is not None
+            timed.ratio, timed.speed, timed.rounds = None, None, []
+    for form, made in FORMS.items():
+        assert "failed = 1" not in made(run(lost)), form
+    assert "reference" not in screen(run(lost))
+    rows = problem_times(lost).rows
+    assert [(row[0].text, row[3].text, row[4].text) for row in rows] == [("jax", "-", "-"), ("torch", "-", "-")]
+    table = steps(lost, STEP)
+    assert table is not None
+    assert "reference" not in {cell.text for row in table.rows for cell in row}

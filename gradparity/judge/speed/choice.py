@@ -252,10 +252,26 @@ def _by_hand(problem: ProblemResult) -> list[str]:
             took = duration(step.median)
             found.append(f"{BY_HAND} is none to choose: its gradient is derived by hand ({took} a step)")
         elif timing.piped:
-            alone = duration(way.median) if way else "nobody knows how much"
-            said = f"its numbers go through a pipe, which takes {alone} of {duration(step.median)} a step"
-            found.append(f"{timing.backend} is none to choose: {said}")
+            found.append(
+                f"{timing.backend} is none to choose: its numbers go through a pipe, {_way(timing, step, way)}"
+            )
     return found
+
+
+def _way(timing: Timing, step: MedianInterval, way: MedianInterval | None) -> str:
+    """What of a step the way of its numbers takes; where that by itself took no less, nobody knows."""
+    took = f"{duration(step.median)} a step"
+    if way is None:
+        return f"which takes nobody knows how much of {took}"
+    if (timing.communication and share_of(timing.communication)) is None or way.median >= step.median:
+        return f"whose share of {took} is not known: by itself it took no less, {duration(way.median)}"
+    return f"which takes {duration(way.median)} of {took}"
+
+
+def share_of(communication: Timed) -> float | None:
+    """The part of a step that communication takes, from turns of both; ``None`` where by itself it took no less."""
+    ratio = communication.ratio.ratio if communication.ratio else None
+    return None if ratio is None or ratio <= 1 else 1 / ratio
 
 
 def _excluded(found: Finding | Training) -> str:

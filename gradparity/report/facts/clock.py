@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gradparity.benchmark.stats import Control
 from gradparity.formatting import duration, ratio, size, three
+from gradparity.judge.speed.choice import share_of
 from gradparity.report.facts import words
 from gradparity.report.facts.view import Cell, Column, Figures, Table, missing, tabulated
 from gradparity.results import Formulated, ProblemResult, Timed, Timing
@@ -98,15 +99,16 @@ def steps(problem: ProblemResult, call: ClockedCall) -> Table | None:
     if not found:
         return None
     several = any(timed.steps > 1 for _, timed in found)
+    reference = words.reference([timing.backend for timing, _ in found], problem)
     columns: list[Column[tuple[Timing, Timed]]] = [
         Column("backend", lambda c: Cell(c[0].backend, note="A/A control" if c[0] is problem.twin else ""), bare=True),
         Figures("a step", lambda c: words.step(c[1].step_ns), bare=True, title="median, and its 95% interval"),
         Figures(
-            f"speed, {problem.reference} = 1",
-            lambda c: words.speed(c[1]),
+            words.speed_head(reference),
+            lambda c: words.speed(c[1], reference=c[0].backend == reference),
             title="how many times as fast, and its 95% interval",
         ),
-        Column("verdict", lambda c: words.verdict_cell(c[1].speed or "reference")),
+        Column("verdict", lambda c: words.verdict_cell(c[1].speed or "reference" * (c[0].backend == reference))),
         Figures(
             "times floor",
             lambda c: words.times(call.times_floor(c[0])),
@@ -196,7 +198,6 @@ def _communicated(problem: ProblemResult) -> Iterable[str]:
     for timing in problem.timings:
         found = timing.communication
         if found is not None and found.step_ns is not None and found.ratio is not None and found.ratio.ratio:
-            yield (
-                f"Of {timing.backend}'s step the communication by itself takes {duration(found.step_ns.median)}, "
-                f"{100 / found.ratio.ratio:.0f}% of it."
-            )
+            share, took = share_of(found), duration(found.step_ns.median)
+            part = "no less than a step: its share is not known" if share is None else f"{100 * share:.0f}% of it"
+            yield f"Of {timing.backend}'s step the communication by itself takes {took}, {part}."

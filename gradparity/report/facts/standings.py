@@ -215,12 +215,13 @@ def times_table(problems: Sequence[ProblemResult]) -> Table | None:
 
 def problem_times(problem: ProblemResult) -> Table:
     """A row a backend: its step, its loop, how its step compares with the reference's, and its start."""
+    reference = words.reference([t.backend for t in problem.timings if _median(t.step) is not None], problem)
     columns: list[Column[Timing]] = [
         Column("backend", lambda t: Cell(t.backend)),
         Figures("step", lambda t: words.nanoseconds(_median(t.step))),
         Figures("loop", lambda t: words.nanoseconds(_median(t.loop))),
-        Figures(f"speed, {problem.reference} = 1", lambda t: words.speed(t.step)),
-        Column("verdict", lambda t: words.verdict_cell((t.step.speed or "reference") if t.step else "")),
+        Figures(words.speed_head(reference), lambda t: words.speed(t.step, reference=t.backend == reference)),
+        Column("verdict", lambda t: words.verdict_cell(_verdict(t, reference))),
         Figures("start", lambda t: words.seconds(t.start_s if t.starts else None)),
     ]
     return tabulated("How long do they take?", problem.timings, columns)
@@ -232,6 +233,10 @@ def _both(problem: ProblemResult, backend: str) -> Cell:
             step, loop = (words.nanoseconds(_median(timed)) for timed in (timing.step, timing.loop))
             return Cell(f"{step.text}, {loop.text}", step.value)
     return missing()
+
+
+def _verdict(timing: Timing, reference: str) -> str:
+    return "reference" if timing.backend == reference else (timing.step and timing.step.speed) or ""
 
 
 def _median(timed: Timed | None) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gradparity.backends import registered
 from gradparity.benchmark.stats import Comparison, MedianInterval
-from gradparity.formatting import apart, duration, large, ratio, shortened, three
+from gradparity.formatting import BY_GRADIENT, apart, duration, large, ratio, shortened, three
 from gradparity.report.facts.view import Cell, Kind, Note, missing
 from gradparity.results import GOOD, Finding, ProblemResult, RunResult, Timed
 
@@ -101,11 +101,28 @@ def compared(found: Comparison | None) -> Cell:
     return Cell(ratio(found.ratio), found.ratio, interval(found.low, found.high) or "no interval")
 
 
-def speed(found: Timed | None) -> Cell:
-    """How many times as fast as the reference, which itself is 1."""
+def jvps_by_gradient(problem: ProblemResult) -> dict[str, str]:
+    """Whose JVP is its gradient times the direction, and why."""
+    rules = ((f.backend, f.rule.partition(f"{BY_GRADIENT}: ")) for f in problem.findings if f.quantity == "jvp")
+    return {backend: f"{BY_GRADIENT}: {why}" for backend, (_, found, why) in rules if found}
+
+
+def reference(timed: Sequence[str], problem: ProblemResult) -> str:
+    """Whom the speed of those that were timed is told by; ``""`` where the reference was not timed itself."""
+    return problem.reference if problem.reference in timed else ""
+
+
+def speed_head(reference: str) -> str:
+    """The head of a column of speeds."""
+    return f"speed, {reference} = 1" if reference else "speed"
+
+
+def speed(found: Timed | None, *, reference: bool) -> Cell:
+    """How many times as fast as the reference, which itself is 1; nothing of one that was timed without it."""
     if found is None:
         return missing()
-    return compared(found.ratio) if found.ratio is not None or found.speed is not None else Cell("1", 1.0)
+    known = found.ratio is not None or found.speed is not None
+    return compared(found.ratio) if known else Cell("1", 1.0) if reference else missing()
 
 
 def interval(low: float | None, high: float | None) -> str:
