@@ -76,16 +76,37 @@ def test_a_worker_lost_before_it_is_timed_is_a_failed_row_and_the_others_go_on(
     assert run.outcome.recommendation.choice == ["torch"]
 
 
-def test_without_the_reference_the_others_times_are_kept_and_nothing_is_compared(tmp_path: Path) -> None:
+def test_without_the_reference_the_others_times_are_kept_until_another_takes_its_place(tmp_path: Path) -> None:
     lost = fault("numpy", m.Sample, lambda worker, request: worker.samples == 0)
     problem = clocked(Computer(STILL, PAIR | {"torch": SPEEDS["torch"]}, fault=lost), tmp_path).outcome
     for name, step_ns in (("jax", 200e3), ("torch", 100e3)):
         step = timed_of(problem, name, "step")
-        assert step.ratio is None
-        assert step.rounds == []
         assert len(step.blocks) >= 14  # two of each round but the one that was lost
         assert step.step_ns.median == pytest.approx(step_ns, rel=1e-6)
+    assert problem.reference == "jax"
+    assert pairs_of(timed_of(problem, "torch", "step")) == dict.fromkeys(
+        range(1, 5), 8
+    )  # none of the pair that it left
+    assert pairs_of(timed_of(problem, "torch", "loop")) == dict.fromkeys(range(5), 8)
     assert problem.recommendation.choice == ["torch"]
+
+
+@pytest.mark.parametrize("kind", [m.Load, m.CountThreads, m.Warm])
+def test_in_place_of_a_reference_that_was_never_timed_the_next_is_one(tmp_path: Path, kind: type[Request[Any]]) -> None:
+    speeds = PAIR | {"torch": SPEEDS["torch"]}
+    run = clocked(Computer(STILL, speeds, fault=fault("numpy", kind, lambda *_: True)), tmp_path)
+    problem = run.outcome
+    assert [(trouble.backend, trouble.stage) for trouble in problem.troubles] == [("numpy", kind.stage)]
+    assert problem.reference == "jax"
+    for call, ratio in (("step", 2.0), ("loop", SPEEDS["jax"].loop_s / SPEEDS["torch"].loop_s)):
+        timed = timed_of(problem, "torch", call)
+        assert timed.ratio.ratio == pytest.approx(ratio, rel=1e-6)
+        assert pairs_of(timed) == dict.fromkeys(range(5), 8)
+        assert timed.speed in ("faster", "slower", "equivalent")
+        assert timed_of(problem, "jax", call).speed is None
+        # A twin of its own from the second pair on; numpy's is none of it.
+        assert pairs_of(timed_of(problem, "jax~twin", call)) == dict.fromkeys(range(1, 5), 8)
+    assert problem.twin.backend == "jax~twin"
 
 
 def test_without_the_twin_the_ratios_are_measured_all_the_same(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from gradparity.benchmark.profiles import PROFILES, Profile
@@ -198,10 +198,7 @@ class CellClock(Listener):
             return  # what lies on disk has other limits
         self.recorder.begin("bandwidth and GEMM rate")
         try:
-            with self.crew.spawn("numpy", role="limits").worker as worker:
-                worker.configured()
-                request = m.MeasureLimits(outcome.spec, problem.rows, self.profile.name)
-                outcome.limits = worker.ask(request).limits
+            outcome.limits = self.crew.limits(m.MeasureLimits(outcome.spec, problem.rows, self.profile.name))
         except WorkerFailed as failure:
             self.recorder.leave_out(f"read bandwidth and GEMM rate: {failure.reason}")
 
@@ -228,9 +225,8 @@ class CellClock(Listener):
         settings, problem = self.cell.settings, self.cell.problem
         summed = settings.reduction == "sum" and isinstance(problem, Problem)
         rate = settings.learning_rate / (problem.rows if summed else 1)
-        brief = call == "loop" and not self.cell.plan.closely
-        timer = self._timer(PROFILES["brief"] if brief else self.profile)
-        turns = timer.measure(workers, self.crew.reference, into, call, steps=steps, learning_rate=rate)
+        profile = PROFILES["brief"] if call == "loop" and not self.cell.plan.closely else self.profile
+        turns = self._timer(profile).measure(workers, self.crew.reference, into, call, steps=steps, learning_rate=rate)
         for name, output in turns.outputs.items():
             if not is_twin(name):
                 self.judging.judge_output(call, name, output)
@@ -247,6 +243,12 @@ class CellClock(Listener):
         """Tell who watches."""
         self.recorder.begin(stage, backend)
 
+    def compared_with(self, reference: str, timed: Collection[str]) -> str:
+        """Somebody else, where the reference could not be warmed up and has never been timed."""
+        if reference not in timed and not any(each.step and each.step.rounds for each in self.timings.values()):
+            self.workers.pop(self.crew.stand_in(timed), None)
+        return self.crew.reference
+
     def expect(self, seconds: float) -> None:
         """Tell who watches: the turns of a pair, and as much again for every pair to come and for what follows."""
         pairs = max(1, self.profile.pairs_min - self.pair)
@@ -254,8 +256,7 @@ class CellClock(Listener):
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Go on without a backend, and write down why."""
-        worker = self.workers.pop(name, None)
-        if worker is not None:
+        if (worker := self.workers.pop(name, None)) is not None:
             worker.close()
         self.crew.lose(name, failure)
         self.judging.lost(name, failure)
@@ -315,8 +316,7 @@ class CellClock(Listener):
         return step.pairs if step else []
 
     def _challengers(self) -> list[str]:
-        out = {self.crew.reference, *self._hopeless()}
-        return [name for name in self.crew.present if name not in out]
+        return [name for name in self.crew.present if name not in {self.crew.reference, *self._hopeless()}]
 
     def _needed(self, name: str) -> int:
         """Process pairs that the intervals of the step and of the loop ask for."""
@@ -326,8 +326,8 @@ class CellClock(Listener):
 
     def _taken(self, name: str) -> int:
         """Process pairs that a backend has taken part in, with the reference if there is one."""
-        reference = self.crew.reference
-        return sum(reference in self.crew.gone or pair in self._pairs(reference) for pair in self._pairs(name))
+        one, pairs = self.crew.reference, self._pairs(name)
+        return len(pairs) if one in self.crew.gone else len({*pairs} & {*self._pairs(one)})
 
     def _wanted(self) -> list[str]:
         """Whom to start again: everyone whose intervals need more pairs, with the reference and its twin."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Literal, Self
@@ -11,6 +11,7 @@ from typing import Literal, Self
 import msgspec
 
 from gradparity.backends import Registration, available, missing, registered
+from gradparity.benchmark.roofline import Limits
 from gradparity.benchmark.schedule import is_twin, twin
 from gradparity.model_spec.problem import AnyProblem
 from gradparity.processes.backend import WorkerProcess
@@ -198,6 +199,16 @@ class Crew:
         """Name of the reference's second process, which the A/A comparison is with."""
         return twin(self.reference)
 
+    def stand_in(self, timed: Collection[str]) -> str:
+        """Make the first of those that were timed the reference, if there is one, in place of one that was not.
+
+        Returns:
+            The twin of the one before, which is none of this one.
+        """
+        before = self.control
+        self.reference = next((name for name in self.names if name in timed), self.reference)
+        return before
+
     @property
     def present(self) -> list[str]:
         """Backends that still take part."""
@@ -249,6 +260,12 @@ class Crew:
     def compilers_first(self, names: Iterable[str]) -> list[str]:
         """The same names: those that compile take longest."""
         return sorted(names, key=lambda name: not (is_twin(name) or self.registration(name).compiler))
+
+    def limits(self, request: m.MeasureLimits) -> Limits:
+        """What this machine could do at best, by NumPy in a process of its own, whichever backends take part."""
+        with self.spawn("numpy", role="limits").worker as worker:
+            worker.configured()
+            return worker.ask(request).limits
 
     def spawn(self, name: str, role: str = "", *, one_core: bool = False) -> Member:
         """A process of that backend, started; ``role`` tells its log from others'.

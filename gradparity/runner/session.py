@@ -273,6 +273,9 @@ class _Session:
             case.oracle.limit(deadline.hard())
         label = STRESS if self.plan.shared else recorders[0].outcome.label
         crew = Crew(cases[0].settings, label, names, launch, shared=self.plan.shared)
+        for recorder in recorders:  # an earlier session may have had to take another reference
+            if recorder.outcome.timings and recorder.outcome.reference in names:
+                crew.reference = recorder.outcome.reference
         pairs = zip(cases, recorders, strict=True)
         return Group(crew, [ProblemRun(Cell(case, self.plan), crew, recorder) for case, recorder in pairs])
 

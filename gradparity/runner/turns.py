@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from gradparity.benchmark.profiles import Profile
 from gradparity.benchmark.protocol import Block
 from gradparity.benchmark.rounds import Round
-from gradparity.benchmark.schedule import Schedule, Turn
+from gradparity.benchmark.schedule import Schedule, Turn, is_twin, twin
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import UNLIMITED, Deadline
 from gradparity.processes.peer import WorkerFailed
@@ -23,6 +23,10 @@ class Listener:
     def lost(self, name: str, failure: WorkerFailed) -> None:  # noqa: ARG002
         """Take a worker that failed; the others go on, unless this raises."""
         raise failure
+
+    def compared_with(self, reference: str, timed: Collection[str]) -> str:  # noqa: ARG002
+        """The reference, or who takes its place, of those that were warmed up."""
+        return reference
 
     def begin(self, stage: str, backend: str) -> None:
         """Take a stage that starts."""
@@ -96,11 +100,13 @@ class Timer:
                 continue
             turns.timed[name] = timed = into(name)
             _add_pair(timed, self.pair, warmed, count)
-        self._compare(turns, reference)
+        self._compare(turns, self.listener.compared_with(reference, turns.timed))
         return turns
 
     def _compare(self, turns: Turns, reference: str) -> None:
-        challengers = [name for name in turns.timed if name != reference]
+        challengers = [
+            each for each in turns.timed if each != reference and (not is_twin(each) or each == twin(reference))
+        ]
         there = reference in turns.timed
         if not challengers and there:  # nothing to compare with: its own times all the same
             self._alone(turns, reference)
