@@ -299,9 +299,7 @@ def _notes(result: RunResult) -> Iterable[Note]:
         yield _remark("Nothing to run:", f"{name}: {why}")
     for what, (reason, cure) in not_given(result.problems).items():
         yield _remark(f"Not compared, {what}:", words.sentence(reason), cure)
-    by_gradient = [each for problem in result.problems for each in words.jvps_by_gradient(problem).items()]
-    for name, how in dict(reversed(by_gradient)).items():
-        yield _remark(f"jvp of {name}:", words.sentence(how))
+    yield from (_remark(f"jvp of {n}:", words.sentence(how)) for n, how in words.jvps_by_gradient(result.problems))
     for problem in result.problems:
         for kink in kinks(problem):
             yield _remark(f"Kink on {problem.label}:", f"{kink}.")

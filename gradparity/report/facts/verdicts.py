@@ -224,7 +224,7 @@ def problem_notes(problem: ProblemResult) -> list[Note]:
         *(Note(f"{o.backend} disagrees:", o.finding, [o.cause], "bad", wrong) for o in outliers),
         *(Note(f"{d.name}:", words.sentence(d.finding), [d.cure], "warn", "!") for d in problem.diagnoses),
         *(Note(f"Not compared, {n}:", words.sentence(n.reason), [n.cure], "warn", "!") for n in problem.not_given),
-        *(Note(f"jvp of {n}:", words.sentence(how), mark="-") for n, how in words.jvps_by_gradient(problem).items()),
+        *(Note(f"jvp of {n}:", words.sentence(how), mark="-") for n, how in words.jvps_by_gradient([problem])),
         *(Note(f"{name} has nothing to run:", reason, mark="-") for name, reason in problem.idle.items()),
     ]
     return [replace(note, more=[each for each in note.more if each]) for note in notes]

@@ -101,10 +101,15 @@ def compared(found: Comparison | None) -> Cell:
     return Cell(ratio(found.ratio), found.ratio, interval(found.low, found.high) or "no interval")
 
 
-def jvps_by_gradient(problem: ProblemResult) -> dict[str, str]:
-    """Whose JVP is its gradient times the direction, and why."""
-    rules = ((f.backend, f.rule.partition(f"{BY_GRADIENT}: ")) for f in problem.findings if f.quantity == "jvp")
-    return {backend: f"{BY_GRADIENT}: {why}" for backend, (_, found, why) in rules if found}
+def jvps_by_gradient(problems: Iterable[ProblemResult]) -> list[tuple[str, str]]:
+    """Whose JVP is its gradient times the direction, and why: of several problems the first's words."""
+    found = (finding for problem in problems for finding in problem.findings if finding.quantity == "jvp")
+    said: dict[str, str] = {}
+    for each in found:
+        _, by, why = each.rule.partition(f"{BY_GRADIENT}: ")
+        if by:
+            said.setdefault(each.backend, by + why)
+    return list(said.items())
 
 
 def reference(timed: Sequence[str], problem: ProblemResult) -> str:
