@@ -217,12 +217,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: a field of the model is out of its range.
         """
-        names = ("logit_scale", "formulation", "numerics", "reduction", "l2")
-        shared: dict[str, Any] = {name: getattr(self, name) for name in names}
-        shared |= {"features": features, "dtype": self.dtype or "float64"}
-        if self.projection is None:
-            return Logistic(**shared)
-        return ProjectedLogistic(**shared, projection=self.projection)
+        fields = {name: getattr(self, name) for name in ("logit_scale", "formulation", "numerics", "reduction", "l2")}
+        shared: dict[str, Any] = {**fields, "features": features, "dtype": self.dtype or "float64"}
+        width = self.projection
+        return Logistic(**shared) if width is None else ProjectedLogistic(**shared, projection=width)
 
     def optimisers(self) -> list[Optimiser]:
         """The optimisers to train with, each once.
@@ -230,10 +228,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InputError: one is unknown, or a hyperparameter is out of its range.
         """
-        return [
-            optimiser(name, learning_rate=self.learning_rate, momentum=self.momentum)
-            for name in dict.fromkeys(self.optimiser)
-        ]
+        names = dict.fromkeys(self.optimiser)
+        return [optimiser(name, learning_rate=self.learning_rate, momentum=self.momentum) for name in names]
 
 
 def _shape(text: str) -> tuple[int, int, int | None]:
