@@ -70,13 +70,15 @@ def fused_kernel() -> Any:
     Raises:
         subprocess.CalledProcessError: the C++ compiler does not take it.
     """
+    compiler = os.environ.get("CXX", "g++")
+    options = ["-w", "-O3", "-march=native", "-ffast-math", "-fopenmp-simd", "-std=c++20", "-fPIC"]
     with tempfile.TemporaryDirectory() as folder:
-        source, library = Path(folder) / "loss.cpp", Path(folder) / "loss.so"
+        source, built, library = (Path(folder) / f"loss.{suffix}" for suffix in ("cpp", "o", "so"))
         source.write_text(SOURCE)
-        options = ["-w", "-O3", "-march=native", "-ffast-math", "-fopenmp-simd", "-std=c++20", "-shared", "-fPIC"]
-        options += ["-lc10", "-ltorch_cpu"]
-        paths = [f"-I{each}" for each in include_paths()] + [f"-L{each}" for each in library_paths()]
-        compiler = os.environ.get("CXX", "g++")
-        subprocess.run([compiler, source, "-o", library, *paths, *options], check=True)
+        headers = [f"-I{each}" for each in include_paths()]
+        subprocess.run([compiler, "-c", source, "-o", built, *headers, *options], check=True)
+        # Linked without -ffast-math, which would have the whole process flush subnormal numbers to zero from then on.
+        libraries = [*(f"-L{each}" for each in library_paths()), "-lc10", "-ltorch_cpu"]
+        subprocess.run([compiler, "-shared", built, "-o", library, *libraries], check=True)
         torch.ops.load_library(str(library))
     return torch.ops.gradparity_baseline.loss.default

@@ -61,6 +61,15 @@ def test_every_baseline_gives_the_hand_derived_gradient_and_descends_by_it(backe
             assert all(got[name] == pytest.approx(at[name].astype(float), rel=1e-9) for name in at)
 
 
+def test_a_baseline_in_cpp_leaves_subnormal_numbers_to_the_process() -> None:
+    pytest.importorskip("torch")
+    from gradparity.benchmark.baselines.torch_fused_kernel import fused_kernel
+
+    fused_kernel()
+    least = np.array([5e-324])
+    assert least[0] * 1.0 > 0  # -ffast-math at the linking of a library would have flushed it
+
+
 def test_scikit_learns_fit_is_stationary_for_the_penalised_loss() -> None:
     problem = problem_of("60x4x2", "as_written")
     X, y = problem.data["X"], problem.data["y"]
