@@ -55,12 +55,28 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
         ]
 
 
-def test_the_point_at_which_a_tool_is_wrong_is_named(tmp_path: Path, command: Command):
-    answer = "if gradient and x[0] < 0.6: found['output'] = [2 * v for v in slopes]\nsend(found)"
+@pytest.mark.parametrize(
+    ("answer", "expected", "words"),
+    [
+        pytest.param(
+            "if gradient and x[0] < 0.6: found['output'] = [2 * v for v in slopes]\nsend(found)",
+            *(1, "factor 2, at the values of seed 1"),
+            id="wrong",
+        ),
+        pytest.param(
+            "if x != globals().setdefault('first', x): sys.exit('of one point')\nsend(found)",
+            *(3, "in evaluation at other points on lse.py: "),
+            id="dead",
+        ),
+    ],
+)
+def test_a_fault_at_another_point_is_said_to_be_there(
+    tmp_path: Path, command: Command, answer: str, expected: int, words: str
+):
     more = ("--out", str(tmp_path / "out"))
     code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
-    assert code == 1, shown + err
-    assert "factor 2, at the values of seed 1" in " ".join(shown.split())
+    assert code == expected, shown + err
+    assert words in " ".join(shown.split())
 
 
 def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_keeps_nothing(
@@ -70,14 +86,6 @@ def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_kee
     result = evaluated(command, tmp_path, "lse", "--tool", tool(tmp_path, answer), code=1)
     (found,) = [each for each in result["problems"][0]["findings"] if each["quantity"] == "gradient"]
     assert (found["verdict"], found["cause"]) == ("wrong", "zero block")
-
-
-def test_one_that_dies_at_another_point_has_failed(tmp_path: Path, command: Command):
-    answer = "if x != globals().setdefault('first', x): sys.exit('of one point')\nsend(found)"
-    more = ("--out", str(tmp_path / "out"))
-    code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
-    assert code == 3, shown + err
-    assert "in evaluation at other points on lse.py: " in " ".join(shown.split())
 
 
 @pytest.mark.parametrize("name", EVALS)

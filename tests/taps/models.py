@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 
 from gradparity import tap
+from gradparity.worker.messages import Recorded
+from gradparity.worker.recording import record
 from tests.conftest import configured
 
 DIFFERENTIATED = ("autograd", "jax", "torch")
@@ -91,3 +93,14 @@ def by_hand(params: Any = PARAMS, data: Any = DATA) -> tuple[dict[str, Any], dic
     g_out = 2 * out
     g_h = np.outer(g_out, params["v"])
     return {"z#0": z, "h#0": h, "out#0": out}, {"z#0": g_h * (1 - h * h), "h#0": g_h, "out#0": g_out}
+
+
+def of(name: str, loss: Any, params: Any = PARAMS, data: Any = DATA, draws: int = 0) -> Recorded:
+    return record(configured(name), loss, params, data, draws=draws)
+
+
+def assert_close(got: Any, expected: Any) -> None:
+    assert list(got) == list(expected)
+    for key, value in expected.items():
+        assert got[key].shape == value.shape
+        np.testing.assert_allclose(got[key], value, rtol=1e-12, atol=1e-12)
