@@ -7,8 +7,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import msgspec
@@ -148,6 +150,18 @@ def test_a_worker_that_was_closed_is_a_failure_to_who_asks_it_and_not_a_crash(tm
             worker.ask(m.Evaluate())
         with pytest.raises(WorkerFailed):
             worker.receive()
+
+
+def test_threads_that_close_a_worker_at_once_close_its_descriptors_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    both = Barrier(2)
+    with working(tmp_path) as worker, ThreadPoolExecutor(2) as pool:
+        monkeypatch.setattr(worker, "kill", both.wait)  # neither goes on before both have begun
+        closing = [pool.submit(worker.close) for _ in range(2)]
+        assert [each.result(timeout=30) for each in closing] == [None, None]
+        monkeypatch.undo()
+        worker.kill()
 
 
 def test_a_worker_that_raised_answers_the_next_request(numpy_worker: WorkerProcess):

@@ -50,12 +50,15 @@ INTERRUPTIONS_SAID: list[str] = []
 def interruption_said(out: str) -> Iterator[list[RunResult]]:
     """Say of an interruption what it leaves: results so far in the folder ``out``, or all of them, or nothing.
 
-    Gives a list for the result of the run once it has come to its end.
+    Gives a list for the result of the run once it has come to its end. What fails while an interruption is unwound is
+    none of the run's.
     """
     ended: list[RunResult] = []
     try:
         yield ended
-    except KeyboardInterrupt as interruption:
+    except BaseException as interruption:
+        if not _is_interrupted(interruption):
+            raise
         said = "nothing was measured yet"
         if ended:
             said = f"the results are in {out}/{RESULTS_FILE}: gradparity report writes the reports"
@@ -63,7 +66,14 @@ def interruption_said(out: str) -> Iterator[list[RunResult]]:
             said = f"results so far are in {out}/{RESULTS_FILE}: go on with --resume"
         INTERRUPTIONS_SAID.append(out)
         say(f"interrupted; {said}", "yellow")
-        raise
+        raise KeyboardInterrupt from interruption
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether it is an interruption, or was raised while one was unwound."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
 
 
 def require_one(**chosen: bool) -> None:

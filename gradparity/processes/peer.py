@@ -102,7 +102,7 @@ class Peer:
         self._sending_s = 0.0
         self._gone: WorkerFailed | None = None  #: why the process was ended, if it was for a failure
         self._process: subprocess.Popen[bytes] | None = None
-        self._killing = Lock()
+        self._killing, self._closed = Lock(), False
         with contextlib.ExitStack() as undo:
             try:
                 self._log = Log(launch.log)
@@ -280,9 +280,11 @@ class Peer:
                 self._process.wait(_DIES_S)
 
     def close(self) -> None:
-        """Kill the worker unless it has ended already, and let go of its channel."""
-        if self._process is not None and not self._channel.closed:
-            self.kill()
+        """Kill the worker unless it has ended already, and let go of its channel: once, whatever threads ask for it."""
+        self.kill()
+        with self._killing:  # closed again, a descriptor may be another's by now
+            closed, self._closed = self._closed, True
+        if self._process is not None and not closed:
             self._channel.close()
             os.close(self._lifeline)
             if self._life is not None:

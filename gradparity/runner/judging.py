@@ -107,9 +107,8 @@ class Judging:
 
     def lost(self, name: str, failure: WorkerFailed) -> None:
         """Write down that a backend failed, in place of findings where it has none."""
-        if not self.recorder.record.ending:
-            unanswered = self.unanswered(name, "failed", f"{failure.stage}: {failure.reason}")
-            self.recorder.lost(name, failure, unanswered)
+        unanswered = self.unanswered(name, "failed", f"{failure.stage}: {failure.reason}")
+        self.recorder.lost(name, failure, unanswered)
 
     def follow(self) -> None:
         """Find the reference runs, and say what is the matter with the problem itself."""

@@ -46,6 +46,10 @@ from gradparity.version import __version__
 UNROLLED = 2000
 
 
+class Ended(Exception):
+    """The run ended before its time, and its workers were killed: what is found afterwards is no finding."""
+
+
 class Record:
     """The results of a run in their folder; problems that run side by side share it."""
 
@@ -112,6 +116,18 @@ class Record:
         """Take no more: the run is ending before its time."""
         with self.lock:
             self.ending = True
+
+    @contextmanager
+    def taking(self) -> Iterator[None]:
+        """While one thread writes down what it has found.
+
+        Raises:
+            Ended: nothing is taken any more.
+        """
+        with self.lock:
+            if self.ending:
+                raise Ended
+            yield
 
     def save(self) -> None:
         """Write what there is."""
@@ -184,7 +200,7 @@ class Recorder:
 
     def tell(self, backend: str) -> None:
         """Tell who watches what is found on a backend, if anything is."""
-        with self.record.lock:
+        with self.record.taking():
             found = [each for each in self.outcome.findings if each.backend == backend]
             trained = [each for each in self.outcome.training if each.backend == backend]
         if found:
@@ -192,7 +208,7 @@ class Recorder:
 
     def mark(self, stage: str) -> None:
         """Write down that a stage came to its end."""
-        with self.record.lock:
+        with self.record.taking():
             if stage not in self.outcome.stages:
                 self.outcome.stages.append(stage)
 
@@ -203,48 +219,48 @@ class Recorder:
 
     def found(self, name: str, findings: Sequence[Finding]) -> None:
         """Take the verdicts on a backend, in place of those that it has."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.findings = [each for each in self.outcome.findings if each.backend != name] + [*findings]
 
     def trained(self, runs: Sequence[Training]) -> None:
         """Take the verdicts on training runs."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.training += runs
 
     def recorded(self, answer: RecordedAnswer) -> None:
         """Take what is known of answers recorded elsewhere, in place of what is written of them."""
-        with self.record.lock:
+        with self.record.taking():
             kept = [each for each in self.outcome.recorded if each.name != answer.name]
             self.outcome.recorded = [*kept, answer]
 
     def own_training(self, found: OwnTraining) -> None:
         """Take what training as the user wrote it has come to."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.own_training = found
 
     def initialisers(self, found: Initialisers) -> None:
         """Take what the ports' initialisers have come to."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.initialisers = found
 
     def trained_anew(self, change: Callable[[Training], Training]) -> None:
         """Take every training run as it is by what has been found since."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.training = [change(ran) for ran in self.outcome.training]
 
     def checked(self, checked: Checked) -> None:
         """Take a backend whose check came to its end."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.checked.append(checked)
 
     def diagnose(self, *said: Diagnosis) -> None:
         """Add what is to be said about the problem, unless an earlier session has."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.diagnoses += [each for each in said if each not in self.outcome.diagnoses]
 
     def not_given(self, name: str, said: Sequence[NotGiven]) -> None:
         """Take what a backend has no way to, in place of what is written of it."""
-        with self.record.lock:
+        with self.record.taking():
             kept = [n for n in self.outcome.not_given if n.backend != name or n.quantity in COMPILED.values()]
             self.outcome.not_given = kept + [each for each in said if each not in kept]
 
@@ -258,13 +274,13 @@ class Recorder:
             cure = f"Write a loop that the trace unrolls as jax.lax.scan or fori_loop: it is compiled once. Or {cure}"
         given = "it was evaluated operation by operation"
         said = NotGiven(backend=name, quantity=COMPILED[what], reason=f"{reason}; {given}", cure=cure)
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.not_given.append(said)
         self.save()
 
     def leave_out(self, what: str) -> None:
         """Name something that the time budget does not allow."""
-        with self.record.lock:
+        with self.record.taking():
             self.outcome.left_out.append(what)
         self.save()
 
@@ -277,13 +293,13 @@ class Recorder:
             unanswered: findings that say so, where the backend has none yet.
         """
         if failure.kind == "NothingToRun":
-            with self.record.lock:
+            with self.record.taking():
                 self.outcome.idle[name] = failure.reason
         elif isinstance(failure, OutOfTime):
             self.leave_out(f"{name}: cut off in {failure.stage}")
         else:
             trouble = Trouble(backend=name, stage=failure.stage, reason=failure.reason, detail=failure.detail)
-            with self.record.lock:
+            with self.record.taking():
                 self.outcome.troubles.append(trouble)
                 if not is_twin(name) and not any(found.backend == name for found in self.outcome.findings):
                     self.outcome.findings += unanswered
@@ -291,7 +307,7 @@ class Recorder:
 
     def save(self) -> None:
         """Write what there is, rows in the order of the registry whichever backend was done first."""
-        with self.record.lock:
+        with self.record.taking():
             for rows in (self.outcome.findings, self.outcome.training, self.outcome.timings):
                 rows.sort(key=lambda row: self.record.order[row.backend])
         self.record.save()

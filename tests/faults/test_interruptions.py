@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from gradparity.cli import printing
 from gradparity.results import SCHEMA_VERSION, ProblemResult, store
 from tests.faults.harness import command, ended, eventually, gone, saved, wait_for_a_hanging_worker
 from tests.user_model.models import HEAD, LOSS, model_file
@@ -64,6 +65,25 @@ def test_ctrl_c_ends_the_run_and_its_workers_at_once_and_keeps_the_results_so_fa
     assert not result.complete
     assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("sound", "agrees")}
     assert result.problems[0].troubles == []  # the workers were ended, and did not fail
+
+
+def failing(*, interrupted: bool) -> None:
+    try:
+        if interrupted:
+            raise KeyboardInterrupt
+    finally:
+        os.close(-1)
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_what_fails_while_an_interruption_is_unwound_is_part_of_it(
+    interrupted: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(printing, "INTERRUPTIONS_SAID", [])
+    with pytest.raises(KeyboardInterrupt if interrupted else OSError), printing.interruption_said("out"):
+        failing(interrupted=interrupted)
+    said = "gradparity: interrupted; nothing was measured yet\n" if interrupted else ""
+    assert (capsys.readouterr().err, printing.INTERRUPTIONS_SAID) == (said, ["out"] * interrupted)
 
 
 #: The command, which is interrupted while it imports its own modules.
