@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from gradparity.backends.numpy_backend import NumpyBackend
+from gradparity.worker import messages as m
+from gradparity.worker.backend import Worker
 from gradparity.worker.earlier import MOST_KEPT, earlier_difference, kept, moved
 
 W = np.array([[1.0, -2.0], [3.0, 1e-9]])
@@ -65,3 +70,32 @@ def test_the_call_that_gave_something_else_is_named():
     said = earlier_difference(calls, answer(), "float64")
     assert said == "gradient w differed by up to 3 between call 3 and call 6 with the same arguments"
     assert earlier_difference(calls[:2], answer(), "float64") == ""
+
+
+@pytest.mark.parametrize(
+    ("first", "said"), [(1.0, ""), (1 + 1e-15, ""), (2.0, "{} differed by up to {} between call 1 and call 3")]
+)
+@pytest.mark.parametrize(("what", "block", "apart"), [("jvp", "jvp", "0.5"), ("hvp", "hvp w", "3")])
+def test_the_jvp_and_the_hvp_that_compile_are_held_to_the_later_ones(
+    what: str, block: str, apart: str, first: float, said: str
+):
+    second_order = {"jvp": {"": np.asarray(0.5)}, "hvp": {"w": W}}
+    worker = Worker()
+    worker.backend, worker.placed, worker.answers = NumpyBackend(), ({}, {}), [kept(answer())]
+    worker.problem = SimpleNamespace(tangents={"w": W})
+    given = {"jvp": 0.5 * first, "hvp": {"w": W * first}}[what]
+    worker.program = SimpleNamespace(**{what: lambda params, data, tangents: given})
+    worker.answer(m.Compile(what))
+    found = earlier_difference(worker.answers, {**answer(), **second_order}, "float64")
+    assert bool(found) == bool(said)
+    assert found.startswith(said.format(block, apart))
+
+
+def test_what_a_compilation_gives_instead_of_an_answer_is_left_to_the_evaluation():
+    worker = Worker()
+    worker.backend, worker.placed, worker.answers = NumpyBackend(), ({}, {}), []
+    worker.problem = SimpleNamespace(tangents={"w": W})
+    worker.program = SimpleNamespace(jvp=None, hvp=lambda *_: 1 / 0)
+    for what in ("jvp", "hvp"):
+        worker.answer(m.Compile(what))
+    assert worker.answers == []

@@ -134,10 +134,9 @@ class Worker:
         return m.Loaded(built - started, called - built, _compile_cache(), operations, *reasons.as_written(self))
 
     def _compile(self, request: m.Compile) -> m.Compiled:
-        function = getattr(self.program, request.what, None)
         with contextlib.suppress(Exception):  # the evaluation, which follows, says what is the matter
-            if function is not None:
-                self.backend.wait(function(*self.placed, self.backend.put(self.problem.tangents)))
+            given = getattr(self.program, request.what)(*self.placed, self.backend.put(self.problem.tangents))
+            self.answers += noted(self.backend, self.backend.wait(given), request.what)
         return m.Compiled()
 
     def build(self, spec: Logistic | UserSpec) -> tuple[Loss, Program]:

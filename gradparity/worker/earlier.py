@@ -22,7 +22,7 @@ Answer = Mapping[str, Mapping[str, Host]]
 
 
 def kept(answer: Answer) -> dict[str, Arrays]:
-    """Loss and gradient of an answer as copies, of a large block entries at equal distances.
+    """An answer's quantities as copies, of a large block entries at equal distances.
 
     Args:
         answer: arrays by quantity, then by parameter.
@@ -31,19 +31,21 @@ def kept(answer: Answer) -> dict[str, Arrays]:
         The same names, each array flat and of at most `MOST_KEPT` entries.
     """
     return {
-        quantity: {name: _thinned(np.asarray(value)) for name, value in answer[quantity].items()}
-        for quantity in ("loss", "gradient")
+        quantity: {name: _thinned(np.asarray(value)) for name, value in tree.items()}
+        for quantity, tree in answer.items()
     }
 
 
-def noted(backend: Backend, answer: Any) -> list[dict[str, Arrays]]:
-    """The same of a call's value and gradient on the backend; none where they are something else.
+def noted(backend: Backend, answer: Any, what: str = "value_and_gradient") -> list[dict[str, Arrays]]:
+    """The same of a call's value and gradient on the backend, or of its ``jvp`` or ``hvp``; none of something else.
 
-    What is the matter with those the evaluation says, which follows.
+    What is the matter with that the evaluation says, which follows.
     """
     with suppress(Exception):
-        value, gradient = answer
-        return [kept({"loss": backend.get({"": value}), "gradient": backend.get(gradient)})]
+        if what == "value_and_gradient":
+            value, gradient = answer
+            return [kept({"loss": backend.get({"": value}), "gradient": backend.get(gradient)})]
+        return [kept({what: backend.get({"": answer} if what == "jvp" else answer)})]
     return []
 
 
@@ -55,8 +57,8 @@ def moved(one: Answer, other: Answer, rounding: str) -> str:
     """In which block two answers differ by more than roundings of their largest number, and by how much; or ``""``.
 
     Args:
-        one: loss and gradient, as `kept` gives them.
-        other: likewise.
+        one: some quantities, as `kept` gives them.
+        other: likewise, and those from which they are made.
         rounding: name of the precision that they are computed in.
     """
     finite = [value[np.isfinite(value)] for tree in other.values() for value in tree.values()]
@@ -81,12 +83,16 @@ def earlier_difference(earlier: Sequence[Answer], last: Answer, rounding: str) -
     """Which call, and in which block, gave something else than the last of them, beyond roundings; or ``""``.
 
     Args:
-        earlier: loss and gradient of each call with these arguments, in their order, as `kept` gives them.
-        last: those of the last, after one more that gave the same.
+        earlier: loss and gradient of each call with these arguments, in their order, as `kept` gives them; and of the
+            calls of a JVP or an HVP what they gave.
+        last: quantities of the last calls, after one more of each that gave the same.
         rounding: name of the precision that they are computed in.
     """
-    count, final = len(earlier) + 2, kept(last)
-    for place, answer in enumerate(earlier, 1):
-        if said := moved(answer, final, rounding):
-            return f"{said} between call {place} and call {count} with the same arguments"
+    final = kept(last)
+    for names in (("loss", "gradient"), ("jvp",), ("hvp",)):
+        calls = [answer for answer in earlier if names[0] in answer]
+        held = {name: final[name] for name in dict.fromkeys(("loss", "gradient", *names)) if name in final}
+        for place, answer in enumerate(calls, 1):
+            if names[0] in held and (said := moved(answer, held, rounding)):
+                return f"{said} between call {place} and call {len(calls) + 2} with the same arguments"
     return ""
