@@ -58,7 +58,8 @@ class Elsewhere:
         places = [*(point for point, _ in points), home]
         answers = worker.ask(m.Points([(dict(each.params), dict(each.data)) for each in places])).evaluations
         impurity, right = "", [(home.seed, first, {each.block for each in found if each.verdict in GOOD})]
-        if differs := moved(kept(first), kept(answers[-1]), home.spec.rounding):
+        again = kept(answers[-1])
+        if differs := moved(kept({name: first[name] for name in again}), again, home.spec.rounding):
             between = " and ".join(str(point.seed) for point, _ in points)
             impurity = f"asked again at the values of seed {home.seed}, after those of {between}: {differs}"
         for (point, truth), answer in zip(points, answers, strict=False):
