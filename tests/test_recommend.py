@@ -269,16 +269,17 @@ def test_none_is_called_quickest_by_a_ratio_that_is_unstable() -> None:
         (103, 196, 0.5, "a pipe, whose share of 103 us a step is not known: by itself it took no less, 196 us"),
         (125, 105, 0.9, "a pipe, whose share of 125 us a step is not known: by itself it took no less, 105 us"),
         (103, 103, 1.1, "a pipe, whose share of 103 us a step is not known: by itself it took no less, 103 us"),
+        (125, 105, None, "whose share of 125 us a step is not known: every round that timed it beside the step was"),
     ],
 )
 def test_of_a_step_the_way_of_its_numbers_takes_no_more_than_the_step(
-    step_us: float, echo_us: float, ratio: float, words: str
+    step_us: float, echo_us: float, ratio: float | None, words: str
 ) -> None:
-    echo = timed(echo_us, ratio=(ratio, ratio))
+    echo = timed(echo_us, ratio=ratio and (ratio, ratio))
     found = chosen(100, timing("jax", 100), timing("able", step_us, piped=True, communication=echo))
     assert said(found, words)
     share = share_of(echo)
-    assert share == (pytest.approx(1 / ratio) if ratio > 1 else None)
+    assert share == (pytest.approx(1 / ratio) if ratio and ratio > 1 else None)
 
 
 def test_nothing_is_said_of_many_more_steps_than_were_asked_for() -> None:

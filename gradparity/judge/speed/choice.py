@@ -261,15 +261,18 @@ def _by_hand(problem: ProblemResult) -> list[str]:
 def _way(timing: Timing, step: MedianInterval, way: MedianInterval | None) -> str:
     """What of a step the way of its numbers takes; where that by itself took no less, nobody knows."""
     took = f"{duration(step.median)} a step"
-    if way is None:
+    if way is None or timing.communication is None:
         return f"which takes nobody knows how much of {took}"
-    if (timing.communication and share_of(timing.communication)) is None or way.median >= step.median:
+    if timing.communication.ratio is None or timing.communication.ratio.ratio is None:
+        why = f"every round that timed it beside the step was disturbed ({duration(way.median)} by itself)"
+        return f"whose share of {took} is not known: {why}"
+    if share_of(timing.communication) is None or way.median >= step.median:
         return f"whose share of {took} is not known: by itself it took no less, {duration(way.median)}"
     return f"which takes {duration(way.median)} of {took}"
 
 
 def share_of(communication: Timed) -> float | None:
-    """The part of a step that communication takes, from turns of both; ``None`` where by itself it took no less."""
+    """The part of a step that communication takes, from turns of both; ``None`` where it took no less, or unknown."""
     ratio = communication.ratio.ratio if communication.ratio else None
     return None if ratio is None or ratio <= 1 else 1 / ratio
 
