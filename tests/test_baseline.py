@@ -227,6 +227,7 @@ def test_a_list_of_another_form_is_refused_before_anything_runs(text: str, said:
     assert not Path(out).exists()
 
 
+@pytest.mark.slow
 def test_a_list_is_written_filled_in_held_to_and_shrinks(
     tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ):

@@ -19,6 +19,7 @@ from tests.simulated_workers import STILL, Computer, Speed, clocked
 # Truth.
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_ratio_of_steps_and_of_loops_on_a_machine_that_drifts(tmp_path: Path) -> None:
     covered, seen = 0, 0
     for seed in range(16):

@@ -22,6 +22,7 @@ from tests.mutants.harness import Scaled
 EXAMPLES = {"numpy": 100, "autograd": 60, "torch": 50, "jax": 8}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CORE)
 def test_no_drawn_problem_raises_an_alarm(name: str) -> None:
     found = list(campaign(problems(compiled=name == "jax"), EXAMPLES[name], Judge(name, configured(name)), seed=3))
@@ -63,6 +64,7 @@ def test_a_zero_start_on_a_constant_column_is_no_alarm(name: str, backend: Backe
     assert {f.verdict for f in judge(problem)} == {"agrees"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_errors_in_floors_do_not_grow_with_the_number_of_rows(name: str, backend: Backend, dtype: Any) -> None:
     # jax-ml/jax#3130: a tolerance that grows with the size hides errors. Here 20,000 rows were 99 floors off at first.

@@ -112,6 +112,7 @@ def framework(request: pytest.FixtureRequest) -> str:
 ACCEPTED = {"torch": 1e-3, "jax": 1e-5, "autograd": 1e-6}
 
 
+@pytest.mark.slow
 def test_a_derivative_that_is_off_by_as_much_as_the_frameworks_checker_allows(framework: str) -> None:
     problem, off = small(), ACCEPTED[framework]
     assert accepts(framework, scaled(framework, off), problem)

@@ -100,6 +100,7 @@ def test_what_a_plugin_needs_and_is_not_there_is_named_and_nothing_of_it_is_impo
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_plugin_without_its_framework_is_listed_so_and_no_part_of_a_default_run(
     install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -73,6 +73,7 @@ def interrupted_at(place: int, folder: Path) -> ProblemResult | None:
     return None
 
 
+@pytest.mark.slow
 def test_a_session_after_an_interruption_at_any_request_measures_what_is_missing_and_nothing_else(
     whole: ProblemResult, tmp_path: Path
 ):

@@ -152,6 +152,7 @@ def agree_with_memory(name: str, backend: Backend, spec: Logistic, path: str, ta
         np.testing.assert_allclose(after[parameter], end, rtol=rounding, atol=rounding * np.abs(end).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "target"), [*zip(MODELS, ("2", "-1", "2", "-1"), strict=True)])
 @pytest.mark.usefixtures("small_chunks")
 def test_a_file_in_chunks_gives_what_its_rows_give_in_memory(

@@ -114,6 +114,7 @@ def processor_s() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in usages)
 
 
+@pytest.mark.slow
 def test_the_core_backends_agree_on_the_whole_suite_in_under_a_minute(ran: Ran) -> None:
     result, _, seconds = ran
     assert result.ok

@@ -234,6 +234,7 @@ def test_a_run_is_compared_as_far_as_its_numbers_reach() -> None:
     assert 10 < found.checked_steps < 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_thousands_of_right_steps_still_agree(dtype: str) -> None:
     assert judged(toy(dtype=dtype), GradientDescent(0.2), 1500).verdict == "agrees"

@@ -34,6 +34,7 @@ def chosen() -> list[tuple[int, Drawn]]:
 CHOSEN = chosen()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("index, model", CHOSEN, ids=[f"{model.family}-{index}" for index, model in CHOSEN])
 def test_right_ports_agree_and_one_entry_that_is_twenty_floors_off_does_not(index: int, model: Drawn) -> None:
     first = next(i for i, other in CHOSEN if other.family == model.family) == index

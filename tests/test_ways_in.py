@@ -50,6 +50,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_folder_with_a_model_spec_backends_and_bench_of_its_own_is_checked(repository: Path, way: str) -> None:
     ran = subprocess.run(WAYS[way], cwd=repository, capture_output=True, text=True, check=False, timeout=120)

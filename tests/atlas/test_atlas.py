@@ -221,6 +221,7 @@ def test_where_the_slope_has_a_kink_there_is_no_second_derivative_to_be_held_to(
     assert held(np.float64(1), here.truths[2], here.moves[2]).status == "unjudged"
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_started_again_and_what_it_lost_is_said_and_asked_for_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def hand_derived(problem: Any, params: dict[str, Any]) -> tuple[Any, dict[str, A
     return (np.log1p(np.exp(z)) - y * z).sum(), {"w": W.T @ g, "W": np.outer(g, w)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("formulation", FORMULATIONS)
 @pytest.mark.parametrize("backend_name", CORE)
 def test_every_baseline_gives_the_hand_derived_gradient_and_descends_by_it(backend_name: str, formulation: str) -> None:
@@ -77,6 +78,7 @@ def test_scikit_learns_fit_is_stationary_for_the_penalised_loss() -> None:
     assert np.abs(X.T @ (1 / (1 + np.exp(-X @ w)) - y) + w).max() < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("own", "modules"),
     [

@@ -34,6 +34,7 @@ def test_values_of_the_loss_alone_catch_a_rule_that_is_off_by_three_parts_in_1e1
         assert caught(1e-9 if place == "one row" else 3e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", ["4x3x3", "200x20x10", "569x30x5"])
 # Measured: 2e-15 to 1.2e-14, and 1e-6 to 7e-6, growing with the number of rows as the rounding of their sums does.
 @pytest.mark.parametrize(("dtype", "at_most"), [("float64", 2e-14), ("float32", 1e-5)])

@@ -140,6 +140,7 @@ def test_another_formulation_has_the_floor_of_its_own_work_at_the_same_rates(mon
     assert found.floor_of(SPEC, 2000) == found.floor_ns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_tiny_problem_is_read_at_the_rate_of_a_first_level_cache(monkeypatch: pytest.MonkeyPatch, dtype: Any) -> None:
     spec = ProjectedLogistic(features=3, projection=2, dtype=dtype)

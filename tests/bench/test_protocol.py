@@ -68,6 +68,7 @@ def test_a_call_that_keeps_getting_faster_is_warmed_until_it_stops() -> None:
     assert warm.seconds > 0.9
 
 
+@pytest.mark.slow
 def test_the_heap_is_set_aside_before_the_first_call_is_timed() -> None:
     clock, frozen = SimulatedClock(), list[int]()
 

@@ -60,6 +60,7 @@ def coverage(machine: str, profile: str, ratio: float) -> float:
     return fmean(low <= ratio <= high for low, high in known)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("machine", MACHINES)
 def test_the_standard_interval_holds_the_truth_in_95_of_100_runs(machine: str) -> None:
     assert 0.93 <= coverage(machine, "standard", RATIO) <= 0.97

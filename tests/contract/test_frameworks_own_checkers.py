@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from gradparity.backends.protocol import Backend
 from gradparity.model_spec.spec import ProjectedLogistic
 from tests.contract.problems import drawn
@@ -23,6 +25,7 @@ def test_autograd_check_grads_accepts_both_modes_and_two_orders(backend_of: Call
     check_grads(lambda params: loss(params, data), modes=["fwd", "rev"], order=2)(backend.put(p.params))
 
 
+@pytest.mark.slow
 def test_jax_check_grads_accepts_both_modes_and_two_orders(backend_of: Callable[[str], Backend]) -> None:
     backend = backend_of("jax")
     from jax.test_util import check_grads

@@ -201,6 +201,7 @@ SLOW = pytest.mark.slow
 COMPILED = [pytest.param("jax", "float64", True, marks=SLOW)]  # a program of 100 s, compiled once
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize(
     ("backend", "dtype", "second"),

@@ -19,6 +19,7 @@ def loss(params, data):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("right", "number", "about"),
     [

@@ -32,6 +32,7 @@ def marks_of(name: str) -> list[pytest.MarkDecorator]:
     return [] if name in QUICK else [pytest.mark.slow, *([pytest.mark.variation] if name in VARIED else [])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [pytest.param(n, marks=marks_of(n)) for n in RIGHT])
 def test_every_backend_agrees_on(name: str):
     by_hand = "def gradient(" in (EXAMPLES / name).read_text() if name.endswith(".py") else False
@@ -53,6 +54,7 @@ def test_the_broken_port_is_found_and_the_place_where_its_gradient_is_lost():
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cure", "bad"), [("obvious", {("torch", "hvp"): "unstable"}), ("from_logits", {})], ids=("obvious", "from_logits")
 )

@@ -75,6 +75,7 @@ def workflow(folder: Path, known: str = "") -> dict[str, int]:
     return codes
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_breaks_a_gradient_fails_and_its_report_is_posted(repository: Path):
     commit(repository, WRONG, "halve it")
     codes = workflow(repository)

@@ -44,6 +44,7 @@ def installed_by_pip(site: Path) -> None:
     assert ran.returncode == 0, ran.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # by its hook, when pip is looked for
 @pytest.mark.parametrize("install", [by_hand, installed_by_pip])
 def test_the_installed_package_is_listed_beside_our_backends(install: Any, tmp_path: Path) -> None:
@@ -57,6 +58,7 @@ def test_the_installed_package_is_listed_beside_our_backends(install: Any, tmp_p
 EXAMPLE_MODELS = [str(EXAMPLES / f"{name}.py") for name in ("mlp", "gaussian_mixture", "poisson_glm")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["--data=toy", *EXAMPLE_MODELS], ids=lambda model: Path(model).stem)
 def test_a_check_of_our_model_and_of_users_agrees_in_every_quantity(model: str, tmp_path: Path) -> None:
     by_hand(tmp_path / "site")

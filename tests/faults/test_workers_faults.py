@@ -108,6 +108,7 @@ def test_a_third_party_is_listed_and_runs_under_any_name(plugins: Path, tmp_path
     assert {(found.backend, found.verdict) for found in result.problems[0].findings} == {("a/b[red]", "agrees")}
 
 
+@pytest.mark.slow
 def test_a_hang_in_the_import_in_compiling_and_in_a_step_ends_by_the_limit_of_each_and_is_said_with_it(tmp_path: Path):
     names = "stuck_importing,stuck_compiling,hanging,sound"
     limits = [word for wait in ("import=5", "compile=4.5", "step=4") for word in ("--timeout", wait)]

@@ -72,6 +72,7 @@ KINDS = {".csv": "csv", ".parquet": "parquet", ".npy": "npy", ".npz": "npz", ".s
 TARGETS: dict[str, list[str | None]] = {".npy": [None, "0", "-1"], ".npz": [None, "a"], ".svmlight": [None]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_file_of_data_is_read_or_refused_in_words(kind: str, tmp_path: Path):
     path = tmp_path / f"fuzzed{kind}"

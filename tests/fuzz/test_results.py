@@ -98,6 +98,7 @@ def test_every_report_is_made_of_the_samples(path: Path):
         make(read(str(path)))
 
 
+@pytest.mark.slow
 def test_a_damaged_file_of_results_is_reported_or_refused_in_words(tmp_path: Path):
     _fuzz(tmp_path, "results.json, damaged", anything_or(*(path.read_bytes() for path in _FILES)))
 
@@ -176,6 +177,7 @@ def _has(at: Any, key: Any) -> bool:
     return key in at if isinstance(at, dict) else isinstance(at, list) and isinstance(key, int) and key < len(at)
 
 
+@pytest.mark.slow
 def test_results_of_any_shape_are_reported_or_refused_in_words(tmp_path: Path):
     plans = st.binary(min_size=7, max_size=19)
     _fuzz(tmp_path, "results.json, of any shape", plans.map(_reshaped))

@@ -88,6 +88,7 @@ def test_every_answer_has_its_verdict_with_its_reason(tmp_path: Path, command: C
     assert not result["problems"][0]["training"]
 
 
+@pytest.mark.slow
 def test_those_that_fail_are_a_line_each_with_exit_code_3(tmp_path: Path, command: Command):
     words = [word for name, (answer, _) in FAILS.items() for word in ("--tool", tool(tmp_path, answer, name))]
     more = ("--timeout", "compile=4", "--out", str(tmp_path / "out"))

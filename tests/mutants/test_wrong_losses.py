@@ -19,12 +19,14 @@ def found_on(name: str, mistake: Mistake, problem: str) -> dict[Key, Finding]:
         return verdicts(name, problem, loss, configured(name).program(loss))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", RIGHT.problems)
 def test_the_loss_that_the_mistakes_are_made_in_is_right_without_them(name: str, problem: str) -> None:
     configured(name)
     assert_found(found_on(name, RIGHT, problem), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_in_the_loss_is_found_and_named(name: str, mistake: str) -> None:
     configured(name)

@@ -235,6 +235,7 @@ def test_an_even_split_has_no_majority() -> None:
     assert all(UNDECIDED in f.rule for f in findings if f.verdict != "agrees")
 
 
+@pytest.mark.slow
 def test_a_seeded_campaign_of_right_backends_stays_well_within_the_floors() -> None:
     worst = 0.0
     for seed in range(150):

@@ -35,6 +35,7 @@ def bad(findings: list[Finding]) -> dict[tuple[str, str, str], str]:
     return {(f.backend, f.quantity, f.parameter): f.cause for f in findings if f.verdict != "agrees"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("seed", range(2))
 def test_three_right_ports_agree_with_each_other_and_each_with_its_own_loss(dtype: str, seed: int) -> None:

@@ -50,6 +50,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
+@pytest.mark.slow
 def test_in_github_actions_the_diverging_line_has_an_annotation(
     repository: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ):

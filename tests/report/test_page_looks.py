@@ -132,6 +132,7 @@ _CLASHES = """() => [...document.querySelectorAll('.plot')].flatMap((plot) => {
 UNFOLDED = [*((width, "light") for width in looks.WIDTHS), (390, "print")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["port", "two_wrong", "steps", "elsewhere"])
 @pytest.mark.parametrize(("width", "scheme"), UNFOLDED)
 def test_unfolded_nothing_is_cut_or_a_column_of_words_and_no_label_of_a_plot_is_clipped_or_on_another(
@@ -169,6 +170,7 @@ def test_on_paper_every_plot_is_there_dark_on_white_and_a_section_begins_a_page(
             pytest.fail("sections that were opened for paper are open on the screen")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", looks.WIDTHS)
 def test_the_list_of_problems_is_whole_at_every_width_and_searched_with_keys(
     width: int, browser: Any, paths: dict[str, Path]
@@ -202,6 +204,7 @@ def test_what_is_folded_away_is_not_drawn_until_it_is_unfolded(browser: Any, pat
         assert page.evaluate(drawn, "#p8") == 0
 
 
+@pytest.mark.slow
 def test_a_problem_is_folded_and_unfolded_with_keys(browser: Any, paths: dict[str, Path]):
     with looks.opened(browser, paths["two_wrong"], 390, "light") as page:
         summary = page.locator("#p2 summary").first

@@ -194,6 +194,7 @@ def test_without_a_truth_ports_that_declare_a_stop_are_not_denied_by_their_own_l
     assert own == ({("torch", True)} if jit else {("jax", True), ("torch", True)})
 
 
+@pytest.mark.slow
 def test_without_a_truth_a_wrong_gradient_beside_a_declared_stop_is_still_denied(tmp_path: Path):
     wrong = TORCH.format(stop="stop").replace(
         'q(data["s"]).sum(1)', '(q(data["s"]) + 0 * q(data["s"]).detach()).sum(1)'
@@ -206,6 +207,7 @@ def test_without_a_truth_a_wrong_gradient_beside_a_declared_stop_is_still_denied
     assert not result.ok
 
 
+@pytest.mark.slow
 def test_a_one_file_model_with_a_parameter_under_a_stop_alone_has_a_zero_gradient_there(tmp_path: Path):
     text = HEAD + NEUTRAL.format(stop="stop").replace('q(data["s"])', 'data["s"] @ params["w"]')
     result = gradparity.check(model_file(tmp_path, text), backends=["autograd", "jax", "torch"], steps=2)

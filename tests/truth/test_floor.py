@@ -143,6 +143,7 @@ EQUAL: dict[str, tuple[Callable[[Any, Any, Any], Any], Callable[[Any], Any]]] = 
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("name", EQUAL)
 def test_equal_terms_are_no_random_walk(name: str, dtype: str) -> None:

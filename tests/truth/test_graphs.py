@@ -75,6 +75,7 @@ def _shares_by_base_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 TIES = ["{a} * xp.max(xp.exp(d0))", "{a}[..., None] ** np.arange(3)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "lines"), [(_off_at_order_two, None), (_drops_the_denominator, None), (_shares_by_base_alone, TIES)]
 )

@@ -263,6 +263,7 @@ def test_the_whole_namespace_computes_with_enclosures(position: int) -> None:
             assert all(a.overlaps(b) for a, b in _pairs(ours, theirs))
 
 
+@pytest.mark.slow
 def test_losses_over_the_whole_namespace_are_contained_in_every_entry() -> None:
     counts, wrong = campaign(250, 2026)
     assert not wrong, wrong[0]

@@ -72,6 +72,7 @@ def program_of(loss: Loss, backend: Backend, xp: Any) -> Any:
     return backend.program(lambda params, data: loss(params, data, xp))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", models.MODELS)
 @pytest.mark.parametrize(("name", "draws"), [("autograd", 6), ("jax", 2)])
 def test_a_right_backend_stays_within_the_floors_of_drawn_problems(

@@ -48,6 +48,7 @@ def drawn(process: ModelProcess) -> UserProblem:
     return problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", [SLOW], indirect=True)
 def test_a_truth_that_does_not_end_is_given_up_and_another_process_answers_what_follows(process: ModelProcess) -> None:
     problem = drawn(process)

@@ -70,6 +70,7 @@ def test_a_gradient_by_hand_is_in_place_of_the_backends_own_whose_name_it_has(tm
     }
 
 
+@pytest.mark.slow
 def test_a_gradient_by_hand_beside_a_port_has_the_ports_own_layout_and_arrays(tmp_path: Path):
     layouts = HEAD.rstrip() + "\n\nlayouts = {'torch': {'w': 'linear/slope', 'b': 'linear/level'}}\n"
     port = """

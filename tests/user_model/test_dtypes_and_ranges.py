@@ -99,6 +99,7 @@ def test_parameters_of_two_precisions_are_each_held_to_their_own(tmp_path: Path,
     assert not [name for name in said(result) if "dtype" in name]
 
 
+@pytest.mark.slow
 def test_without_a_truth_a_wrong_gradient_in_mixed_precision_is_still_wrong(tmp_path: Path):
     result = checked(tmp_path, MIXED, autograd=AUTOGRAD, jax=JAX, torch=TORCH.replace("** 2", "** 2 * 1.5"))
     bad = {each.backend for each in result.problems[0].findings if each.verdict != "agrees"}
@@ -129,6 +130,7 @@ def test_within_the_range_of_the_dtype_it_agrees(tmp_path: Path):
     assert gradparity.check(model_file(tmp_path, HEAD + LARGE), backends=["autograd"], steps=3).ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [5.0, 1e10])
 def test_training_that_overflows_where_the_reference_does_is_right(tmp_path: Path, rate: float):
     loss = (

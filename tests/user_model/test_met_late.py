@@ -57,6 +57,7 @@ def test_what_only_a_training_reaches_leaves_its_reference_out_and_nothing_else(
     assert "certified in ball arithmetic" in result.problems[0].truth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("there", [SLOW("has no certified form"), "raises"])
 def test_what_only_the_other_side_of_a_tie_reaches_leaves_backends_held_against_each_other(tmp_path: Path, there: str):
     line, reason = THERE[there]

@@ -166,6 +166,7 @@ def test_a_wrong_gradient_is_wrong_all_the_same(tmp_path: Path):
     assert bad == {("torch", "gradient"), ("torch", "jvp")}
 
 
+@pytest.mark.slow
 def test_without_a_truth_a_quantity_that_one_backend_alone_gives_is_not_called_agreement(tmp_path: Path):
     result = checked(tmp_path, HEAD, jax=CUSTOM_VJP, torch=ONCE_DIFFERENTIABLE, autograd=PRIMITIVE)
     assert result.ok, result

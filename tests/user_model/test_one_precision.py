@@ -60,6 +60,7 @@ def checked(tmp_path: Path, backend: str, port: str, **options: str) -> RunResul
     return gradparity.check(folder, backends=[backend], steps=3, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", PORTS)
 def test_a_wrong_port_is_wrong_and_not_failed_and_what_the_other_run_would_have_told_is_open(
     tmp_path: Path, which: str
@@ -75,12 +76,14 @@ def test_a_wrong_port_is_wrong_and_not_failed_and_what_the_other_run_would_have_
     assert {each.verdict for each in result.problems[0].training if each.backend == backend} == {"wrong"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["torch", "refuses"])
 def test_a_right_port_agrees_in_the_precision_that_was_asked_for(tmp_path: Path, which: str):
     backend, port = PORTS[which]
     assert checked(tmp_path, backend, port.replace("{factor}", "1")).ok
 
 
+@pytest.mark.slow
 def test_a_port_of_float32_only_is_compared_with_others_where_no_truth_is_known(tmp_path: Path):
     port = TORCH.replace("{dtype}", "float32")
     plain = REFUSING.replace('    assert data["X"].dtype == np.float64, "float64 only"\n', "")

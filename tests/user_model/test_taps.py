@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 import gradparity
 from tests.user_model.models import model_folder
 
@@ -56,6 +58,7 @@ def test_a_value_that_is_off_is_named_by_the_first_tap_that_has_it(tmp_path: Pat
     assert all(f.verdict == "agrees" for f in problem.findings if f.backend == "torch")
 
 
+@pytest.mark.slow
 def test_a_wrong_rule_after_the_last_tap_parts_nowhere_and_where_all_is_right_nobody_is_asked(tmp_path: Path):
     (off,) = checked(tmp_path / "off", "g * (1 - y * y) * 1.001").problems
     assert {f.verdict for f in off.findings if f.backend == "autograd" and f.quantity == "gradient"} == {
