@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,14 +20,16 @@ from gradparity.backends.streamed import StreamedBackend
 from gradparity.judge.verdicts import judge
 from gradparity.model_spec.data import row_file
 from gradparity.model_spec.data.datasets import Dataset, load
-from gradparity.model_spec.data.npy import open_rows, scan
-from gradparity.model_spec.data.row_file import Buffers
+from gradparity.model_spec.data.npy import StreamedDataset, open_rows, scan
+from gradparity.model_spec.data.row_file import Buffers, RowFile
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import Logistic, ProjectedLogistic
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.launch import Launch
+from gradparity.processes.limits import Allowance
 from gradparity.runner import session as engine
+from gradparity.runner.data import dataset_of
 from gradparity.runner.observer import NullObserver
 from gradparity.runner.settings import Settings
 from gradparity.truth.logistic.truth import reference
@@ -236,8 +238,7 @@ def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path:
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no data fits."""
-    memory = SimpleNamespace(available=10**6)
-    monkeypatch.setattr("gradparity.runner.data.psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    monkeypatch.setattr("gradparity.runner.data.available_bytes", lambda: 10**6)
 
 
 @pytest.mark.usefixtures("no_memory")
@@ -257,6 +258,27 @@ def test_a_check_of_a_file_too_large_for_memory_reads_it_in_pieces_and_says_so(t
     assert problem.training == []
     assert problem.left_out == []  # a later session could not do it either
     assert any("training" in said.finding for said in problem.diagnoses)
+
+
+@pytest.mark.parametrize("limit", ["--memory-limit", "ulimit"])
+def test_a_file_that_no_process_may_hold_is_read_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    rows = RowFile(saved(tmp_path, matrix()), "float64", *matrix().shape, 0, 0)
+    settings = Settings(command="check", out="out", data=(rows.path,), formulation="blocked", backends=["numpy"])
+    assert isinstance(dataset_of(settings), Dataset)
+    if limit == "ulimit":
+        monkeypatch.setattr("gradparity.runner.data.own_bytes", lambda: rows.rows * rows.row_bytes * 2)
+    else:
+        monkeypatch.setattr("gradparity.runner.data._WORKER_COPIES", 2**30 // (rows.rows * rows.row_bytes))
+        settings = msgspec.structs.replace(settings, allowance=Allowance(memory_gib=1.0))
+    assert isinstance(dataset_of(settings), StreamedDataset)
+    whole = msgspec.structs.replace(settings, formulation="as_written")
+    if limit == "ulimit":
+        with pytest.raises(InputError, match="Use --formulation blocked"):
+            dataset_of(whole)
+    else:  # a backend that has too little says so itself
+        assert isinstance(dataset_of(whole), Dataset)
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 
+from gradparity.model_spec.data.memory import available_bytes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import UserProblem
 from gradparity.oracle import messages as mm
@@ -96,7 +96,7 @@ class ModelProcess(Peer):
         Raises:
             InputError: the model is at fault, or takes longer.
         """
-        memory = int(MEMORY_SHARE * psutil.virtual_memory().available)
+        memory = int(MEMORY_SHARE * available_bytes())
         self._drawn_by = mm.Draw(self.path, self.name, seed, dtype, memory)
         try:
             drawn = self.ask(self._drawn_by, share_s=share_s)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-
-import psutil
 
 from gradparity.formatting import size
 from gradparity.model_spec.data.datasets import Dataset, load
 from gradparity.model_spec.data.files import read_rows
 from gradparity.model_spec.data.frames import ParquetRows
+from gradparity.model_spec.data.memory import available_bytes, own_bytes
 from gradparity.model_spec.data.npy import StreamedDataset, scan
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.problem import Problem, make_problem
@@ -47,7 +47,7 @@ def dataset_of(
     source = cell.data[0]
     file = read_rows(source, cell.target)
     whole = isinstance(file, ParquetRows) and scratch is None
-    if file is None or whole or _fits(file.rows, cell.spec(file.features), workers):
+    if file is None or whole or not _in_pieces(cell, file.rows, file.features, workers):
         return load(
             source,
             target=cell.target,
@@ -103,6 +103,16 @@ def _standardised(cell: Settings, source: str) -> bool:
     return source != "toy" and not source.startswith("synthetic:") and not source.lower().endswith(".npy")
 
 
+def _in_pieces(cell: Settings, rows: int, features: int, workers: int) -> bool:
+    """Whether a file does not fit: into memory or, where it can be read in pieces, into what each process may have."""
+    spec = cell.spec(features)
+    if not _fits(rows, spec, workers):
+        return True
+    can = cell.formulation == "blocked" and not _standardised(cell, cell.data[0]) and cell.positive is None
+    most = min(cell.allowance.memory_bytes or math.inf, own_bytes())
+    return can and 8 * _values(rows, spec) * _WORKER_COPIES > most / 2  # the framework has the other half
+
+
 def _require_streaming(cell: Settings, rows: int, features: int, workers: int) -> None:
     """Raises InputError unless what does not fit into memory can be read in pieces."""
     source = cell.data[0]
@@ -120,18 +130,22 @@ def _require_fits(what: str, rows: int, spec: Logistic, workers: int, cure: str 
         raise InputError(
             f"memory for {what} ({rows} x {spec.features}) with {spec.layout}",
             got=f"about {size(_needed_bytes(rows, spec, workers))} needed with {workers} workers",
-            expected=f"at most the {size(psutil.virtual_memory().available)} available",
+            expected=f"at most the {size(min(available_bytes(), own_bytes()))} available",
             cure=cure,
         )
 
 
 def _fits(rows: int, spec: Logistic, workers: int) -> bool:
-    """Whether the machine's free memory holds the data as often as a run has to."""
-    return _needed_bytes(rows, spec, workers) <= int(psutil.virtual_memory().available)
+    """Whether the machine's free memory, and that of this process, hold the data as often as a run has to."""
+    held = 8 * _values(rows, spec) * _PARENT_COPIES
+    return _needed_bytes(rows, spec, workers) <= available_bytes() and held <= own_bytes()
 
 
 def _needed_bytes(rows: int, spec: Logistic, workers: int) -> int:
+    return 8 * _values(rows, spec) * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
+
+
+def _values(rows: int, spec: Logistic) -> int:
+    """Numbers in a copy: X, its product with W, and the parameters with their tangent, gradient and HVP."""
     width = spec.shapes["w"][0] if isinstance(spec, ProjectedLogistic) else 1
-    # X, its product with W, and the parameters with their tangent, gradient and HVP.
-    values = rows * spec.features + rows * width + 4 * spec.size
-    return 8 * values * (_PARENT_COPIES + _WORKER_COPIES * workers) + workers * _PROCESS_BYTES
+    return rows * spec.features + rows * width + 4 * spec.size

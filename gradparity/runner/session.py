@@ -14,9 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
-import psutil
 
 from gradparity.judge.baseline import hold as hold_to
+from gradparity.model_spec.data.memory import available_bytes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
@@ -208,7 +208,7 @@ class _Session:
                 yield len(cases), [cases]
             return
         together = 1
-        if not self.plan.apart and psutil.virtual_memory().available > PAIR_BYTES:
+        if not self.plan.apart and available_bytes() > PAIR_BYTES:
             together = 2 if all(case.problem.cells <= SMALL_CELLS for case in cases) else 1
         for place in range(0, len(cases), together):
             yield len(cases) - place, [[case] for case in cases[place : place + together]]

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradparity.model_spec.data.memory import gigabytes, require_memory
+from gradparity.model_spec.data.memory import COPIES, gigabytes, require_memory
 from gradparity.model_spec.data.npy import open_rows
-from gradparity.model_spec.data.row_file import RowFile
+from gradparity.model_spec.data.row_file import PIECE_BYTES, RowFile
 from gradparity.model_spec.data.tables import (
     Table,
     check_features,
@@ -34,6 +34,16 @@ from gradparity.model_spec.errors import InputError
 if TYPE_CHECKING:
     import polars as pl
 
+#: A third of what a cell takes at the worst moment: its place as text (16 bytes), and as a number in a column and in X.
+CELL_BYTES = 16
+#: How files begin that Polars unpacks, whatever they are called.
+_COMPRESSED = {
+    b"\x1f\x8b": "gzip",
+    b"\x78\x01": "zlib",
+    b"\x78\x9c": "zlib",
+    b"\x78\xda": "zlib",
+    b"\x28\xb5\x2f\xfd": "zstd",
+}
 #: Bytes of rows that are held at once where a file is written as rows.
 BATCH_BYTES = 2**26
 
@@ -43,9 +53,10 @@ def read_csv(path: Path, target: str | None) -> Table:
     import polars as pl
 
     file = str(path)
-    require_memory(file, (path.stat().st_size,), item_bytes=1)
     # A panic inside Polars is not an Exception.
     with refusing(path, "CSV", pl.exceptions.PanicException):
+        _require_text(path)
+        require_memory(file, (_cells(path),), item_bytes=CELL_BYTES, beside=COPIES * path.stat().st_size)
         _require_header(path)
         try:
             # The header is read as a row: Polars would rename a column that comes twice.
@@ -62,6 +73,22 @@ def read_csv(path: Path, target: str | None) -> Table:
         frame = frame[:-1]
     place = partial(line_place, lambda: islice(_csv_records(path), 1, None))  # below the header
     return _from_frame(file, frame, require_target(file, names, target), place, text=True)
+
+
+def _require_text(path: Path) -> None:
+    """Refuse what Polars would unpack: the file's size says nothing of the memory it takes, nor its lines of rows."""
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    kind = next((kind for mark, kind in _COMPRESSED.items() if start.startswith(mark)), None)
+    if kind is not None:
+        cure = "Decompress it, or save it as Parquet, which is compressed by columns."
+        raise InputError(str(path), got=f"a file that is compressed ({kind})", expected="text", cure=cure)
+
+
+def _cells(path: Path) -> int:
+    """How many cells a CSV file has, or more: commas in quotes are counted too. To read it takes much longer."""
+    with path.open("rb") as stream:
+        return sum(piece.count(b",") + piece.count(b"\n") for piece in iter(partial(stream.read, PIECE_BYTES), b""))
 
 
 def _require_header(path: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import zlib
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from gradparity.model_spec.data.datasets import load
+from gradparity.model_spec.errors import InputError
 from tests.datasets.refusals import refusal
 
 
@@ -160,3 +165,18 @@ def test_a_label_that_is_missing_or_no_number_is_named_by_its_row(csv, label, go
 def test_a_file_name_with_wildcards_is_taken_as_it_stands(csv):
     csv("a,y\n1,0\n2,1\n", "b1.csv")
     assert load(csv("a,y\n3,0\n4,1\n", "b[1].csv"), target="y").X.ravel().tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize(("kind", "packed"), [("gzip", gzip.compress), ("zlib", zlib.compress)])
+def test_a_compressed_file_is_refused_whose_size_says_nothing_of_its_content(tmp_path, kind, packed):
+    path = tmp_path / "rows.csv"
+    path.write_bytes(packed(b"a,y\n" + b"0,1\n1,0\n" * 500))
+    with pytest.raises(InputError, match=rf"rows.csv: got a file that is compressed \({kind}\), expected text"):
+        load(str(path), target="y")
+
+
+def test_a_file_of_short_cells_is_refused_for_what_they_take_as_text(csv, monkeypatch):
+    # Polars holds 16 bytes a cell however short it is, and 16 more are its number, twice: 8 times the file here.
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=8 * 8008))
+    with pytest.raises(InputError, match=r"got 4002 values, about 0\.000216 GB"):
+        load(csv("a,y\n" + "0,1\n1,0\n" * 1000), target="y")

@@ -46,8 +46,7 @@ def parquet(path: Path, values: np.ndarray[Any, Any]) -> str:
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine on which no data fits."""
-    memory = SimpleNamespace(available=10**6)
-    monkeypatch.setattr(runner_data, "psutil", SimpleNamespace(virtual_memory=lambda: memory))
+    monkeypatch.setattr(runner_data, "available_bytes", lambda: 10**6)
 
 
 def checked(source: str, out: Path, *backends: str, **asked: Any) -> Any:
