@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from decimal import Decimal, getcontext
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from gradparity.model_spec.data.datasets import load
 from gradparity.model_spec.problem import make_problem
 from gradparity.model_spec.spec import Logistic
 from gradparity.numerics.optimisers import (
@@ -16,7 +19,12 @@ from gradparity.numerics.optimisers import (
     Momentum,
     Optimiser,
 )
-from gradparity.truth.logistic.path import trajectory
+from gradparity.oracle.protocol import BUILT_IN, NoTimeForTruth
+from gradparity.runner import session as engine
+from gradparity.runner.data import _PARENT_COPIES
+from gradparity.runner.observer import NullObserver
+from gradparity.runner.settings import Settings
+from gradparity.truth.logistic.path import one_step_s, trajectory
 from tests.contract.problems import with_params
 from tests.test_training import judged, toy
 
@@ -73,3 +81,30 @@ def test_a_reference_that_would_take_too_long_covers_the_first_steps(monkeypatch
     monkeypatch.setattr("gradparity.truth.logistic.path.OPERATIONS", 12 * 9 * 20)  # 12 entries of X, 9 runs, 20 steps
     found = judged(toy(), GradientDescent(0.5), 100)
     assert (found.verdict, found.steps, found.checked_steps, found.reference_loss) == ("agrees", 100, 20, None)
+
+
+def test_a_reference_run_takes_no_more_copies_of_the_data_than_are_foreseen() -> None:
+    data = load("synthetic:20000x20")
+    problem = make_problem("rows", Logistic(features=20), data.X, data.y)
+    tracemalloc.start()
+    try:
+        trajectory(problem, GradientDescent(0.1), 1)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes / data.X.nbytes < _PARENT_COPIES - 1  # beside X itself, which the run was given
+
+
+def test_a_reference_run_of_which_one_step_takes_longer_is_left_out_and_not_begun() -> None:
+    problem = toy()
+    assert BUILT_IN.trajectory(problem, GradientDescent(0.1), 3, one_step_s(problem)).path.losses[:3].size == 3
+    with pytest.raises(NoTimeForTruth, match=r"^reference run of gd, of which one step takes about 0 s$"):
+        BUILT_IN.trajectory(problem, GradientDescent(0.1), 3, one_step_s(problem) / 2)
+
+
+def test_what_has_no_time_for_its_truth_is_left_out_by_a_check_too(tmp_path: Path) -> None:
+    options = {"command": "check", "out": str(tmp_path), "backends": ["numpy"], "budget_s": 2.0}
+    settings = Settings(data=("synthetic:300000x30",), **options)  # 0.072 GB, which take 3 s
+    result = engine.run(settings, NullObserver())
+    assert result.left_out == ["300000x30x5: about 3 s for its truth alone"]
+    assert result.problems == []

@@ -85,10 +85,16 @@ class BuiltInOracle:
 
         return OPERATIONS // ((1 + affordable_draws(problem)) * problem.cells)
 
-    def trajectory(self, problem: Problem, optimiser: Optimiser, steps: int, seconds: float) -> Trajectory:  # noqa: ARG002
-        """The reference run by the closed form in extended precision; a count of operations bounds it."""
-        from gradparity.truth.logistic.path import trajectory
+    def trajectory(self, problem: Problem, optimiser: Optimiser, steps: int, seconds: float) -> Trajectory:
+        """The reference run by the closed form in extended precision; a count of operations bounds it.
 
+        Raises:
+            NoTimeForTruth: one step of it alone takes longer.
+        """
+        from gradparity.truth.logistic.path import one_step_s, trajectory
+
+        if (needed_s := one_step_s(problem)) > seconds:
+            raise NoTimeForTruth(f"reference run of {optimiser.name}, of which one step takes about {needed_s:.0f} s")
         return trajectory(problem, optimiser, steps)
 
     def affordable_steps(self, problem: Problem, optimiser: Optimiser, seconds: float) -> int:  # noqa: ARG002

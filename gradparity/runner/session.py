@@ -20,6 +20,7 @@ from gradparity.model_spec.data.memory import available_bytes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.model import find_model
 from gradparity.numerics.extended import require_extended_precision
+from gradparity.oracle.protocol import BUILT_IN
 from gradparity.processes.deadline import USUAL_S, Deadline, budget_of
 from gradparity.processes.environment import passed_on
 from gradparity.processes.launch import Launch
@@ -194,7 +195,7 @@ class _Session:
         self.record.observer.planned(len(left))
         for count, groups in self._batches(left):
             deadline = self._deadline(count, groups)
-            if not self.plan.apart or self._affordable(groups[0][0], deadline):
+            if self._affordable(groups[0][0], deadline):
                 self._measure(groups, deadline)
 
     def _batches(self, cases: Sequence[Case]) -> Iterator[tuple[int, list[Sequence[Case]]]]:
@@ -230,7 +231,9 @@ class _Session:
     def _affordable(self, case: Case, deadline: Deadline) -> bool:
         """Whether there is time for the truth of a cell; otherwise it is left out."""
         needed_s = S_PER_GB * case.gigabytes
-        if needed_s < deadline.left_s():
+        # What is not timed begins in any case, if it is small; the truth of a model of the user's keeps to its time.
+        at_hand = not self.plan.apart and (needed_s <= 1 or case.oracle is not BUILT_IN)
+        if at_hand or needed_s < deadline.left_s():
             return True
         said = f"{case.label}: about {needed_s:.0f} s for its truth alone" if needed_s > 1 else case.label
         self.record.result.left_out.append(said)

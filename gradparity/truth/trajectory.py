@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -55,9 +56,11 @@ class Arithmetic(Protocol):
 
     Attributes:
         seconds: after which a reference begins no further step, whatever was thought that it could afford.
+        at_once: perturbed runs that go on side by side, each with data of its own.
     """
 
     seconds: float
+    at_once: int
 
     def perturbed(self, problem: Any, draws: int) -> Iterator[Any]:
         """Copies of the problem whose every continuous input is off by one rounding."""
@@ -102,11 +105,14 @@ def reference_run(
         path = follow(
             which, problem.spec, evaluate, _start(problem, which), affordable, seconds=ends_s - time.monotonic()
         )
-        perturbed = list(arithmetic.perturbed(problem, draws))
-        runs = in_lockstep(
-            [partial(_perturbed_path, moved, which, affordable, draw, ends_s) for draw, moved in enumerate(perturbed)],
-            arithmetic.bind_draws(perturbed),
-        )
+        del evaluate  # with its copy of the data
+        numbered, runs = enumerate(arithmetic.perturbed(problem, draws)), list[Path]()
+        while some := list(islice(numbered, arithmetic.at_once)):
+            runs += in_lockstep(
+                [partial(_perturbed_path, moved, which, affordable, draw, ends_s) for draw, moved in some],
+                arithmetic.bind_draws([moved for _, moved in some]),
+            )
+            del some
     cut = any(run.stopped == OUT_OF_TIME for run in (path, *runs))
 
     u, tiny = unit_and_tiny(problem.spec.dtype)

@@ -31,8 +31,10 @@ def perturbed(problem: Problem, draws: int) -> Iterator[Problem]:
     rng = np.random.default_rng(problem.seed)
 
     def moved(value: npt.NDArray[Any]) -> Extended:
-        signs = 1 - 2 * rng.integers(0, 2, value.shape, dtype=np.int8)
-        return _extended(value) * (1 + u * signs)
+        found: Extended = u * (1 - 2 * rng.integers(0, 2, value.shape, dtype=np.int8))
+        found += 1  # in place: of a large X a temporary copy is as large as the result
+        found *= value
+        return found
 
     for _ in range(draws):
         yield replace(

@@ -10,16 +10,19 @@ import numpy as np
 from gradparity.model_spec.problem import Problem
 from gradparity.numerics.optimisers import Optimiser, Tree
 from gradparity.truth.logistic.extended import perturbed, value_and_gradient
-from gradparity.truth.trajectory import Evaluated, Trajectory, reference_run
+from gradparity.truth.trajectory import DRAWS, Evaluated, Trajectory, reference_run
 
 #: Entries of X read, over all steps and draws, that a reference may cost: some 6 s at 30 ns each.
 OPERATIONS = 2 * 10**8
+#: Seconds that one step takes for an entry of X, and each draw as long again: measured.
+STEP_SECONDS_PER_CELL = 1e-7
 
 
 class ClosedFormArithmetic:
     """What `gradparity.truth.trajectory` asks of a problem, by the closed form."""
 
     seconds = math.inf
+    at_once = 1  # since each is in extended precision, twice as large as the data
 
     def perturbed(self, problem: Problem, draws: int) -> Iterator[Problem]:
         """Features, parameters and tangents are off; labels are exact."""
@@ -45,6 +48,11 @@ class ClosedFormArithmetic:
 
 
 CLOSED_FORM = ClosedFormArithmetic()
+
+
+def one_step_s(problem: Problem) -> float:
+    """About how long the shortest reference run takes, in seconds: one step of it, and of its perturbed runs."""
+    return (1 + DRAWS) * STEP_SECONDS_PER_CELL * problem.cells
 
 
 def trajectory(problem: Problem, optimiser: Optimiser, steps: int) -> Trajectory:

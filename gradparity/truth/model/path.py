@@ -22,7 +22,7 @@ from gradparity.truth.numbers.draws import DifferError, wrapped
 from gradparity.truth.numbers.noise import Nearest, Noise, Roundings
 from gradparity.truth.numbers.recording import Recording
 from gradparity.truth.numbers.side_by_side import SideBySide
-from gradparity.truth.trajectory import Evaluated, unit_and_tiny
+from gradparity.truth.trajectory import DRAWS, Evaluated, unit_and_tiny
 
 #: Seconds that the reference run of one optimiser may take, its perturbed runs included.
 PATH_SECONDS = 10.0
@@ -43,6 +43,7 @@ class NeutralArithmetic:
 
     loss: Callable[[Any, Any, Any], Any]
     seconds: float = PATH_SECONDS
+    at_once: int = DRAWS
     _seconds: dict[tuple[int, int], float] = field(default_factory=dict)
     _recordings: dict[Any, Recording | None] = field(default_factory=dict)
 
