@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from gradparity.cli.exits import ExitCode
 from gradparity.results import store
 from gradparity.runner.crew import chosen_backends
 from gradparity.runner.settings import Settings
+from gradparity.worker.repeated import loss_impurity
 from tests.faults.harness import ended
 
 Install = Callable[..., None]
@@ -190,3 +193,12 @@ def test_a_hundred_plugins_are_listed_and_looked_at_at_once(install: Install, tm
     code, out, _ = ended("backends", cwd=tmp_path)
     assert code == 0
     assert sum(line.startswith("many-") and "available" in line for line in out.splitlines()) == 100
+
+
+def test_a_tape_that_get_does_not_read_is_said_to_be_what_a_loss_made() -> None:
+    class Node:
+        """What a backend's operators make of plain arrays, and its `get` passes on."""
+
+    backend: Any = SimpleNamespace(get=lambda tree: tree, wait=lambda result: result)
+    with pytest.raises(TypeError, match=r"^get of the backend made Node of a loss, and no number: it is called"):
+        loss_impurity(backend, lambda params, data: Node(), {}, {})

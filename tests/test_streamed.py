@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,10 +223,28 @@ def test_a_file_that_is_cut_off_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_becomes_shorter_while_it_is_read_is_refused(tmp_path: Path) -> None:
     path = Path(saved(tmp_path, matrix()))
-    file = open_rows(str(path), None)
+    file = replace(open_rows(str(path), None), stamp=())
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(InputError, match="has become shorter"):
         list(file.chunks("float64", Buffers(file, "float64")))
+
+
+@pytest.mark.parametrize("when", ["before it is read", "while it is read"])
+def test_a_file_that_is_written_to_is_refused_and_no_backend_compared_over_other_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(row_file, "CHUNK_BYTES", 2**12)
+    path = Path(saved(tmp_path, matrix()))
+    file = scan(open_rows(str(path), None)).X.file
+    chunks = file.chunks("float64", Buffers(file, "float64"))
+    if when == "while it is read":
+        next(chunks)
+    with path.open("r+b") as stream:  # the last row, which keeps its size
+        stream.seek(-8, 2)
+        stream.write(bytes(8))
+    os.utime(path, (1, 1))  # whatever the resolution of the file system's clock
+    with pytest.raises(InputError, match="has been written to since it was opened"):
+        list(chunks)
 
 
 def test_values_beyond_float32_are_refused_before_anything_is_computed(tmp_path: Path) -> None:

@@ -86,7 +86,11 @@ def draws(backend: Backend, loss: Loss, params: Params, data: Data) -> bool:
 
 
 def _scalar(backend: Backend, value: Array) -> Host:
-    return np.asarray(backend.get({"": backend.wait(value)})[""])[()]
+    found = np.asarray(backend.get({"": backend.wait(value)})[""])
+    if found.dtype == object:  # a node of a backend's own tape, say
+        what = type(found[()]).__name__
+        raise TypeError(f"get of the backend made {what} of a loss, and no number: it is called outside program too")
+    return found[()]
 
 
 def difference(first: dict[str, Arrays], second: dict[str, Arrays]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradparity.model_spec.data.memory import require_memory
-from gradparity.model_spec.data.row_file import PIECE_BYTES, OnDisk, RowFile
+from gradparity.model_spec.data.row_file import PIECE_BYTES, OnDisk, RowFile, stamp_of
 from gradparity.model_spec.data.tables import Table, numbered, refusing, row_place, two_classes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.space import DType
@@ -44,6 +44,7 @@ def open_rows(source: str, target: str | None) -> RowFile:
         shape, fortran, dtype = npy_header(stream)
         offset = stream.tell()
         there = stream.seek(0, 2) - offset
+        stamp = stamp_of(path)
     if dtype not in (np.dtype("float64"), np.dtype("float32")):
         cure = "Save it as one of these: np.save(file, array.astype(float))."
         raise InputError(
@@ -59,7 +60,7 @@ def open_rows(source: str, target: str | None) -> RowFile:
         raise InputError(f"{source}, order", got="Fortran order (by columns)", expected="C order", cure=cure)
     rows, columns = map(int, shape)
     name: DType = "float64" if dtype == np.float64 else "float32"
-    file = RowFile(source, name, rows, columns, offset, _column(source, target, columns))
+    file = RowFile(source, name, rows, columns, offset, _column(source, target, columns), stamp=stamp)
     if there < file.rows * file.row_bytes:
         raise InputError(
             source,

@@ -40,7 +40,8 @@ class RowFile:
 
     ``low`` and ``high`` are the two labels, 0 and 1 of the model, and ``largest`` is the largest size of a feature, all
     as `gradparity.model_spec.data.npy.scan` finds them. Rows count from 0. ``said`` is the user's own file, if this one
-    was written from that.
+    was written from that. ``stamp`` is what `stamp_of` gave when it was first opened: the truth and every backend read
+    it for themselves, and are not to be compared over different rows.
     """
 
     path: str
@@ -53,6 +54,7 @@ class RowFile:
     high: float = 1.0
     largest: float = 0.0
     said: str = ""
+    stamp: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +102,7 @@ class RowFile:
                             return
                         end = min(begin + size, self.rows)
                         filled.put((which, buffers.fill(self, stream, begin, end, which)))
+                    self._require_unchanged()
             except Exception as error:
                 filled.put(error)
 
@@ -115,6 +118,9 @@ class RowFile:
                 which, chunk = found
                 yield chunk
                 free.put(which)
+            ahead.join()
+            if not filled.empty():
+                raise filled.get()  # type: ignore[misc]  # it has changed meanwhile
         finally:
             free.put(None)
             ahead.join()
@@ -150,11 +156,32 @@ class RowFile:
             wanted = wanted[got:]
 
     def opened(self) -> FileIO:
-        """The file, at its beginning."""
+        """The file, at its beginning.
+
+        Raises:
+            InputError: it can no longer be read, or has changed since it was first opened.
+        """
+        self._require_unchanged()
         try:
             return Path(self.path).open("rb", buffering=0)
         except OSError as error:
-            raise InputError(self.path, got=str(error.strerror), expected="a file that can be read") from None
+            raise self._unreadable(error) from None
+
+    def _unreadable(self, error: OSError) -> InputError:
+        return InputError(self.path, got=str(error.strerror), expected="a file that can be read")
+
+    def _require_unchanged(self) -> None:
+        try:
+            changed = bool(self.stamp) and stamp_of(self.path) != self.stamp
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if changed:
+            raise InputError(
+                self.path,
+                got="a file that has been written to since it was opened",
+                expected="the same rows as before",
+                cure="Leave the file as it is until the run has ended.",
+            )
 
 
 class Buffers:
@@ -187,6 +214,16 @@ class Buffers:
                 np.copyto(rows, raw, casting="same_kind")
         X[:, file.target] = 0
         return X, y
+
+
+def stamp_of(path: str | Path) -> tuple[int, ...]:
+    """What changes with a file: which it is, its size, and when it was last written to.
+
+    Raises:
+        OSError: there is none.
+    """
+    found = Path(path).stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def aligned(shape: tuple[int, ...], dtype: DType) -> Array:
