@@ -303,9 +303,9 @@ class ModelProcess(Peer):
             late.reason = answer.message or late.reason
             return late
         if answer.kind == "MemoryError":
-            return ProcessLost(
-                f"{self.path}, {self._stage}", got=f"out of memory: {answer.message}", expected="a truth that fits"
-            )
+            got = ": ".join(filter(None, ("out of memory", answer.message)))
+            cure = "Give it less data, or a machine or a limit with more memory."
+            return ProcessLost(f"{self.path}, {self._stage}", got=got, expected="data and a truth that fit", cure=cure)
         return RuntimeError(f"the truth of the model: {answer.kind}: {answer.message}\n{answer.traceback}")
 
     def rest(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from gradparity.oracle.protocol import NoTimeForTruth
 from gradparity.processes.launch import Launch
 from gradparity.processes.limits import Allowance
 from gradparity.worker.messages import problem_of
+from gradparity.worker.wire import Failed
 from tests.user_model.models import HEAD, LOSS, model_file
 
 #: A loss that takes a minute from its third evaluation in one process on, which is after the two that try it.
@@ -83,6 +85,14 @@ def test_a_truth_that_does_not_fit_into_memory_is_not_known_and_nothing_worse(pr
     problem = drawn(process)
     with pytest.raises(NoTimeForTruth, match="MemoryError"):  # the first evaluation has shown it
         process.reference(problem, 5.0)
+
+
+@pytest.mark.parametrize("process", [HEAD + LOSS], indirect=True)
+@pytest.mark.parametrize(("message", "said"), [("", "out of memory"), ("no 8 GiB", "out of memory: no 8 GiB")])
+def test_want_of_memory_is_said_with_its_cure(process: ModelProcess, message: str, said: str) -> None:
+    drawn(process)
+    fault = process._failed(Failed("MemoryError", message, ""))
+    assert re.search(f"got {said}, expected data and a truth that fit. Give it less data", str(fault))
 
 
 def test_limits_of_backends_are_none_of_the_truth(tmp_path: Path):
