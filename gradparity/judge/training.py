@@ -136,11 +136,17 @@ def judge_training(
 
 
 def as_at_the_start(ran: Training, findings: Sequence[Finding]) -> Training:
-    """A run of a backend whose formula is poor where it starts is unstable, and no more wrong than its blocks are."""
+    """A run of a backend whose formula is poor where it starts is unstable, and no more wrong than its blocks are.
+
+    Nor does rounding add up where the gradient is wrong beneath one of its larger entries (`gradparity.judge.steady`).
+    """
     verdicts = {found.verdict for found in findings if found.backend == ran.backend}
     poor = "unstable" in verdicts and "wrong" not in verdicts
     if poor and ran.verdict == "wrong" and ran.reason in (GRADIENT_WRONG, LOSS_WRONG):
         return msgspec.structs.replace(ran, verdict="unstable", reason=POOR)
+    of_gradient = (f for f in findings if f.backend == ran.backend and f.quantity == "gradient")
+    if ran.reason == ADDS_UP and any(found.verdict == "wrong" for found in of_gradient):
+        return msgspec.structs.replace(ran, verdict="wrong", reason=GRADIENT_WRONG)
     return ran
 
 

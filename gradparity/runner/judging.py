@@ -15,6 +15,7 @@ import msgspec
 
 from gradparity.judge.diagnoses import diagnose
 from gradparity.judge.other_precision import Pair, needs_other_precision, told_apart, usual_sizes
+from gradparity.judge.steady import Answered, beneath, with_steady
 from gradparity.judge.training import as_at_the_start
 from gradparity.judge.verdicts import judge, without_answer
 from gradparity.model_spec.errors import InputError
@@ -32,7 +33,7 @@ from gradparity.runner.elsewhere import Elsewhere
 from gradparity.runner.ranks import of_all_ranks, with_shares, with_stale
 from gradparity.runner.record import Recorder
 from gradparity.runner.resume import NOTHING_TO_COMPARE, UNCERTIFIED, UNTIMELY
-from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, wider
+from gradparity.runner.ways import both, differing, explained, left_open, narrowed, not_given, prints, wider
 from gradparity.truth.reference import VERY_LARGE, Reference
 from gradparity.truth.trajectory import Trajectory
 from gradparity.worker import messages as m
@@ -166,15 +167,16 @@ class Judging:
         """
         if self.cell.plan.elsewhere and member.name in self.values and not member.ended:
             found = self._elsewhere.held(member.name, member.worker, found, self.values[member.name])
-        if self.pairwise is not None or self.cell.expected or not needs_other_precision(found):
+        problem, held = self.cell.problem, self.pairwise is None and not self.cell.expected
+        here = Answered(self.values.get(member.name, {}), self.truth, problem)
+        if not held or not (needs_other_precision(found) or beneath(found, here)):
             return found
         self.recorder.begin("evaluation in the other precision", member.name)
         try:
-            problem = self.cell.problem
             pair = Pair(problem.spec.rounding, in_other_precision(problem).spec.rounding)
             sizes = usual_sizes(self.truth.truth["loss", ""], problem)
-            found = told_apart(found, self._in_other_precision(member), pair=pair, sizes=sizes)
-            known = found
+            other, there = self._in_other_precision(member)
+            found = known = with_steady(told_apart(found, other, pair=pair, sizes=sizes), here, there)
             self.recorder.trained_anew(lambda ran: as_at_the_start(ran, known))
             member.load(self.cell, self.recorder)
         except (WorkerFailed, InputError, NotCertified) as failure:
@@ -186,7 +188,7 @@ class Judging:
                 member.load(self.cell, self.recorder)
         return found
 
-    def _in_other_precision(self, member: Member) -> list[Finding]:
+    def _in_other_precision(self, member: Member) -> tuple[list[Finding], Answered]:
         with self._lock:  # its truth is computed once, when first needed
             if self._other is None:
                 other = in_other_precision(self.cell.problem)
@@ -195,8 +197,9 @@ class Judging:
         problem, truth = self._other
         member.worker.ask(msgspec.structs.replace(m.load_request(problem), eager=member.eager))
         request = m.Evaluate(self.cell.plan.second_order)
-        evaluation = member.worker.ask(request, timeout_s=patience_s(problem, request))
-        return self._judge(member.name, member.worker, evaluation, problem, truth)
+        answer = member.worker.ask(request, timeout_s=patience_s(problem, request))
+        found = self._judge(member.name, member.worker, answer, problem, truth)
+        return found, Answered(answer.quantities, truth, problem)
 
     def _judge(
         self, name: str, worker: WorkerProcess, evaluation: m.Evaluated, problem: AnyProblem, truth: Reference
@@ -208,9 +211,7 @@ class Judging:
         if asked_for:
             self.recorder.not_given(name, not_given(name, evaluation.without))
         if evaluation.printed:
-            said = f"it printed while it was evaluated, into logs/{worker.launch.log.name}"
-            cure = "Printing takes time, which is timed too: leave it out of the loss."
-            self.recorder.diagnose(Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure))
+            self.recorder.diagnose(prints(name, worker.launch.log.name))
         self.recorder.diagnose(*unreached(evaluation.missed))
         if asked_for:
             self.recorder.diagnose(*wider(name, evaluation.quantities, problem))
@@ -276,9 +277,9 @@ class Judging:
             self._suspect_neutral()
             return
         judged = self.pairwise.judge()
-        if judged is None and others:
-            return
         if judged is None:
+            if others:
+                return
             said = "fewer than two backends have answered all that it takes, and there is no truth to hold one against"
             cure = "See what failed or was left out."
             self.recorder.diagnose(Diagnosis(name=NOTHING_TO_COMPARE, finding=said, cure=cure))

@@ -149,3 +149,10 @@ def differing(
             "torch.func.grad by forward over reverse.",
         )
     ]
+
+
+def prints(name: str, log: str) -> Diagnosis:
+    """That the loss of a user's prints on this backend, into this log."""
+    said = f"it printed while it was evaluated, into logs/{log}"
+    cure = "Printing takes time, which is timed too: leave it out of the loss."
+    return Diagnosis(name=f"the model prints on {name}", finding=said, cure=cure)

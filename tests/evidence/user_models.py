@@ -40,6 +40,7 @@ PAIRWISE = 20
 def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool) -> Iterator[dict[str, Any]]:
     """Every finding on one model, as plain values."""
     from gradparity.judge.other_precision import Pair, needs_other_precision, told_apart, usual_sizes
+    from gradparity.judge.steady import Answered, beneath, with_steady
     from gradparity.judge.verdicts import judge
 
     problem = problem_of(model, index)
@@ -49,12 +50,15 @@ def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool)
     for name in BACKENDS:
         answers[name] = ports.values(name, inputs)[0]
         findings = judge(name, answers[name], reference, problem)
-        if needs_other_precision(findings):
+        here = Answered(answers[name], reference, problem)
+        if needs_other_precision(findings) or beneath(findings, here):
             other = model.in_other_precision()
             values = ports.values(name, [(other.params, other.data, other.tangents)])[0]
-            there = judge(name, values, reference_of(other, index), problem_of(other, index))
+            there = Answered(values, reference_of(other, index), problem_of(other, index))
             sizes = usual_sizes(reference.truth["loss", ""], problem)
-            findings = told_apart(findings, there, pair=Pair(model.dtype, other.dtype), sizes=sizes)
+            found_there = judge(name, values, there.reference, there.problem)
+            findings = told_apart(findings, found_there, pair=Pair(model.dtype, other.dtype), sizes=sizes)
+            findings = with_steady(findings, here, there)
         found += findings
     if pairwise:
         found += without_truth(ports, problem, answers)
