@@ -74,12 +74,14 @@ def record(worker: Worker, request: m.Record) -> m.Recorded:
 def scatter(worker: Worker, request: m.Scatter) -> m.Scattered:
     """Values along lines of tiny steps, by which a lower precision shows."""
     from gradparity.numerics.perturbation import along_line
-    from gradparity.worker.evaluation import evaluations_at
+    from gradparity.worker.evaluation import Asked, evaluations_at
 
     problem = worker.problem
     inputs = problem.params, problem.data, problem.tangents
     lines = [along_line(*inputs, seed=problem.seed, spacing=spacing) for spacing in request.spacings]
-    scattered = [evaluations_at(worker.backend, worker.program, line, worker.asked) for line in lines]
+    # What it was asked last may have been the other precision, in which it gives less.
+    asked = Asked.of(worker.loss, worker.program, problem, second_order=worker.asked.second_order)
+    scattered = [evaluations_at(worker.backend, worker.program, line, asked) for line in lines]
     return m.Scattered(scattered, _dtypes(worker))
 
 

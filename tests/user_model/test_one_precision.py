@@ -99,3 +99,37 @@ def test_an_unstable_formula_is_still_told_from_a_wrong_one(tmp_path: Path):
     )
     result = checked(tmp_path, "autograd", unstable.format(factor=1))
     assert {each.verdict for each in result.problems[0].findings} >= {"unstable"}
+
+
+HALF_WAY = """
+import autograd.numpy as np
+from autograd.extend import defvjp, primitive
+
+def refuses(x):
+    assert x.dtype == np.float64, "float64 only"
+    return 2 + 1e-3 * np.arange(3)
+
+@primitive
+def square(x):
+    return x * x
+
+@primitive
+def slope(x):
+    return 2 * x
+
+defvjp(square, lambda ans, x: lambda g: g * slope(x))
+defvjp(slope, lambda ans, x: lambda g: g * refuses(x))
+
+def loss(params, data):
+    r = np.dot(data["X"], square(params["w"])) + params["b"] - data["y"]
+    return 0.5 * np.mean(r * r)
+"""
+
+
+def test_a_second_derivative_that_one_precision_has_is_judged_by_that_one(tmp_path: Path) -> None:
+    # The worker was asked last in float32, without an HVP, when it was asked how its answers scatter: a KeyError.
+    neutral = LOSS.replace('params["w"]', '(params["w"] * params["w"])')
+    (problem,) = checked(tmp_path, "autograd", HALF_WAY, loss=neutral).problems
+    found = {(f.quantity, f.parameter): (f.verdict, f.cause) for f in problem.findings}
+    assert found["hvp", "w"] == ("wrong", "")
+    assert {verdict for key, (verdict, _) in found.items() if key != ("hvp", "w")} == {"agrees"}

@@ -85,12 +85,20 @@ def with_precision(
             it is among them, since a rounding to seven decimals scatters as float32 does. ``None``: by size alone.
         partly: a format that is seen is named too where it is not all of the error.
     """
+    given = {backend: _given_throughout(of) for backend, of in lines.items()}
 
     def cause(each: Finding) -> str:
         of = None if seen is None else seen.get(each.backend, ())
-        return _cause(each, values, truth, floor, lines.get(each.backend, {}), dtype, of, partly)
+        return _cause(each, values, truth, floor, given.get(each.backend, {}), dtype, of, partly)
 
     return [msgspec.structs.replace(each, cause=found) if (found := cause(each)) else each for each in findings]
+
+
+def _given_throughout(lines: Mapping[str, Sequence[Values]]) -> dict[str, list[Values]]:
+    """The lines, with the quantities that every point of all of them has: a derivative may raise at one alone."""
+    points = [each for line in lines.values() for each in line]
+    kept = set[str].intersection(*map(set, points)) if points else set[str]()
+    return {name: [{q: each[q] for q in each if q in kept} for each in line] for name, line in lines.items()}
 
 
 def _cause(
@@ -104,7 +112,8 @@ def _cause(
     partly: bool,
 ) -> str:
     key = finding.quantity, finding.parameter
-    if not may_be_rounding(finding, dtype) or key not in truth:
+    asked = all(finding.quantity in each for line in lines.values() for each in line)
+    if not may_be_rounding(finding, dtype) or key not in truth or not asked:
         return ""
     got = values[finding.backend][finding.quantity][finding.parameter]
     error, noise = np.abs(got.astype(np.longdouble) - truth[key]), np.where(np.isfinite(floor[key]), floor[key], 0)
