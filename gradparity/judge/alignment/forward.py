@@ -21,7 +21,8 @@ from gradparity.judge.alignment.records import (
 from gradparity.judge.divergence import DIVERGES_FLOORS
 
 #: Entries of two results that are relatively further apart are not called versions of one value. Where no line tells
-#: that they are, values alone must: sorted, those of two layers' activations come within a half by chance.
+#: that they are, values alone must: sorted, those of two layers' activations come within a half by chance, and so does
+#: any number with another on its line. Two losses are always of one value.
 RESEMBLES, RESEMBLES_ANYWHERE = 0.5, 0.01
 #: Of a result's place what tells an expression from others, and a line: lines of several layers' calls are common.
 PLACE, LINE = slice(None), slice(2)
@@ -168,9 +169,11 @@ def _figures(
 ) -> tuple[float, float | None] | None:
     """How far apart the first two results are that are versions of one value, relative and in floors."""
     for n in mine:
-        a = one.results[n].values
-        like = [two.results[m].values for m in theirs if size_of(two.results[m]) == size_of(one.results[n])]
-        sizes = [(relative, b) for b in like if (relative := relative_of(a, b)) is not None and relative < within]
+        a, size, sizes = one.results[n].values, size_of(one.results[n]), []
+        for m in (m for m in theirs if size_of(two.results[m]) == size):
+            most = within if size > 1 or (n, m) == (one.loss, two.loss) else RESEMBLES_ANYWHERE
+            if (relative := relative_of(a, two.results[m].values)) is not None and relative < most:
+                sizes.append((relative, two.results[m].values))
         if one.alive[n] and sizes:
             relative, b = min(sizes, key=lambda pair: pair[0])
             floors = float(floors_between(a, b)[:-SUMS].max(initial=0))
