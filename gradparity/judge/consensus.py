@@ -23,10 +23,12 @@ from gradparity.judge.declared import as_declared, which_is_meant
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import index_of
 from gradparity.judge.own import (
+    BENEATH,
     DENIED,
     OWN_ERRORS,
     SOURCE,
     Answers,
+    beneath,
     block_of,
     keys_of,
     noisier,
@@ -174,13 +176,15 @@ class _Comparison:
         ]
 
     def _by_majority(self, finding: Finding, block: BlockAnswers) -> Finding:
-        among = [name for name in block.agreeing if name != finding.backend]
+        off = beneath(self.answers, finding.backend, block) if finding.backend in block.agreeing else []
+        among = [name for name in block.agreeing if name not in (finding.backend, *off)]
         if finding.verdict == UNRESOLVED:
             return finding
+        if len(off) > len(among):
+            return msgspec.structs.replace(finding, verdict=UNRESOLVED, rule=BENEATH.format(listed(off)), cause="")
         if finding.backend in block.agreeing:
-            alone = "the only answer that is not wrong by itself"
-            rule = f"pairwise: {f'agrees with {listed(among)}' if among else alone}"
-            return msgspec.structs.replace(finding, verdict="agrees", rule=rule, cause="")
+            rule = f"agrees with {listed(among)}" if among else "the only answer that is not wrong by itself"
+            return msgspec.structs.replace(finding, verdict="agrees", rule=f"pairwise: {rule}", cause="")
         return msgspec.structs.replace(finding, rule=f"pairwise, against {listed(among)}: {finding.rule}")
 
     def _alone(self, name: str, block: BlockAnswers) -> Finding:
@@ -264,8 +268,7 @@ class _Comparison:
                 f"{DENIED[finding.quantity]}: {where} it gives {own.along:.12g}, and values of "
                 f"{SOURCE[finding.quantity]} {own.value:.12g} to within {own.error:.1g}"
             )
-            agreed = finding.verdict == "agrees"
-            others = "; the other backends' are the same" if agreed else f"; {finding.rule}"
+            others = "; the other backends' are the same" if finding.verdict == "agrees" else f"; {finding.rule}"
             return msgspec.structs.replace(finding, verdict="wrong", rule=rule + others)
         if finding.verdict == "wrong" and finding.quantity != "loss" and finding.backend in self.meant:
             return msgspec.structs.replace(finding, verdict=UNRESOLVED, rule=self.meant[finding.backend], cause="")

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from gradparity.judge.distances import BlockAnswers
 from gradparity.judge.figures import LOWER_PRECISION, finite
-from gradparity.judge.known import rounded_with, scale_of, unresolved
+from gradparity.judge.known import SHARES, rounded_with, scale_of, unresolved
 from gradparity.judge.verdicts import AGREES_FLOORS
 from gradparity.numerics.beside import Sides
 from gradparity.numerics.perturbation import Floors
@@ -277,6 +277,25 @@ def block_of(key: Key, answers: Mapping[str, Answers], dtype: str) -> BlockAnswe
     ]
     least = min(filter(math.isfinite, sizes), default=0.0) * float(np.finfo(dtype).eps) / 2  # as `known.Scale` says
     return BlockAnswers(key, values, {name: np.maximum(a.floors[key], least) for name, a in has.items()}, dtype)
+
+
+#: That backends agree by nothing but the rounding of larger values, with whom.
+BENEATH = "pairwise: differs from {} by more than their rounding, beneath one of the largest value of its quantity"
+
+
+def beneath(answers: Mapping[str, Answers], name: str, block: BlockAnswers) -> list[str]:
+    """Whom a backend agrees with by the rounding of larger values alone: they differ by a visible share of themselves.
+
+    Neither is zero, as what saturates is, and both scatter at moved inputs by far less than they differ.
+    """
+
+    def differ(other: str) -> bool:
+        a, b = (block.values[each].astype(np.longdouble) for each in (name, other))
+        own = np.hypot(answers[name].floors[block.key], answers[other].floors[block.key])
+        least = np.maximum(AGREES_FLOORS * own, SHARES[block.dtype] * np.maximum(np.abs(a), np.abs(b)))
+        return bool(((a != 0) & (b != 0) & (np.abs(a - b) > least)).any())
+
+    return [other for other in block.agreeing if other != name and differ(other)]
 
 
 def keys_of(answers: Mapping[str, Answers]) -> list[Key]:
