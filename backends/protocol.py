@@ -103,6 +103,9 @@ class Backend(Protocol):
     One that has half precision has ``converted(tree, old, new)`` more: the arrays, those of dtype ``old`` as ``new``,
     where one of the two is ``bfloat16`` or ``float16`` and the other ``float32``.
 
+    One whose framework has random generators of its own, which a loss may draw from, may have ``seed(number)`` more,
+    which seeds them: a loss that draws is then told from one that keeps something from call to call.
+
     One whose derivatives of single functions ``gradparity atlas`` is to show has ``elementwise(f)`` more, of a function
     ``f(x, y)`` that acts on each element: ``value``, ``reverse``, ``forward`` and ``second`` by name, each a function
     of ``(x, y)``, arrays of shape (n,), that differentiates in ``x``; ``together`` gives them all in a dictionary.
@@ -122,7 +125,10 @@ class Backend(Protocol):
         """Copies of host arrays as arrays of the framework, dtype kept."""
 
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
-        """Arrays of the framework as host arrays, dtype kept."""
+        """Arrays of the framework as host arrays, dtype kept; one that no package has for NumPy as float32.
+
+        Its name is then in the dtype's metadata: ``np.dtype("float32", metadata={"narrow": "bfloat16"})``.
+        """
 
     def wait(self, result: Any) -> Any:
         """The same result, once it has been computed: what asynchronous dispatch needs inside a timed call."""

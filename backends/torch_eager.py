@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch.func import grad, jvp
@@ -24,6 +25,14 @@ from gradparity.backends.traces import Recorder
 from gradparity.model_spec.spec import Logistic
 
 ValueAndGradient: TypeAlias = Callable[[Params, Data], tuple[Array, Params]]
+
+
+def _on_host(x: Array) -> HostArray:
+    """A tensor that needs no gradient; bfloat16 and its like, which NumPy lacks, as float32 that says so."""
+    if not x.dtype.is_floating_point or x.dtype in (torch.float64, torch.float32, torch.float16):
+        return x.numpy(force=True)
+    name = str(x.dtype).removeprefix("torch.")
+    return x.float().numpy(force=True).astype(np.dtype(np.float32, metadata={"narrow": name}))
 
 
 def straight_softplus(m: Array) -> Array:
@@ -222,7 +231,7 @@ class TorchBackend:
 
     def get(self, tree: Mapping[str, Array]) -> dict[str, HostArray]:
         """``force`` makes numbers of a `ZeroTensor`, by which forward mode writes a derivative that is zero."""
-        return {name: value.detach().numpy(force=True) for name, value in tree.items()}
+        return {name: _on_host(value.detach()) for name, value in tree.items()}
 
     def converted(self, tree: Mapping[str, Array], old: str, new: str) -> dict[str, Array]:
         """The tensors, those of dtype ``old`` as ``new``."""

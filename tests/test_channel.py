@@ -8,15 +8,17 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gradparity.backends import lookup
+from gradparity.backends.protocol import Backend
 from gradparity.processes.backend import WorkerProcess
 from gradparity.processes.deadline import Deadline
 from gradparity.processes.launch import Launch
@@ -26,6 +28,7 @@ from gradparity.processes.peer import OutOfTime, WorkerFailed
 from gradparity.worker import channel
 from gradparity.worker import messages as m
 from gradparity.worker.channel import _LENGTH, MARK, Channel, Garbled
+from gradparity.worker.wire import Part, dtype_name, encode
 
 
 @contextmanager
@@ -191,3 +194,16 @@ def test_a_log_has_its_beginning_and_says_where_it_was_cut_and_the_last_words_ar
 def test_every_signal_has_a_name(number: int):
     assert signal_name(number)
     assert signal_name(40) == f"SIGRTMIN+{40 - signal.SIGRTMIN}"
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn"])
+def test_numbers_of_a_dtype_that_numpy_alone_lacks_come_as_float32_and_keep_its_name(
+    backend_of: Callable[[str], Backend], name: str
+) -> None:
+    torch, ml_dtypes = pytest.importorskip("torch"), pytest.importorskip("ml_dtypes")
+    given = torch.tensor([1.5, -0.25], dtype=getattr(torch, name))
+    for value in (backend_of("torch").get({"w": given})["w"], np.array([1.5, -0.25], getattr(ml_dtypes, name))):
+        part = m.decode_reply(encode(Part({"loss": {"": value}}, "")))
+        assert isinstance(part, Part)
+        came = part.quantities["loss"][""]
+        assert (came.dtype, dtype_name(came), came.tolist()) == (np.float32, name, [1.5, -0.25])

@@ -11,22 +11,27 @@ from gradparity.judge.figures import root_mean_square
 from gradparity.judge.verdicts import AGREES_FLOORS, Values
 from gradparity.results import DIFFERS, NEUTRAL_IS_ODD, Diagnosis, Finding
 from gradparity.truth.reference import Reference
+from gradparity.worker.wire import dtype_name
 
 
-def odd_neutral(ports: Sequence[str], values: Mapping[str, Values], reference: Reference) -> list[str]:
+def odd_neutral(ports: Mapping[str, str], values: Mapping[str, Values], reference: Reference) -> list[str]:
     """Two or more ports that agree with each other in loss and gradient, none of whose losses is the neutral one.
 
     Args:
-        ports: backends that run a loss of their own, and not the neutral one.
+        ports: the loss of their own that backends run, and not the neutral one, by its name in the model: several that
+            run the same one are one witness.
         values: what each backend gave, by quantity and parameter.
         reference: of the neutral loss.
 
     Returns:
-        All of the ports; nobody where two of them differ, or one has the neutral loss.
+        All of the backends, sorted; nobody where two of them differ, or one has the neutral loss, or one of a
+        dtype that its gradient has not, which says by itself what is the matter.
     """
-    given = [name for name in ports if name in values]
+    given = sorted(name for name in ports if name in values)
     keys = [key for key in reference.truth if key[0] in ("loss", "gradient")]
-    if len(given) < 2 or not all(_comparable(values[name], reference, keys) for name in given):
+    if len({ports[name] for name in given}) < 2 or not all(
+        _comparable(values[name], reference, keys) for name in given
+    ):
         return []
     apart = all(not _agree(_at(values[name], ("loss", "")), reference.truth["loss", ""], reference) for name in given)
     first = values[given[0]]
@@ -59,8 +64,11 @@ def diagnosis(ports: Sequence[str]) -> Diagnosis:
 
 def _comparable(values: Values, reference: Reference, keys: Sequence[tuple[str, str]]) -> bool:
     found = (values.get(key[0], {}).get(key[1]) for key in keys)
-    pairs = zip(found, (reference.truth[key] for key in keys), strict=True)
-    return all(v is not None and v.shape == truth.shape and np.isfinite(v).all() for v, truth in pairs)
+    pairs = [(value, reference.truth[key]) for value, key in zip(found, keys, strict=True)]
+    if any(v is None or v.shape != truth.shape or not np.isfinite(v).all() for v, truth in pairs):
+        return False
+    names = {key: dtype_name(values[key[0]][key[1]]) for key in keys}
+    return names.pop(("loss", "")) in names.values()
 
 
 def _at(values: Values, key: tuple[str, str]) -> np.ndarray:

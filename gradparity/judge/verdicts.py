@@ -25,6 +25,7 @@ from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.numerics.extended import Extended
 from gradparity.results import UNRESOLVED, Finding, Verdict
 from gradparity.truth.reference import PROJECTION, Reference, along_directions
+from gradparity.worker.wire import dtype_name
 
 #: Twice the most that a correct backend of the built-in model was seen at: 3.6 and 4.1 floors in two campaigns of 8,000
 #: drawn problems, both dtypes, awkward data and logits up to 800 included (``tests/evidence/false_alarms.py``); 99.9%
@@ -238,8 +239,8 @@ def judge_block(
         return finding("wrong", "the block is missing from the answer")
     if got.shape != truth.shape:
         return finding("wrong", f"shape {got.shape}, expected {truth.shape}")
-    if got.dtype != np.dtype(dtype):
-        return finding("wrong", f"dtype {got.dtype}, expected {dtype}: computed in another precision than asked for")
+    if (name := dtype_name(got)) != dtype:
+        return finding("wrong", f"dtype {name}, expected {dtype}: computed in another precision than asked for")
     scale = scale or Scale()
     rounds = PRECISIONS[precision or dtype]
     beyond = np.isfinite(truth) & (np.abs(truth) > rounds.largest)

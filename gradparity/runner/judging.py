@@ -299,8 +299,8 @@ class Judging:
         from gradparity.judge.neutral import diagnosis, odd_neutral, with_odd_neutral
 
         outcome, ported = self.recorder.outcome, set(getattr(self.cell.oracle, "ported", ()))
-        called = {name: {name, self.cell.settings.registration(name).family} for name in self.values}
-        ports = [name for name in sorted(called) if {each.replace("-", "_") for each in called[name] if each} & ported]
+        called = {name: (self.cell.settings.registration(name).family, name) for name in self.values}
+        ports = {name: loss for name, both in called.items() for loss in both if loss.replace("-", "_") in ported}
         odd = odd_neutral(ports, self.values, self.truth)
         if odd:
             outcome.findings = with_odd_neutral(outcome.findings, odd)

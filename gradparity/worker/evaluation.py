@@ -113,22 +113,23 @@ def evaluate(
             answers.extend(noted(backend, answer))
             return answer[0]
 
-    impurity, rounds = loss_impurity(backend, plain, params, data)
-    if rounds:
-        return Evaluated({}, impurity=f"{impurity}: it rounds in another order each time", verdict="nondeterministic")
-    if impurity:
-        drawn = draws(backend, loss, params, data)
-        words = f"{impurity}; with its random generators seeded it repeats itself" if drawn else impurity
-        return Evaluated({}, impurity=words, verdict="nondeterministic" if drawn else "impure")
-
     asked = asked or Asked.of(loss, program, problem, second_order=second_order)
     try:
+        impurity, rounds = loss_impurity(backend, plain, params, data)
+        if rounds:
+            words = f"{impurity}: it rounds in another order each time"
+            return Evaluated({}, impurity=words, verdict="nondeterministic")
+        if impurity:
+            drawn = draws(backend, loss, params, data)
+            words = f"{impurity}; with its random generators seeded it repeats itself" if drawn else impurity
+            return Evaluated({}, impurity=words, verdict="nondeterministic" if drawn else "impure")
+
         given = backend, program, params, data, tangents
         first = quantities_at(*given, asked=asked, most=2, tell=give)
         again = dataclasses.replace(asked, again=True)
         second = quantities_at(*given, asked=again, most=2, tell=lambda _, begun: give({}, f"{begun} once more"))
     except Exception as error:
-        if _is_leak(error):
+        if _is_leak(error):  # at the plain call already, where what was compiled before has left one behind
             words = f"a traced value leaked out of the loss: {first_words(error)}"
             return Evaluated({}, impurity=words, verdict="impure")
         raise
@@ -249,8 +250,9 @@ def _copied(found: dict[str, Any]) -> Quantities:
 
 
 def _is_leak(error: Exception) -> bool:
-    """Whether a tracer or a box outlived the function that it was made for."""
-    return type(error).__name__ in {"UnexpectedTracerError", "TracerArrayConversionError"} or "leaked" in str(error)
+    """Whether a tracer, a box or a graph's tensor outlived the function that it was made for."""
+    named = type(error).__name__ in {"UnexpectedTracerError", "TracerArrayConversionError"}
+    return named or any(words in str(error) for words in ("leaked", "is out of scope and cannot be used here"))
 
 
 def train(

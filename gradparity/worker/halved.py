@@ -17,7 +17,7 @@ def in_precision(backend: Backend, spec: Logistic | UserSpec) -> Backend:
     """
     has = getattr(backend, "precisions", None)
     if has is not None and spec.dtype not in has:
-        raise NothingToRun(f"it has no {spec.dtype}, only {' and '.join(has)}")
+        raise NothingToRun(f"it has no {spec.rounding_apart or spec.dtype}, only {' and '.join(has)}")
     return backend if spec.rounding_apart is None else cast("Backend", Halved(backend, spec.rounding_apart))
 
 

@@ -93,11 +93,20 @@ class Stop(Request[Stopped], frozen=True):
 
 
 class _Frame(msgspec.Struct, frozen=True):
-    """An array on the wire: dtype in NumPy's notation with its byte order, shape, and C-ordered bytes."""
+    """An array on the wire: dtype in NumPy's notation with its byte order, shape, and C-ordered bytes.
+
+    ``narrow``: its dtype's name where NumPy alone has no such dtype, and the numbers come as float32 (`dtype_name`).
+    """
 
     dtype: str
     shape: tuple[int, ...]
     data: bytes
+    narrow: str = ""
+
+
+def dtype_name(array: Host) -> str:
+    """The name of an array's dtype where it was computed: ``bfloat16`` of one whose numbers came as float32."""
+    return str(dict(array.dtype.metadata or {}).get("narrow", array.dtype.name))
 
 
 def _packed(value: Any) -> _Frame:
@@ -109,7 +118,10 @@ def _packed(value: Any) -> _Frame:
     array = np.asarray(value)
     if array.dtype.hasobject:
         raise NotImplementedError(f"a {type(value).__name__} in a message")
-    return _Frame(array.dtype.str, array.shape, array.tobytes())
+    name = dtype_name(array)
+    if array.dtype.kind == "V" and array.dtype.names is None:  # of a package of its own, as bfloat16 is
+        array = array.astype(np.float32)
+    return _Frame(array.dtype.str, array.shape, array.tobytes(), name if name != array.dtype.name else "")
 
 
 def _unpacked(_kind: Any, value: Any) -> Host:
@@ -120,7 +132,8 @@ def _unpacked(_kind: Any, value: Any) -> Host:
     """
     frame = msgspec.convert(value, _Frame)
     try:
-        array = np.frombuffer(frame.data, np.dtype(frame.dtype)).reshape(frame.shape)
+        kept: Any = {"metadata": {"narrow": frame.narrow}} if frame.narrow else {}
+        array = np.frombuffer(frame.data, np.dtype(frame.dtype, **kept)).reshape(frame.shape)
     except (TypeError, SyntaxError, OverflowError) as error:  # of a dtype that is none, or lengths past any
         raise ValueError(str(error)) from None
     # NumPy takes a length of -1 as whatever fills the shape, and a record as a dtype.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,39 @@ def test_an_impure_loss_is_reported_as_impure(name: str, backend: Backend, proje
     assert "the loss returned" in found.impurity
     assert found.verdict == "impure"
     assert found.quantities == {}
+
+
+def test_what_the_first_compiled_call_leaves_behind_makes_a_loss_impure(backend_of: Callable[[str], Backend]) -> None:
+    backend = backend_of("jax")
+    problem = drawn(ProjectedLogistic(features=3, projection=3), 5, seed=4)
+    loss = impure(backend, backend.loss(ProjectedLogistic(features=3, projection=1)))
+    program = backend.program(loss)
+    program.value_and_gradient(backend.put(problem.params), backend.put(problem.data))  # as a worker does at first
+    found = evaluate(backend, loss, program, problem)
+    assert found.verdict == "impure"
+    assert found.impurity.startswith("a traced value leaked out of the loss: UnexpectedTracerError")
+
+
+def test_a_framework_seeds_the_generators_that_it_has_of_its_own(backend_of: Callable[[str], Backend]) -> None:
+    class Drawing:
+        generator = random.Random(3)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(backend, name)
+
+        def seed(self, number: int) -> None:
+            self.generator.seed(number)
+
+    backend = backend_of("numpy")
+    problem = drawn(ProjectedLogistic(features=3, projection=2), 5, seed=4)
+    inner, drawing = backend.loss(problem.spec), Drawing()
+
+    def loss(params: Params, data: Data) -> Any:
+        return inner(params, data) * (1 + drawing.generator.random())
+
+    found = evaluate(drawing, loss, backend.program(inner), problem)
+    assert found.verdict == "nondeterministic"
+    assert "seeded it repeats itself" in found.impurity
 
 
 def test_a_loss_that_changes_its_argument_is_reported(name: str, backend: Backend) -> None:

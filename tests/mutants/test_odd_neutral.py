@@ -19,6 +19,10 @@ NEUTRAL = Reference(
 )
 
 
+#: The losses that backends run, by name.
+PORTS = {"jax": "jax", "torch": "torch"}
+
+
 def port(loss: float = 1.0, gradient: float = 1.0, off: float = 0.0) -> Any:
     """The neutral values, times a factor; the gradient off by a little."""
     return {
@@ -30,7 +34,7 @@ def port(loss: float = 1.0, gradient: float = 1.0, off: float = 0.0) -> Any:
 @pytest.mark.parametrize("factor", [12.0, 1 / 12, -1.0, 1.001])
 def test_two_ports_of_one_other_loss_make_the_neutral_loss_the_odd_one(factor: float) -> None:
     values = {"jax": port(factor, factor), "torch": port(factor, factor, 1e-16 * factor)}
-    assert odd_neutral(["jax", "torch"], values, NEUTRAL) == ["jax", "torch"]
+    assert odd_neutral(PORTS, values, NEUTRAL) == ["jax", "torch"]
     findings = [f for name in values for f in judge_values(name, values[name], NEUTRAL, "float64")]
     said = with_odd_neutral(findings, ["jax", "torch"])
     assert {each.verdict for each in said} == {"wrong"}
@@ -49,9 +53,21 @@ def test_two_ports_of_one_other_loss_make_the_neutral_loss_the_odd_one(factor: f
     ],
 )
 def test_anything_less_is_no_reason_to_blame_it(jax: Any, torch: Any) -> None:
-    assert odd_neutral(["jax", "torch"], {"jax": jax, "torch": torch}, NEUTRAL) == []
+    assert odd_neutral(PORTS, {"jax": jax, "torch": torch}, NEUTRAL) == []
 
 
 def test_a_backend_that_runs_the_neutral_loss_is_no_port() -> None:
     values = {"jax": port(2.0, 2.0), "torch": port(2.0, 2.0)}
-    assert odd_neutral(["torch"], values, NEUTRAL) == []
+    assert odd_neutral({"torch": "torch"}, values, NEUTRAL) == []
+
+
+def test_two_backends_of_one_port_are_one_witness() -> None:
+    values = {"torch": port(2.0, 2.0), "torch-compile": port(2.0, 2.0)}
+    assert odd_neutral(dict.fromkeys(values, "torch"), values, NEUTRAL) == []
+    values["jax"] = port(2.0, 2.0)
+    assert odd_neutral({**dict.fromkeys(values, "torch"), "jax": "jax"}, values, NEUTRAL) == sorted(values)
+
+
+def test_losses_rounded_to_one_other_dtype_do_not_make_it_the_odd_one() -> None:
+    values = {name: {**port(), "loss": {"": np.asarray(3.001, np.float16)}} for name in PORTS}
+    assert odd_neutral(PORTS, values, NEUTRAL) == []
