@@ -70,6 +70,15 @@ def shortened(text: str, limit: int) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line of a message; where it ends in a colon, and so only announces what went wrong, the last too."""
-    lines = text.strip().splitlines() or [""]
-    return f"{lines[0]} {lines[-1].strip()}" if lines[0].endswith(":") and len(lines) > 1 else lines[0]
+    """The first line of a message; where it only announces what went wrong, what does is added.
+
+    So it is with one that ends in a colon, whose last line says it, with Keras's of the layer that was called, whose
+    next does, and with TensorFlow's, which quotes a traceback of the code that it has translated.
+    """
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()] or [""]
+    if lines[0] == "in user code:":
+        frames = [number for number, line in enumerate(lines) if line.startswith('File "')]
+        lines = lines[frames[-1] + 2 :] or lines if frames else lines  # past the line of code that the last one quotes
+    if lines[0].endswith(":") and len(lines) > 1:
+        return f"{lines[0]} {lines[-1]}"
+    return " ".join(lines[: 2 if "Exception encountered when calling" in lines[0] else 1])

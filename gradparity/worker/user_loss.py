@@ -5,8 +5,10 @@ Runs in a worker, where the backend is imported. Nothing is traced here but the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from gradparity.backends.names import of_dtype
@@ -140,6 +142,9 @@ def said_of(error: BaseException, spec: UserSpec) -> str:
     words = f"the code ends the process: {error.code!r}" if isinstance(error, SystemExit) else words_of(error)
     path = find_model(spec.path)[0]
     file, line = place_of(error, path, path.parent)
+    if not line:  # code that TensorFlow has translated runs from another file: its message quotes the user's
+        quoted = [(Path(name), int(number)) for name, number in re.findall(r'File "([^"]+)", line (\d+)', words)]
+        file, line = next((at for at in reversed(quoted) if at[0].is_relative_to(path.parent)), (file, line))
     if not line:
         return words
     cure = cure_of_missed()

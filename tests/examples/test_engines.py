@@ -149,10 +149,38 @@ def test_that_float32_is_right_where_float64_is_not_tells_a_format_from_a_rule(t
 
 @pytest.mark.slow
 @pytest.mark.variation
-def test_an_engine_takes_no_part_in_a_precision_that_it_has_not(tmp_path: Path) -> None:
-    problem = checked("casadi", tmp_path, "--data=toy", "--dtype", "float32", code=3)
-    assert problem["idle"] == {"casadi": "it has no float32, only float64"}
+@pytest.mark.parametrize("model, dtype", [("--data=toy", "float32"), (str(EXAMPLES / "mlp.py"), "bfloat16")])
+def test_an_engine_takes_no_part_in_a_precision_that_it_has_not(model: str, dtype: str, tmp_path: Path) -> None:
+    problem = checked("casadi", tmp_path, model, "--dtype", dtype, code=3)
+    assert problem["idle"] == {"casadi": f"it has no {dtype}, only float64"}
     assert problem["findings"] == []
+
+
+#: Losses of TensorFlow's that it takes without a word, and what a check says of each.
+TENSORFLOW = {
+    "(X @ w - y) ** 2": "got an array of shape (7, 1), expected a scalar",
+    "tf.cast(tf.reduce_sum((X @ w - y) ** 2), tf.complex128)": "got an array of dtype <dtype: 'complex128'>",
+    "tf.cast(tf.reduce_sum((X @ w - y) ** 2), tf.bfloat16)": "dtype bfloat16, expected float64",
+    "tf.reduce_sum((X @ tf.nn.dropout(w, 0.5) - y) ** 2)": "with its random generators seeded it repeats itself",
+    "tf.reduce_sum((X @ kept.setdefault('w', 1 * w) - y) ** 2)": "a traced value leaked out of the loss: TypeError",
+    "tf.reduce_sum((X @ w - y.numpy()) ** 2)": "AttributeError: 'SymbolicTensor' object has no attribute 'numpy' (",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.variation
+@pytest.mark.parametrize("loss", TENSORFLOW)
+def test_what_tensorflow_differentiates_all_the_same_is_said_to_be_what_it_is(loss: str, tmp_path: Path) -> None:
+    (tmp_path / "model.py").write_text(
+        "def parameters(rng):\n    return {'w': rng.standard_normal((3, 1))}\n\n"
+        "def data(rng):\n    return {'X': rng.standard_normal((7, 3)), 'y': rng.standard_normal((7, 1))}\n\n"
+        "def loss(params, data, xp):\n    return xp.sum((data['X'] @ params['w'] - data['y']) ** 2)\n\n"
+        "kept = {}\n\ndef loss_tensorflow(params, data):\n    import tensorflow as tf\n"
+        f"    X, y, w = data['X'], data['y'], params['w']\n    return {loss}\n"
+    )
+    code = 3 if "got an" in TENSORFLOW[loss] or "numpy()" in loss else 1
+    problem = checked("tensorflow", tmp_path, str(tmp_path / "model.py"), code=code)
+    assert all(TENSORFLOW[loss] in each["rule"] for each in problem["findings"] if each["quantity"] == "loss")
 
 
 @pytest.mark.parametrize("engine", ENGINES)

@@ -68,6 +68,10 @@ class Backend:
         mx.eval(result)
         return result
 
+    def seed(self, number):
+        """Its generator, which a loss may draw from."""
+        mx.random.seed(number)
+
     def namespace(self):
         """What a loss that is written once is given as `xp`: MLX has NumPy's names."""
         return mx

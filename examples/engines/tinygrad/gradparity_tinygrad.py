@@ -83,6 +83,10 @@ class Backend:
         """A replay is synchronous on the CPU, and returns tensors that are there."""
         return result
 
+    def seed(self, number):
+        """Its generator, which a loss may draw from."""
+        Tensor.manual_seed(number)
+
     def namespace(self):
         """What a loss that is written once is given as `xp`."""
         return SimpleNamespace(**NAMES)

@@ -30,6 +30,10 @@ class Backend:
         """On the CPU a call returns when its results are there, but for JAX's."""
         return result
 
+    def seed(self, number):
+        """The engine's generators; those of `keras.random.SeedGenerator` keep their state as they are."""
+        self.keras.utils.set_random_seed(number)
+
     def namespace(self):
         """What a loss that is written once is given as `xp`."""
         return self.keras.ops

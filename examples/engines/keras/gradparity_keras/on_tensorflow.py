@@ -44,10 +44,11 @@ class Program:
 
     def steps(self, params, data, steps, learning_rate):
         """Gradient descent in one graph, with the loss before each step."""
-        losses = tf.TensorArray(next(iter(params.values())).dtype, size=steps, element_shape=())
+        dtype = next(iter(params.values())).dtype
+        losses = tf.TensorArray(dtype, size=steps, element_shape=())
         for step in tf.range(steps):
             value, gradient = self.reverse(params, data)
-            losses = losses.write(step, value)
+            losses = losses.write(step, tf.cast(value, dtype))
             params = {name: p - learning_rate * gradient[name] for name, p in params.items()}
         return losses.stack(), params
 
