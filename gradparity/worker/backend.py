@@ -99,7 +99,7 @@ class Worker:
     def _load(self, request: m.Load) -> m.Loaded:
         from gradparity.backends import place
         from gradparity.worker.evaluation import timed_call
-        from gradparity.worker.user_loss import require_scalar, say_no_scalar
+        from gradparity.worker.user_loss import require_answer, say_no_scalar
 
         self.problem = m.problem_of(request)
         if isinstance(self.problem, UserProblem) and self.printed is None:
@@ -125,7 +125,7 @@ class Worker:
         except Exception:
             say_no_scalar(self.loss, *self.placed)
             raise
-        require_scalar(self.loss, first[0])  # a framework that differentiates sums of entries has not raised
+        require_answer(self.loss, first)  # a framework that differentiates sums of entries has not raised
         called = time.perf_counter()
         if request.early:
             give_first(self.backend, first)

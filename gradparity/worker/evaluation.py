@@ -21,7 +21,7 @@ from gradparity.numerics.optimisers import Optimiser, Path, Tree, follow
 from gradparity.progress import advance
 from gradparity.worker.earlier import Answer, earlier_difference, noted
 from gradparity.worker.messages import OTHER_HVP, Descended, Evaluated
-from gradparity.worker.parts import give
+from gradparity.worker.parts import give, require_real
 from gradparity.worker.repeated import difference, draws, first_words, inputs_touched, loss_impurity
 from gradparity.worker.wire import Arrays
 
@@ -246,7 +246,9 @@ def quantities_at(
 
 
 def _copied(found: dict[str, Any]) -> Quantities:
-    return {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
+    copies = {quantity: {name: np.array(value) for name, value in tree.items()} for quantity, tree in found.items()}
+    require_real(copies)
+    return copies
 
 
 def _is_leak(error: Exception) -> bool:
@@ -277,14 +279,21 @@ def train(
 
 
 def descend(backend: Backend, program: Program, problem: AnyProblem, steps: int, learning_rate: float) -> Descended:
-    """The backend's own gradient descent, timed by itself."""
+    """The backend's own gradient descent, timed by itself.
+
+    Raises:
+        InputError: it gives other parameters, or other than so many real losses.
+    """
     params, data = backend.put(problem.params), place(backend, program, problem.data)
     started = time.perf_counter()
     losses, params = backend.wait(program.descend(params, data, steps, learning_rate))
     loop_s = time.perf_counter() - started
     last = program.value_and_gradient(params, data)[0]
     along, final = (np.asarray(backend.get({"": value})[""]) for value in (losses, last))
-    return Descended(np.append(along, final), backend.get(params), loop_s)
+    require_real({"losses": {"of descend": along}})
+    if along.size != steps:
+        raise InputError("losses of descend", got=f"{along.size} for {steps} steps", expected="one before each step")
+    return Descended(np.append(along, final), problem.spec.validate(backend.get(params)), loop_s)
 
 
 def timed_call(backend: Backend, function: Callable[..., Any], params: Params, data: Data, *rest: Any) -> TimedCall:

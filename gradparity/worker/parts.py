@@ -6,7 +6,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
+
 from gradparity.backends.protocol import Backend
+from gradparity.model_spec.errors import InputError
 from gradparity.worker.wire import Arrays, Part
 
 
@@ -30,8 +33,25 @@ def sent_by(send: Callable[[Part], None]) -> Iterator[None]:
         _State.send = before
 
 
+def require_real(quantities: Mapping[str, Arrays]) -> None:
+    """Refuse what nobody can judge: all but whole numbers, and floats that a message can hold.
+
+    Raises:
+        InputError: a block is of another dtype.
+    """
+    for quantity, tree in quantities.items():
+        for name, value in tree.items():
+            dtype = value.dtype
+            narrow = dtype.kind == "V" and dtype.names is None  # bfloat16 and its like
+            if not narrow and (dtype.kind not in "fiu" or dtype.itemsize > np.dtype(np.float64).itemsize):
+                expected = "float64, float32 or a narrower float"
+                raise InputError(f"{quantity} {name}".rstrip(), got=f"an array of dtype {dtype}", expected=expected)
+
+
 def give_first(backend: Backend, answer: Any) -> None:
     """Send the loss and the gradient of a first call; what is the matter with another answer the evaluation says."""
     with suppress(Exception):
         value, gradient = answer
-        give({"loss": backend.get({"": value}), "gradient": backend.get(gradient)})
+        found = {"loss": backend.get({"": value}), "gradient": backend.get(gradient)}
+        require_real(found)
+        give(found)

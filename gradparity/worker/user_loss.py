@@ -162,6 +162,16 @@ def require_scalar(loss: Any, value: Any) -> None:
         scalar.require_scalar(place, value)
 
 
+def require_answer(loss: Any, answer: Any) -> None:
+    """The same of the value that a program gives with the gradient, which may be a number of Python's.
+
+    Raises:
+        InputError: it is no scalar array.
+    """
+    if hasattr(answer[0], "shape"):
+        require_scalar(loss, answer[0])
+
+
 def say_no_scalar(loss: Any, *arguments: Any) -> None:
     """Refuse what a loss returns of some arguments, where it is that for which a framework has raised.
 
