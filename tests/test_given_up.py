@@ -20,6 +20,7 @@ from gradparity.runner.observer import NullObserver
 from gradparity.runner.plan import plan_of
 from gradparity.runner.record import Recorder
 from gradparity.runner.settings import Settings
+from gradparity.runner.ways import not_given
 from gradparity.worker import messages as m
 from gradparity.worker.wire import Request
 from tests.conftest import configured
@@ -193,3 +194,8 @@ def test_an_unrolled_loop_is_checked_in_its_budget_without_being_compiled(tmp_pa
     (problem,) = found.problems
     assert {each.verdict for each in problem.findings if each.backend == "jax"} == {"agrees"}
     assert "compiled program" in {each.quantity for each in problem.not_given}
+
+
+def test_what_a_process_that_had_ended_does_not_give_is_no_reason_to_write_it_otherwise() -> None:
+    (found,) = not_given("torch-compile", {"jvp": "its process had ended"})
+    assert found.cure == "See what failed, or was left out."

@@ -16,6 +16,7 @@ from gradparity.results import GOOD, Diagnosis, Finding, NotGiven, worst
 #: Words of the frameworks' own messages, and what gives the derivative that they refuse.
 _CURES = (
     (r"^it failed before", "See what failed."),
+    ("its process had ended", "See what failed, or was left out."),
     (
         "ProgramFailed: the program",
         'Its "can" says that it does: a word that it does not answer does not belong there.',
