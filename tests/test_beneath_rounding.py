@@ -37,7 +37,7 @@ def answered(dtype: str, factor: float = 1.0, rounding: float = 0.0) -> tuple[An
         "jvp": {"": np.asarray(sum(g.sum() for g in gradient.values()), dtype)},
         "hvp": {"big": np.full(2, 2 * k, dtype), "small": small},
     }
-    here = Answered(values, certified(loss, problem), problem)
+    here = Answered.of(values, certified(loss, problem), problem)
     return here, judge("port", values, here.reference, problem)
 
 
@@ -71,6 +71,22 @@ def test_a_zero_that_saturation_leaves_and_the_truth_need_no_other_precision() -
         suspected, found = verdicts("float64", factor=factor)
         assert not suspected
         assert {verdict for verdict, _ in found.values()} == {"agrees"}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_of_several_right_answers_none_is_suspected(dtype: str) -> None:
+    A = np.array([[4, 1], [1, 3]], dtype)
+    params = {"A": A}
+    problem = problem_of(params, {}, {"A": A})
+    truth = certified(lambda p, d, xp: xp.sum(xp.log(xp.diag(xp.linalg.cholesky(p["A"])))), problem)
+    true = truth.truth["gradient", "A"].astype(dtype)
+    values = {name: {param: value.astype(dtype)} for (name, param), value in truth.truth.items()}
+    values["gradient"] = {"A": (true + true.T) / 2}
+    assert np.abs(values["gradient"]["A"] - true).max() > 0.04
+    here = Answered.of(values, truth, problem)
+    found = judge("port", values, truth, problem)
+    assert {each.verdict for each in found if each.quantity == "gradient"} == {"agrees"}
+    assert not beneath(found, here)
 
 
 def test_training_by_such_a_gradient_is_no_rounding_that_adds_up(tmp_path: Path) -> None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from gradparity.judge.known import SHARES
-from gradparity.judge.verdicts import AGREES_FLOORS, Values, judge_values, lengths
+from gradparity.judge.verdicts import AGREES_FLOORS, Values, as_held, judge_values, lengths
 from gradparity.model_spec.problem import AnyProblem, Problem
 from gradparity.results import Finding
 from gradparity.truth.reference import Reference
@@ -36,6 +36,13 @@ class Answered:
     values: Values
     reference: Reference
     problem: AnyProblem
+
+    @classmethod
+    def of(cls, values: Values, reference: Reference, problem: AnyProblem) -> Self:
+        """The same, held to the right answer that it is nearest to, where there are several."""
+        if not isinstance(problem, Problem):
+            values, reference, _ = as_held(values, reference, problem)
+        return cls(values, reference, problem)
 
     def block(self, key: tuple[str, str]) -> npt.NDArray[Any] | None:
         """The answer for a block that has a truth, ``None`` where there is none."""

@@ -7,7 +7,7 @@ when the inputs and every step of the closed form round once, sums of any length
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 import msgspec
@@ -66,9 +66,7 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
     dtype = problem.spec.dtype
     if isinstance(problem, Problem):
         return judge_values(backend, quantities, reference, dtype, problem)
-    quantities = _with_projections(quantities, reference, problem)
-    reference = nearest_side(reference, quantities)
-    reference, symmetric = by_convention(reference, quantities, problem.params, AGREES_FLOORS)
+    quantities, reference, symmetric = as_held(quantities, reference, problem)
     expected, sizes = _expected(problem, quantities), lengths(problem.data)
     found = judge_values(
         *(backend, quantities, reference, dtype),
@@ -87,6 +85,24 @@ def judge(backend: str, quantities: Values, reference: Reference, problem: AnyPr
         found = [said_of_kinks(finding, quantities, reference, AGREES_FLOORS) for finding in found]
         found = held_together(found, quantities, reference, AGREES_FLOORS, problem.spec.rounding_apart)
     return [_by_projections(_wrapped_around(finding, quantities, reference), reference) for finding in found]
+
+
+def as_held(
+    quantities: Values, reference: Reference, problem: AnyProblem
+) -> tuple[Values, Reference, Set[tuple[str, str]]]:
+    """What a backend's values are held to: of several right answers the one that they are nearest to.
+
+    Args:
+        quantities: its values, quantity -> parameter -> array.
+        reference: true values and noise floors.
+        problem: of the user's, what was evaluated.
+
+    Returns:
+        The values, with projections where the reference has these; the reference with the nearest side of a kink, and
+        the form of a symmetric argument's gradient; the blocks that have another form than the truth's.
+    """
+    quantities = _with_projections(quantities, reference, problem)
+    return quantities, *by_convention(nearest_side(reference, quantities), quantities, problem.params, AGREES_FLOORS)
 
 
 def _wrapped_around(finding: Finding, quantities: Values, reference: Reference) -> Finding:

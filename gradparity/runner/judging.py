@@ -168,7 +168,7 @@ class Judging:
         if self.cell.plan.elsewhere and member.name in self.values and not member.ended:
             found = self._elsewhere.held(member.name, member.worker, found, self.values[member.name])
         problem, held = self.cell.problem, self.pairwise is None and not self.cell.expected
-        here = Answered(self.values.get(member.name, {}), self.truth, problem)
+        here = Answered.of(self.values.get(member.name, {}), self.truth, problem)
         if not held or not (needs_other_precision(found) or beneath(found, here)):
             return found
         self.recorder.begin("evaluation in the other precision", member.name)
@@ -199,7 +199,7 @@ class Judging:
         request = m.Evaluate(self.cell.plan.second_order)
         answer = member.worker.ask(request, timeout_s=patience_s(problem, request))
         found = self._judge(member.name, member.worker, answer, problem, truth)
-        return found, Answered(answer.quantities, truth, problem)
+        return found, Answered.of(answer.quantities, truth, problem)
 
     def _judge(
         self, name: str, worker: WorkerProcess, evaluation: m.Evaluated, problem: AnyProblem, truth: Reference

@@ -50,11 +50,11 @@ def judged(seed: int, index: int, ports: Ports, model: Drawn, *, pairwise: bool)
     for name in BACKENDS:
         answers[name] = ports.values(name, inputs)[0]
         findings = judge(name, answers[name], reference, problem)
-        here = Answered(answers[name], reference, problem)
+        here = Answered.of(answers[name], reference, problem)
         if needs_other_precision(findings) or beneath(findings, here):
             other = model.in_other_precision()
             values = ports.values(name, [(other.params, other.data, other.tangents)])[0]
-            there = Answered(values, reference_of(other, index), problem_of(other, index))
+            there = Answered.of(values, reference_of(other, index), problem_of(other, index))
             sizes = usual_sizes(reference.truth["loss", ""], problem)
             found_there = judge(name, values, there.reference, there.problem)
             findings = told_apart(findings, found_there, pair=Pair(model.dtype, other.dtype), sizes=sizes)
