@@ -112,6 +112,13 @@ class UserProblem(AnyProblem):
         data = (value for name, value in self.data.items() if name not in constants)
         return max((int(value.shape[0]) for value in data if value.ndim), default=0)
 
+    def at(self, params: Mapping[str, npt.NDArray[Any]], data: Mapping[str, Any], seed: int) -> Self:
+        """The same model at other parameters and data, of any shapes, of another seed; tangents are ones."""
+        shaped = tuple((name, params[name].shape, dtype) for name, _, dtype in self.spec.parameters)
+        tangents = {name: np.ones_like(value) for name, value in params.items()}
+        spec = replace(self.spec, parameters=shaped)
+        return replace(self, spec=spec, params=params, data=data, tangents=tangents, seed=seed)
+
 
 @dataclass(frozen=True)
 class Batch:

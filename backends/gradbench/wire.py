@@ -72,6 +72,14 @@ class Wire:
         return primal, {"x": answer}
 
 
+def size(rng: np.random.Generator, even: int, odd: int) -> int:
+    """One of two sizes, by whether the seed of a stream is even: what draws from another stream has the same.
+
+    It is not drawn, so that of two seeds in a row each has another.
+    """
+    return odd if int(np.ravel(rng.bit_generator.seed_seq.entropy)[0]) % 2 else even  # type: ignore[attr-defined]
+
+
 def array(given: Mapping[str, Any], name: str, dimensions: int) -> HostArray:
     """An array of an input, float64.
 

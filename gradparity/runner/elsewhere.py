@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, cast
 
@@ -14,6 +13,7 @@ from gradparity.judge.verdicts import judge
 from gradparity.model_spec.problem import UserProblem
 from gradparity.oracle.protocol import NotCertified
 from gradparity.processes.backend import WorkerProcess
+from gradparity.processes.peer import WorkerFailed
 from gradparity.results import DIFFERS, GOOD, Finding
 from gradparity.runner.cases import Cell
 from gradparity.runner.record import Recorder
@@ -24,8 +24,9 @@ from gradparity.worker.earlier import Answer, kept, moved
 if TYPE_CHECKING:
     from gradparity.oracle.client import ModelProcess
 
-#: Points beside the problem's, each drawn by the model from another seed.
-POINTS = 2
+#: How far the seeds are that the model draws the other points from, in the order in which they are asked for. The first
+#: has the problem's sizes: an earlier answer fits it, and is known for what it is.
+AWAY = (2, 1)
 
 
 class Elsewhere:
@@ -34,7 +35,7 @@ class Elsewhere:
     def __init__(self, cell: Cell, recorder: Recorder) -> None:
         self.cell, self.recorder = cell, recorder
         self._lock = Lock()
-        self._known: list[tuple[UserProblem, Reference]] = []
+        self._known: dict[int, tuple[UserProblem, Reference]] = {}
 
     def held(self, name: str, worker: WorkerProcess, found: Sequence[Finding], first: Answer) -> Sequence[Finding]:
         """The findings, with what is wrong at other points; of a backend that keeps state that, in place of them all.
@@ -49,45 +50,64 @@ class Elsewhere:
             WorkerFailed: it has not answered at the other points.
         """
         self.recorder.begin("evaluation at other points", name)
+        home = cast("UserProblem", self.cell.problem)
+        right = [(home.seed, first, {each.block for each in found if each.verdict in GOOD})]
         try:
-            points = self._points(worker)
+            for away in AWAY:
+                point, truth = self._point(worker, home, away)
+                answer = self._asked(worker, point, f"the values of seed {point.seed}")
+                bad = [each for each in judge(name, answer, truth, point) if each.verdict in DIFFERS]
+                if impurity := _repeated(bad, answer, right, point.seed):
+                    return _impure(name, found, impurity)
+                found = [_also(each, bad, point.seed) for each in found]
+                right.append((point.seed, answer, {each.block for each in found} - {each.block for each in bad}))
         except NotCertified as error:
             self.recorder.leave_out(f"{name}: at other points, without whose truth it is not judged: {error}")
             return found
-        home = cast("UserProblem", self.cell.problem)
-        places = [*(point for point, _ in points), home]
-        answers = worker.ask(m.Points([(dict(each.params), dict(each.data)) for each in places])).evaluations
-        impurity, right = "", [(home.seed, first, {each.block for each in found if each.verdict in GOOD})]
-        again = kept(answers[-1])
-        if differs := moved(kept({name: first[name] for name in again}), again, home.spec.rounding):
-            between = " and ".join(str(point.seed) for point, _ in points)
-            impurity = f"asked again at the values of seed {home.seed}, after those of {between}: {differs}"
-        for (point, truth), answer in zip(points, answers, strict=False):
-            bad = [each for each in judge(name, answer, truth, point) if each.verdict in DIFFERS]
-            impurity = impurity or _repeated(bad, answer, right, point.seed)
-            found = [_also(each, bad, point.seed) for each in found]
-            right.append((point.seed, answer, {each.block for each in found} - {each.block for each in bad}))
-        if not impurity:
-            return found
-        return [
-            Finding(backend=name, quantity=each.quantity, parameter=each.parameter, verdict="impure", rule=impurity)
-            for each in found
-        ]
+        except WorkerFailed:
+            self.recorder.found(name, found)  # what it had answered stands
+            raise
+        again = self._asked(worker, home, f"the values of seed {home.seed} again")
+        asked = {quantity: first[quantity] for quantity in again}  # the JVP is made of these
+        if differs := moved(kept(asked), kept(again), home.spec.rounding):
+            between = " and ".join(str(seed) for seed, *_ in right[1:])
+            rule = f"asked again at the values of seed {home.seed}, after those of {between}: {differs}"
+            return _impure(name, found, rule)
+        return found
 
-    def _points(self, worker: WorkerProcess) -> list[tuple[UserProblem, Reference]]:
-        """Loss and gradient at each of the other points.
+    def _asked(self, worker: WorkerProcess, point: UserProblem, where: str) -> Answer:
+        """Loss and gradient of a backend at a point.
 
         Raises:
-            NotCertified: one has no truth, or no time for it.
+            WorkerFailed: it has not answered; with where that was.
+        """
+        try:
+            (answer,) = worker.ask(m.Points([(dict(point.params), dict(point.data))])).evaluations
+        except WorkerFailed as failure:
+            failure.reason += f", at {where}"
+            raise
+        return answer
+
+    def _point(self, worker: WorkerProcess, home: UserProblem, away: int) -> tuple[UserProblem, Reference]:
+        """One of the other points, and loss and gradient there.
+
+        Raises:
+            NotCertified: it has no truth, or no time for it.
             WorkerFailed: the model could not be drawn from another seed.
         """
-        problem, oracle = cast("UserProblem", self.cell.problem), cast("ModelProcess", self.cell.oracle)
         with self._lock:
-            for place in range(len(self._known) + 1, POINTS + 1):
-                drawn = worker.ask(m.Redraw(problem.seed + place))
-                point = replace(problem, params=drawn.params, data=drawn.data, seed=problem.seed + place)
-                self._known.append((point, oracle.at(point)))
-            return self._known
+            if away not in self._known:
+                drawn = worker.ask(m.Redraw(home.seed + away))
+                point = home.at(drawn.params, drawn.data, home.seed + away)
+                self._known[away] = point, cast("ModelProcess", self.cell.oracle).at(point)
+            return self._known[away]
+
+
+def _impure(name: str, found: Sequence[Finding], rule: str) -> list[Finding]:
+    return [
+        Finding(backend=name, quantity=each.quantity, parameter=each.parameter, verdict="impure", rule=rule)
+        for each in found
+    ]
 
 
 def _also(found: Finding, bad: Sequence[Finding], seed: int) -> Finding:

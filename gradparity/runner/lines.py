@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -255,7 +255,8 @@ class Search:
             answers = self._workers[other].ask(m.Points(points), share_s=waited_s(self._record_s)).evaluations
         else:
             assert self._oracle is not None  # noqa: S101  # it has given its record
-            truths = [self._oracle.at(replace(self._wide, params=p, data=d)).truth for p, d in points]
+            there = self._wide.at(*drawn, self._problem.seed + 1)  # where shapes may be others
+            truths = [self._oracle.at(each).truth for each in (self._wide, there)]
             answers = [
                 {which: {n: np.asarray(v, np.float64) for (q, n), v in truth.items() if q == which} for which in WHICH}
                 for truth in truths

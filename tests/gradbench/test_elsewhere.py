@@ -19,11 +19,16 @@ KEEPS = {
     "frozen": (
         "known = globals().setdefault('answers', {}).setdefault(message['function'], found)\n"
         "send(known | {'id': found['id']})",
-        "asked at the values of seed {second}, it answers with the loss of seed {first}",
+        "asked at the values of seed {third}, it answers with the loss of seed {first}",
     ),
     "late": (
         "if gradient: found['output'], before = globals().get('before', slopes), slopes\nsend(found)",
-        "asked again at the values of seed {first}, after those of {second} and {third}: gradient x differed by up to",
+        "asked at the values of seed {third}, it answers with the gradient x of seed {first}",
+    ),
+    "full": (  # of what it keeps, it answers with all after four questions about others than the first
+        "first = globals().setdefault('first', x)\nothers = globals().get('others', 0) + (x != first)\n"
+        "if others == 4 and gradient: found['output'] = slopes[::-1]\nsend(found)",
+        "asked again at the values of seed {first}, after those of {third} and {second}: gradient x differed by up to",
     ),
     "first": (
         "calls = globals().get('calls', 0) + gradient\n"
@@ -44,7 +49,7 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
     for problem in result["problems"]:  # each of another process of the tool
         first, found = problem["seed"], problem["findings"]
         assert {each["verdict"] for each in found if each["backend"] == "tool"} == {"agrees"}
-        for name in ("frozen", "late", "first"):
+        for name in ("frozen", "late", "full", "first"):
             mine = [each for each in found if each["backend"] == name]
             assert {each["verdict"] for each in mine} == {"impure"}
             said = KEEPS[name][1].format(first=first, second=first + 1, third=first + 2)
@@ -59,24 +64,43 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
     ("answer", "expected", "words"),
     [
         pytest.param(
-            "if gradient and x[0] < 0.6: found['output'] = [2 * v for v in slopes]\nsend(found)",
-            *(1, "factor 2, at the values of seed 1"),
+            "if gradient and len(x) < 200: found['output'] = [2 * v for v in slopes]\nsend(found)",
+            *(1, ["factor 2, at the values of seed 1"]),
             id="wrong",
         ),
         pytest.param(
             "if x != globals().setdefault('first', x): sys.exit('of one point')\nsend(found)",
-            *(3, "in evaluation at other points on lse.py: "),
+            *(3, ["in evaluation at other points on lse.py: ", "of one point, at the values of seed 2"]),
             id="dead",
+        ),
+        pytest.param(
+            "if gradient: found['output'] = (slopes + [0.0] * 200)[:200]\nsend(found)",
+            *(3, ["the program's gradient: got shape (200,), expected (150,), at the values of seed 1"]),
+            id="of one size",
         ),
     ],
 )
 def test_a_fault_at_another_point_is_said_to_be_there(
-    tmp_path: Path, command: Command, answer: str, expected: int, words: str
+    tmp_path: Path, command: Command, answer: str, expected: int, words: list[str]
 ):
     more = ("--out", str(tmp_path / "out"))
     code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
     assert code == expected, shown + err
-    assert words in " ".join(shown.split())
+    for each in words:
+        assert each in " ".join(shown.split())
+
+
+def test_what_was_wrong_at_one_point_outlives_the_end_at_the_next(tmp_path: Path, command: Command):
+    answer = (
+        "elsewhere = x != globals().setdefault('first', x)\nif len(x) < 200: sys.exit('too few')\n"
+        "if gradient and elsewhere: found['output'] = [2 * v for v in slopes]\nsend(found)"
+    )
+    result = evaluated(command, tmp_path, "lse", "--tool", tool(tmp_path, answer), code=1)
+    found = {each["quantity"]: (each["verdict"], each["cause"]) for each in result["problems"][0]["findings"]}
+    assert found["gradient"] == ("wrong", "factor 2, at the values of seed 2")
+    assert found["loss"][0] == "agrees"
+    (trouble,) = result["problems"][0]["troubles"]
+    assert "too few, at the values of seed 1" in trouble["reason"]
 
 
 def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_keeps_nothing(
@@ -89,12 +113,16 @@ def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_kee
 
 
 @pytest.mark.parametrize("name", EVALS)
-def test_what_is_asked_elsewhere_is_another_question_in_all_that_has_no_fixed_value(name: str):
+def test_what_is_asked_elsewhere_is_another_question_in_all_that_gradbench_varies(name: str):
     model, wire = load_model(path_of(name)), wire_of(name)
-    here, there = (draw_problem(model, name, seed) for seed in (0, 1))
-    drawn = {key: value for key, value in here.params.items() if key != "weights"}  # of ode: the last number's gradient
-    for key, value in drawn.items():
-        assert not np.any(value == there.params[key]), key
-    same = {key for key in wire.data if np.array_equal(here.data[key], there.data[key])}
-    assert same <= {"gamma"}
-    assert wire.written(here.params, here.data) != wire.written(there.params, there.data)
+    here, resized, there = (draw_problem(model, name, seed) for seed in (0, 1, 2))
+    drawn = set(here.params) - {"weights"}  # of ode: they stand for the last number, which is no input
+    for key in drawn:
+        assert not np.any(here.params[key] == there.params[key]), key
+        assert name == "hello" or here.params[key].shape != resized.params[key].shape, key
+    inputs = [wire.written(each.params, each.data) for each in (here, there, resized)]
+    inputs = [each if isinstance(each, dict) else {"x": each} for each in inputs]
+    counts = {"n", "ell", "s", "d", "k", "m"}
+    for key, value in inputs[0].items():
+        assert value != inputs[2][key], key
+        assert (value == inputs[1][key]) == (key in counts), key

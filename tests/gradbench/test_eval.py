@@ -141,7 +141,8 @@ def test_a_model_that_is_named_after_none_is_not_asked_of_a_tool(tmp_path: Path,
 
 
 def test_a_copy_with_another_size_is_asked_for_beside_a_backend(tmp_path: Path, command: Command):
-    text = Path(path_of("lse")).read_text(encoding="utf-8").replace("SIZE = 200", "SIZE = 7")
+    text = Path(path_of("lse")).read_text(encoding="utf-8").replace("SIZES = 200, 150", "SIZES = 7, 5")
+    assert "= 7, 5" in text
     (tmp_path / "lse.py").write_text(text, encoding="utf-8")
     words = ("--backend", tool(tmp_path).replace("tool=", "tool=gradbench:"), "--backends", "numpy,tool")
     code, shown, err = command("check", str(tmp_path / "lse.py"), *words, "--out", str(tmp_path / "out"))

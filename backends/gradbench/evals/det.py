@@ -11,14 +11,15 @@ from itertools import combinations
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, count, require_shape
+from gradparity.backends.gradbench.wire import Wire, count, require_shape, size
 
-ROWS = 5
+ROWS = 5, 4
 
 
 def parameters(rng):
-    """`A (5, 5)`."""
-    return {"A": rng.random((ROWS, ROWS))}
+    """`A (5, 5)`, or (4, 4) of an odd seed."""
+    rows = size(rng, *ROWS)
+    return {"A": rng.random((rows, rows))}
 
 
 def data(rng):
@@ -31,19 +32,19 @@ def loss(params, data, xp):
     A = params["A"]
     rows = A.shape[0]
     minors = A[rows - 1]
-    for size in range(2, rows + 1):
-        columns, smaller, signs = _expansion(rows, size)
-        minors = xp.sum(A[rows - size][columns] * minors[smaller] * xp.asarray(signs), axis=1)
+    for chosen in range(2, rows + 1):
+        columns, smaller, signs = _expansion(rows, chosen)
+        minors = xp.sum(A[rows - chosen][columns] * minors[smaller] * xp.asarray(signs), axis=1)
     return minors[0]
 
 
 @cache
-def _expansion(rows, size):
+def _expansion(rows, chosen):
     """For each choice of columns: these, where the choice without each is in the list of those, and signs."""
-    choices = list(combinations(range(rows), size))
-    places = {choice: place for place, choice in enumerate(combinations(range(rows), size - 1))}
-    smaller = [[places[choice[:j] + choice[j + 1 :]] for j in range(size)] for choice in choices]
-    return np.array(choices), np.array(smaller), (-1.0) ** np.arange(size)
+    choices = list(combinations(range(rows), chosen))
+    places = {choice: place for place, choice in enumerate(combinations(range(rows), chosen - 1))}
+    smaller = [[places[choice[:j] + choice[j + 1 :]] for j in range(chosen)] for choice in choices]
+    return np.array(choices), np.array(smaller), (-1.0) ** np.arange(chosen)
 
 
 class _Wire(Wire):

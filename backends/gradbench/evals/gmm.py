@@ -12,15 +12,20 @@ import math
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, count, require_shape
+from gradparity.backends.gradbench.wire import Wire, count, require_shape, size
 from gradparity.model_spec.errors import InputError
 
-DIMENSIONS, COMPONENTS, POINTS = 3, 4, 30
+DIMENSIONS, COMPONENTS, POINTS = (3, 2), (4, 3), (30, 24)
+#: Of the prior: GradBench takes any whole number from 0 on, and any gamma over 0.
+FREEDOM, PRECISION = (2, 5), (0.75, 1.75)
 
 
 def parameters(rng):
-    """`alpha (4,)`, means `mu (4, 3)`, and of the precisions `q (4, 3)` and `l (4, 3)`."""
-    k, d = COMPONENTS, DIMENSIONS
+    """`alpha (4,)`, means `mu (4, 3)`, and of the precisions `q (4, 3)` and `l (4, 3)`.
+
+    Of an odd seed 3 components in 2 dimensions.
+    """
+    k, d = size(rng, *COMPONENTS), size(rng, *DIMENSIONS)
     return {
         "alpha": rng.standard_normal(k),
         "mu": rng.random((k, d)),
@@ -30,8 +35,9 @@ def parameters(rng):
 
 
 def data(rng):
-    """Points `x (30, 3)`, and of the prior `m` and `gamma`."""
-    return {"x": rng.standard_normal((POINTS, DIMENSIONS)), "m": np.array(2.0), "gamma": np.array(1.25)}
+    """Points `x (30, 3)`, or (24, 2) of an odd seed, and of the prior `m` and `gamma`."""
+    x = rng.standard_normal((size(rng, *POINTS), size(rng, *DIMENSIONS)))
+    return {"x": x, "m": np.array(float(size(rng, *FREEDOM))), "gamma": np.array(rng.uniform(*PRECISION))}
 
 
 def loss(params, data, xp):

@@ -9,21 +9,29 @@ has 1,000 or more, all over the cube, and some of them as centroids.
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, require_shape
+from gradparity.backends.gradbench.wire import Wire, require_shape, size
 from gradparity.model_spec.errors import InputError
 
-POINTS, DIMENSIONS = 60, 4
-CORNERS = np.concatenate([np.zeros((1, DIMENSIONS)), np.eye(DIMENSIONS)])
+POINTS, DIMENSIONS = (60, 48), (4, 3)
 
 
 def parameters(rng):
-    """`centroids (5, 4)`, each near a corner."""
-    return {"centroids": CORNERS + rng.uniform(-0.15, 0.15, CORNERS.shape)}
+    """`centroids (5, 4)`, each near a corner; of an odd seed (4, 3)."""
+    corners = _corners(rng)
+    return {"centroids": corners + rng.uniform(-0.15, 0.15, corners.shape)}
 
 
 def data(rng):
-    """`points (60, 4)`, about the corners in turn."""
-    return {"points": CORNERS[np.arange(POINTS) % len(CORNERS)] + rng.uniform(-0.15, 0.15, (POINTS, DIMENSIONS))}
+    """`points (60, 4)`, about the corners in turn; of an odd seed (48, 3)."""
+    corners = _corners(rng)
+    about = corners[np.arange(size(rng, *POINTS)) % len(corners)]
+    return {"points": about + rng.uniform(-0.15, 0.15, about.shape)}
+
+
+def _corners(rng):
+    """The origin, and those one step along an axis from it."""
+    dimensions = size(rng, *DIMENSIONS)
+    return np.concatenate([np.zeros((1, dimensions)), np.eye(dimensions)])
 
 
 def loss(params, data, xp):

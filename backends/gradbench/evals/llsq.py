@@ -7,19 +7,19 @@ The points are part of the formula: their rounding counts in the noise floor. Gr
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, count
+from gradparity.backends.gradbench.wire import Wire, count, size
 
-POINTS, TERMS = 32, 16
+POINTS, TERMS = (32, 20), (16, 12)
 
 
 def parameters(rng):
-    """Coefficients `x (16,)`."""
-    return {"x": rng.random(TERMS)}
+    """Coefficients `x (16,)`, or 12 of an odd seed."""
+    return {"x": rng.random(size(rng, *TERMS))}
 
 
 def data(rng):
-    """Numbers of the points, `i (32,)`."""
-    return {"i": np.arange(float(POINTS))}
+    """Numbers of the points, `i (32,)`, or 20 of an odd seed."""
+    return {"i": np.arange(float(size(rng, *POINTS)))}
 
 
 def loss(params, data, xp):

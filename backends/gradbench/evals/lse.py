@@ -7,14 +7,14 @@ GradBench draws as it is drawn here, uniformly between 0 and 1, from 2,500 numbe
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire
+from gradparity.backends.gradbench.wire import Wire, size
 
-SIZE = 200
+SIZES = 200, 150
 
 
 def parameters(rng):
-    """`x (200,)`."""
-    return {"x": rng.random(SIZE)}
+    """`x (200,)`, or 150 of an odd seed."""
+    return {"x": rng.random(size(rng, *SIZES))}
 
 
 def data(rng):

@@ -11,22 +11,24 @@ GradBench draws all three as here; its sequence s are the bits of letters of a t
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, require_shape
+from gradparity.backends.gradbench.wire import Wire, require_shape, size
 from gradparity.model_spec.errors import InputError
 
-LAYERS, LETTERS, BITS = 2, 6, 5
+LAYERS, LETTERS, BITS = (2, 3), (6, 5), (5, 4)
 
 
 def parameters(rng):
-    """`main_params (4, 20)` and `extra_params (3, 5)`."""
-    return {"main_params": rng.random((2 * LAYERS, 4 * BITS)), "extra_params": rng.random((3, BITS))}
+    """`main_params (4, 20)` and `extra_params (3, 5)`; of an odd seed (6, 16) and (3, 4)."""
+    layers, bits = size(rng, *LAYERS), size(rng, *BITS)
+    return {"main_params": rng.random((2 * layers, 4 * bits)), "extra_params": rng.random((3, bits))}
 
 
 def data(rng):
-    """`state (4, 5)`, and `sequence (6, 5)` of zeros and ones."""
+    """`state (4, 5)`, and `sequence (6, 5)` of zeros and ones; of an odd seed (6, 4) and (5, 4)."""
+    bits = size(rng, *BITS)
     return {
-        "state": rng.random((2 * LAYERS, BITS)),
-        "sequence": rng.integers(0, 2, (LETTERS, BITS)).astype("float64"),
+        "state": rng.random((2 * size(rng, *LAYERS), bits)),
+        "sequence": rng.integers(0, 2, (size(rng, *LETTERS), bits)).astype("float64"),
     }
 
 

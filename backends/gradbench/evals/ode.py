@@ -9,20 +9,21 @@ of `weights` and y, where the last weight is 1 and the others are 0: in the weig
 
 import numpy as np
 
-from gradparity.backends.gradbench.wire import Wire, count
+from gradparity.backends.gradbench.wire import Wire, count, size
 from gradparity.model_spec.errors import InputError
 
-SIZE, STEPS, END = 8, 4, 2.0
+SIZES, STEPS, END = (8, 6), (4, 3), 2.0
 
 
 def parameters(rng):
-    """`x (8,)`, and `weights (8,)` of which the last is 1."""
-    return {"x": rng.random(SIZE), "weights": _last(SIZE)}
+    """`x (8,)`, and `weights (8,)` of which the last is 1; of an odd seed 6 of both."""
+    length = size(rng, *SIZES)
+    return {"x": rng.random(length), "weights": _last(length)}
 
 
 def data(rng):
-    """Numbers of the steps, `steps (4,)`."""
-    return {"steps": np.arange(STEPS)}
+    """Numbers of the steps, `steps (4,)`, or 3 of an odd seed."""
+    return {"steps": np.arange(size(rng, *STEPS))}
 
 
 def loss(params, data, xp):
@@ -48,8 +49,8 @@ def _final(x, steps, xp):
     return y
 
 
-def _last(size):
-    return np.append(np.zeros(size - 1), 1.0)
+def _last(length):
+    return np.append(np.zeros(length - 1), 1.0)
 
 
 class _Wire(Wire):
