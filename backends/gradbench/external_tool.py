@@ -74,9 +74,13 @@ class EvaluatedLoss(AnsweredLoss):
     def __init__(self, conversation: Conversation, name: str, spec: UserSpec) -> None:
         super().__init__(conversation.program, spec, set())
         self._conversation, self._name, self._wire = conversation, name, wire_of(name)
+        self._asked_last: Any = None
+        self._backwards = True
 
     def value_and_gradient(self, params: Params, data: Data) -> tuple[Array, Params]:
         """Loss and gradient, float64, by the two functions of the evaluation.
+
+        Which comes first changes with the input: what one of them keeps for the other is not there then.
 
         Raises:
             ProgramFailed: the tool said that it cannot, or answered what is not that.
@@ -86,9 +90,12 @@ class EvaluatedLoss(AnsweredLoss):
         wire: Wire = self._wire
         written = wire.written(params, data)
         asked = {**written, **RUNS} if isinstance(written, dict) else written
-        primal = self._evaluate(wire.primal, asked, wire.primal_shape(params))
-        answer = self._evaluate(wire.derivative, asked, wire.shapes(params))
-        loss, gradient = wire.understood(primal, answer, params, data)
+        if asked != self._asked_last:
+            self._asked_last, self._backwards = asked, not self._backwards
+        shapes = {wire.primal: wire.primal_shape(params), wire.derivative: wire.shapes(params)}
+        order = reversed(shapes) if self._backwards else shapes
+        found = {function: self._evaluate(function, asked, shapes[function]) for function in order}
+        loss, gradient = wire.understood(found[wire.primal], found[wire.derivative], params, data)
         return loss, dict(gradient)
 
     def _evaluate(self, function: str, asked: Any, shapes: Any) -> Any:

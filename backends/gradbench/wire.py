@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
@@ -89,15 +90,14 @@ def array(given: Mapping[str, Any], name: str, dimensions: int) -> HostArray:
     rule, expected = f"input {name}", f"finite numbers in {dimensions} dimensions" if dimensions else "a finite number"
     if name not in given:
         raise InputError(rule, got="none", expected=expected)
-    try:
-        found = np.array(given[name])
-    except (ValueError, OverflowError):  # lists of other lengths
-        found = np.array(None)
-    empty = not found.size and found.ndim == dimensions
-    number = found.dtype.kind in "iuf" or empty
-    if not number or found.ndim != dimensions or not np.all(np.isfinite(found.astype("float64"))):
+    found = np.array(None, "float64")
+    with suppress(ValueError, OverflowError):  # lists of other lengths; whole numbers beyond float64
+        entries = np.array(given[name], object)  # in which a truth value is none of the numbers beside it
+        if all(type(each) in (int, float) for each in entries.ravel()):
+            found = entries.astype("float64")
+    if found.ndim != dimensions or not np.all(np.isfinite(found)):
         raise InputError(rule, got=shown(given[name]), expected=expected)
-    return found.astype("float64")
+    return found
 
 
 def count(given: Mapping[str, Any], name: str, least: int, most: int = 10**7) -> int:

@@ -7,11 +7,11 @@ standard error. Reference: GradBench's CONTRIBUTING.md, "Protocol".
 from __future__ import annotations
 
 import json
-import math
 import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -86,7 +86,8 @@ class Tool:
         evaluation = self._defined.get(str(message.get("module")))
         if evaluation is None:
             return {"success": False, "error": "its module was not defined"}
-        output, timings = evaluation.run(message.get("function"), message.get("input"))
+        with np.errstate(all="ignore"):  # what is not finite is said
+            output, timings = evaluation.run(message.get("function"), message.get("input"))
         if not all(map(np.all, map(np.isfinite, output.values() if isinstance(output, dict) else [output]))):
             return {"success": False, "error": "the answer is not finite, which JSON has no number for"}
         listed = {n: v.tolist() for n, v in output.items()} if isinstance(output, dict) else output.tolist()
@@ -197,7 +198,7 @@ def _number(given: Any, name: str) -> float:
         InputError: it is no finite number of 0 or more.
     """
     value = given.get(name, 0) if isinstance(given, dict) else 0
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= sys.float_info.max:
         raise InputError(f"input {name}", got=shown(value), expected="a finite number of 0 or more")
     return float(value)
 
@@ -210,13 +211,26 @@ def serve(tool: Tool, questions: BinaryIO, answers: BinaryIO) -> int:
         except Refused as refused:
             sys.stderr.write(f"gradparity: line {number}: {refused}.\n")
             return 2
-        answers.write(json.dumps(response).encode() + b"\n")
-        answers.flush()
+        try:
+            answers.write(json.dumps(response).encode() + b"\n")
+            answers.flush()
+        except BrokenPipeError:  # nobody reads
+            return 0
+        except OSError as error:
+            sys.stderr.write(f"gradparity: line {number}: no answer could be written: {error.strerror}.\n")
+            return 2
     return 0
 
 
 def main(name: str, target: str) -> int:
     """Import the backend, and be the tool; its exit code."""
+    if getattr(sys, "stderr", None) is None:  # closed: its number would be that of the next file that is opened
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+        os.dup2(sys.stderr.fileno(), 2)
+    for what in ("stdin", "stdout"):
+        if getattr(sys, what) is None:
+            sys.stderr.write(f"gradparity: {what} is closed, expected one end of a pipe to GradBench.\n")
+            return 2
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a framework prints is no response
     try:
@@ -225,8 +239,6 @@ def main(name: str, target: str) -> int:
         return serve(Tool(name, backend), sys.stdin.buffer, answers)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        return 0
     except (ImportError, AttributeError) as error:
         sys.stderr.write(f"gradparity: {name} does not import: {printable(first_line(str(error)))}.\n")
         return 3

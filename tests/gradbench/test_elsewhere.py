@@ -25,6 +25,17 @@ KEEPS = {
         "if gradient: found['output'], before = globals().get('before', slopes), slopes\nsend(found)",
         "asked at the values of seed {third}, it answers with the gradient x of seed {first}",
     ),
+    # Both functions of one input share what it came to: each of them uses what the other has left, or its own.
+    "gradient-of-before": (
+        "kept = globals().setdefault('kept', [slopes])\nif gradient: found['output'] = kept[0]\n"
+        "else: kept[0] = slopes\nsend(found)",
+        "asked at the values of seed {third}, it answers with the gradient x of seed {first}",
+    ),
+    "loss-of-before": (
+        "kept = globals().setdefault('kept', [primal])\nif not gradient: found['output'] = kept[0]\n"
+        "else: kept[0] = primal\nsend(found)",
+        "asked at the values of seed {second}, it answers with the loss of seed {third}",
+    ),
     "full": (  # of what it keeps, it answers with all after four questions about others than the first
         "first = globals().setdefault('first', x)\nothers = globals().get('others', 0) + (x != first)\n"
         "if others == 4 and gradient: found['output'] = slopes[::-1]\nsend(found)",
@@ -49,7 +60,7 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
     for problem in result["problems"]:  # each of another process of the tool
         first, found = problem["seed"], problem["findings"]
         assert {each["verdict"] for each in found if each["backend"] == "tool"} == {"agrees"}
-        for name in ("frozen", "late", "full", "first"):
+        for name in (each for each in KEEPS if each != "shares"):
             mine = [each for each in found if each["backend"] == name]
             assert {each["verdict"] for each in mine} == {"impure"}
             said = KEEPS[name][1].format(first=first, second=first + 1, third=first + 2)

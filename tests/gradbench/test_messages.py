@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,7 @@ INPUTS = {
         *(None, 3, [], {}, {"x": 1}, {"x": [[1]]}, {"x": ["a"]}, {"x": [None]}, {"x": [True]}, {"x": [[1], [1, 2]]}),
         *({"x": [float("nan")]}, {"x": [10**400]}, {"x": {}}, {"x": [1], "min_runs": -1}, {"x": [1], "min_runs": "2"}),
         *({"x": [1], "min_seconds": float("inf")}, {"x": [1], "min_runs": True}, {"x": []}),
+        *({"x": [True, 0.5]}, {"x": [[1], 2]}, {"x": [1], "min_runs": 10**400}),
     ],
     "hello": [None, "1", [1], {}, True, float("inf")],
     "llsq": [{"x": [1]}, {"x": [1], "n": 1}, {"x": [1], "n": 2.5}, {"x": [1], "n": 10**9}, {"n": 4}],
@@ -65,6 +67,19 @@ def test_an_input_that_is_none_is_refused_in_a_line(name: str):
             assert answer["success"] is False, (each, answer)
             assert answer["error"]
             assert "\n" not in answer["error"]
+
+
+def test_whole_numbers_of_any_length_are_numbers():
+    tool = backend_tool("numpy")
+    assert both(tool, "hello", 2**64) == (2.0**128, 2.0**65)
+    assert both(tool, "lse", {"x": [2**70, -1, 0.5]})[0] == 2.0**70
+
+
+def test_what_overflows_is_said_in_words_of_ours():
+    tool = backend_tool("numpy")
+    asked(tool, kind="define", module="hello")
+    answer = asked(tool, kind="evaluate", module="hello", function="square", input=1e200)
+    assert answer["error"] == "the answer is not finite, which JSON has no number for"
 
 
 def test_messages_out_of_order_have_an_answer():
@@ -143,6 +158,32 @@ def test_it_is_a_process_that_writes_nothing_but_responses():
     first, second = map(json.loads, ran.stdout.splitlines())
     assert (first["id"], first["tool"], first["config"]["numpy"]) == (0, "gradparity-numpy", np.__version__)
     assert second == {"id": 1, "success": True}
+
+
+VARIED = pytest.mark.variation
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device is full here")
+@pytest.mark.parametrize(
+    ("ends", "code", "heard", "said"),
+    [
+        pytest.param(">&-", 2, "", "gradparity: stdout is closed, expected one end", id="no output"),
+        pytest.param("<&-", 2, "", "gradparity: stdin is closed, expected one end", id="no input", marks=VARIED),
+        pytest.param(
+            ">/dev/full", 2, "", "gradparity: line 1: no answer could be written: No space", id="full", marks=VARIED
+        ),
+        pytest.param("2>&-", 0, '{"id": 0, "success": true}\n', "", id="no errors", marks=VARIED),
+    ],
+)
+def test_an_end_that_is_not_open_is_a_line(ends: str, code: int, heard: str, said: str):
+    words = f"{sys.executable} -P -m gradparity gradbench tool numpy {ends}"
+    line = json.dumps({"id": 0, "kind": "define", "module": "hello"})
+    ran = subprocess.run(
+        ["sh", "-c", words], input=f"{line}\n", env=plain(), capture_output=True, text=True, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (code, heard)
+    assert ran.stderr.startswith(said)
+    assert ran.stderr.count("\n") == bool(said)
 
 
 @pytest.mark.parametrize(
