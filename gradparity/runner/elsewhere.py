@@ -84,7 +84,7 @@ class Elsewhere:
         try:
             (answer,) = worker.ask(m.Points([(dict(point.params), dict(point.data))])).evaluations
         except WorkerFailed as failure:
-            failure.reason += f", at {where}"
+            failure.reason = f"at {where}: {failure.reason}"
             raise
         return answer
 

@@ -75,7 +75,8 @@ def moved(one: Answer, other: Answer, rounding: str) -> str:
             with np.errstate(invalid="ignore", over="ignore"):
                 apart = np.where(same, 0, np.abs(value - again))
             if not np.all(apart <= room):
-                return f"{block} differed by up to {np.max(apart):.3g}"
+                by = np.max(apart)
+                return f"{block} was nan in one of both" if np.isnan(by) else f"{block} differed by up to {by:.3g}"
     return ""
 
 

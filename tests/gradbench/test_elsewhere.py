@@ -81,12 +81,12 @@ def test_what_a_tool_keeps_of_an_earlier_question_is_seen_in_each_of_its_process
         ),
         pytest.param(
             "if x != globals().setdefault('first', x): sys.exit('of one point')\nsend(found)",
-            *(3, ["in evaluation at other points on lse.py: ", "of one point, at the values of seed 2"]),
+            *(3, ["in evaluation at other points on lse.py: at the values of seed 2: ", ": of one point"]),
             id="dead",
         ),
         pytest.param(
             "if gradient: found['output'] = (slopes + [0.0] * 200)[:200]\nsend(found)",
-            *(3, ["the program's gradient: got shape (200,), expected (150,), at the values of seed 1"]),
+            *(3, ["at the values of seed 1: the program's gradient: got shape (200,), expected (150,)"]),
             id="of one size",
         ),
     ],
@@ -111,7 +111,8 @@ def test_what_was_wrong_at_one_point_outlives_the_end_at_the_next(tmp_path: Path
     assert found["gradient"] == ("wrong", "factor 2, at the values of seed 2")
     assert found["loss"][0] == "agrees"
     (trouble,) = result["problems"][0]["troubles"]
-    assert "too few, at the values of seed 1" in trouble["reason"]
+    assert trouble["reason"].startswith("at the values of seed 1: ")
+    assert trouble["reason"].endswith("too few")
 
 
 def test_a_gradient_that_is_the_same_everywhere_since_it_is_wrong_everywhere_keeps_nothing(
