@@ -13,8 +13,8 @@ from gradparity.judge.verdicts import judge
 from gradparity.model_spec.problem import UserProblem
 from gradparity.oracle.protocol import NotCertified
 from gradparity.processes.backend import WorkerProcess
-from gradparity.processes.peer import WorkerFailed
-from gradparity.results import DIFFERS, GOOD, Finding
+from gradparity.processes.peer import OutOfTime, WorkerFailed
+from gradparity.results import DIFFERS, GOOD, Finding, NotGiven
 from gradparity.runner.cases import Cell
 from gradparity.runner.record import Recorder
 from gradparity.truth.reference import Reference
@@ -61,19 +61,29 @@ class Elsewhere:
                     return _impure(name, found, impurity)
                 found = [_also(each, bad, point.seed) for each in found]
                 right.append((point.seed, answer, {each.block for each in found} - {each.block for each in bad}))
+            again = self._asked(worker, home, f"the values of seed {home.seed} again")
         except NotCertified as error:
             self.recorder.leave_out(f"{name}: at other points, without whose truth it is not judged: {error}")
+            self._not_compared(name, str(error))
             return found
-        except WorkerFailed:
+        except WorkerFailed as failure:
             self.recorder.found(name, found)  # what it had answered stands
+            if isinstance(failure, OutOfTime):
+                self._not_compared(name, failure.reason)
             raise
-        again = self._asked(worker, home, f"the values of seed {home.seed} again")
         asked = {quantity: first[quantity] for quantity in again}  # the JVP is made of these
         if differs := moved(kept(asked), kept(again), home.spec.rounding):
             between = " and ".join(str(seed) for seed, *_ in right[1:])
             rule = f"asked again at the values of seed {home.seed}, after those of {between}: {differs}"
             return _impure(name, found, rule)
         return found
+
+    def _not_compared(self, name: str, reason: str) -> None:
+        """Have it said where the verdict is said that a backend was not held to all of the other points."""
+        known = [each for each in self.recorder.outcome.not_given if each.backend == name]
+        cure = "--budget SECONDS allows more."
+        said = NotGiven(backend=name, quantity="other points", reason=reason, cure=cure)
+        self.recorder.not_given(name, [*known, said])
 
     def _asked(self, worker: WorkerProcess, point: UserProblem, where: str) -> Answer:
         """Loss and gradient of a backend at a point.

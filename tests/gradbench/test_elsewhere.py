@@ -101,6 +101,20 @@ def test_a_fault_at_another_point_is_said_to_be_there(
         assert each in " ".join(shown.split())
 
 
+@pytest.mark.slow
+@pytest.mark.variation
+def test_one_that_is_silent_at_another_point_until_the_budget_ends_is_said_not_to_be_compared_there(
+    tmp_path: Path, command: Command
+):
+    answer = "if x != globals().setdefault('first', x): time.sleep(600)\nsend(found)"
+    more = ("--budget", "30", "--out", str(tmp_path / "out"))
+    code, shown, err = command("gradbench", "eval", "lse", "--tool", tool(tmp_path, answer), *more)
+    assert code == 0, shown + err
+    said = " ".join(shown.split())
+    assert "tool agrees with the truth on lse.py; not compared: hvp and other points of tool." in said
+    assert "Not compared, other points of tool: at the values of seed 2: the time budget ended" in said
+
+
 def test_what_was_wrong_at_one_point_outlives_the_end_at_the_next(tmp_path: Path, command: Command):
     answer = (
         "elsewhere = x != globals().setdefault('first', x)\nif len(x) < 200: sys.exit('too few')\n"
