@@ -146,10 +146,10 @@ class Evaluation:
         """What is timed, on arrays that are placed already, and what makes its result an answer."""
         wire, get, vector = self.wire, self.backend.get, self.wire.vector
         loss = self.primal if primal else self.loss
+        rounds = max((len(value) for value in data.values() if value.ndim), default=0) if wire.loops else 0
         if primal and vector:
             data = {**data, **{name: value for name, value in params.items() if name != vector}}
             params = {vector: params[vector]}
-        rounds = max((len(value) for value in data.values() if value.ndim), default=0) if wire.loops else 0
         program = self._program(loss, rounds)
         placed = self.backend.put(dict(params)), place(self.backend, program, dict(data))
         if primal and not vector:

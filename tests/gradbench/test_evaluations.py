@@ -11,7 +11,7 @@ from scipy.special import logsumexp, softmax
 from scipy.stats import multivariate_normal, wishart
 
 from gradparity.backends.gradbench import module_of
-from gradparity.worker.gradbench import LONG_LOOP, Tool
+from gradparity.worker.gradbench import LONG_LOOP, Evaluation, Tool
 from tests.gradbench.asking import RUNS, asked, backend_tool, both, drawn
 
 
@@ -147,6 +147,13 @@ def test_a_long_loop_is_not_compiled_and_computes_the_same(tool: Tool, monkeypat
     monkeypatch.setattr("gradparity.worker.gradbench.LONG_LOOP", 3)
     for found, expected in zip(both(tool, "ode", long), compiled, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+def test_a_loop_is_as_long_as_its_steps_and_not_as_its_numbers(monkeypatch: pytest.MonkeyPatch):
+    rounds, program = [], Evaluation._program
+    monkeypatch.setattr(Evaluation, "_program", lambda self, loss, n: rounds.append(n) or program(self, loss, n))
+    both(backend_tool("autograd"), "ode", {"x": [0.5] * (LONG_LOOP + 1), "s": 2, **RUNS})
+    assert rounds == [0, 2, 2]  # of what is defined, and of both functions
 
 
 @pytest.mark.slow
