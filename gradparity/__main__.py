@@ -12,6 +12,8 @@ from types import FrameType
 
 #: Seconds that the end may take once it was asked for; then it comes at once. Workers end with this process anyway.
 PATIENCE_S = 1.5
+#: Exit code where no verdict was given (`gradparity.cli.exits`, which may find no memory to be imported).
+FAULT = 4
 
 
 _received: list[int] = []
@@ -64,6 +66,10 @@ def main() -> None:
         sys.stderr.flush()
         # Threads that are still judging answers need not be waited for: everything is saved.
         os._exit(128 + _received[0])
+    except Exception as error:  # there was no memory to say of another error that there was none
+        words = " ".join(f"{type(error).__name__} {error}".split())[-200:]
+        sys.stderr.write(f"gradparity: no verdict was given: {words}\n")
+        sys.exit(FAULT)
 
 
 if __name__ == "__main__":

@@ -249,6 +249,8 @@ def main() -> None:
     except typer.TyperException as error:  # an unknown command or option, or a value of the wrong type
         code = _refuse(f"{error.format_message().rstrip('.')}. See gradparity --help.")
     except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM and "numpy" not in sys.modules:
+            raise  # what says so imports NumPy, for which there is no memory
         _confess(error)
     failed = streams.flushed()
     if failed is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 #: What `execute` is told beside the options of a run.
 PRINTED = ("out", "resume", "force", "json", "quiet", "verbose", "export")
+#: Bytes of address space that NumPy and its BLAS take when they are imported.
+NUMPY_BYTES = 2**27
 
 
 def execute(
@@ -50,6 +53,7 @@ def execute(
     # This process calls BLAS on little but vectors, and OpenBLAS takes 60 ms to start its threads: 160 ms of an import
     # of NumPy, and 100 ms without. Workers get an environment of their own.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    mmap.mmap(-1, NUMPY_BYTES).close()  # where it finds no memory, OpenBLAS ends the process, as a disagreement does
     from gradparity.cli import printing
     from gradparity.report.terminal.progress import Watch
     from gradparity.results import FEW

@@ -19,6 +19,7 @@ from gradparity.judge.baseline import hold as hold_to
 from gradparity.model_spec.data.memory import available_bytes
 from gradparity.model_spec.errors import InputError
 from gradparity.model_spec.user.model import find_model
+from gradparity.numerics.blas import take_buffer
 from gradparity.numerics.extended import require_extended_precision
 from gradparity.oracle.protocol import BUILT_IN
 from gradparity.processes.deadline import USUAL_S, Deadline, budget_of
@@ -78,6 +79,7 @@ def run(
         InputError: the data, the model or the output folder is at fault, or there is nothing to resume that fits.
     """
     require_extended_precision()
+    take_buffer()  # while there is room: without one the process would end with the exit code of a disagreement
     started_s = time.monotonic() if started_s is None else started_s
     deadline, plan = budget_of(settings.budget_s, started_s), plan_of(settings)
     listed = read_known(settings.baseline) if settings.baseline is not None else []
