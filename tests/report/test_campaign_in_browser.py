@@ -58,6 +58,7 @@ def test_a_choice_hides_what_does_not_fit_and_says_how_many_are_left(browser: An
         assert visit.page.locator(".causes > .note:visible .count").all_inner_texts() == ["1 of 6"]
         assert [each.get_attribute("id") for each in visit.page.locator("section[data-m]:visible").all()] == ["m4"]
         visit.page.get_by_role("button", name="Clear").click()
+        visit.page.wait_for_function("!location.hash")  # a form is reset after its handlers have run
         assert visit.page.locator(".causes > .note:visible").count() == 5
         assert visit.page.locator("output").inner_text() == ""
         assert "filter" not in visit.page.url
